@@ -1,0 +1,48 @@
+# A few verbs; `make help` lists them. `make demo` and `make test` need nothing but Python 3.11 with venv and pip.
+PYTHON ?= python3
+CORES  ?= $(shell nproc 2>/dev/null || echo 2)
+BIN    := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench verify mutants clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
+
+setup: .venv/ready  ## create .venv with the pinned packages
+
+.venv/ready: requirements.lock pyproject.toml
+	@echo "setting up .venv (a minute or two) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(BIN)/ctcascade warm
+	@touch $@
+
+demo: .venv/ready  ## run the whole workflow on the shipped phantom slides; prints where the report is
+	snakemake --cores $(CORES)
+
+test: .venv/ready  ## the tests
+	$(BIN)/python -m pytest
+
+check: .venv/ready  ## style, types, import directions, workflow lint
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	snakefmt --check Snakefile workflow
+	$(BIN)/python tests/lint_workflow.py
+
+bench: .venv/ready  ## time the stages beside their peers, in one run
+	$(BIN)/python benchmarks/bench.py
+
+verify: .venv/ready  ## the statistical verification suite, each row with its verdict
+	$(BIN)/python verification/verify.py
+
+mutants: .venv/ready  ## break a copy in ten ways; the tests must notice each
+	$(BIN)/python tests/mutants.py
+
+clean:  ## remove results, logs and caches (not .venv)
+	rm -rf results logs .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

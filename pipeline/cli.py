@@ -1,0 +1,192 @@
+"""The command line: one verb a stage, the only argument parsing, the exit codes (0 good, 1 a bug, 2 bad input)."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.errors import InputError, refuse
+
+Run = Callable[[argparse.Namespace], None]
+PATH = {"type": Path, "required": True, "metavar": "FILE"}
+PATHS = {**PATH, "nargs": "+"}
+
+
+# The stages are imported inside their verbs: a job starts in a fraction of a second, whatever the others need.
+def _check(args: argparse.Namespace) -> None:
+    from pipeline import sheets  # noqa: PLC0415
+
+    study = sheets.read_study(args.configfile, {})
+    print(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to mend")
+
+
+def _detect(args: argparse.Namespace) -> None:
+    from pipeline import detect  # noqa: PLC0415
+
+    number, of = args.chunk
+    detect.detect(args.settings, args.base, (number, of), args.frames, args.cells, args.labels)
+
+
+def _gather(args: argparse.Namespace) -> None:
+    from pipeline import detect  # noqa: PLC0415
+
+    detect.gather(args.frames, args.cells, args.out_frames, args.out_cells)
+
+
+def _classify(args: argparse.Namespace) -> None:
+    from pipeline import classify  # noqa: PLC0415
+
+    classify.classify(args.settings, args.frames, args.cells, args.out)
+
+
+def _count(args: argparse.Namespace) -> None:
+    from pipeline import count  # noqa: PLC0415
+
+    count.count(args.settings, args.frames, args.calls, args.out)
+
+
+def _simulate(args: argparse.Namespace) -> None:
+    from pipeline import simulate  # noqa: PLC0415
+
+    simulate.simulate(args.settings, args.counts, args.out)
+
+
+def _prognose(args: argparse.Namespace) -> None:
+    from pipeline import prognose  # noqa: PLC0415
+
+    prognose.prognose(args.settings, args.counts, args.cascade, args.out)
+
+
+def _report(args: argparse.Namespace) -> None:
+    from pipeline import report  # noqa: PLC0415
+
+    if args.of == "sample":
+        report.report_sample(args.settings, args.base, args.frames, args.cells, args.calls, args.counts, args.out)
+    elif args.of == "patient":
+        report.report_patient(args.settings, args.counts, args.cascade, args.prognosis, args.out)
+    else:
+        report.report_cohort(args.settings, args.counts, args.cascade, args.prognosis, args.out)
+
+
+def _phantom(args: argparse.Namespace) -> None:
+    from pipeline import phantom  # noqa: PLC0415
+
+    phantom.write_demo(args.out)
+
+
+def _warm(args: argparse.Namespace) -> None:
+    from pipeline import measure, segment  # noqa: PLC0415
+
+    segment.warm()
+    measure.warm()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb; exit 2 with one line a fault when the input cannot be used."""
+    args = _parser().parse_args(argv)
+    run: Run = args.run
+    try:
+        if isinstance(getattr(args, "settings", None), str):
+            args.settings = _settings(args.settings)
+        run(args)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def _settings(text: str) -> dict[str, Any]:
+    source = "--settings"
+    if text.startswith("@"):
+        source = text[1:]
+        try:
+            text = Path(source).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            refuse(source, "", error, "a JSON file", "name a readable file after @")
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        refuse(source, "", error, "a JSON object", "write {...} or @FILE")
+    if not isinstance(found, dict):
+        refuse(source, "", type(found).__name__, "a JSON object", "write {...} or @FILE")
+    return found
+
+
+def _chunk(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with 1 <= K <= N")
+    return int(number), int(of)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ctcascade",
+        description="Circulating tumour cells in blood images: calls, counts, cascade, prognosis, report. "
+        "For research use only; not for use in diagnostic procedures.",
+    )
+    parser.add_argument("--version", action="version", version=f"ctcascade {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, run: Run, text: str, settings: bool = True) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        if settings:
+            sub.add_argument("--settings", required=True, metavar="JSON", help="the stage's settings, or @FILE")
+        return sub
+
+    sub = verb("check", _check, "check sheets, assays and settings, and say all that is wrong", settings=False)
+    sub.add_argument("--configfile", type=Path, nargs="+", default=[Path("config/config.yaml")], metavar="FILE")
+
+    sub = verb("detect", _detect, "read, segment and measure a chunk of a sample's frames")
+    sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
+    sub.add_argument("--chunk", type=_chunk, default=(1, 1), metavar="K/N", help="do the K-th of N parts (1/1)")
+    sub.add_argument("--frames", **PATH, help="frames table to write")
+    sub.add_argument("--cells", **PATH, help="cells table to write")
+    sub.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
+
+    sub = verb("gather", _gather, "join the chunks of a sample", settings=False)
+    sub.add_argument("--frames", **PATHS)
+    sub.add_argument("--cells", **PATHS)
+    sub.add_argument("--out-frames", **PATH)
+    sub.add_argument("--out-cells", **PATH)
+
+    sub = verb("classify", _classify, "call each cell, and group CTCs into clusters")
+    for name in ("--frames", "--cells", "--out"):
+        sub.add_argument(name, **PATH)
+
+    sub = verb("count", _count, "counts per 7.5 mL with intervals")
+    for name in ("--frames", "--calls", "--out"):
+        sub.add_argument(name, **PATH)
+
+    sub = verb("simulate", _simulate, "metastatic cascade of a patient, conditioned on the counts")
+    sub.add_argument("--counts", **PATHS)
+    sub.add_argument("--out", **PATH)
+
+    sub = verb("prognose", _prognose, "prognosis of a patient, or the reason why there is none")
+    sub.add_argument("--counts", **PATHS)
+    sub.add_argument("--cascade", **PATH)
+    sub.add_argument("--out", **PATH)
+
+    sub = verb("report", _report, "a self-contained HTML page")
+    pages = sub.add_subparsers(dest="of", required=True, metavar="OF")
+    page = pages.add_parser("sample", help="quality, gallery, scatter, counts")
+    page.add_argument("--base", type=Path, required=True, metavar="DIR")
+    for name in ("--frames", "--cells", "--calls", "--counts", "--out"):
+        page.add_argument(name, **PATH)
+    page = pages.add_parser("patient", help="timeline, organs at risk, prognosis, evidence")
+    page.add_argument("--counts", **PATHS)
+    for name in ("--cascade", "--prognosis", "--out"):
+        page.add_argument(name, **PATH)
+    page = pages.add_parser("cohort", help="all patients and samples")
+    for name in ("--counts", "--cascade", "--prognosis"):
+        page.add_argument(name, **PATHS)
+    page.add_argument("--out", **PATH)
+
+    sub = verb("phantom", _phantom, "write synthetic slides of known truth", settings=False)
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    verb("warm", _warm, "compile the pixel kernels into their cache", settings=False)
+    return parser

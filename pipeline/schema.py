@@ -1,0 +1,313 @@
+"""Every table and every result, declared once: column, type, unit, range, meaning.
+
+The names are what others build on; `tests/test_schema.py` freezes them. The unit is in the name (``_um _um2 _px _ml
+_days _months _per_7_5_ml``) and y comes before x. Intensities have no unit in their name: they are the camera's own
+counts above the local background.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+ROLES = ("dna", "ck", "cd45")
+"""The channels that every assay must have; further markers are roles of the user's naming."""
+
+CALLS = ("ctc", "leukocyte", "double_positive", "dna_only", "debris", "uncertain")
+ORGANS = ("lung", "liver", "bone", "brain", "adrenal", "kidney", "other")
+CUTOFFS = (1, 2, 3, 5, 15, 50)
+"""Counts per 7.5 mL that published studies cut at."""
+HORIZONS_YEARS = (1, 2, 5)
+
+SETTINGS = {
+    "breast": ("early", "metastatic"),
+    "prostate": ("early", "metastatic", "localized", "mhspc", "mcrpc"),
+    "colon": ("early", "metastatic"),
+    "rectum": ("early", "metastatic"),
+    "lung_nsclc": ("early", "metastatic", "advanced"),
+    "lung_sclc": ("early", "metastatic", "limited", "extensive"),
+    "melanoma": ("early", "metastatic", "stage_iii", "stage_iv"),
+    "pancreas": ("early", "metastatic"),
+    "stomach": ("early", "metastatic"),
+    "oesophagus": ("early", "metastatic"),
+    "kidney": ("early", "metastatic"),
+    "bladder": ("early", "metastatic", "m0"),
+    "ovary": ("early", "metastatic"),
+    "liver": ("early", "metastatic"),
+    "none": ("none",),
+}
+"""Primary tumour to the clinical settings that a patient sheet may name for it."""
+SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``dtype`` is str, bool, int, float (32 bit), ints or floats (lists)."""
+
+    name: str
+    dtype: str
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's fixed columns, and those that come once for each channel role (``{role}`` in their name)."""
+
+    columns: tuple[Column, ...]
+    per_role: tuple[Column, ...] = ()
+
+    def for_roles(self, roles: Iterable[str]) -> tuple[Column, ...]:
+        """Return all columns of a table whose assay has these roles, in the order of the file."""
+        each = [Column(c.name.format(role=r), c.dtype, c.meaning, c.nullable) for r in roles for c in self.per_role]
+        return (*self.columns, *each)
+
+    def for_names(self, names: list[str]) -> tuple[Column, ...]:
+        """Return all columns, with the roles read off the names that are there (a role has no underscore)."""
+        if not self.per_role:
+            return self.columns
+        suffix = self.per_role[0].name.removeprefix("{role}")
+        roles = [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
+        return self.for_roles([r for r in roles if "_" not in r])
+
+
+FRAMES = Table(
+    columns=(
+        Column("frame", "str", "name of the field of view, unique in the sample"),
+        Column("path", "str", "the frame's first file, relative to the sample sheet"),
+        Column("part", "int", "which of the sheet's image folders it came from, from 0"),
+        Column("usable", "bool", "false only for what cannot be read or measured"),
+        Column("reason", "str", "why the frame is not usable, else empty"),
+        Column("flags", "str", "quality flags, comma-separated (weak_focus, saturated, uneven ...), else empty"),
+        Column("height_px", "int", "rows; the assay's nominal number where the file could not be read"),
+        Column("width_px", "int", "columns, likewise"),
+        Column("pixel_size_um", "float", "edge of a pixel that was used"),
+        Column("frame_area_um2", "float", "area of the whole field of view"),
+        Column("area_um2", "float", "area analysed; 0 for an unusable frame"),
+        Column("n_cells", "int", "objects found"),
+        Column("focus", "float", "sharpness of the DNA channel: higher is sharper", nullable=True),
+        Column("saturation", "float", "largest share of pixels at the ceiling over the channels, 0 to 1", nullable=True),
+        Column("background", "float", "background of the DNA channel, counts", nullable=True),
+    ),
+    per_role=(
+        Column("{role}_background", "float", "median background of the channel, counts", nullable=True),
+        Column("{role}_noise", "float", "standard deviation of the background, counts", nullable=True),
+        Column("{role}_focus", "float", "sharpness of the channel", nullable=True),
+        Column("{role}_saturation", "float", "share of pixels at the ceiling, 0 to 1", nullable=True),
+    ),
+)
+
+CELLS = Table(
+    columns=(
+        Column("frame", "str", "field of view"),
+        Column("cell", "int", "number in the frame, from 1; the value in the label image"),
+        Column("y_px", "float", "row of the cell's centroid"),
+        Column("x_px", "float", "column of the cell's centroid"),
+        Column("y0_px", "int", "bounding box of the cell: first row"),
+        Column("x0_px", "int", "first column"),
+        Column("y1_px", "int", "one past the last row"),
+        Column("x1_px", "int", "one past the last column"),
+        Column("touches_border", "bool", "the frame's border cuts the object"),
+        Column("area_um2", "float", "area of the cell"),
+        Column("equivalent_diameter_um", "float", "diameter of the disc of that area"),
+        Column("perimeter_um", "float", "Crofton perimeter, four directions"),
+        Column("p2a", "float", "perimeter^2 / (4 pi area): 1 for a disc"),
+        Column("eccentricity", "float", "of the ellipse of equal second moments, 0 to 1"),
+        Column("solidity", "float", "area / area of the convex hull"),
+        Column("nucleus_area_um2", "float", "area of the nucleus inside the cell; 0 where there is none"),
+        Column("nucleus_perimeter_um", "float", "Crofton perimeter; 0 without nucleus"),
+        Column("nucleus_p2a", "float", "as p2a; null without nucleus", nullable=True),
+        Column("nucleus_eccentricity", "float", "null without nucleus", nullable=True),
+        Column("nucleus_solidity", "float", "null without nucleus", nullable=True),
+        Column("contacts", "ints", "cells of the same frame within detect.contact_gap_max_um"),
+        Column("contact_gaps_um", "floats", "edge-to-edge gap to each of them; 0 where they touch"),
+    ),
+    per_role=(
+        Column("{role}_mean", "float", "mean over the cell, counts above local background"),
+        Column("{role}_max", "float", "maximum over the cell, likewise"),
+        Column("{role}_std", "float", "standard deviation over the cell"),
+        Column("{role}_sum", "float", "sum over the cell"),
+        Column("{role}_nucleus_mean", "float", "mean over the nucleus; null without one", nullable=True),
+        Column("{role}_cytoplasm_mean", "float", "mean over the cell less its nucleus; null if empty", nullable=True),
+        Column("{role}_ring_mean", "float", "mean just outside the cell, other cells left out", nullable=True),
+        Column("{role}_overlap", "float", "share of the nucleus's pixels where the role is above its noise", nullable=True),
+        Column("{role}_fill", "float", "share of the cell's pixels where the role is above its noise"),
+    ),
+)
+
+CALL_TABLE = Table(
+    columns=(
+        Column("frame", "str", "field of view"),
+        Column("cell", "int", "number in the frame"),
+        Column("y_px", "float", "row of the cell's centroid"),
+        Column("x_px", "float", "column of the cell's centroid"),
+        Column("call", "str", "one of " + ", ".join(CALLS)),
+        Column("p_ctc", "float", "probability that the cell is a CTC, 0 to 1"),
+        Column("cluster", "int", "CTC cluster, unique in the sample, from 1; null outside clusters", nullable=True),
+        Column("reason", "str", "what decided the call"),
+    ),
+)
+
+TABLES = {"frames": FRAMES, "cells": CELLS, "calls": CALL_TABLE}
+
+
+# JSON results. The helpers keep the declarations readable; `None` as a value is allowed only where said.
+def _object(required: dict[str, Any], optional: dict[str, Any] | None = None, closed: bool = True) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {**required, **(optional or {})},
+        "required": sorted(required),
+        "additionalProperties": not closed,
+    }
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _array(items: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _map(values: dict[str, Any], keys: Iterable[object] | None = None) -> dict[str, Any]:
+    if keys is None:
+        return {"type": "object", "additionalProperties": values}
+    return _object({str(k): values for k in keys})
+
+
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 0}
+_NUMBER = {"type": "number"}
+_POSITIVE = {"type": "number", "minimum": 0}
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+_RISK = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}
+_KIND = {"enum": ["measured", "derived", "assumption"]}
+_INTERVAL = _object({"estimate": _POSITIVE, "low": _POSITIVE, "high": _POSITIVE, "level": _SHARE})
+_BAND = _object({"mean": _RISK, "low": _RISK, "high": _RISK})
+_FACTOR = _object({"mean": _POSITIVE, "low": _POSITIVE, "high": _POSITIVE, "kind": _KIND, "source": _TEXT})
+_PROVENANCE = _object({"software": _TEXT, "version": _TEXT, "settings": {"type": "object"}, "inputs": _map(_TEXT)}, {"evidence": _TEXT})
+_QUANTILES = {"type": "array", "items": _POSITIVE, "minItems": 2}
+
+COUNTS_JSON = _object(
+    {
+        "sample": _TEXT,
+        "patient": _TEXT,
+        "collected": _TEXT,
+        "assay": _TEXT,
+        "role": _or_null(_TEXT),
+        "note": _or_null(_TEXT),
+        "status": {"enum": ["ok", "not_evaluable"]},
+        "reason": _TEXT,
+        "n_frames": _COUNT,
+        "n_frames_usable": _COUNT,
+        "n_cells": _COUNT,
+        # null where status is not_evaluable: nothing was seen, which is not the same as nothing there
+        "n_ctc": _or_null(_COUNT),
+        "n_clusters": _or_null(_COUNT),
+        "n_ctc_leukocyte_groups": _or_null(_COUNT),
+        "n_leukocytes": _or_null(_COUNT),
+        "n_uncertain": _or_null(_COUNT),
+        "cluster_sizes": _map(_COUNT),  # number of cells in a cluster -> number of clusters
+        "clusters_with_leukocytes": _or_null(_COUNT),
+        "blood_volume_ml": _POSITIVE,
+        "sampled_fraction": _SHARE,
+        "imaged_fraction": _SHARE,
+        "recovery": _FACTOR,  # share of the blood's CTCs that the assay keeps on the slide
+        "sensitivity": _FACTOR,  # share of those on the slide that are called, relative to the reader of `recovery`
+        "background_per_7_5_ml": _FACTOR,  # false CTC calls
+        "reference_equivalent": _or_null(_FACTOR),  # recovery relative to the reference assay
+        "ctc_per_7_5_ml": _or_null(_INTERVAL),
+        "clusters_per_7_5_ml": _or_null(_INTERVAL),
+        "ctc_per_ml": _or_null(_INTERVAL),
+        # the posteriors for the stages that follow: quantiles at probabilities (i + 0.5) / number of them
+        "ctc_quantiles_per_7_5_ml": _or_null(_QUANTILES),
+        "cluster_quantiles_per_7_5_ml": _or_null(_QUANTILES),
+        "p_at_least": _or_null(_map(_SHARE, CUTOFFS)),  # null too where there is no reference_equivalent
+        "limit_of_blank": _object({"count": _COUNT, "level": _SHARE}),
+        "above_blank": _or_null({"type": "boolean"}),
+        "assumptions": _array(_TEXT),  # names of the factors above that rest on an assumption
+        "provenance": _PROVENANCE,
+    }
+)
+
+_ORGAN = _object(
+    {
+        "organ": {"enum": list(ORGANS)},
+        "p_metastasis": _map(_BAND, HORIZONS_YEARS),
+        "first_organ_share": _object({"mean": _SHARE, "low": _SHARE, "high": _SHARE}),
+        "founders_per_year": _object({"mean": _POSITIVE, "low": _POSITIVE, "high": _POSITIVE}),
+        "modality": _TEXT,  # the imaging that shows this organ's lesions best
+        "time_to_detectability": _array(  # of a lesion founded at the latest sample, by modality
+            _object({"modality": _TEXT, "median_years": _POSITIVE, "low_years": _POSITIVE, "high_years": _POSITIVE})
+        ),
+    }
+)
+
+CASCADE_JSON = _object(
+    {
+        "patient": _TEXT,
+        "primary": _TEXT,
+        "status": {"enum": ["ok", "not_applicable", "not_evaluable"]},
+        "reason": _TEXT,
+        "latest_sample": _or_null(_TEXT),
+        "samples": _array(_TEXT),
+        "organs": _array(_ORGAN),
+        "p_any": _or_null(_map(_BAND, HORIZONS_YEARS)),
+        "level": _SHARE,
+        # the cells' road, from shed to detectable, in order, per day at the latest sample
+        "flow": _array(
+            _object(
+                {"step": _TEXT, "meaning": _TEXT, "unit": _TEXT, "mean": _POSITIVE, "low": _POSITIVE, "high": _POSITIVE}
+            )
+        ),
+        "p_founding_per_ctc": _or_null(_object({"mean": _SHARE, "low": _SHARE, "high": _SHARE})),
+        "share_due_to_clusters": _or_null(_object({"mean": _SHARE, "low": _SHARE, "high": _SHARE})),
+        "prior_dominated": _or_null({"type": "boolean"}),
+        "switched_off": _array(_TEXT),
+        "outside_the_model": _array(_TEXT),
+        "evidence_ids": _array(_TEXT),
+        "assumptions": _array(_TEXT),  # evidence ids of kind assumption
+        "provenance": _PROVENANCE,
+    }
+)
+
+_STRATUM = _object(
+    {
+        "evidence_id": _TEXT,
+        "label": _TEXT,  # "below 5", "5 or more"
+        "weight": _SHARE,  # probability that a reference assay's count falls into it
+        "median_months": _or_null(_POSITIVE),
+        "low_months": _or_null(_POSITIVE),
+        "high_months": _or_null(_POSITIVE),
+        "median_is_lower_bound": {"type": "boolean"},
+    }
+)
+_STATEMENT = _object({"evidence_id": _TEXT, "text": _TEXT})
+
+PROGNOSIS_JSON = _object(
+    {
+        "patient": _TEXT,
+        "primary": _TEXT,
+        "setting": _TEXT,
+        "status": {"enum": ["ok", "relative_only", "no_evidence", "not_applicable"]},
+        "reason": _TEXT,
+        "sample": _or_null(_TEXT),  # the draw that the survival starts at
+        "time_zero": _or_null({"enum": ["baseline", "landmark"]}),
+        "endpoint": _or_null(_TEXT),
+        "cutoff": _or_null(_COUNT),
+        "n_ctc_observed": _or_null(_COUNT),
+        "horizon_months": _or_null(_POSITIVE),
+        "level": _SHARE,
+        "survival": _array(_object({"time_months": _POSITIVE, "p": _SHARE, "low": _SHARE, "high": _SHARE})),
+        "strata": _array(_STRATUM),
+        "other_rows": _array({"type": "object"}),  # other published rows of the setting, shown faint
+        "sensitivity": _array({"type": "object"}),
+        "relative": _array(_STATEMENT),  # hazard-ratio-only evidence
+        "negative_findings": _array(_STATEMENT),
+        "kinetics": _array({"type": "object"}),  # one entry per later draw: published category, statistical change
+        "evidence_ids": _array(_TEXT),
+        "assumptions": _array(_TEXT),
+        "provenance": _PROVENANCE,
+    }
+)
+
+JSON_SCHEMAS = {"counts": COUNTS_JSON, "cascade": CASCADE_JSON, "prognosis": PROGNOSIS_JSON}
