@@ -1,0 +1,352 @@
+"""The study that a run is about: settings, sheets and assays, checked together before any work starts."""
+
+import datetime
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import documents
+from pipeline.documents import Row
+from pipeline.errors import Fault, plain, refuse_all
+from pipeline.schema import ORGANS, SETTINGS, SUBTYPES
+
+_COMMAND_LINE = "--config/--configfile"
+_STAGES = ("detect", "classify", "count", "simulate", "prognose", "report")
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that the user gave, checked.
+
+    Parameters
+    ----------
+    config : dict
+        Every setting, as in config/config.yaml.
+    samples, patients, assays : dict of str to dict
+        By name, in the order of the sheet; an empty cell is None. Of a sample, ``images`` is as in the sheet,
+        ``blood_volume_ml`` the sum of its parts, and ``format`` and ``sampled_fraction`` have their defaults. Of an
+        assay, everything in its file.
+    base : Path
+        The sample sheet's folder, which image paths are relative to.
+    notes : tuple of str
+        What is no fault but should be known.
+    """
+
+    config: dict[str, Any]
+    samples: dict[str, dict[str, Any]]
+    patients: dict[str, dict[str, Any]]
+    assays: dict[str, dict[str, Any]]
+    base: Path
+    notes: tuple[str, ...] = ()
+
+    def samples_of(self, patient: str) -> list[str]:
+        """Return the patient's samples, the earliest first (of one day: in the sheet's order)."""
+        own = [name for name, row in self.samples.items() if row["patient"] == patient]
+        return sorted(own, key=lambda name: self.samples[name]["collected"])
+
+
+def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any]) -> Study:
+    """Return the study that configuration files describe, after checking all of it.
+
+    Parameters
+    ----------
+    configfiles : sequence of Path
+        YAML files of settings; a later one overrides an earlier one, setting by setting. A relative path in them is
+        looked up in the working folder, and where it is not there beside the folder of the first of these files.
+    overrides : mapping
+        Settings over those of the files; text is read as the type that the setting has.
+
+    Raises
+    ------
+    InputError
+        With every fault of the settings, the sheets and the assay files.
+    """
+    faults: list[Fault] = []
+    config = _config(configfiles, overrides, faults)
+    home = Path(configfiles[0]).parent.parent if configfiles else Path()
+
+    def place(setting: str) -> Path | None:
+        named = config.get(setting)
+        if not isinstance(named, str):
+            return None
+        return Path(named) if os.path.exists(named) or not os.path.exists(home / named) else home / named
+
+    sheet, patient_sheet, assay_folder = place("samples"), place("patients"), place("assays")
+    samples = documents.read_sheet(sheet, "samples", faults) if sheet else []
+    patients = documents.read_sheet(patient_sheet, "patients", faults) if patient_sheet else []
+    assays = _assays(assay_folder, sheet, samples, faults) if assay_folder and sheet else {}
+    if sheet:
+        faults += _sample_faults(sheet, samples)
+    if patient_sheet:
+        faults += _patient_faults(patient_sheet, patients)
+    if sheet and patient_sheet and patients:
+        faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
+    refuse_all(faults)
+    assert sheet is not None
+    named = {row.cells["patient"]: row.cells for row in patients}
+    with_samples = {row.cells["patient"] for row in samples}
+    return Study(
+        config,
+        {row.cells["sample"]: _plain_sample(row.cells) for row in samples},
+        {name: cells for name, cells in named.items() if name in with_samples},
+        assays,
+        sheet.parent,
+        tuple(f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples),
+    )
+
+
+def settings_for(study: Study, verb: str, sample: str | None = None, patient: str | None = None) -> dict[str, Any]:
+    """Return the settings of one job: what the stage may know, and nothing that only another stage needs.
+
+    Parameters
+    ----------
+    study : Study
+    verb : {"detect", "classify", "count", "simulate", "prognose", "report"}
+    sample, patient : str, optional
+        What the job is about; a report is about a sample, a patient, or with neither the cohort.
+
+    Returns
+    -------
+    dict
+        JSON types.
+    """
+    assert verb in _STAGES
+    own = study.config[verb]
+    if sample is not None:
+        return {**_about_sample(study, verb, sample), **own}
+    if patient is not None:
+        about: dict[str, Any] = {"patient": study.patients[patient]}
+        if verb != "report":
+            about["random_seed"] = study.config["random_seed"]
+        return {**about, **own}
+    return {"patients": list(study.patients.values()), "samples": list(study.samples.values()), **own}
+
+
+def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
+    row = study.samples[sample]
+    name, assay = row["assay"], study.assays[row["assay"]]
+    if verb == "detect":
+        known = {key: assay[key]["value"] for key in ("pixel_size_um", "frame_px", "bit_depth")}
+        about = {"name": name, "channels": assay["channels"], "files": assay["files"], **known}
+        return {"sample": sample, "images": row["images"], "format": row["format"], "assay": about}
+    if verb == "classify":
+        gates = {gate: given["value"] for gate, given in assay["gates"].items()}
+        return {"sample": sample, "assay": {"name": name, "gates": gates}}
+    if verb == "count":
+        kept = ("patient", "collected", "role", "note", "blood_volume_ml", "sampled_fraction")
+        factors = {factor: assay.get(factor) for factor in _FACTORS}
+        return {"sample": sample, **{key: row[key] for key in kept}, "assay": {"name": name, **factors}}
+    # a report shows the whole assay, without the {value, source} around each value
+    values = {key: _value(given) for key, given in assay.items()}
+    values["gates"] = {gate: _value(given) for gate, given in assay["gates"].items()}
+    return {"sample": row, "patient": study.patients[row["patient"]], "assay": {"name": name, **values}}
+
+
+def _value(given: Any) -> Any:
+    return given["value"] if isinstance(given, dict) and set(given) == {"value", "source"} else given
+
+
+def _config(configfiles: Sequence[Path], overrides: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    by = documents.schema("config")
+    given = [(str(path), documents.read_yaml(Path(path), faults)) for path in configfiles]
+    given.append((_COMMAND_LINE, _typed(overrides, by)))
+    config: dict[str, Any] = {}
+    before = len(faults)
+    for source, settings in given:
+        faults += documents.check(settings, by, source, partial=True)
+        config = _merged(config, settings)
+    if len(faults) == before:
+        faults += documents.check(config, by, given[0][0])
+    if len(faults) == before:
+        faults += _contradictions(config, given[0][0])
+    return config
+
+
+def _typed(value: Any, by: Mapping[str, Any]) -> Any:
+    """Read text as the schema's type: Snakemake hands on what stands inside `--config x='{...}'` as text."""
+    if isinstance(value, Mapping):
+        properties = by.get("properties", {})
+        return {str(key): _typed(item, properties.get(key, {})) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_typed(item, by.get("items", {})) for item in value]
+    return documents.typed(value, by) if isinstance(value, str) else value
+
+
+def _merged(under: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(under)
+    for key, value in over.items():
+        below = both.get(key)
+        both[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+    return both
+
+
+def _contradictions(config: dict[str, Any], file: str) -> list[Fault]:
+    faults = []
+    low, high = config["detect"]["nucleus_diameter_um"]
+    if low >= high:
+        wanted = "the smallest, then the largest diameter"
+        faults.append(Fault(file, "detect.nucleus_diameter_um", f"[{low}, {high}]", wanted, "swap or mend them"))
+    uncertain, call = config["classify"]["p_ctc_uncertain"], config["classify"]["p_ctc_call"]
+    if uncertain > call:
+        wanted = f"at most p_ctc_call, {call}"
+        faults.append(Fault(file, "classify.p_ctc_uncertain", str(uncertain), wanted, "lower it, or raise p_ctc_call"))
+    return faults
+
+
+def _plain_sample(cells: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **cells,
+        "images": ";".join(cells["images"]),
+        "blood_volume_ml": math.fsum(cells["blood_volume_ml"]),
+        "format": cells["format"] or "auto",
+        "sampled_fraction": 1.0 if cells["sampled_fraction"] is None else cells["sampled_fraction"],
+    }
+
+
+def _sample_faults(sheet: Path, rows: list[Row]) -> list[Fault]:
+    faults = _name_faults(sheet, "sample", rows)
+    for row in rows:
+        at = f"line {row.line}, {plain(row.cells['sample'])}"
+        if row.cells["images"]:
+            faults += _image_faults(sheet, at, row.cells["images"])
+        if row.sound:
+            faults += _volume_faults(str(sheet), at, row.cells["images"], row.cells["blood_volume_ml"])
+    return faults
+
+
+def _image_faults(sheet: Path, at: str, images: list[str]) -> list[Fault]:
+    wanted, todo = f"a folder or file of images, relative to {sheet.parent}", "mend the path or bring the images"
+    return [
+        Fault(str(sheet), f"{at}, images", f"{plain(part)}, which is not there", wanted, todo)
+        for part in images
+        if not part.isprintable() or not (os.path.isdir(sheet.parent / part) or os.path.isfile(sheet.parent / part))
+    ]
+
+
+def _volume_faults(file: str, at: str, images: list[str], volumes: list[float]) -> list[Fault]:
+    faults = []
+    if len(volumes) not in (1, len(images)):
+        wanted = f"1 number, or {len(images)} as in images"
+        faults.append(Fault(file, f"{at}, blood_volume_ml", f"{len(volumes)} numbers", wanted, "mend the volumes"))
+    if math.fsum(volumes) >= 1000:
+        wanted = "parts that add up to less than 1000 mL"
+        faults.append(Fault(file, f"{at}, blood_volume_ml", f"{math.fsum(volumes):g}", wanted, "mend the volumes"))
+    return faults
+
+
+def _name_faults(sheet: Path, column: str, rows: list[Row]) -> list[Fault]:
+    faults = []
+    names = [(row.line, row.cells[column]) for row in rows if row.cells[column]]
+    times = Counter(name.lower() for _, name in names)
+    for line, name in names:
+        at = f"line {line}, {column}"
+        if times[name.lower()] > 1:  # the results of both would go into one folder where case does not count
+            wanted = f"each {column} once, capitals or not"
+            faults.append(Fault(str(sheet), at, f"{plain(name)} more than once", wanted, "rename or remove one"))
+        if name.lower().split(".")[0] in _RESERVED:
+            wanted = "a name that every file system can hold"
+            faults.append(Fault(str(sheet), at, name, wanted, "choose another name"))
+    return faults
+
+
+def _patient_faults(sheet: Path, rows: list[Row]) -> list[Fault]:
+    faults = _name_faults(sheet, "patient", rows)
+    for row in rows:
+        faults += _clinical_faults(str(sheet), f"line {row.line}, {plain(row.cells['patient'])}", row.cells)
+    return faults
+
+
+def _clinical_faults(file: str, at: str, cells: dict[str, Any]) -> list[Fault]:
+    primary, setting, subtype, imaging = (cells[key] for key in ("primary", "setting", "subtype", "imaging"))
+    faults = []
+    if imaging is not None and not all(map(_is_imaging, imaging.split(";"))):
+        wanted = "DATE:MODALITY:ORGAN=LESIONS,... with organs of " + ", ".join(ORGANS)
+        todo = "write it like 2026-05-01:CT:liver=2,lung=0"
+        faults.append(Fault(file, f"{at}, imaging", plain(imaging), wanted, todo))
+    if primary is None:
+        return faults
+    if primary not in SETTINGS:
+        return [*faults, _not_one_of(file, f"{at}, primary", primary, tuple(SETTINGS))]
+    if setting is not None and setting not in SETTINGS[primary]:
+        faults.append(_not_one_of(file, f"{at}, setting", setting, SETTINGS[primary], f" for {primary}"))
+    if subtype is not None and subtype not in SUBTYPES.get(primary, ()):
+        faults.append(_not_one_of(file, f"{at}, subtype", subtype, SUBTYPES.get(primary, ()), f" for {primary}"))
+    return faults
+
+
+def _not_one_of(file: str, at: str, found: str, known: tuple[str, ...], of: str = "") -> Fault:
+    if not known:
+        return Fault(file, at, plain(found), f"an empty cell{of}", "empty the cell")
+    wanted = f"one of {', '.join(known)}{of}"
+    return Fault(file, at, plain(found), wanted, documents.nearest(found, list(known), "choose one of them"))
+
+
+def _is_imaging(text: str) -> bool:
+    day, _, rest = text.strip().partition(":")
+    modality, _, lesions = rest.partition(":")
+    try:
+        datetime.datetime.strptime(day, "%Y-%m-%d")
+    except ValueError:
+        return False
+    organs = [lesion.strip().partition("=")[::2] for lesion in lesions.split(",")]
+    named_once = len({organ for organ, _ in organs}) == len(organs)
+    counted = all(organ in ORGANS and n.isascii() and n.isdigit() and len(n) <= 3 for organ, n in organs)
+    return len(day) == 10 and modality.isascii() and modality.replace("_", "").isalnum() and named_once and counted
+
+
+def _samples_without_patient(
+    sheet: Path, patient_sheet: Path, samples: list[Row], patients: list[Row]
+) -> Iterator[Fault]:
+    known = [row.cells["patient"] for row in patients if row.cells["patient"]]
+    for row in samples:
+        patient = row.cells["patient"]
+        if patient and patient not in known:
+            at = f"line {row.line}, {plain(row.cells['sample'])}, patient"
+            todo = documents.nearest(patient, known, "add the row or mend the name")
+            yield Fault(str(sheet), at, plain(patient), f"a patient with a row in {patient_sheet}", todo)
+
+
+def _assays(folder: Path, sheet: Path, samples: list[Row], faults: list[Fault]) -> dict[str, dict[str, Any]]:
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    used = {row.cells["assay"]: None for row in samples if row.cells["assay"]}
+    for row in samples:
+        name = row.cells["assay"]
+        if name and name not in known:
+            at = f"line {row.line}, {plain(row.cells['sample'])}, assay"
+            todo = documents.nearest(name, known, "choose one of them or write its file")
+            wanted = f"an assay of {folder}: {', '.join(known) or 'none is there'}"
+            faults.append(Fault(str(sheet), at, plain(name), wanted, todo))
+    return {name: _assay(folder / f"{name}.yaml", faults) for name in used if name in known}
+
+
+def _assay(path: Path, faults: list[Fault]) -> dict[str, Any]:
+    before = len(faults)
+    assay = documents.read_yaml(path, faults)
+    if len(faults) == before:
+        faults += documents.check(assay, documents.schema("assay"), str(path))
+    if len(faults) == before:
+        faults += _assay_contradictions(str(path), assay)
+    return assay
+
+
+def _assay_contradictions(file: str, assay: dict[str, Any]) -> list[Fault]:
+    faults = []
+    names = Counter(name.lower() for channel in assay["channels"].values() for name in dict.fromkeys(channel))
+    for name in (name for name, times in names.items() if times > 1):
+        wanted = "each channel name in one role, once"
+        faults.append(Fault(file, "channels", f"{plain(name)} twice (case does not count)", wanted, "remove one"))
+    for factor in _FACTORS:
+        given = assay.get(factor)
+        if given is not None and not given["low"] <= given["mean"] <= given["high"]:
+            found = f"low {given['low']}, mean {given['mean']}, high {given['high']}"
+            faults.append(Fault(file, factor, found, "low <= mean <= high", "mend the numbers"))
+    files = assay["files"]
+    if files is not None and not (files.count("{frame}") == files.count("{channel}") == 1):
+        faults.append(Fault(file, "files", plain(files), "{frame} and {channel}, each once", "mend the pattern"))
+    return faults
