@@ -10,88 +10,51 @@ import functools
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.errors import Fault, refuse, refuse_all
+from pipeline.evidence.tables import KINDS, TABLES, WORDS, Table
 
 FOLDER = Path(__file__).parent
-KINDS = ("measured", "derived", "assumption")
-HOW_READ = ("full text", "abstract", "page", "secondary source", "computed")
-"""How a number was taken from its source; *secondary source* quotes it, *computed* derives it from numbers read."""
-UNITS = frozenset(
-    {"1", "um", "um2", "mm", "mm3", "cm3", "ml", "g", "mmhg", "per_ml", "per_mm3", "cells_per_7_5_ml"}
-    | {"s", "min", "hours", "days", "weeks", "months", "years", "per_s", "per_min", "per_hour", "per_day", "per_year"}
-    | {"um_per_s", "mm_per_s", "ml_per_min", "l_per_min", "cells", "cells_per_day", "cells_per_g_per_day"}
-)
 IMPLIED_SHAPE = (0.9, 2.2)
-"""Weibull shapes that a univariable hazard ratio and its two medians may imply without a flag."""
-_QUARANTINE = "quarantine"
-_SOURCE = {"kind": str, "reason": str, "reference": str, "locator": str, "how_read": str, "note": str}
+"""Weibull shapes that a univariable hazard ratio and the medians beside it may imply without a flag."""
 
-
-@dataclass(frozen=True)
-class _Table:
-    """Columns with their types, and those of them that no row may leave empty."""
-
-    columns: dict[str, type]
-    filled: tuple[str, ...]
-
-
-# A triple `x, x_low, x_high` (or `central, low, high`) is a value with its range wherever it stands.
-TABLES = {
-    "references": _Table(
-        {"key": str, "citation": str, "identifier": str, "year": int, "note": str}, ("citation", "identifier", "year")
-    ),
-    "parameters": _Table(
-        {
-            "id": str,
-            "symbol": str,
-            "meaning": str,
-            "unit": str,
-            "central": float,
-            "low": float,
-            "high": float,
-            "distribution": str,
-            **_SOURCE,
-        },
-        ("symbol", "meaning", "unit", "central", "low", "high", "distribution"),
-    ),
-}
+_TYPE_NAMES = {str: "text", bool: "yes or no", float: "a number or nothing"}
 
 
 def load(name: str, folder: Path = FOLDER) -> pd.DataFrame:
-    """Return one evidence table, checked; missing values are NaN in numbers and empty text in text.
+    """Return one evidence table, checked; what a row leaves empty is NaN in numbers and empty text in text.
 
     Parameters
     ----------
     name : str
-        A key of `TABLES`: the file's name without ``.tsv``.
+        A key of `tables.TABLES`: the file's name without ``.tsv``.
     folder : Path
         Where the tables lie.
 
     Returns
     -------
     DataFrame
-        Indexed by the first column (``id`` or ``key``); a copy that the caller may change.
+        Indexed by its first column (``id`` or ``key``); a copy that the caller may change. ``strata`` comes with one
+        column more, ``hr_flag``: what is odd about a hazard ratio beside its medians, else empty.
 
     Raises
     ------
     InputError
-        With every fault of the table: a column too many or too few, a value of the wrong type, a repeated id, a row
-        without source, an unknown kind, unit or reference, a value outside its own range, a hazard ratio that
-        contradicts the medians beside it.
+        With every fault of the table: a column too many or too few, a value of the wrong type or no word of its list,
+        a repeated id, a row without source, an unknown reference, a value outside its own range, a hazard ratio that
+        no curves with the medians beside it can have.
     """
-    return _load(name, folder).copy()
+    return _load(name, Path(folder)).copy()
 
 
 def evidence_hash(folder: Path = FOLDER) -> str:
     """Return one hash over all tables that `load` can read, for a result's provenance."""
     digest = hashlib.sha256()
     for name in sorted(TABLES):
-        path = folder / f"{name}.tsv"
+        path = Path(folder) / f"{name}.tsv"
         if path.exists():
             digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
@@ -99,49 +62,59 @@ def evidence_hash(folder: Path = FOLDER) -> str:
 
 @functools.cache
 def _load(name: str, folder: Path) -> pd.DataFrame:
+    path = folder / f"{name}.tsv"
     if name not in TABLES:
-        refuse(folder / f"{name}.tsv", "", name, "one of " + ", ".join(sorted(TABLES)), "name a declared table")
-    table, path = TABLES[name], folder / f"{name}.tsv"
+        refuse(
+            path, "", name, "one of " + ", ".join(sorted(TABLES)), "declare the table in pipeline/evidence/tables.py"
+        )
+    table = TABLES[name]
     rows = _rows(path, table)
-    refuse_all(fault for row in rows for fault in _type_faults(path, row, table))
+    refuse_all(fault for row in rows for fault in _cell_faults(path, row, table))
+    key, *_ = table.columns
     data = pd.DataFrame(
         {column: [_value(row[column], kind) for row in rows] for column, kind in table.columns.items()}
-    ).set_index(next(iter(table.columns)))
-    faults = [*_id_faults(path, data)]
-    for check in _CHECKS.get(name, (_source_faults, _range_faults)):
-        faults += check(path, data, folder)
-    refuse_all(faults)
-    return data
+    ).set_index(key)
+    refuse_all(fault for check in (*_ALWAYS, *_EXTRA.get(name, ())) for fault in check(path, data, folder))
+    return data.assign(hr_flag=_hr_flags(data)) if name == "strata" else data
 
 
-def _rows(path: Path, table: _Table) -> list[dict[str, str]]:
+def _rows(path: Path, table: Table) -> list[dict[str, str]]:
     """Return the file's rows as text; quotes and comment signs have no meaning in it."""
-    with open(path, encoding="utf-8", newline="") as handle:
-        lines = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            lines = list(csv.reader(handle, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, UnicodeDecodeError) as error:
+        refuse(path, "", error, "a table of tab-separated text", "restore the file")
     header = lines[0] if lines else []
-    if header != list(table.columns):
-        refuse(path, "row 1", ", ".join(header), ", ".join(table.columns), "name exactly these columns")
+    if sorted(header) != sorted(table.columns):
+        refuse(path, "row 1", ", ".join(header), ", ".join(table.columns), "name exactly these columns, in any order")
     refuse_all(
-        Fault(str(path), f"row {i}", f"{len(line)} columns", f"{len(header)}", "mend the tabs; comments go into `note`")
+        Fault(str(path), f"row {i}", f"{len(line)} columns", f"{len(header)}", "mend the tabs; remarks go into `note`")
         for i, line in enumerate(lines[1:], start=2)
         if len(line) != len(header)
     )
     return [dict(zip(header, (cell.strip() for cell in line), strict=True)) for line in lines[1:]]
 
 
-def _type_faults(path: Path, row: dict[str, str], table: _Table) -> Iterator[Fault]:
-    at = next(iter(row.values()))
+def _cell_faults(path: Path, row: dict[str, str], table: Table) -> Iterator[Fault]:
+    """Yield cells that are empty but must not be, no value of their type, or no word of their list."""
+    key, *_ = table.columns
     for column, kind in table.columns.items():
-        text = row[column]
-        if not text and column in table.filled:
-            yield Fault(str(path), f"{at}: {column}", "nothing", "a value", "fill it")
+        text, at = row[column], f"{row[key]}: {column}"
+        if not text and (column in table.filled or column == key):
+            yield Fault(str(path), at, "nothing", "a value", "fill it")
         try:
             _value(text, kind)
         except ValueError:
-            yield Fault(str(path), f"{at}: {column}", repr(text), _TYPE_NAMES[kind], "write it so")
+            yield Fault(str(path), at, repr(text), _TYPE_NAMES[kind], "write it so")
+        words = WORDS.get(column)
+        unknown = [] if words is None else [w for w in text.split(";") if w not in words]
+        if words is not None and unknown:
+            known = ", ".join(sorted(words - {""}))
+            yield Fault(str(path), at, repr(text), known, "use one of these, or declare it in evidence/tables.py")
 
 
-def _value(text: str, kind: type) -> object:
+def _value(text: str, kind: type) -> str | bool | float:
     """Return a cell's value; ValueError where the text is none of its kind."""
     if kind is str:
         return text
@@ -149,62 +122,92 @@ def _value(text: str, kind: type) -> object:
         if text not in ("yes", "no"):
             raise ValueError(text)
         return text == "yes"
-    if not text:
-        return math.nan
-    value = kind(text)
-    if not math.isfinite(value):
+    value = float(text) if text else math.nan
+    if text and not math.isfinite(value):
         raise ValueError(text)
-    return float(value)
+    return value
 
 
-_TYPE_NAMES = {str: "text", bool: "yes or no", int: "a whole number or nothing", float: "a number or nothing"}
-
-
-def _id_faults(path: Path, data: pd.DataFrame) -> Iterator[Fault]:
+def _id_faults(path: Path, data: pd.DataFrame, _folder: Path) -> Iterator[Fault]:
     for name in data.index[data.index.duplicated()].unique():
-        yield Fault(str(path), str(name), "a repeated id", "an id once", "rename or join the rows")
-    if (data.index == "").any():
-        yield Fault(str(path), "", "a row without id", "an id in every row", "name it")
+        yield Fault(str(path), str(name), "a repeated id", "each id once", "rename or join the rows")
 
 
 def _source_faults(path: Path, data: pd.DataFrame, folder: Path) -> Iterator[Fault]:
     """Yield rows that do not say where their numbers are from."""
+    if "kind" not in data:
+        return
     known = _load("references", folder).index
     for name, row in data.iterrows():
-        at = str(name)
-        if row.kind not in KINDS:
-            yield Fault(str(path), f"{at}: kind", repr(row.kind), " | ".join(KINDS), "say which")
-        elif row.kind == "assumption":
-            if not row.reason:
-                yield Fault(str(path), f"{at}: reason", "nothing", "why it is assumed", "give the reason")
-        else:
-            for column in ("reference", "locator", "how_read"):
-                if not row[column]:
-                    yield Fault(str(path), f"{at}: {column}", "nothing", "a source", "cite it or call it an assumption")
-        if row.how_read and row.how_read not in HOW_READ:
-            yield Fault(str(path), f"{at}: how_read", repr(row.how_read), " | ".join(HOW_READ), "say how it was read")
-        for key in filter(None, (k.strip() for k in row.reference.split(";"))):
-            if key not in known:
-                yield Fault(str(path), f"{at}: reference", repr(key), "a key of references.tsv", "add the reference")
+        needed = ("reason",) if row.kind == "assumption" else ("reference", "locator", "how_read")
+        for column in needed:
+            if not row[column]:
+                expected = "why it is assumed" if column == "reason" else "a source"
+                yield Fault(str(path), f"{name}: {column}", "nothing", expected, f"say it, or choose of {KINDS}")
+        for reference in filter(None, (r.strip() for r in row.reference.split(";"))):
+            if reference not in known:
+                yield Fault(str(path), f"{name}: reference", repr(reference), "a key of references.tsv", "add it there")
 
 
-def _range_faults(path: Path, data: pd.DataFrame, folder: Path) -> Iterator[Fault]:
-    """Yield units nobody knows and values outside their own range."""
-    del folder
-    if "unit" in data:
-        for name, unit in data.unit[~data.unit.isin(UNITS)].items():
-            yield Fault(str(path), f"{name}: unit", repr(unit), ", ".join(sorted(UNITS)), "use one of these or add it")
-    for value, low, high in _triples(list(data.columns)):
+def _range_faults(path: Path, data: pd.DataFrame, _folder: Path) -> Iterator[Fault]:
+    """Yield values outside their own range."""
+    columns = set(data.columns)
+    triples = [(c, f"{c}_low", f"{c}_high") for c in columns if {f"{c}_low", f"{c}_high"} <= columns]
+    triples += [("median_months", "median_low", "median_high")] if "median_months" in columns else []
+    triples += [("central", "low", "high")] if {"central", "low", "high"} <= columns else []
+    for value, low, high in sorted(triples):
         wrong = (data[low] > data[value]) | (data[value] > data[high]) | (data[low] > data[high])
         for name, row in data[wrong].iterrows():
             found = f"{row[low]:g} .. {row[value]:g} .. {row[high]:g}"
             yield Fault(str(path), f"{name}: {value}", found, f"{low} <= {value} <= {high}", "read the source again")
 
 
-def _triples(columns: list[str]) -> list[tuple[str, str, str]]:
-    named = [(c, f"{c}_low", f"{c}_high") for c in columns if {f"{c}_low", f"{c}_high"} <= set(columns)]
-    return named + ([("central", "low", "high")] if {"central", "low", "high"} <= set(columns) else [])
+def _comparison_faults(path: Path, data: pd.DataFrame, folder: Path) -> Iterator[Fault]:
+    known = _load("survival", folder).index
+    for name, comparison in data.comparison[~data.comparison.isin(known)].items():
+        yield Fault(str(path), f"{name}: comparison", repr(comparison), "an id of survival.tsv", "add it there")
+
+
+def _hr_faults(path: Path, data: pd.DataFrame, folder: Path) -> Iterator[Fault]:
+    """Yield hazard ratios that no two log-logistic curves with these medians can have, and that nothing explains."""
+    survival, shapes = _load("survival", folder), _load("shapes", folder)
+    for name, row, median_ratio in _hr_beside_medians(data):
+        if row.comparison not in survival.index:
+            continue
+        of = survival.loc[row.comparison]
+        fits = [
+            float(shape.high)
+            for _, shape in shapes.iterrows()
+            if shape.endpoint == of.endpoint and set(shape.primary.split(";")) & set(of.primary.split(";"))
+        ]
+        largest = median_ratio ** max(fits, default=float(shapes.high.max()))
+        if row.hr > largest and not row.hr_remark:
+            found = f"{row.hr:g} beside medians {median_ratio:.3g} times apart"
+            expected = f"at most {largest:.3g}, the largest of two log-logistic curves"
+            yield Fault(str(path), f"{name}: hr", found, expected, "read the source again, or say why in `hr_remark`")
+
+
+def _hr_beside_medians(strata: pd.DataFrame) -> Iterator[tuple[str, pd.Series, float]]:
+    """Yield each stratum with a hazard ratio above 1 and two printed medians, and how far these are apart."""
+    for _, group in strata.groupby("comparison", sort=False):
+        first = group.iloc[0]
+        for name, row in group.iloc[1:].iterrows():
+            median_ratio = first.median_months / row.median_months
+            if row.hr > 1 and median_ratio > 1 and not (first.lower_bound or row.lower_bound):
+                yield str(name), row, float(median_ratio)
+
+
+def _hr_flags(strata: pd.DataFrame) -> list[str]:
+    """Return for each stratum what is odd about its hazard ratio: the row's own remark, or the shape it implies."""
+    flags = dict(strata.hr_remark)
+    low, high = IMPLIED_SHAPE
+    for name, row, median_ratio in _hr_beside_medians(strata):
+        shape = math.log(row.hr) / math.log(median_ratio)
+        if row.hr_type == "univariable" and not low <= shape <= high and not flags[name]:
+            flags[name] = f"hazard ratio and medians imply a Weibull shape of {shape:.2f}"
+    return list(flags.values())
 
 
 _Check = Callable[[Path, pd.DataFrame, Path], Iterator[Fault]]
-_CHECKS: dict[str, tuple[_Check, ...]] = {"references": ()}
+_ALWAYS: tuple[_Check, ...] = (_id_faults, _source_faults, _range_faults)
+_EXTRA: dict[str, tuple[_Check, ...]] = {"strata": (_comparison_faults, _hr_faults)}
