@@ -17,9 +17,11 @@ PATHS = {**PATH, "nargs": "+"}
 
 # The stages are imported inside their verbs: a job starts in a fraction of a second, whatever the others need.
 def _check(args: argparse.Namespace) -> None:
-    from pipeline import sheets  # noqa: PLC0415
+    from pipeline import index, sheets  # noqa: PLC0415
 
-    study = sheets.read_study(args.configfile, {})
+    study = sheets.read_study(args.configfile, dict(args.config), index.list_frames)
+    for note in study.notes:
+        print(note, file=sys.stderr)
     print(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to mend")
 
 
@@ -114,6 +116,13 @@ def _settings(text: str) -> dict[str, Any]:
     return found
 
 
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
 def _chunk(text: str) -> tuple[int, int]:
     number, _, of = text.partition("/")
     if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
@@ -139,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("check", _check, "check sheets, assays and settings, and say all that is wrong", settings=False)
     sub.add_argument("--configfile", type=Path, nargs="+", default=[Path("config/config.yaml")], metavar="FILE")
+    sub.add_argument("--config", type=_setting, nargs="+", default=[], metavar="NAME=VALUE", help="as of snakemake")
 
     sub = verb("detect", _detect, "read, segment and measure a chunk of a sample's frames")
     sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")

@@ -37,14 +37,14 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError(f"an alias in line {self.peek_event().start_mark.line + 1}")
+            raise yaml.MarkedYAMLError(problem="an alias", problem_mark=self.peek_event().start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
             if key.value in seen:
-                raise yaml.YAMLError(f"the key {key.value!r} a second time in line {key.start_mark.line + 1}")
+                raise yaml.MarkedYAMLError(problem=f"{key.value!r} a second time", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -58,7 +58,7 @@ def read_yaml(path: Path, faults: list[Fault]) -> dict[str, Any]:
         # _Loader is a SafeLoader; values that YAML itself cannot make (the 40th of May) are ValueErrors
         found = yaml.load(text, _Loader)  # noqa: S506
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        faults.append(Fault(str(path), "", plain(error), "a YAML file of plain values", "mend the YAML"))
+        faults.append(Fault(str(path), *_yaml_trouble(error), "a YAML file of plain values", "mend the YAML"))
         return {}
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         faults.append(Fault(str(path), "", plain(found), "a YAML mapping (name: value)", "write `name: value` lines"))
@@ -150,6 +150,12 @@ def _read_text(path: Path, faults: list[Fault]) -> str | None:
         faults.append(Fault(str(path), "", "zero bytes", wanted, "save it as UTF-8 text"))
         return None
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _yaml_trouble(error: Exception) -> tuple[str, str]:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem and error.problem_mark:
+        return f"line {error.problem_mark.line + 1}", plain(error.problem)
+    return "", plain(error)
 
 
 def _header_faults(file: str, header: list[str], by: Mapping[str, Any]) -> list[Fault]:

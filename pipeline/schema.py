@@ -85,7 +85,9 @@ FRAMES = Table(
         Column("area_um2", "float", "area analysed; 0 for an unusable frame"),
         Column("n_cells", "int", "objects found"),
         Column("focus", "float", "sharpness of the DNA channel: higher is sharper", nullable=True),
-        Column("saturation", "float", "largest share of pixels at the ceiling over the channels, 0 to 1", nullable=True),
+        Column(
+            "saturation", "float", "largest share of pixels at the ceiling over the channels, 0 to 1", nullable=True
+        ),
         Column("background", "float", "background of the DNA channel, counts", nullable=True),
     ),
     per_role=(
@@ -129,7 +131,9 @@ CELLS = Table(
         Column("{role}_nucleus_mean", "float", "mean over the nucleus; null without one", nullable=True),
         Column("{role}_cytoplasm_mean", "float", "mean over the cell less its nucleus; null if empty", nullable=True),
         Column("{role}_ring_mean", "float", "mean just outside the cell, other cells left out", nullable=True),
-        Column("{role}_overlap", "float", "share of the nucleus's pixels where the role is above its noise", nullable=True),
+        Column(
+            "{role}_overlap", "float", "share of the nucleus's pixels where the role is above its noise", nullable=True
+        ),
         Column("{role}_fill", "float", "share of the cell's pixels where the role is above its noise"),
     ),
 )
@@ -184,7 +188,9 @@ _KIND = {"enum": ["measured", "derived", "assumption"]}
 _INTERVAL = _object({"estimate": _POSITIVE, "low": _POSITIVE, "high": _POSITIVE, "level": _SHARE})
 _BAND = _object({"mean": _RISK, "low": _RISK, "high": _RISK})
 _FACTOR = _object({"mean": _POSITIVE, "low": _POSITIVE, "high": _POSITIVE, "kind": _KIND, "source": _TEXT})
-_PROVENANCE = _object({"software": _TEXT, "version": _TEXT, "settings": {"type": "object"}, "inputs": _map(_TEXT)}, {"evidence": _TEXT})
+_PROVENANCE = _object(
+    {"software": _TEXT, "version": _TEXT, "settings": {"type": "object"}, "inputs": _map(_TEXT)}, {"evidence": _TEXT}
+)
 _QUANTILES = {"type": "array", "items": _POSITIVE, "minItems": 2}
 
 COUNTS_JSON = _object(

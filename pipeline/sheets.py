@@ -4,15 +4,17 @@ import datetime
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import documents
 from pipeline.documents import Row
-from pipeline.errors import Fault, plain, refuse_all
+from pipeline.errors import Fault, InputError, plain, refuse_all
 from pipeline.schema import ORGANS, SETTINGS, SUBTYPES
+
+Look = Callable[[str, Path, str, dict[str, Any]], object]
 
 _COMMAND_LINE = "--config/--configfile"
 _STAGES = ("detect", "classify", "count", "simulate", "prognose", "report")
@@ -51,7 +53,7 @@ class Study:
         return sorted(own, key=lambda name: self.samples[name]["collected"])
 
 
-def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any]) -> Study:
+def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: Look | None = None) -> Study:
     """Return the study that configuration files describe, after checking all of it.
 
     Parameters
@@ -61,6 +63,9 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any]) -> Stu
         looked up in the working folder, and where it is not there beside the folder of the first of these files.
     overrides : mapping
         Settings over those of the files; text is read as the type that the setting has.
+    look : callable, optional
+        Called with the images, base folder, format and assay (as in the settings of detect) of each sample that is
+        sound so far; its `InputError` is collected too (a folder without one image).
 
     Raises
     ------
@@ -85,9 +90,12 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any]) -> Stu
         faults += _sample_faults(sheet, samples)
     if patient_sheet:
         faults += _patient_faults(patient_sheet, patients)
+    if sheet and look:
+        faults += _looked_into(look, sheet.parent, samples, assays)
     if sheet and patient_sheet and patients:
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
-    refuse_all(faults)
+    files = list(dict.fromkeys(fault.file for fault in faults))
+    refuse_all(sorted(faults, key=lambda fault: files.index(fault.file)))
     assert sheet is not None
     named = {row.cells["patient"]: row.cells for row in patients}
     with_samples = {row.cells["patient"] for row in samples}
@@ -132,8 +140,7 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
     row = study.samples[sample]
     name, assay = row["assay"], study.assays[row["assay"]]
     if verb == "detect":
-        known = {key: assay[key]["value"] for key in ("pixel_size_um", "frame_px", "bit_depth")}
-        about = {"name": name, "channels": assay["channels"], "files": assay["files"], **known}
+        about = {"name": name, **_camera(assay)}
         return {"sample": sample, "images": row["images"], "format": row["format"], "assay": about}
     if verb == "classify":
         gates = {gate: given["value"] for gate, given in assay["gates"].items()}
@@ -146,6 +153,11 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
     values = {key: _value(given) for key, given in assay.items()}
     values["gates"] = {gate: _value(given) for gate, given in assay["gates"].items()}
     return {"sample": row, "patient": study.patients[row["patient"]], "assay": {"name": name, **values}}
+
+
+def _camera(assay: dict[str, Any]) -> dict[str, Any]:
+    values = {key: assay[key]["value"] for key in ("pixel_size_um", "frame_px", "bit_depth")}
+    return {"channels": assay["channels"], "files": assay["files"], **values}
 
 
 def _value(given: Any) -> Any:
@@ -227,6 +239,18 @@ def _image_faults(sheet: Path, at: str, images: list[str]) -> list[Fault]:
         for part in images
         if not part.isprintable() or not (os.path.isdir(sheet.parent / part) or os.path.isfile(sheet.parent / part))
     ]
+
+
+def _looked_into(look: Look, base: Path, rows: list[Row], assays: dict[str, dict[str, Any]]) -> list[Fault]:
+    faults: list[Fault] = []
+    for cells in (row.cells for row in rows if row.sound and row.cells["assay"] in assays):
+        if all(os.path.exists(base / part) for part in cells["images"]):
+            about = {"name": cells["assay"], **_camera(assays[cells["assay"]])}
+            try:
+                look(";".join(cells["images"]), base, cells["format"] or "auto", about)
+            except InputError as error:
+                faults.extend(error.faults)
+    return faults
 
 
 def _volume_faults(file: str, at: str, images: list[str], volumes: list[float]) -> list[Fault]:
@@ -322,17 +346,16 @@ def _assays(folder: Path, sheet: Path, samples: list[Row], faults: list[Fault]) 
             todo = documents.nearest(name, known, "choose one of them or write its file")
             wanted = f"an assay of {folder}: {', '.join(known) or 'none is there'}"
             faults.append(Fault(str(sheet), at, plain(name), wanted, todo))
-    return {name: _assay(folder / f"{name}.yaml", faults) for name in used if name in known}
-
-
-def _assay(path: Path, faults: list[Fault]) -> dict[str, Any]:
-    before = len(faults)
-    assay = documents.read_yaml(path, faults)
-    if len(faults) == before:
-        faults += documents.check(assay, documents.schema("assay"), str(path))
-    if len(faults) == before:
-        faults += _assay_contradictions(str(path), assay)
-    return assay
+    assays = {}
+    for name in (name for name in used if name in known):
+        path, wrong = folder / f"{name}.yaml", list[Fault]()
+        assay = documents.read_yaml(path, wrong)
+        wrong = wrong or documents.check(assay, documents.schema("assay"), str(path))
+        wrong = wrong or _assay_contradictions(str(path), assay)
+        faults += wrong
+        if not wrong:
+            assays[name] = assay
+    return assays
 
 
 def _assay_contradictions(file: str, assay: dict[str, Any]) -> list[Fault]:

@@ -1,0 +1,40 @@
+# From blood images to a patient's report, in the order of the flow:
+#
+#   frames --detect--> cells --classify--> calls --count--> counts --simulate--> cascade --prognose--> prognosis --report
+#
+# Settings: config/config.yaml, changed in an overlay (--configfile my.yaml) or by --config name=value.
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"  # sheets and settings: read, checked, refused here
+include: "workflow/rules/images.smk"  # each sample: frames to counts
+include: "workflow/rules/patients.smk"  # each patient: counts to prognosis, and all pages
+
+
+localrules:
+    all,
+    gather,
+    classify,
+    count,
+    prognose,
+    report_sample,
+    report_patient,
+    report_cohort,
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/index.html",
+        collect("<results>/samples/{sample}/report.html", sample=study.samples),
+        collect("<results>/patients/{patient}/report.html", patient=study.patients),
+
+
+onsuccess:
+    print(f"Report: {os.path.abspath(study.config['results'])}/index.html")

@@ -1,0 +1,115 @@
+import functools
+import hashlib
+import json
+import os
+import sys
+
+from pipeline import index, sheets, store
+from pipeline.errors import InputError
+
+
+def read_study():
+    """Return the checked study; print what is wrong with it and exit 2 otherwise.
+
+    A raised exception would end Snakemake with 1, and unheard where it runs quietly.
+    """
+    shipped, own = os.path.join(
+        workflow.basedir, "config", "config.yaml"
+    ), os.path.join("config", "config.yaml")
+    configfiles = (
+        [own] if os.path.exists(own) and os.path.samefile(own, shipped) else [shipped]
+    )
+    if os.path.exists(own) and own not in configfiles:
+        configfiles.append(own)
+    try:
+        # a job that runs elsewhere reads the study again, but need not look into every folder of images again
+        found = sheets.read_study(
+            configfiles, config, index.list_frames if workflow.is_main_process else None
+        )
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    if workflow.is_main_process:
+        for note in found.notes:
+            print(note, file=sys.stderr)
+    return found
+
+
+study = read_study()
+CODE = store.code_hash()  # rules that call a program do not see that it has changed
+
+
+pathvars:
+    results=study.config["results"],
+    logs=f"{study.config['results']}/logs",
+    benchmarks=f"{study.config['results']}/benchmarks",
+
+
+wildcard_constraints:
+    sample="[A-Za-z0-9._-]+",
+    patient="[A-Za-z0-9._-]+",
+    k="[0-9]+",
+    n="[0-9]+",
+
+
+def settings(verb, of=None):
+    """Return the params function that gives a rule its own settings, and nothing of the other stages'."""
+
+    def build(wildcards):
+        about = {of: getattr(wildcards, of)} if of else {}
+        return json.dumps(sheets.settings_for(study, verb, **about), ensure_ascii=False)
+
+    return build
+
+
+@functools.cache
+def frames_of(sample):
+    about = sheets.settings_for(study, "detect", sample=sample)
+    return index.list_frames(
+        about["images"], study.base, about["format"], about["assay"]
+    ).frames
+
+
+@functools.cache
+def stamp_of(sample):
+    digest = hashlib.sha256()
+    for frame in frames_of(sample):
+        for path in frame.files:
+            state = os.stat(path)
+            digest.update(
+                f"{os.path.relpath(path, study.base)}\t{state.st_size}\t{state.st_mtime_ns}\n".encode()
+            )
+    return digest.hexdigest()[:16]
+
+
+def stamp(wildcards):
+    """Return a digest of names, sizes and dates of the sample's image files: images that change are read again."""
+    return stamp_of(wildcards.sample)
+
+
+def labels_option(wildcards):
+    wanted = study.config["detect"]["labels"]
+    return (
+        ["--labels", f"{study.config['results']}/samples/{wildcards.sample}/labels"]
+        if wanted
+        else []
+    )
+
+
+def chunks_of(kind):
+    """Return the input function that names the sample's chunks of frames or cells, in order."""
+
+    def build(wildcards):
+        n = -(-len(frames_of(wildcards.sample)) // study.config["chunk_frames"])
+        folder = f"{study.config['results']}/samples/{wildcards.sample}/chunks"
+        return [f"{folder}/{k}-of-{n}.{kind}.parquet" for k in range(1, n + 1)]
+
+    return build
+
+
+def counts_of(wildcards):
+    """Return the counts of all of the patient's samples, the earliest first."""
+    return [
+        f"{study.config['results']}/samples/{name}/counts.json"
+        for name in study.samples_of(wildcards.patient)
+    ]

@@ -1,0 +1,108 @@
+# Each sample: frames to counts. Only detect reads pixels in bulk; its jobs take chunks of frames, as many as
+# chunk_frames says, and what they find does not depend on the chunking.
+
+
+rule detect:
+    output:
+        frames=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.frames.parquet"),
+        cells=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.cells.parquet"),
+    log:
+        "<logs>/samples/{sample}/detect.{k}-of-{n}.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/detect.{k}-of-{n}.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        settings=settings("detect", of="sample"),
+        base=str(study.base),
+        labels=labels_option,
+        stamp=stamp,
+        code=CODE,
+    shell:
+        "ctcascade detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
+        " --frames {output.frames:q} --cells {output.cells:q} {params.labels:q} 2> {log:q}"
+
+
+# gather names what its chunks were made with: they are gone by the next run, which must know that they are stale.
+rule gather:
+    input:
+        frames=chunks_of("frames"),
+        cells=chunks_of("cells"),
+    output:
+        frames="<results>/samples/{sample}/frames.parquet",
+        cells="<results>/samples/{sample}/cells.parquet",
+    log:
+        "<logs>/samples/{sample}/gather.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/gather.tsv"
+    params:
+        settings=settings("detect", of="sample"),
+        stamp=stamp,
+        code=CODE,
+    shell:
+        "ctcascade gather --frames {input.frames:q} --cells {input.cells:q}"
+        " --out-frames {output.frames:q} --out-cells {output.cells:q} 2> {log:q}"
+
+
+rule classify:
+    input:
+        frames=rules.gather.output.frames,
+        cells=rules.gather.output.cells,
+    output:
+        "<results>/samples/{sample}/calls.parquet",
+    log:
+        "<logs>/samples/{sample}/classify.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/classify.tsv"
+    params:
+        settings=settings("classify", of="sample"),
+        code=CODE,
+    shell:
+        "ctcascade classify --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
+        " --out {output:q} 2> {log:q}"
+
+
+rule count:
+    input:
+        frames=rules.gather.output.frames,
+        calls=rules.classify.output,
+    output:
+        "<results>/samples/{sample}/counts.json",
+    log:
+        "<logs>/samples/{sample}/count.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/count.tsv"
+    params:
+        settings=settings("count", of="sample"),
+        code=CODE,
+    shell:
+        "ctcascade count --settings {params.settings:q} --frames {input.frames:q} --calls {input.calls:q}"
+        " --out {output:q} 2> {log:q}"
+
+
+rule report_sample:
+    input:
+        frames=rules.gather.output.frames,
+        cells=rules.gather.output.cells,
+        calls=rules.classify.output,
+        counts=rules.count.output,
+    output:
+        report(
+            "<results>/samples/{sample}/report.html",
+            caption="../report/sample.rst",
+            category="Samples",
+            labels={"sample": "{sample}"},
+        ),
+    log:
+        "<logs>/samples/{sample}/report.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/report.tsv"
+    params:
+        settings=settings("report", of="sample"),
+        base=str(study.base),
+        code=CODE,
+    shell:
+        "ctcascade report sample --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
+        " --cells {input.cells:q} --calls {input.calls:q} --counts {input.counts:q} --out {output:q} 2> {log:q}"

@@ -1,0 +1,86 @@
+# Each patient, from the counts of all of the patient's samples; and the cohort.
+
+
+rule simulate:
+    input:
+        counts_of,
+    output:
+        "<results>/patients/{patient}/cascade.json",
+    log:
+        "<logs>/patients/{patient}/simulate.log",
+    benchmark:
+        "<benchmarks>/patients/{patient}/simulate.tsv"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
+    params:
+        settings=settings("simulate", of="patient"),
+        code=CODE,
+    shell:
+        "ctcascade simulate --settings {params.settings:q} --counts {input:q} --out {output:q} 2> {log:q}"
+
+
+rule prognose:
+    input:
+        counts=counts_of,
+        cascade=rules.simulate.output,
+    output:
+        "<results>/patients/{patient}/prognosis.json",
+    log:
+        "<logs>/patients/{patient}/prognose.log",
+    benchmark:
+        "<benchmarks>/patients/{patient}/prognose.tsv"
+    params:
+        settings=settings("prognose", of="patient"),
+        code=CODE,
+    shell:
+        "ctcascade prognose --settings {params.settings:q} --counts {input.counts:q} --cascade {input.cascade:q}"
+        " --out {output:q} 2> {log:q}"
+
+
+rule report_patient:
+    input:
+        counts=counts_of,
+        cascade=rules.simulate.output,
+        prognosis=rules.prognose.output,
+    output:
+        report(
+            "<results>/patients/{patient}/report.html",
+            caption="../report/patient.rst",
+            category="Patients",
+            labels={"patient": "{patient}"},
+        ),
+    log:
+        "<logs>/patients/{patient}/report.log",
+    benchmark:
+        "<benchmarks>/patients/{patient}/report.tsv"
+    params:
+        settings=settings("report", of="patient"),
+        code=CODE,
+    shell:
+        "ctcascade report patient --settings {params.settings:q} --counts {input.counts:q} --cascade {input.cascade:q}"
+        " --prognosis {input.prognosis:q} --out {output:q} 2> {log:q}"
+
+
+rule report_cohort:
+    input:
+        counts=collect(rules.count.output, sample=study.samples),
+        cascade=collect(rules.simulate.output, patient=study.patients),
+        prognosis=collect(rules.prognose.output, patient=study.patients),
+    output:
+        report(
+            "<results>/index.html",
+            caption="../report/cohort.rst",
+            category="Cohort",
+        ),
+    log:
+        "<logs>/cohort.log",
+    benchmark:
+        "<benchmarks>/cohort.tsv"
+    params:
+        settings=settings("report"),
+        code=CODE,
+    shell:
+        "ctcascade report cohort --settings {params.settings:q} --counts {input.counts:q} --cascade {input.cascade:q}"
+        " --prognosis {input.prognosis:q} --out {output:q} 2> {log:q}"
