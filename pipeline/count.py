@@ -1,0 +1,151 @@
+"""Calls to counts: what was seen on the slides, and what it says about 7.5 mL of blood."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import store
+from pipeline.observation import REFERENCE_VOLUME_ML, Factor, Interval, Observation
+from pipeline.schema import CUTOFFS
+
+_FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
+_ESTIMATES = (
+    "ctc_per_7_5_ml",
+    "ctc_per_ml",
+    "clusters_per_7_5_ml",
+    "ctc_quantiles_per_7_5_ml",
+    "cluster_quantiles_per_7_5_ml",
+    "p_at_least",
+    "above_blank",
+)
+_PROBABILITIES = (np.arange(256) + 0.5) / 256
+_NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
+
+
+def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> None:
+    """Write the counts of a sample, as `schema.COUNTS_JSON`.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample, patient, collected, role, note, blood_volume_ml, sampled_fraction``, ``assay`` (its name and factors)
+        and ``level``, the probability of every interval.
+    frames, calls : Path
+        Tables of the sample.
+    out : Path
+        JSON to write.
+
+    Raises
+    ------
+    InputError
+        If a table is none of ours, or the assay's factors cannot be.
+
+    Notes
+    -----
+    A cluster is one object to the assay and to the software: it is taken to be recovered and called with the
+    probability of a single cell, and never to be false. Neither was measured, so ``clusters_per_7_5_ml`` is always
+    among the assumptions.
+    """
+    fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
+    given = {name: settings["assay"][name] for name in _FACTORS}
+    observation = Observation(
+        blood_volume_ml=settings["blood_volume_ml"],
+        sampled_fraction=settings["sampled_fraction"],
+        imaged_fraction=imaged_fraction(fields),
+        **{name: factor and Factor(factor["mean"], factor["low"], factor["high"]) for name, factor in given.items()},
+    )
+    level, evaluable = settings["level"], observation.exposure > 0
+    seen = tally(called)
+    estimates: dict[str, Any] = dict.fromkeys(_ESTIMATES)
+    if evaluable:
+        estimates = _estimates(observation, seen["n_ctc"], seen["n_clusters"], level)
+    else:  # nothing was seen, which is not the same as nothing there
+        seen = {**dict.fromkeys(seen), "cluster_sizes": {}}
+    result = {
+        **{key: settings[key] for key in ("sample", "patient", "collected", "role", "note")},
+        "assay": settings["assay"]["name"],
+        "status": "ok" if evaluable else "not_evaluable",
+        "reason": "" if evaluable else _why_not(fields),
+        "n_frames": len(fields),
+        "n_frames_usable": int(fields["usable"].sum()),
+        "n_cells": len(called),
+        "blood_volume_ml": observation.blood_volume_ml,
+        "sampled_fraction": observation.sampled_fraction,
+        "imaged_fraction": observation.imaged_fraction,
+        **given,
+        **seen,
+        **estimates,
+        "limit_of_blank": {"count": observation.limit_of_blank(level), "level": level},
+        "assumptions": [name for name, factor in given.items() if factor and factor["kind"] == "assumption"]
+        + ["clusters_per_7_5_ml"],
+        "provenance": store.provenance(settings, {"frames": frames, "calls": calls}),
+    }
+    store.write_json(out, "counts", result)
+
+
+def tally(calls: pd.DataFrame) -> dict[str, Any]:
+    """Return how many cells and groups of each kind the calls of one sample hold.
+
+    Parameters
+    ----------
+    calls : DataFrame
+        As `schema.CALL_TABLE`; cluster numbers are unique in the sample.
+
+    Returns
+    -------
+    dict
+        ``n_ctc`` (those in clusters included), ``n_leukocytes`` and ``n_uncertain`` cells; ``n_clusters`` of two or
+        more CTCs, and by size in ``cluster_sizes``; ``clusters_with_leukocytes``, those that leukocytes ride on; and
+        ``n_ctc_leukocyte_groups``, single CTCs with leukocytes, which are no clusters.
+    """
+    n = Counter(calls["call"])
+    groups = calls["cluster"].dropna()
+    ctcs = calls["call"].eq("ctc")[groups.index].groupby(groups).sum()
+    with_leukocytes = calls["call"].eq("leukocyte")[groups.index].groupby(groups).any()
+    clusters = ctcs >= 2
+    return {
+        "n_ctc": n["ctc"],
+        "n_leukocytes": n["leukocyte"],
+        "n_uncertain": n["uncertain"],
+        "n_clusters": int(clusters.sum()),
+        "cluster_sizes": {str(size): times for size, times in sorted(Counter(ctcs[clusters].tolist()).items())},
+        "clusters_with_leukocytes": int((clusters & with_leukocytes).sum()),
+        "n_ctc_leukocyte_groups": int((ctcs.eq(1) & with_leukocytes).sum()),
+    }
+
+
+def imaged_fraction(frames: pd.DataFrame) -> float:
+    """Return the share of the area of all frames that was analysed, 0 to 1; 0 where there is no frame."""
+    analysed, whole = (float(frames[column].to_numpy(np.float64).sum()) for column in ("area_um2", "frame_area_um2"))
+    return analysed / whole if whole > 0 else 0.0
+
+
+def _estimates(observation: Observation, n_ctc: int, n_clusters: int, level: float) -> dict[str, Any]:
+    of_clusters = replace(observation, background_per_7_5_ml=_NO_BACKGROUND)
+    cells = observation.interval(n_ctc, level)
+    reference = observation.reference(n_ctc) if observation.reference_equivalent else None
+    return {
+        "ctc_per_7_5_ml": cells._asdict(),
+        "ctc_per_ml": _per_ml(cells)._asdict(),
+        "clusters_per_7_5_ml": of_clusters.interval(n_clusters, level)._asdict(),
+        "ctc_quantiles_per_7_5_ml": observation.blood(n_ctc).quantiles(_PROBABILITIES).tolist(),
+        "cluster_quantiles_per_7_5_ml": of_clusters.blood(n_clusters).quantiles(_PROBABILITIES).tolist(),
+        "p_at_least": reference and {str(k): reference.p_at_least(k) for k in CUTOFFS},
+        "above_blank": n_ctc > observation.limit_of_blank(level),
+    }
+
+
+def _per_ml(interval: Interval) -> Interval:
+    estimate, low, high = (value / REFERENCE_VOLUME_ML for value in interval[:3])
+    return Interval(estimate, low, high, interval.level)
+
+
+def _why_not(frames: pd.DataFrame) -> str:
+    reasons = Counter(frames.loc[~frames["usable"], "reason"])
+    each = ", ".join(f"{reason} ({times})" for reason, times in sorted(reasons.items()))
+    return f"none of the {len(frames)} frames could be analysed: {each or 'no area'}"

@@ -1,0 +1,256 @@
+"""Calls to counts: every number of counts.json against a small sample worked out by hand."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from pipeline import store
+from pipeline.count import count, imaged_fraction, tally
+from pipeline.errors import InputError
+from pipeline.observation import Factor, Observation
+
+EXACT = {"mean": 1.0, "low": 1.0, "high": 1.0, "kind": "measured", "source": "a test"}
+NONE = {**EXACT, "mean": 0.0, "low": 0.0, "high": 0.0}
+
+
+def settings(**changes):
+    assay = {
+        "name": "bench",
+        "recovery": EXACT,
+        "sensitivity": EXACT,
+        "background_per_7_5_ml": NONE,
+        "reference_equivalent": EXACT,
+    }
+    return {
+        "sample": "S1",
+        "patient": "P1",
+        "collected": "2026-05-01",
+        "role": None,
+        "note": None,
+        "blood_volume_ml": 7.5,
+        "sampled_fraction": 1.0,
+        "level": 0.95,
+        **changes,
+        "assay": {**assay, **changes.get("assay", {})},
+    }
+
+
+def frames_table(areas, whole=1000.0):
+    n = len(areas)
+    return pd.DataFrame(
+        {
+            "frame": [f"f{i}" for i in range(n)],
+            "path": [f"s/f{i}.tif" for i in range(n)],
+            "part": 0,
+            "usable": [a > 0 for a in areas],
+            "reason": ["" if a > 0 else "unreadable" for a in areas],
+            "flags": "",
+            "height_px": 10,
+            "width_px": 10,
+            "pixel_size_um": 0.5,
+            "frame_area_um2": whole,
+            "area_um2": areas,
+            "n_cells": 0,
+            "focus": 1.0,
+            "saturation": 0.0,
+            "background": 5.0,
+        }
+    )
+
+
+def calls_table(*rows):
+    """Rows of (call, cluster or None)."""
+    return pd.DataFrame(
+        {
+            "frame": "f0",
+            "cell": range(1, len(rows) + 1),
+            "y_px": 1.0,
+            "x_px": 1.0,
+            "call": [call for call, _ in rows],
+            "p_ctc": 0.5,
+            "cluster": pd.array([cluster for _, cluster in rows], dtype="Int64"),
+            "reason": "",
+        }
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(frames, calls, **changes):
+        made_by = store.provenance({}, {})
+        store.write_table(tmp_path / "frames.parquet", "frames", frames, made_by)
+        store.write_table(tmp_path / "calls.parquet", "calls", calls, made_by)
+        out = tmp_path / "counts.json"
+        count(settings(**changes), tmp_path / "frames.parquet", tmp_path / "calls.parquet", out)
+        return store.read_json(out, "counts")
+
+    return run
+
+
+MIXED = calls_table(
+    ("ctc", None),
+    ("ctc", 1),
+    ("ctc", 1),
+    ("leukocyte", 1),
+    ("ctc", 2),
+    ("ctc", 2),
+    ("ctc", 2),
+    ("ctc", 3),
+    ("leukocyte", 3),
+    ("leukocyte", 3),
+    ("leukocyte", None),
+    ("uncertain", None),
+    ("debris", None),
+    ("double_positive", None),
+)
+
+
+@pytest.mark.oracle
+def test_tally_of_a_mixed_sample():
+    assert tally(MIXED) == {
+        "n_ctc": 7,
+        "n_leukocytes": 4,
+        "n_uncertain": 1,
+        "n_clusters": 2,
+        "cluster_sizes": {"2": 1, "3": 1},
+        "clusters_with_leukocytes": 1,
+        "n_ctc_leukocyte_groups": 1,
+    }
+
+
+@pytest.mark.property
+def test_tally_does_not_depend_on_the_order_or_the_names_of_clusters():
+    renamed = MIXED.sample(frac=1, random_state=3).assign(cluster=lambda t: t["cluster"] * 10 + 7)
+    assert tally(renamed) == tally(MIXED)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("areas", "expected"), [([1000.0] * 4, 1.0), ([1000.0, 0.0], 0.5), ([900.0, 0.0, 1000.0], 1.9 / 3), ([], 0.0)]
+)
+def test_imaged_fraction_is_area_analysed_over_area_of_all_frames(areas, expected):
+    assert imaged_fraction(frames_table(areas)) == pytest.approx(expected)
+
+
+@pytest.mark.oracle
+def test_counts_of_a_perfect_assay_are_the_posterior_of_jeffreys(run):
+    # 2 CTCs in 3.75 mL: the 95 % limits of Gamma(2.5, rate 0.5), and the printed P(Y >= 5) = .465
+    found = run(frames_table([1000.0] * 2), calls_table(("ctc", 4), ("ctc", 4)), blood_volume_ml=3.75)
+    assert (found["status"], found["n_ctc"], found["n_clusters"]) == ("ok", 2, 1)
+    assert found["ctc_per_7_5_ml"]["estimate"] == pytest.approx(4.0)
+    low, high = stats.gamma(2.5, scale=2).ppf([0.025, 0.975])
+    assert found["ctc_per_7_5_ml"]["low"] == pytest.approx(low, rel=1e-4)
+    assert found["ctc_per_7_5_ml"]["high"] == pytest.approx(high, rel=1e-4)
+    assert found["ctc_per_7_5_ml"]["level"] == 0.95
+    assert found["p_at_least"]["5"] == pytest.approx(0.465, abs=5e-4)
+    assert found["ctc_per_ml"]["estimate"] == pytest.approx(4.0 / 7.5)
+    # one cluster in 3.75 mL: Gamma(1.5, rate 0.5)
+    assert found["clusters_per_7_5_ml"]["estimate"] == pytest.approx(2.0)
+    low, high = stats.gamma(1.5, scale=2).ppf([0.025, 0.975])
+    assert found["clusters_per_7_5_ml"]["low"] == pytest.approx(low, rel=1e-4)
+    assert found["clusters_per_7_5_ml"]["high"] == pytest.approx(high, rel=1e-4)
+
+
+@pytest.mark.oracle
+def test_each_factor_enters_once(run):
+    loss = {name: {**EXACT, "mean": m, "low": m, "high": m} for name, m in (("recovery", 0.8), ("sensitivity", 0.5))}
+    ctcs = calls_table(*[("ctc", None)] * 12)
+    found = run(frames_table([1000.0, 500.0]), ctcs, blood_volume_ml=15.0, sampled_fraction=0.25, assay=loss)
+    # 12 / (2 * 0.25 * 0.75 * 0.8 * 0.5) = 80 in 7.5 mL of blood
+    assert found["imaged_fraction"] == pytest.approx(0.75)
+    assert found["ctc_per_7_5_ml"]["estimate"] == pytest.approx(80.0)
+    # the reference assay loses as much as ours did, so the loss stays in: Gamma(12.5, rate 2 * 0.25 * 0.75 * 0.5)
+    expected = stats.nbinom.sf(49, 12.5, 0.1875 / 1.1875)
+    assert found["p_at_least"]["50"] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.oracle
+def test_quantiles_are_those_of_the_posterior_that_the_interval_reports(run):
+    factors = {
+        "recovery": {**EXACT, "mean": 0.8, "low": 0.54, "high": 0.97},
+        "background_per_7_5_ml": {**EXACT, "mean": 0.2, "low": 0.01, "high": 1.0, "kind": "assumption"},
+    }
+    found = run(frames_table([1000.0]), calls_table(*[("ctc", None)] * 9), assay=factors)
+    quantiles = found["ctc_quantiles_per_7_5_ml"]
+    assert len(quantiles) == len(found["cluster_quantiles_per_7_5_ml"]) == 256
+    assert quantiles == sorted(quantiles)
+    same = Observation(7.5, 1, 1, Factor(0.8, 0.54, 0.97), Factor(1, 1, 1), Factor(0.2, 0.01, 1.0)).blood(9)
+    assert quantiles[31] == pytest.approx(float(same.quantiles([31.5 / 256])[0]))
+    assert sum(quantiles) / 256 == pytest.approx(same.mean, rel=5e-3)
+    # of 256 quantiles, 2.5 % lie at or below the 6th and 97.5 % at or below the 250th
+    assert quantiles[5] < found["ctc_per_7_5_ml"]["low"] < quantiles[6]
+    assert quantiles[249] < found["ctc_per_7_5_ml"]["high"] < quantiles[250]
+    assert found["assumptions"] == ["background_per_7_5_ml", "clusters_per_7_5_ml"]
+
+
+@pytest.mark.property
+def test_an_empty_slide_is_a_count_of_zero_with_an_interval(run):
+    found = run(frames_table([1000.0]), calls_table())
+    assert (found["status"], found["n_ctc"], found["n_clusters"], found["n_leukocytes"]) == ("ok", 0, 0, 0)
+    assert found["ctc_per_7_5_ml"]["estimate"] == found["ctc_per_7_5_ml"]["low"] == 0
+    assert found["ctc_per_7_5_ml"]["high"] == pytest.approx(stats.gamma(0.5).ppf(0.975), rel=1e-4)
+    assert found["cluster_sizes"] == {}
+    assert found["above_blank"] is False
+
+
+@pytest.mark.property
+def test_less_area_and_less_blood_give_a_higher_and_wider_answer(run):
+    ctcs = calls_table(*[("ctc", None)] * 5)
+    whole = run(frames_table([1000.0, 1000.0]), ctcs)["ctc_per_7_5_ml"]
+    half = run(frames_table([1000.0, 0.0]), ctcs)["ctc_per_7_5_ml"]
+    less = run(frames_table([1000.0, 1000.0]), ctcs, blood_volume_ml=3.75)["ctc_per_7_5_ml"]
+    part = run(frames_table([1000.0, 1000.0]), ctcs, sampled_fraction=0.5)["ctc_per_7_5_ml"]
+    assert half == less == part
+    assert all(half[key] == pytest.approx(2 * whole[key], rel=1e-6) for key in ("estimate", "low", "high"))
+
+
+@pytest.mark.property
+def test_nothing_analysed_is_no_count(run):
+    found = run(frames_table([0.0, 0.0, 0.0]), calls_table())
+    assert found["status"] == "not_evaluable"
+    assert found["reason"] == "none of the 3 frames could be analysed: unreadable (3)"
+    assert (found["imaged_fraction"], found["n_frames"], found["n_frames_usable"]) == (0.0, 3, 0)
+    null = ["n_ctc", "n_clusters", "n_leukocytes", "ctc_per_7_5_ml", "ctc_per_ml", "clusters_per_7_5_ml"]
+    null += ["p_at_least", "ctc_quantiles_per_7_5_ml", "cluster_quantiles_per_7_5_ml", "above_blank"]
+    assert all(found[key] is None for key in null)
+
+
+@pytest.mark.property
+def test_without_a_bridge_to_the_reference_assay_no_probability_is_given(run):
+    found = run(frames_table([1000.0]), calls_table(("ctc", None)), assay={"reference_equivalent": None})
+    assert found["p_at_least"] is None
+    assert found["ctc_per_7_5_ml"]["estimate"] == pytest.approx(1.0)
+
+
+@pytest.mark.oracle
+def test_above_blank_needs_more_than_background_explains(run):
+    # mean 0.078 per 7.5 mL, from 1 of 344 donors with two or more: one cell may be background, two are not
+    background = {**EXACT, "mean": 0.078, "low": 0.078, "high": 0.078}
+    for n, above in ((1, False), (2, True)):
+        found = run(
+            frames_table([1000.0]), calls_table(*[("ctc", None)] * n), assay={"background_per_7_5_ml": background}
+        )
+        assert found["limit_of_blank"] == {"count": 1, "level": 0.95}
+        assert found["above_blank"] is above
+
+
+@pytest.mark.property
+def test_equal_inputs_give_equal_bytes_without_time_or_place(run, tmp_path):
+    run(frames_table([1000.0]), MIXED)
+    first = (tmp_path / "counts.json").read_bytes()
+    run(frames_table([1000.0]), MIXED)
+    assert (tmp_path / "counts.json").read_bytes() == first
+    assert str(tmp_path).encode() not in first
+    assert set(json.loads(first)["provenance"]["inputs"]) == {"frames", "calls"}
+
+
+@pytest.mark.property
+def test_tables_of_another_kind_are_refused(tmp_path):
+    store.write_table(tmp_path / "frames.parquet", "frames", frames_table([1.0]), store.provenance({}, {}))
+    Path(tmp_path / "calls.parquet").write_text("frame\tcell\n")
+    with pytest.raises(InputError, match="calls"):
+        count(settings(), tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "counts.json")
+    assert not (tmp_path / "counts.json").exists()
