@@ -280,14 +280,94 @@ _STRATUM = _object(
     {
         "evidence_id": _TEXT,
         "label": _TEXT,  # "below 5", "5 or more"
-        "weight": _SHARE,  # probability that a reference assay's count falls into it
+        "weight": _or_null(_SHARE),  # probability that a reference assay's count falls into it; null: not known
         "median_months": _or_null(_POSITIVE),
         "low_months": _or_null(_POSITIVE),
         "high_months": _or_null(_POSITIVE),
-        "median_is_lower_bound": {"type": "boolean"},
+        "median_is_lower_bound": {"type": "boolean"},  # printed as "more than"
     }
 )
 _STATEMENT = _object({"evidence_id": _TEXT, "text": _TEXT})
+_CURVE = _array(_object({"time_months": _POSITIVE, "p": _SHARE}))
+_DIFFERENCE = {
+    "curve": _CURVE,
+    "max_difference": _or_null(_SHARE),  # largest distance to the main curve where both are drawn
+    "disagrees": _or_null({"type": "boolean"}),
+}
+_ROW = _object(  # another published comparison of the same setting
+    {
+        "evidence_id": _TEXT,
+        "population": _TEXT,
+        "subtype": _TEXT,  # empty where all are pooled
+        "endpoint": _TEXT,
+        "time_zero": {"enum": ["baseline", "landmark", "not_stated"]},
+        "n": _or_null(_COUNT),
+        "accrual": _TEXT,
+        "era": _TEXT,
+        "strata": _array(_STRATUM),
+        "why_no_curve": _TEXT,
+        "hr_flag": _TEXT,  # what is odd about its hazard ratio beside its medians
+        **_DIFFERENCE,
+    }
+)
+_SENSITIVITY = _object({"model": _TEXT, "meaning": _TEXT, "evidence_ids": _array(_TEXT), **_DIFFERENCE})
+_CHANGE = _object(  # the exact conditional test of two counts
+    {
+        "rate_ratio": _or_null(_POSITIVE),
+        "low": _POSITIVE,
+        "high": _or_null(_POSITIVE),
+        "level": _SHARE,
+        "p_value": _SHARE,
+        "verdict": _TEXT,
+        "verdict_with_tube_variation": _TEXT,
+    }
+)
+_PUBLISHED_CHANGE = _object(
+    {
+        "evidence_id": _TEXT,
+        "study": _TEXT,
+        "label": _TEXT,
+        "p_category": _SHARE,  # that a replicate pair of reference-assay counts falls into the class
+        "window": {"enum": ["inside", "outside", "not stated"]},
+        "endpoint": _TEXT,
+        "time_zero": {"enum": ["baseline", "landmark", "not_stated"]},
+        "n": _or_null(_COUNT),
+        # null outside the published window
+        "median_months": _or_null(_POSITIVE),
+        "median_is_lower_bound": {"type": "boolean"},
+        "relative": _TEXT,
+        "era": _TEXT,
+        "note": _TEXT,
+    }
+)
+_KINETICS = _object(
+    {
+        "sample": _TEXT,
+        "earlier_sample": _TEXT,
+        "days_between": _COUNT,
+        "weeks_on_therapy": _or_null(_POSITIVE),
+        "n_ctc_earlier": _COUNT,
+        "n_ctc_later": _COUNT,
+        "change": _CHANGE,
+        "published": _array(_PUBLISHED_CHANGE),
+        "why_no_category": _TEXT,
+    }
+)
+_CITATION = _object(
+    {
+        "evidence_id": _TEXT,
+        "population": _TEXT,
+        "n": _or_null(_COUNT),
+        "accrual": _TEXT,
+        "era": _TEXT,  # before or with which drugs its patients were treated
+        "citation": _TEXT,
+        "identifier": _TEXT,
+        "locator": _TEXT,
+        "how_read": _TEXT,
+        "readings": _TEXT,
+        "note": _TEXT,
+    }
+)
 
 PROGNOSIS_JSON = _object(
     {
@@ -296,6 +376,7 @@ PROGNOSIS_JSON = _object(
         "setting": _TEXT,
         "status": {"enum": ["ok", "relative_only", "no_evidence", "not_applicable"]},
         "reason": _TEXT,
+        "summary": _TEXT,  # one sentence about the published group; empty unless ok
         "sample": _or_null(_TEXT),  # the draw that the survival starts at
         "time_zero": _or_null({"enum": ["baseline", "landmark"]}),
         "endpoint": _or_null(_TEXT),
@@ -305,11 +386,12 @@ PROGNOSIS_JSON = _object(
         "level": _SHARE,
         "survival": _array(_object({"time_months": _POSITIVE, "p": _SHARE, "low": _SHARE, "high": _SHARE})),
         "strata": _array(_STRATUM),
-        "other_rows": _array({"type": "object"}),  # other published rows of the setting, shown faint
-        "sensitivity": _array({"type": "object"}),
+        "other_rows": _array(_ROW),  # other published rows of the setting, shown faint
+        "sensitivity": _array(_SENSITIVITY),
         "relative": _array(_STATEMENT),  # hazard-ratio-only evidence
         "negative_findings": _array(_STATEMENT),
-        "kinetics": _array({"type": "object"}),  # one entry per later draw: published category, statistical change
+        "kinetics": _array(_KINETICS),  # one entry per later draw: published category, statistical change
+        "evidence": _array(_CITATION),  # where the rows shown are from
         "evidence_ids": _array(_TEXT),
         "assumptions": _array(_TEXT),
         "provenance": _PROVENANCE,
