@@ -86,7 +86,9 @@ TABLES = {
         filled="study label accrual",
     ),
     "shapes": _table(
-        "id primary endpoint meaning unit distribution", "central low high n_arms", filled="meaning central low high"
+        "id primary endpoint meaning unit distribution",
+        "central low high n_arms support",
+        filled="meaning central low high support",
     ),
     "count_distributions": _table("id primary setting meaning", "size mean", filled="meaning size mean"),
     "assay_facts": _table("id meaning unit distribution", "central low high", filled="meaning central low high"),
