@@ -202,7 +202,7 @@ def _explain(error: jsonschema.ValidationError, file: str, at: str) -> Iterator[
             yield Fault(file, place, f"an unknown name {plain(name)!r}", "one of " + ", ".join(known), todo)
     elif error.validator == "required":
         for name in sorted(set(by["required"]) - set(cast(Mapping[str, Any], error.instance))):
-            yield Fault(file, place, f"no {name}", _wanted(by["properties"].get(name, {})), "add it")
+            yield Fault(file, place, f"no {name}", _wanted(by.get("properties", {}).get(name, by)), "add it")
     elif error.validator == "enum":
         wanted = "one of " + ", ".join(map(str, by["enum"]))
         todo = nearest(str(error.instance), [str(v) for v in by["enum"]], "choose one of them")

@@ -19,7 +19,7 @@ Look = Callable[[str, Path, str, dict[str, Any]], object]
 _COMMAND_LINE = "--config/--configfile"
 _STAGES = ("detect", "classify", "count", "simulate", "prognose", "report")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
-_FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
+FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
         return {"sample": sample, "assay": {"name": name, "gates": gates}}
     if verb == "count":
         kept = ("patient", "collected", "role", "note", "blood_volume_ml", "sampled_fraction")
-        factors = {factor: assay.get(factor) for factor in _FACTORS}
+        factors = {factor: assay.get(factor) for factor in FACTORS}
         return {"sample": sample, **{key: row[key] for key in kept}, "assay": {"name": name, **factors}}
     # a report shows the whole assay, without the {value, source} around each value
     values = {key: _value(given) for key, given in assay.items()}
@@ -364,7 +364,7 @@ def _assay_contradictions(file: str, assay: dict[str, Any]) -> list[Fault]:
     for name in (name for name, times in names.items() if times > 1):
         wanted = "each channel name in one role, once"
         faults.append(Fault(file, "channels", f"{plain(name)} twice (case does not count)", wanted, "remove one"))
-    for factor in _FACTORS:
+    for factor in FACTORS:
         given = assay.get(factor)
         if given is not None and not given["low"] <= given["mean"] <= given["high"]:
             found = f"low {given['low']}, mean {given['mean']}, high {given['high']}"

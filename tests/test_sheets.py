@@ -1,0 +1,452 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import sheets
+from pipeline.errors import InputError, refuse
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = {
+    "sample": "S1",
+    "patient": "P1",
+    "collected": "2026-05-01",
+    "images": "slides/a",
+    "assay": "cellsearch",
+    "blood_volume_ml": "7.5",
+}
+PATIENT = {"patient": "P1", "primary": "breast", "setting": "metastatic", "sex": "female"}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with images for two samples, as a user would have it."""
+    for name in ("a", "b"):
+        (tmp_path / "slides" / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tsv(path, rows):
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["\t".join(header), *("\t".join(row.get(key, "") for key in header) for row in rows)]
+    Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def read(samples=(SAMPLE,), patients=(PATIENT,), look=None, **settings):
+    tsv("samples.tsv", samples)
+    tsv("patients.tsv", patients)
+    return read_files(look, **settings)
+
+
+def read_files(look=None, **settings):
+    given = {"samples": "samples.tsv", "patients": "patients.tsv", **settings}
+    return sheets.read_study([ROOT / "config" / "config.yaml"], given, look)
+
+
+def faults(*args, **kwargs):
+    with pytest.raises(InputError) as caught:
+        read(*args, **kwargs)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def only_fault(*args, **kwargs):
+    found = faults(*args, **kwargs)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_a_study_is_read_as_written(folder):
+    second = {**SAMPLE, "sample": "S2", "collected": "2026-04-01", "images": "slides/a; slides/b"}
+    second |= {"blood_volume_ml": "3;4.25", "sampled_fraction": "0.5", "note": "second tube"}
+    study = read([SAMPLE, second])
+    assert list(study.samples) == ["S1", "S2"]
+    assert study.samples["S1"] == {
+        **SAMPLE,
+        "blood_volume_ml": 7.5,
+        "format": "auto",
+        "sampled_fraction": 1.0,
+        "role": None,
+        "note": None,
+    }
+    assert study.samples["S2"]["images"] == "slides/a;slides/b"
+    assert study.samples["S2"]["blood_volume_ml"] == 7.25
+    assert study.samples["S2"]["sampled_fraction"] == 0.5
+    assert study.samples_of("P1") == ["S2", "S1"]  # by the day of the draw
+    optional = {"subtype": None, "line": None, "therapy_start": None, "imaging": None}
+    assert study.patients == {"P1": {**PATIENT, **optional}}
+    assert study.base == Path()
+    assert study.notes == ()
+
+
+def test_byte_order_mark_crlf_quotes_and_blank_lines_are_borne(folder):
+    tsv("samples.tsv", [SAMPLE])
+    text = "patient\tprimary\tsetting\tsex\timaging\r\n\r\nP1\tbreast\tmetastatic\tfemale\t"
+    text += '"2026-05-01:CT:liver=2,lung=0;2026-06-01:bone_scan:bone=12"\r\n'
+    Path("patients.tsv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    study = read_files()
+    assert study.patients["P1"]["imaging"] == "2026-05-01:CT:liver=2,lung=0;2026-06-01:bone_scan:bone=12"
+
+
+@pytest.mark.parametrize(
+    "volume", ["-7.5", "0", "seven", "7,5", "nan", "inf", "1e400", "1000", "7500", "1_0", "0x7", "7.5 mL"]
+)
+def test_a_volume_that_no_sample_can_have_is_refused(folder, volume):
+    fault = only_fault([{**SAMPLE, "blood_volume_ml": volume}])
+    assert fault.startswith("samples.tsv: line 2, blood_volume_ml: found ")
+    assert "at least 0.0001 and below 1000" in fault
+
+
+@pytest.mark.parametrize("volume", ["0.0001", "7.5", "75e-1", "999.9", ".5"])
+def test_a_volume_that_a_sample_can_have_is_taken(folder, volume):
+    assert read([{**SAMPLE, "blood_volume_ml": volume}]).samples["S1"]["blood_volume_ml"] == float(volume)
+
+
+def test_volumes_go_with_the_parts(folder):
+    two = {**SAMPLE, "images": "slides/a;slides/b"}
+    assert "found 3 numbers; expected 1 number, or 2 as in images" in only_fault([{**two, "blood_volume_ml": "1;2;3"}])
+    assert "less than 1000 mL" in only_fault([{**two, "blood_volume_ml": "600;600"}])
+    assert read([{**two, "blood_volume_ml": "6"}]).samples["S1"]["blood_volume_ml"] == 6.0
+    assert "images: found ['slides/a', 'slides/a']" in only_fault([{**SAMPLE, "images": "slides/a;slides/a"}])
+
+
+@pytest.mark.parametrize("day", ["2026-02-30", "01.05.2026", "2026-5-1", "20260501", "2026-W01-1", "1066-10-14", "May"])
+def test_a_day_that_is_none_is_refused(folder, day):
+    assert "collected: found" in only_fault([{**SAMPLE, "collected": day}])
+    assert "therapy_start: found" in only_fault(patients=[{**PATIENT, "therapy_start": day}])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../S1",
+        "a/b",
+        "a\\b",
+        ".hidden",
+        "..",
+        "S1.",
+        "a b",
+        "a:b",
+        "S*",
+        "{S}",
+        "é",
+        "x" * 65,
+        "CON",
+        "nul.txt",
+        "com1",
+        "<b>",
+    ],
+)
+def test_a_name_that_is_no_plain_name_is_refused(folder, name):
+    assert all("line 2" in fault for fault in faults([{**SAMPLE, "sample": name}]))
+    assert any(
+        "patient: found" in fault for fault in faults([{**SAMPLE, "patient": name}], [{**PATIENT, "patient": name}])
+    )
+
+
+@pytest.mark.parametrize("name", ["S1", "s.1", "_x", "-", "1", "A-b_c.d", "x" * 64])
+def test_a_plain_name_is_taken(folder, name):
+    assert name in read([{**SAMPLE, "sample": name}]).samples
+
+
+def test_a_name_twice_is_refused_whatever_its_capitals(folder):
+    found = faults([SAMPLE, {**SAMPLE, "sample": "s1"}], [PATIENT, PATIENT])
+    assert [f.split(":")[0:2] for f in found] == [
+        ["samples.tsv", " line 2, sample"],
+        ["samples.tsv", " line 3, sample"],
+        ["patients.tsv", " line 2, patient"],
+        ["patients.tsv", " line 3, patient"],
+    ]
+    assert all("more than once" in fault for fault in found)
+
+
+def test_an_unknown_assay_gets_the_nearest_name(folder):
+    fault = only_fault([{**SAMPLE, "assay": "celsearch"}])
+    assert "assay: found celsearch; expected an assay of" in fault
+    assert fault.endswith("did you mean cellsearch?")
+
+
+def test_images_must_be_there(folder):
+    (folder / "slides" / "one.czi").touch()
+    assert read([{**SAMPLE, "images": "slides/one.czi"}]).samples["S1"]["images"] == "slides/one.czi"
+    assert "images: found slides/c, which is not there" in only_fault([{**SAMPLE, "images": "slides/a;slides/c"}])
+    assert "which is not there" in only_fault([{**SAMPLE, "images": "x" * 5000}])
+
+
+def test_what_the_look_into_the_images_finds_is_listed_with_the_rest(folder):
+    seen = []
+
+    def look(images, base, fmt, assay):
+        seen.append((images, base, fmt, assay["name"], assay["frame_px"]))
+        refuse(images, "", "no image", "one image or more", "bring images")
+
+    second = {**SAMPLE, "sample": "S2", "collected": "someday"}
+    found = faults([SAMPLE, second], look=look)
+    assert seen == [("slides/a", Path(), "auto", "cellsearch", [1036, 1384])]
+    assert len(found) == 2
+    assert any(fault.startswith("slides/a: found no image") for fault in found)
+
+
+def test_a_sample_needs_a_patient_row(folder):
+    assert "patient: found P2; expected a patient with a row in patients.tsv" in only_fault(
+        [{**SAMPLE, "patient": "P2"}]
+    )
+
+
+def test_a_patient_without_sample_is_said_and_left_out(folder):
+    study = read(patients=[PATIENT, {**PATIENT, "patient": "P9"}])
+    assert list(study.patients) == ["P1"]
+    assert study.notes == ("patients.tsv: P9 has no sample and no report",)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"primary": "brest"}, "did you mean breast?"),
+        ({"setting": "mcrpc"}, "found mcrpc; expected one of early, metastatic for breast"),
+        ({"primary": "none"}, "found metastatic; expected one of none for none"),
+        ({"subtype": "tnb"}, "did you mean tnbc?"),
+        ({"primary": "colon", "subtype": "tnbc"}, "expected an empty cell for colon"),
+        ({"sex": "F"}, "expected one of female, male"),
+        ({"line": "second"}, "the line of therapy as a whole number"),
+        ({"line": "1.5"}, "the line of therapy as a whole number"),
+        ({"imaging": "2026-05-01:CT:liver=two"}, "write it like 2026-05-01:CT:liver=2,lung=0"),
+        ({"imaging": "2026-05-01:CT:spleen=1"}, "with organs of lung, liver"),
+        ({"imaging": "2026-05-01:CT:liver=1,liver=2"}, "found 2026-05-01:CT:liver=1,liver=2"),
+        ({"imaging": "2026-13-01:CT:liver=1"}, "found 2026-13-01"),
+        ({"imaging": "CT:liver=1"}, "found CT:liver=1"),
+    ],
+)
+def test_what_no_patient_can_be_is_refused(folder, change, expected):
+    assert expected in only_fault(patients=[{**PATIENT, **change}])
+
+
+@pytest.mark.parametrize("share", ["0", "-0.1", "1.01", "half", "nan", "1e-9"])
+def test_a_share_lies_between_0_and_1(folder, share):
+    assert "sampled_fraction: found" in only_fault([{**SAMPLE, "sampled_fraction": share}])
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "no row below the header"),
+        (b"sample\tpatient\tcollected\timages\tassay\tblood_volume_ml\n", "no row below the header"),
+        (
+            b"sample,patient,collected,images,assay,blood_volume_ml\nS1,P1,2026-05-01,slides/a,cellsearch,7.5\n",
+            "tab-separated",
+        ),
+        ("sample\tpatient\nSé\tP1\n".encode("latin-1"), "line 2: found bytes that are no UTF-8"),
+        ("sample\tpatient\nS1\tP1\n".encode("utf-16"), "found bytes that are no UTF-8"),
+        (b"sample\tpatient\nS\0\tP1\n", "zero bytes"),
+        (b'sample\tpatient\n"S1\tP1\n', "unexpected end of data"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "no UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_sheet_is_refused(folder, content, expected):
+    tsv("patients.tsv", [PATIENT])
+    Path("samples.tsv").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        read_files()
+    assert expected in str(caught.value)
+
+
+def test_a_sheet_that_is_not_there_is_refused(folder):
+    with pytest.raises(InputError) as caught:
+        read_files()
+    assert [str(fault).split(": found")[0] for fault in caught.value.faults] == ["samples.tsv", "patients.tsv"]
+
+
+def test_columns_are_those_of_the_manual(folder):
+    row = {**SAMPLE, "blod_volume_ml": "7.5"}
+    del row["blood_volume_ml"]
+    found = faults([row])
+    assert len(found) == 2
+    assert found[0].endswith("did you mean blood_volume_ml?")
+    assert "no column blood_volume_ml" in found[1]
+    Path("samples.tsv").write_text("sample\tsample\nS1\tS1\n")
+    with pytest.raises(InputError, match="the column sample a second time"):
+        read_files()
+
+
+def test_a_row_has_a_cell_for_each_column(folder):
+    tsv("patients.tsv", [PATIENT])
+    line = "\t".join(SAMPLE.values())
+    Path("samples.tsv").write_text("\t".join(SAMPLE) + f"\n{line}\n{line}\textra\nS3\tP1\n")
+    with pytest.raises(InputError) as caught:
+        read_files()
+    assert [str(f).split(";")[0] for f in caught.value.faults] == [
+        "samples.tsv: line 3: found 7 cells",
+        "samples.tsv: line 4: found 2 cells",
+    ]
+
+
+def test_a_required_cell_may_not_be_empty(folder):
+    assert "line 2: found no collected; expected a day" in only_fault([{**SAMPLE, "collected": ""}])
+
+
+def test_all_faults_come_at_once_with_their_places(folder):
+    bad = {**SAMPLE, "collected": "2026-02-30", "blood_volume_ml": "-1", "assay": "nil", "images": "gone"}
+    found = faults([bad], [{**PATIENT, "primary": "brest", "sex": "F"}], detect={"lables": True}, chunk_frames=0)
+    places = sorted(fault.split(": found")[0] for fault in found)
+    assert places == [
+        "--config/--configfile: chunk_frames",
+        "--config/--configfile: detect",
+        "patients.tsv: line 2, P1, primary",
+        "patients.tsv: line 2, sex",
+        "samples.tsv: line 2, S1, assay",
+        "samples.tsv: line 2, S1, images",
+        "samples.tsv: line 2, blood_volume_ml",
+        "samples.tsv: line 2, collected",
+    ]
+    assert all(fault.count("\n") == 0 for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"detect": {"lables": True}}, "unknown name 'lables'; expected one of labels"),
+        ({"detct": {}}, "did you mean detect?"),
+        ({"count": {"level": "high"}}, "count.level: found high"),
+        ({"count": {"level": 95}}, "count.level: found 95"),
+        ({"count": {"level": float("nan")}}, "count.level: found nan"),
+        ({"count": 3}, "count: found 3"),
+        ({"chunk_frames": 1.5}, "chunk_frames: found 1.5"),
+        ({"chunk_frames": True}, "chunk_frames: found True"),
+        ({"chunk_frames": None}, "chunk_frames: found None"),
+        ({"results": "a{b}"}, "results: found a{b}"),
+        ({"detect": {"nucleus_diameter_um": [30, 3.5]}}, "the smallest, then the largest"),
+        ({"classify": {"p_ctc_call": 0.2, "p_ctc_uncertain": 0.3}}, "at most p_ctc_call, 0.2"),
+    ],
+)
+def test_a_setting_that_is_none_is_refused(folder, given, expected):
+    assert expected in only_fault(**given)
+
+
+def test_nested_settings_arrive_as_text_and_are_read_as_their_type(folder):
+    given = {"labels": "true", "cell_margin_um": "2.5", "nucleus_diameter_um": ["3", "25"]}
+    study = read(detect=given, simulate={"switched_off": "[lung_arrest, dormancy]"}, random_seed="7")
+    assert study.config["detect"]["labels"] is True
+    assert study.config["detect"]["cell_margin_um"] == 2.5
+    assert study.config["detect"]["nucleus_diameter_um"] == [3, 25]
+    assert study.config["detect"]["contact_gap_max_um"] == 3.0  # what is not given keeps its default
+    assert study.config["simulate"]["switched_off"] == ["lung_arrest", "dormancy"]
+    assert study.config["random_seed"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- a\n- b\n", "expected a YAML mapping"),
+        ("", "expected a YAML mapping"),
+        ("1: 2\n", "expected a YAML mapping"),
+        ("count: !!python/object/apply:os.system ['true']\n", "could not determine a constructor"),
+        ("count: {level: 0.9}\ncount: {level: 0.8}\n", "line 2: found 'count' a second time"),
+        ("a: &x [1]\nb: *x\n", "line 2: found an alias"),
+        ("a: [\n", "line 2"),
+        ("a: 2026-13-45\n", "month must be in 1..12"),
+        ("a: " + "[" * 20000, "YAML"),
+        ("a:\n\t- b\n", "cannot start any token"),
+    ],
+)
+def test_yaml_is_plain_data(folder, text, expected):
+    tsv("samples.tsv", [SAMPLE])
+    tsv("patients.tsv", [PATIENT])
+    Path("over.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        sheets.read_study(
+            [ROOT / "config" / "config.yaml", Path("over.yaml")], {"samples": "samples.tsv", "patients": "patients.tsv"}
+        )
+    assert str(caught.value).startswith("over.yaml: ")
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_later_file_overrides_an_earlier_one_setting_by_setting(folder):
+    tsv("samples.tsv", [SAMPLE])
+    tsv("patients.tsv", [PATIENT])
+    Path("over.yaml").write_text("samples: samples.tsv\npatients: patients.tsv\nclassify: {cluster_gap_um: 2}\n")
+    study = sheets.read_study([ROOT / "config" / "config.yaml", Path("over.yaml")], {})
+    assert study.config["classify"] == {"cluster_gap_um": 2, "p_ctc_call": 0.5, "p_ctc_uncertain": 0.1}
+
+
+ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_text())
+
+
+@pytest.mark.parametrize("name", ["cellsearch", "hdsca"])
+def test_the_assays_that_ship_are_sound(folder, name):
+    assay = read([{**SAMPLE, "assay": name}]).assays[name]
+    assert {"dna", "ck", "cd45", "fitc"} == set(assay["channels"])
+    assert all(given["source"] for given in assay["gates"].values())
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"chanels": {}}, "did you mean channels?"),
+        ({"channels": {"dna": ["DAPI"], "ck": ["CK"]}}, "channels: found no cd45"),
+        ({"channels": {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["ck"]}}, "found ck twice"),
+        ({"channels": {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"], "Her 2": ["x"]}}, "found Her 2"),
+        ({"pixel_size_um": {"value": 0, "source": "x"}}, "pixel_size_um.value: found 0"),
+        ({"pixel_size_um": {"value": 0.6}}, "pixel_size_um: found no source"),
+        ({"frame_px": {"value": [1036], "source": "x"}}, "rows and columns"),
+        ({"bit_depth": {"value": 1, "source": "x"}}, "bit_depth.value: found 1"),
+        ({"files": "../{frame}_{channel}"}, "files: found ../"),
+        ({"files": "{frame}"}, "{frame} and {channel}, each once"),
+        (
+            {"recovery": {"mean": 0.5, "low": 0.6, "high": 0.9, "kind": "measured", "source": "x"}},
+            "low <= mean <= high",
+        ),
+        (
+            {"recovery": {"mean": 0.9, "low": 0.8, "high": 1.2, "kind": "measured", "source": "x"}},
+            "recovery.high: found 1.2",
+        ),
+        (
+            {"recovery": {"mean": 0.9, "low": 0.8, "high": 1, "kind": "guess", "source": "x"}},
+            "measured, derived, assumption",
+        ),
+    ],
+)
+def test_an_assay_that_is_none_is_refused(folder, change, expected):
+    Path("assays").mkdir()
+    Path("assays/cellsearch.yaml").write_text(yaml.safe_dump({**ASSAY, **change}))
+    fault = only_fault(assays="assays")
+    assert fault.startswith("assays/cellsearch.yaml: ")
+    assert expected in fault
+
+
+def test_each_stage_gets_its_own_settings_only(folder):
+    study = read([SAMPLE], random_seed=3)
+    of_sample = {
+        verb: sheets.settings_for(study, verb, sample="S1") for verb in ("detect", "classify", "count", "report")
+    }
+    of_patient = {verb: sheets.settings_for(study, verb, patient="P1") for verb in ("simulate", "prognose", "report")}
+    assert set(of_sample["detect"]) == {"sample", "images", "format", "assay", *study.config["detect"]}
+    assert set(of_sample["detect"]["assay"]) == {"name", "channels", "pixel_size_um", "frame_px", "bit_depth", "files"}
+    assert of_sample["detect"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
+    assert set(of_sample["classify"]) == {"sample", "assay", *study.config["classify"]}
+    assert of_sample["classify"]["assay"]["gates"]["min_diameter_um"] == ASSAY["gates"]["min_diameter_um"]["value"]
+    assert of_sample["count"] == {
+        "sample": "S1",
+        "patient": "P1",
+        "collected": "2026-05-01",
+        "role": None,
+        "note": None,
+        "blood_volume_ml": 7.5,
+        "sampled_fraction": 1.0,
+        "assay": {"name": "cellsearch", **{f: ASSAY.get(f) for f in sheets.FACTORS}},
+        **study.config["count"],
+    }
+    assert of_sample["report"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
+    assert of_sample["report"]["patient"] == study.patients["P1"]
+    assert of_patient["simulate"] == {"patient": study.patients["P1"], "random_seed": 3, **study.config["simulate"]}
+    assert of_patient["prognose"] == {"patient": study.patients["P1"], "random_seed": 3, **study.config["prognose"]}
+    assert of_patient["report"] == {"patient": study.patients["P1"], **study.config["report"]}
+    assert sheets.settings_for(study, "report") == {
+        "patients": list(study.patients.values()),
+        "samples": list(study.samples.values()),
+        **study.config["report"],
+    }
+    for given in (*of_sample.values(), *of_patient.values()):
+        assert json.loads(json.dumps(given)) == given
+        assert str(folder) not in json.dumps(given)
