@@ -1,0 +1,105 @@
+import argparse
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pipeline import cli
+from pipeline.errors import refuse
+
+VERBS = ["check", "detect", "gather", "classify", "count", "simulate", "prognose", "report", "phantom", "warm"]
+
+
+def run(*args):
+    with pytest.raises(SystemExit) as caught:
+        cli.main(args)
+    return caught.value.code
+
+
+def test_every_verb_has_help(capsys):
+    assert run("--help") == 0
+    text = capsys.readouterr().out
+    assert [verb for verb in VERBS if f"\n    {verb} " not in text] == []
+    assert "research use only" in text
+    for verb in VERBS:
+        assert run(verb, "--help") == 0
+
+
+@pytest.mark.parametrize("args", [[], ["dtect"], ["detect"], ["report"], ["count", "--settings", "{}"]])
+def test_a_wrong_command_line_ends_with_2(args, capsys):
+    assert run(*args) == 2
+    assert "usage: ctcascade" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("chunk", ["0/3", "4/3", "1", "a/b", "1/0", "+1/3", "1/3/5"])
+def test_a_chunk_is_k_of_n(chunk, capsys):
+    args = ["detect", "--settings", "{}", "--base", ".", "--frames", "f", "--cells", "c", "--chunk", chunk]
+    assert run(*args) == 2
+    assert "is not K/N with 1 <= K <= N" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("{", "a JSON object"),
+        ("[]", "found list"),
+        ("@gone.json", "gone.json: found"),
+        ("@bad.json", "bad.json: found"),
+    ],
+)
+def test_settings_that_are_no_object_end_with_2_and_one_line(settings, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text("nil")
+    assert run("count", "--settings", settings, "--frames", "f", "--calls", "c", "--out", "o") == 2
+    err = capsys.readouterr().err
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_settings_reach_the_stage(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(cli, "_count", seen.append)
+    (tmp_path / "s.json").write_text('{"level": 0.9}')
+    for given in ('{"level": 0.9}', f"@{tmp_path}/s.json"):
+        cli.main(["count", "--settings", given, "--frames", "f", "--calls", "c", "--out", "o"])
+    assert [args.settings for args in seen] == [{"level": 0.9}] * 2
+    assert isinstance(seen[0], argparse.Namespace)
+
+
+def test_bad_input_ends_with_2_and_a_bug_keeps_its_traceback(monkeypatch, capsys):
+    args = ["gather", "--frames", "f", "--cells", "c", "--out-frames", "of", "--out-cells", "oc"]
+
+    def bad_input(_):
+        refuse("f", "", "a\nb", "c", "d")
+
+    def bug(_):
+        raise KeyError("x")
+
+    monkeypatch.setattr(cli, "_gather", bad_input)
+    assert run(*args) == 2
+    assert capsys.readouterr().err == "f: found a\\u000ab; expected c; d\n"
+    monkeypatch.setattr(cli, "_gather", bug)
+    with pytest.raises(KeyError):
+        cli.main(args)
+
+
+def test_check_takes_settings_as_snakemake_does(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("check", "--config", "samples") == 2
+    assert "is not NAME=VALUE" in capsys.readouterr().err
+    assert run("check", "--configfile", "gone.yaml", "--config", "chunk_frames=0") == 2
+    err = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("gone.yaml: found no such file") for line in err)
+    assert any(line.startswith("--config/--configfile: chunk_frames: found 0") for line in err)
+
+
+@pytest.mark.workflow
+def test_the_command_starts_fast_and_is_the_module():
+    code = "import sys, pipeline.cli; print([m for m in ('numpy', 'pandas', 'cv2', 'numba') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert json.loads(out.replace("'", '"')) == []  # a verb imports what it needs, and no more
+    version = subprocess.run(
+        [sys.executable, "-m", "pipeline", "--version"], capture_output=True, text=True, check=True
+    )
+    assert version.stdout.startswith("ctcascade 0.")

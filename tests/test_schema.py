@@ -1,0 +1,98 @@
+"""The names that others build on. A change here breaks someone's script: add, do not rename."""
+
+import jsonschema
+import pytest
+
+from pipeline import schema
+
+COLUMNS = {
+    "frames": """
+        frame path part usable reason flags height_px width_px pixel_size_um frame_area_um2 area_um2 n_cells
+        focus saturation background {role}_background {role}_noise {role}_focus {role}_saturation
+    """,
+    "cells": """
+        frame cell y_px x_px y0_px x0_px y1_px x1_px touches_border area_um2 equivalent_diameter_um
+        perimeter_um p2a eccentricity solidity nucleus_area_um2 nucleus_perimeter_um nucleus_p2a
+        nucleus_eccentricity nucleus_solidity contacts contact_gaps_um {role}_mean {role}_max {role}_std
+        {role}_sum {role}_nucleus_mean {role}_cytoplasm_mean {role}_ring_mean {role}_overlap {role}_fill
+    """,
+    "calls": """
+        frame cell y_px x_px call p_ctc cluster reason
+    """,
+}
+KEYS = {
+    "counts": """
+        sample patient collected assay role note status reason n_frames n_frames_usable n_cells n_ctc
+        n_clusters n_ctc_leukocyte_groups n_leukocytes n_uncertain cluster_sizes clusters_with_leukocytes
+        blood_volume_ml sampled_fraction imaged_fraction recovery sensitivity background_per_7_5_ml
+        reference_equivalent ctc_per_7_5_ml clusters_per_7_5_ml ctc_per_ml ctc_quantiles_per_7_5_ml
+        cluster_quantiles_per_7_5_ml p_at_least limit_of_blank above_blank assumptions provenance
+    """,
+    "cascade": """
+        patient primary status reason latest_sample samples organs p_any level flow p_founding_per_ctc
+        share_due_to_clusters prior_dominated switched_off outside_the_model evidence_ids assumptions
+        provenance
+    """,
+    "prognosis": """
+        patient primary setting status reason sample time_zero endpoint cutoff n_ctc_observed horizon_months
+        level survival strata other_rows sensitivity relative negative_findings kinetics evidence_ids
+        assumptions provenance
+    """,
+}
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_no_column_is_lost_or_renamed(table):
+    found = [c.name for c in (*schema.TABLES[table].columns, *schema.TABLES[table].per_role)]
+    assert [name for name in COLUMNS[table].split() if name not in found] == []
+
+
+@pytest.mark.parametrize("result", KEYS)
+def test_no_key_is_lost_or_renamed(result):
+    assert [key for key in KEYS[result].split() if key not in schema.JSON_SCHEMAS[result]["required"]] == []
+
+
+def test_words_and_numbers_that_others_build_on():
+    assert schema.ROLES == ("dna", "ck", "cd45")
+    assert schema.CALLS == ("ctc", "leukocyte", "double_positive", "dna_only", "debris", "uncertain")
+    assert schema.ORGANS == ("lung", "liver", "bone", "brain", "adrenal", "kidney", "other")
+    assert schema.CUTOFFS == (1, 2, 3, 5, 15, 50)
+    assert schema.HORIZONS_YEARS == (1, 2, 5)
+    primaries = """
+        breast prostate colon rectum lung_nsclc lung_sclc melanoma pancreas stomach oesophagus kidney bladder ovary
+        liver none
+    """
+    assert set(schema.SETTINGS) == set(primaries.split())
+    assert schema.SETTINGS["prostate"] == ("early", "metastatic", "localized", "mhspc", "mcrpc")
+    assert schema.SUBTYPES == {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
+
+
+@pytest.mark.parametrize("table", schema.TABLES.values(), ids=schema.TABLES)
+def test_every_column_has_a_meaning_and_y_comes_before_x(table):
+    columns = table.for_roles(["dna", "her2"])
+    names = [c.name for c in columns]
+    assert len(set(names)) == len(names)
+    assert all(c.meaning and c.dtype in ("str", "bool", "int", "float", "ints", "floats") for c in columns)
+    assert all(names.index(y) < names.index(y.replace("y", "x", 1)) for y in names if y in ("y_px", "y0_px", "y1_px"))
+
+
+def test_roles_are_read_off_the_columns():
+    names = [c.name for c in schema.CELLS.for_roles(["dna", "ck", "cd45", "fitc"])]
+    assert [c.name for c in schema.CELLS.for_names(names)] == names
+    assert [c.name for c in schema.FRAMES.for_names(["frame"])] == [c.name for c in schema.FRAMES.columns]
+
+
+@pytest.mark.parametrize("result", schema.JSON_SCHEMAS.values(), ids=schema.JSON_SCHEMAS)
+def test_a_result_takes_no_other_key(result):
+    jsonschema.Draft202012Validator.check_schema(result)
+    assert result["additionalProperties"] is False
+    assert not jsonschema.Draft202012Validator(result).is_valid({})
+
+
+def test_a_risk_is_never_nought_or_one():
+    risk = schema.CASCADE_JSON["properties"]["organs"]["items"]["properties"]["p_metastasis"]["properties"]["1"]
+    valid = jsonschema.Draft202012Validator(risk).is_valid
+    assert valid({"mean": 0.5, "low": 1e-12, "high": 0.999})
+    assert not valid({"mean": 0.5, "low": 0, "high": 0.999})
+    assert not valid({"mean": 0.5, "low": 0.1, "high": 1})
+    assert not valid({"mean": 0.5, "low": 0.1})

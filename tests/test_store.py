@@ -1,0 +1,129 @@
+import json
+import stat
+
+import jsonschema
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline import store
+from pipeline.errors import InputError
+from pipeline.schema import CALL_TABLE, TABLES
+
+MADE_BY = {"software": "ctcascade", "version": "0", "settings": {"a": 1}, "inputs": {}}
+
+
+def calls(n=2):
+    return pd.DataFrame(
+        {
+            "frame": ["f1"] * n,
+            "cell": range(1, n + 1),
+            "y_px": np.linspace(1, 2, n),
+            "x_px": np.linspace(3, 4, n),
+            "call": ["ctc"] * n,
+            "p_ctc": [0.75] * n,
+            "cluster": pd.array([None] * n, dtype="Int64"),
+            "reason": [""] * n,
+        }
+    )
+
+
+def test_a_table_comes_back_as_it_went(tmp_path):
+    path = tmp_path / "deep" / "calls.parquet"
+    store.write_table(path, "calls", calls(), MADE_BY)
+    found = store.read_table(path, "calls")
+    assert list(found.columns) == [c.name for c in CALL_TABLE.columns]
+    assert found["cell"].tolist() == [1, 2]
+    assert found["y_px"].dtype == np.float32
+    assert found["cluster"].isna().all()
+    assert store.table_provenance(path) == MADE_BY
+    assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+@pytest.mark.parametrize("kind", sorted(TABLES))
+def test_an_empty_table_has_its_columns_and_types(tmp_path, kind):
+    columns = [c.name for c in TABLES[kind].for_roles(["dna", "ck", "cd45"])]
+    store.write_table(tmp_path / "t.parquet", kind, pd.DataFrame(columns=columns), MADE_BY)
+    schema = pq.read_schema(tmp_path / "t.parquet")
+    assert schema.names == columns
+    assert schema.field("frame").type == "string"
+    assert len(store.read_table(tmp_path / "t.parquet", kind)) == 0
+
+
+def test_equal_tables_are_equal_bytes(tmp_path):
+    for name in ("a", "b"):
+        store.write_table(tmp_path / name, "calls", calls(), MADE_BY)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_null_where_none_may_be_is_a_bug(tmp_path):
+    broken = calls().assign(call=[None, "ctc"])
+    with pytest.raises(ValueError, match="null"):
+        store.write_table(tmp_path / "t.parquet", "calls", broken, MADE_BY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_table_is_refused(tmp_path):
+    (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(InputError, match="run the stage before this one again"):
+        store.read_table(tmp_path / "t.parquet", "calls")
+    with pytest.raises(InputError, match=r"t2.parquet"):
+        store.read_table(tmp_path / "t2.parquet", "calls")
+    calls()[["frame", "cell"]].to_parquet(tmp_path / "few.parquet")
+    with pytest.raises(InputError, match="y_px, x_px, call"):
+        store.read_table(tmp_path / "few.parquet", "calls")
+
+
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / "out.txt"
+    path.write_text("old")
+    with pytest.raises(TypeError), store.whole(path) as part:
+        part.write_text("half") + "way"
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    store.write_text(path, "new é")
+    assert path.read_text(encoding="utf-8") == "new é"
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)  # as the user's umask has it
+
+
+def test_provenance_has_hashes_and_no_path(tmp_path):
+    (tmp_path / "in.txt").write_text("abc")
+    made = store.provenance({"x": 1}, {"cells": tmp_path / "in.txt"})
+    assert made["settings"] == {"x": 1}
+    assert made["inputs"] == {"cells": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
+    assert str(tmp_path) not in json.dumps(made)
+
+
+def test_a_result_that_breaks_its_schema_is_a_bug(tmp_path):
+    with pytest.raises(jsonschema.ValidationError):
+        store.write_json(tmp_path / "c.json", "counts", {"status": "fine"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", '{"status": "fine"}', "[]", '{"status": NaN}', "\udcff"],
+    ids=["none", "half", "other", "list", "nan", "bytes"],
+)
+def test_what_is_no_result_is_refused(tmp_path, text):
+    (tmp_path / "c.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match="run the stage before this one"):
+        store.read_json(tmp_path / "c.json", "counts")
+
+
+def test_the_hash_of_the_code_follows_every_byte_of_it(tmp_path, monkeypatch):
+    package = tmp_path / "pipeline"
+    (package / "__pycache__").mkdir(parents=True)
+    (package / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(store, "_PACKAGE", package)
+    first = store.code_hash()
+    (package / "__pycache__" / "a.pyc").write_text("cache")
+    assert store.code_hash() == first
+    (package / "a.py").write_text("x = 2\n")
+    changed = store.code_hash()
+    assert changed != first
+    (package / "a.py").rename(package / "b.py")
+    assert store.code_hash() not in (first, changed)
