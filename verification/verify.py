@@ -1,0 +1,24 @@
+"""Run every verify_*.py beside this file and print one table: what was checked, what came out, and the verdict.
+
+A verdict begins with "pass", "fail" or "skipped"; one that fails ends this with 1.
+"""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "benchmarks"))
+
+from bench import table  # noqa: E402
+
+
+def main() -> int:
+    """Print the table; return 1 when a row fails."""
+    rows = table(HERE, "verify_*.py", ("what", "found", "verdict"))
+    verdicts = [verdict.lower() for *_, verdict in rows]
+    print(", ".join(f"{sum(v.startswith(word) for v in verdicts)} {word}" for word in ("pass", "fail", "skipped")))
+    return int(any(not verdict.startswith(("pass", "skipped")) for verdict in verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
