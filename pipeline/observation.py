@@ -141,7 +141,7 @@ class Observation:
         -----
         Published counts were never divided by their assay's recovery, so ours are not either: the slide's rate is
         divided by sensitivity (the cells that this software missed) and by the ratio of the two recoveries, no more.
-        The reference assay's own false calls, about one in thirteen tubes, are left out.
+        The reference assay's own false calls are left out.
         """
         if self.reference_equivalent is None:
             raise ValueError("no reference_equivalent")
@@ -153,16 +153,20 @@ class Observation:
         Notes
         -----
         The estimate is what one would work out by hand, ``max(0, x / e - b) / q`` at the factors' means: zero for an
-        empty slide, and right on average. The limits are the posterior's equal-tailed ones, but the lower is zero
-        where background alone gives such a count or more with a probability above (1 - level) / 2. No interval of this
-        kind can cover a true zero at exactly its level: a count of zero is nearly certain then and holds it always.
+        empty slide, and right on average, which neither the posterior's mean nor its median is. Where it lies outside
+        the limits (a low `level`, or a background as large as the count) it is moved to the nearer one.
+
+        The limits are the posterior's equal-tailed ones, but the lower is zero where background alone gives such a
+        count or more with a probability above (1 - level) / 2. No interval can cover a true zero at just its level: a
+        count of zero is nearly certain then, and its interval holds zero always.
         """
         tail = (1 - level) / 2
         low, high = self.blood(count).quantiles([tail, 1 - tail])
         if self.p_shows(count, concentration=0.0) > tail:
             low = 0.0
         above_background = max(0.0, count / self.exposure - self.background_per_7_5_ml.mean)
-        return Interval(above_background / (self.recovery.mean * self.sensitivity.mean), float(low), float(high), level)
+        estimate = np.clip(above_background / (self.recovery.mean * self.sensitivity.mean), low, high)
+        return Interval(float(estimate), float(low), float(high), level)
 
     def p_shows(self, count: int, concentration: float) -> float:
         """Return the probability that this sample shows `count` or more calls if the blood holds `concentration`.
@@ -397,6 +401,9 @@ def _background_nodes(factor: Factor) -> tuple[Floats, Floats]:
 
 
 def _lognormal(factor: Factor) -> tuple[float, float]:
+    if factor.low <= 0:
+        wanted = "a lower limit above 0, or 0 in all three"
+        refuse("assay", f"mean {factor.mean}", f"low {factor.low}", wanted, "give the smallest value that is plausible")
     sd = math.log(factor.high / factor.low) / (2 * _Z95)
     return factor.mean * math.exp(-(sd**2) / 2), sd
 
