@@ -369,6 +369,9 @@ def _assay_contradictions(file: str, assay: dict[str, Any]) -> list[Fault]:
         if given is not None and not given["low"] <= given["mean"] <= given["high"]:
             found = f"low {given['low']}, mean {given['mean']}, high {given['high']}"
             faults.append(Fault(file, factor, found, "low <= mean <= high", "mend the numbers"))
+        if given is not None and given["low"] == 0 < given["high"]:
+            wanted, todo = "a lower limit above 0, or 0 in all three", "give the smallest value that is plausible"
+            faults.append(Fault(file, factor, f"low 0, high {given['high']}", wanted, todo))
     files = assay["files"]
     if files is not None and not (files.count("{frame}") == files.count("{channel}") == 1):
         faults.append(Fault(file, "files", plain(files), "{frame} and {channel}, each once", "mend the pattern"))

@@ -402,6 +402,14 @@ def test_the_assays_that_ship_are_sound(folder, name):
             "recovery.high: found 1.2",
         ),
         (
+            {"background_per_7_5_ml": {"mean": 1, "low": 0, "high": 2, "kind": "measured", "source": "x"}},
+            "or 0 in all three",
+        ),
+        (
+            {"reference_equivalent": {"mean": 1, "low": 0, "high": 2, "kind": "measured", "source": "x"}},
+            "a number above 0",
+        ),
+        (
             {"recovery": {"mean": 0.9, "low": 0.8, "high": 1, "kind": "guess", "source": "x"}},
             "measured, derived, assumption",
         ),
