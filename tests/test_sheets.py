@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline import sheets
 from pipeline.errors import InputError, refuse
@@ -455,6 +457,42 @@ def test_each_stage_gets_its_own_settings_only(folder):
         "samples": list(study.samples.values()),
         **study.config["report"],
     }
-    for given in (*of_sample.values(), *of_patient.values()):
-        assert json.loads(json.dumps(given)) == given
-        assert str(folder) not in json.dumps(given)
+    for found in (*of_sample.values(), *of_patient.values()):
+        assert json.loads(json.dumps(found)) == found
+        assert str(folder) not in json.dumps(found)
+
+
+cells = st.one_of(
+    st.text(max_size=20), st.sampled_from(["", ";", "7.5", "P1", "slides/a", "2026-05-01", "nan", '"', "..", "-0"])
+)
+
+
+@pytest.mark.property
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(column=st.sampled_from([*SAMPLE, "format", "sampled_fraction", "role", "note"]), cell=cells)
+def test_any_cell_is_taken_or_refused_with_its_line(folder, column, cell):
+    faults = ()
+    try:
+        study = read([{**SAMPLE, column: cell}])
+    except InputError as error:
+        faults = error.faults
+    if faults:
+        assert all(str(fault).startswith("samples.tsv: ") and str(fault).isprintable() for fault in faults)
+    else:
+        (row,) = study.samples.values()
+        assert json.loads(json.dumps(row)) == row
+        assert 0.0001 <= row["blood_volume_ml"] < 1000
+        assert 0 < row["sampled_fraction"] <= 1
+
+
+@pytest.mark.property
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")))
+)
+def test_any_bytes_are_read_or_refused(folder, content):
+    for name in ("samples.tsv", "patients.tsv", "over.yaml"):
+        Path(name).write_bytes(content)
+    given_files = [ROOT / "config" / "config.yaml", Path("over.yaml")]
+    with pytest.raises(InputError):
+        sheets.read_study(given_files, {"samples": "samples.tsv", "patients": "patients.tsv"})
