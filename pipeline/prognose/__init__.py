@@ -1,0 +1,257 @@
+"""Prognosis of a patient from published groups, or the reason why there is none.
+
+What is shown is always the published group's survival, never a person's time left, and nothing is advised.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline import evidence, store
+from pipeline.errors import refuse
+from pipeline.prognose import survive
+from pipeline.prognose.monitor import monitor
+from pipeline.prognose.rows import Comparison, Draw, main_row, matching, shape_of
+
+_SUMMARY_MONTHS = (12, 6, 3, 1)
+_ALIVE = {
+    "OS": "alive",
+    "PFS": "alive without progression",
+    "DFS": "alive without recurrence",
+    "RFS": "free of recurrence",
+}
+_EVENT = {"OS": "death", "PFS": "progression or death", "DFS": "recurrence or death", "RFS": "recurrence"}
+_NUMBERS = ("sample", "time_zero", "endpoint", "cutoff", "n_ctc_observed", "horizon_months")
+_LISTS = ("survival", "strata", "other_rows", "sensitivity", "relative", "negative_findings", "kinetics")
+_RECORDS = ("evidence", "evidence_ids", "assumptions")
+
+
+def prognose(settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path, out: Path) -> None:
+    """Write prognosis.json: a survival curve of the published groups, relative statements only, or a refusal.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``patient`` (patient, primary, setting, subtype, therapy_start ...), ``random_seed``, ``draws``, ``level``.
+    counts : sequence of Path
+        counts.json of each of the patient's samples.
+    cascade : Path
+        The patient's cascade.json; checked to be this patient's. No risk of it enters the survival.
+    out : Path
+
+    Raises
+    ------
+    InputError
+        If a file is not a result of this version or is another patient's.
+
+    Notes
+    -----
+    *Which draw.* Where the latest draw was taken on therapy and a published row counts its times from a draw in that
+    window (a landmark row) with a printed median in every group, that row replaces the baseline curve, even if it has
+    only progression-free survival: a curve from the earlier draw would give the patient time that has already passed.
+    Otherwise the last draw before therapy and its baseline row stand. A median printed as "more than" never becomes a
+    number; such rows are listed without a curve.
+
+    *Which row.* All subtypes pooled, the reference assay, a median and a size for every group; then overall before
+    progression-free survival, the row of exactly this setting, the largest, the latest. All others are `other_rows`.
+
+    *Band.* Uncertainty of medians and shape in the published groups. It holds neither the spread between people nor
+    the change of medicine since these patients were treated.
+    """
+    name = settings["patient"]["patient"]
+    read = [store.read_json(path, "counts") for path in counts]
+    for path, found in [*zip(counts, read, strict=True), (cascade, store.read_json(cascade, "cascade"))]:
+        if found["patient"] != name:
+            refuse(path, "patient", found["patient"], name, "give the files of one patient")
+    inputs = {"cascade": cascade, **{f"counts of {c['sample']}": path for c, path in zip(read, counts, strict=True)}}
+    result = {
+        **{key: settings["patient"][key] for key in ("patient", "primary", "setting")},
+        "level": settings["level"],
+        "summary": "",
+        **dict.fromkeys(_NUMBERS),
+        **{key: [] for key in (*_LISTS, *_RECORDS)},
+        **_assess(settings, _draws(read, settings["patient"].get("therapy_start"))),
+        "provenance": {**store.provenance(settings, inputs), "evidence": evidence.evidence_hash()},
+    }
+    store.write_json(out, "prognosis", result)
+
+
+def _draws(counts: Iterable[Mapping[str, Any]], therapy_start: str | None) -> list[Draw]:
+    """Return the evaluable draws by date."""
+    start = None if therapy_start is None else date.fromisoformat(therapy_start)
+    found = []
+    for c in counts:
+        collected = date.fromisoformat(c["collected"])
+        if c["status"] == "ok":
+            found.append(Draw(c, collected, None if start is None else (collected - start).days / 7))
+    return sorted(found, key=lambda d: (d.collected, d.sample))
+
+
+def _assess(settings: Mapping[str, Any], draws: list[Draw]) -> dict[str, Any]:
+    """Return status, reason and all that the evidence allows to be said."""
+    patient = settings["patient"]
+    primary, setting, subtype = patient["primary"], patient["setting"], patient.get("subtype")
+    if primary == "none":
+        return {"status": "not_applicable", "reason": "No primary tumour is given, so there is nothing to prognose."}
+    rows = matching(primary, setting, subtype)
+    positive = [c for c in rows if not c.row.negative]
+    found = {
+        "kinetics": monitor(draws, primary, setting, subtype, settings["level"]),
+        "negative_findings": [{"evidence_id": c.id, "text": c.row.finding} for c in rows if c.row.negative],
+        **_observed(draws[-1] if draws else None),
+    }
+    usable = [d for d in draws if d.p_at_least is not None]
+    why = _why_refused(draws, usable, positive)
+    if why:
+        return _refused(found, why)
+    draw, main = _start(usable, positive)
+    found |= {**_observed(draw), "relative": _relative(positive, draw)}
+    if main is not None:
+        return _sourced({**found, **_curve(settings, draw, main, positive)}, rows)
+    if found["relative"]:
+        beside = _beside(positive, draw)
+        others = [survive.other_row(settings, draw, c, None, pd.DataFrame()) for c in beside]
+        reason = "The published rows of this setting give hazard ratios, but no medians that a curve can be drawn from."
+        return _sourced({**found, "status": "relative_only", "reason": reason, "other_rows": others}, rows)
+    return _refused(found, "No draw was taken before therapy, and no published row starts at a draw so far into it.")
+
+
+def _observed(draw: Draw | None) -> dict[str, Any]:
+    return {} if draw is None else {"sample": draw.sample, "n_ctc_observed": draw.counts["n_ctc"]}
+
+
+def _why_refused(draws: list[Draw], usable: list[Draw], positive: list[Comparison]) -> str:
+    if not draws:
+        return "No sample of this patient could be evaluated."
+    if not positive:
+        return "No published row sets counts against outcome for this tumour and setting."
+    if not usable:
+        return (
+            "The assay's recovery relative to the reference assay is not stated, so the count cannot be set against "
+            "a published cut-off."
+        )
+    return ""
+
+
+def _refused(found: dict[str, Any], why: str) -> dict[str, Any]:
+    """Return a refusal: the counts and what they say of a change, and no published outcome."""
+    classes = "no prognosis is given, so no published class either"
+    kinetics = [{**k, "published": [], "why_no_category": k["why_no_category"] or classes} for k in found["kinetics"]]
+    ids = sorted(f["evidence_id"] for f in found["negative_findings"])
+    return {**found, "status": "no_evidence", "reason": why, "kinetics": kinetics, "evidence_ids": ids}
+
+
+def _start(usable: list[Draw], positive: list[Comparison]) -> tuple[Draw, Comparison | None]:
+    """Return the draw that the survival starts at, and the row that draws it (None: no row can)."""
+    latest, before = usable[-1], [d for d in usable if d.is_baseline]
+    main = main_row(positive, latest)
+    if main is None and before:
+        return before[-1], main_row(positive, before[-1])
+    return latest, main
+
+
+def _curve(settings: Mapping[str, Any], draw: Draw, main: Comparison, positive: list[Comparison]) -> dict[str, Any]:
+    """Return the curve with its band, its groups, and what stands beside it."""
+    primary = settings["patient"]["primary"]
+    drawn = survive.curve(settings, draw, main)
+    models = survive.sensitivity(settings, draw, main, drawn)
+    used = sorted({shape_of(primary, main.row.endpoint)[0], *(i for m in models for i in m["evidence_ids"])})
+    others = [c for c in _beside(positive, draw) if c.id != main.id]
+    return {
+        "status": "ok",
+        "reason": _why_this(draw, main),
+        "summary": _summary(main, drawn, settings["level"]),
+        "time_zero": main.row.time_zero,
+        "endpoint": main.row.endpoint,
+        "cutoff": main.cutoff,
+        "horizon_months": survive.last_month(primary, main),
+        "survival": drawn.to_dict("records"),
+        "strata": survive.strata(settings, draw, main),
+        "other_rows": [survive.other_row(settings, draw, c, main, drawn) for c in others],
+        "sensitivity": models,
+        "evidence_ids": used,
+        "assumptions": _assumptions(main, draw, used),
+    }
+
+
+def _why_this(draw: Draw, main: Comparison) -> str:
+    drawn = f"From the draw of {draw.collected.isoformat()}"
+    if draw.weeks_on_therapy is None:
+        return f"{drawn}; no start of therapy is given, so it counts as drawn before a new line."
+    if draw.is_baseline:
+        return f"{drawn}, before therapy. A draw on therapy replaces it only where a published row starts at one."
+    window = f"{main.row.week_low:g} to {main.row.week_high:g} weeks"
+    return f"{drawn}, on therapy: the published times start at a draw {window} into it."
+
+
+def _summary(main: Comparison, drawn: pd.DataFrame, level: float) -> str:
+    month = next(m for m in _SUMMARY_MONTHS if m <= drawn.time_months.iloc[-1])
+    at = drawn[drawn.time_months == month].iloc[0]
+    return (
+        f"Of 100 people in the published group ({main.row.population}; n {main.row.n:.0f}) with such counts, about "
+        f"{100 * at.p:.0f} were {_ALIVE[main.row.endpoint]} {month} months after the draw "
+        f"({100 * level:g} % band {100 * at.low:.0f} to {100 * at.high:.0f})."
+    )
+
+
+def _beside(rows: list[Comparison], draw: Draw) -> list[Comparison]:
+    """Return the rows with a median whose times start at a draw like this one."""
+    return [c for c in rows if c.speaks_of(draw) and any(not math.isnan(s.median_months) for s in c.strata)]
+
+
+def _relative(rows: list[Comparison], draw: Draw) -> list[dict[str, str]]:
+    """Return what rows with hazard ratios say that draw no curve, one statement a group."""
+    return [
+        {"evidence_id": s.Index, "text": _hazard(c, s)}
+        for c in rows
+        if draw.is_baseline and c.row.draw == "baseline" and (c.row.no_curve or not c.has_medians)
+        for s in c.strata
+        if not math.isnan(s.hr)
+    ]
+
+
+def _hazard(c: Comparison, s: Any) -> str:
+    size = "" if math.isnan(c.row.n) else f"; n {c.row.n:.0f}"
+    limits = "" if math.isnan(s.hr_low) else f" (95 % interval {s.hr_low:g} to {s.hr_high:g})"
+    adjusted = ", adjusted for other factors" if s.hr_type == "multivariable" else ""
+    remark = f" Note: {s.hr_flag}." if s.hr_flag else ""
+    return (
+        f"In the published group ({c.row.population}{size}) the hazard of {_EVENT[c.row.endpoint]} with a count of "
+        f"{s.label} was {s.hr:g} times that with {s.hr_against}{limits}{adjusted}.{remark}"
+    )
+
+
+def _assumptions(main: Comparison, draw: Draw, used: list[str]) -> list[str]:
+    """Return ids of assumed evidence, of groups whose size was not printed, and of the assay's assumed factors."""
+    kinds = pd.concat([evidence.load(name).kind for name in ("shapes", "count_distributions")])
+    assumed = [i for i in used if kinds.get(i) == "assumption"]
+    unprinted = [f"{s.Index}: size of the group" for s in main.strata if not s.n_stated]
+    return [*assumed, *unprinted, *(f"{draw.sample}: {factor}" for factor in draw.counts["assumptions"])]
+
+
+def _sourced(result: dict[str, Any], rows: list[Comparison]) -> dict[str, Any]:
+    """Return the result with the source of every row that it shows."""
+    lists = ("strata", "other_rows", "relative", "negative_findings")
+    shown = {entry["evidence_id"] for key in lists for entry in result.get(key, [])}
+    classes = evidence.load("kinetics")
+    cited = {c.id: c.row for c in rows if shown & {c.id, *(s.Index for s in c.strata)}}
+    cited |= {p["evidence_id"]: classes.loc[p["evidence_id"]] for k in result["kinetics"] for p in k["published"]}
+    ids = sorted({*result.get("evidence_ids", []), *cited})
+    return {**result, "evidence_ids": ids, "evidence": [_citation(name, cited[name]) for name in sorted(cited)]}
+
+
+def _citation(name: str, row: pd.Series) -> dict[str, Any]:
+    references = evidence.load("references")
+    keys = [key.strip() for key in row.reference.split(";")]
+    return {
+        "evidence_id": name,
+        "population": row["population"] if "population" in row else row["study"],
+        "n": None if math.isnan(row.n) else int(row.n),
+        "citation": "; ".join(references.citation[keys]),
+        "identifier": "; ".join(references.identifier[keys]),
+        **{key: row[key] for key in ("accrual", "era", "locator", "how_read", "readings", "note")},
+    }
