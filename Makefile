@@ -22,7 +22,8 @@ setup: .venv/ready  ## create .venv with the pinned packages
 	@touch $@
 
 demo: .venv/ready  ## run the whole workflow on the shipped phantom slides; prints where the report is
-	snakemake --cores $(CORES)
+	snakemake --cores $(CORES) --quiet rules
+	@echo "open $(CURDIR)/results/index.html"
 
 test: .venv/ready  ## the tests
 	$(BIN)/python -m pytest
