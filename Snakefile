@@ -25,6 +25,7 @@ localrules:
     prognose,
     report_sample,
     report_patient,
+    list_cohort,
     report_cohort,
 
 

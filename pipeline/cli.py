@@ -100,19 +100,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _settings(text: str) -> dict[str, Any]:
-    source = "--settings"
-    if text.startswith("@"):
-        source = text[1:]
-        try:
-            text = Path(source).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            refuse(source, "", error, "a JSON file", "name a readable file after @")
     try:
         found = json.loads(text)
     except json.JSONDecodeError as error:
-        refuse(source, "", error, "a JSON object", "write {...} or @FILE")
+        refuse("--settings", "", error, "a JSON object", "write {...}")
     if not isinstance(found, dict):
-        refuse(source, "", type(found).__name__, "a JSON object", "write {...} or @FILE")
+        refuse("--settings", "", type(found).__name__, "a JSON object", "write {...}")
     return found
 
 
@@ -133,8 +126,10 @@ def _chunk(text: str) -> tuple[int, int]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ctcascade",
+        fromfile_prefix_chars="@",
         description="Circulating tumour cells in blood images: calls, counts, cascade, prognosis, report. "
         "For research use only; not for use in diagnostic procedures.",
+        epilog="@FILE stands for the arguments that FILE holds, one a line.",
     )
     parser.add_argument("--version", action="version", version=f"ctcascade {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -143,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = verbs.add_parser(name, help=text, description=text)
         sub.set_defaults(run=run)
         if settings:
-            sub.add_argument("--settings", required=True, metavar="JSON", help="the stage's settings, or @FILE")
+            sub.add_argument("--settings", required=True, metavar="JSON", help="the stage's settings")
         return sub
 
     sub = verb("check", _check, "check sheets, assays and settings, and say all that is wrong", settings=False)

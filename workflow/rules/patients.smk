@@ -63,11 +63,26 @@ rule report_patient:
         " --prognosis {input.prognosis:q} --out {output:q} 2> {log:q}"
 
 
-rule report_cohort:
+# A command line cannot hold the names of all results once there are some hundred patients.
+rule list_cohort:
     input:
         counts=collect(rules.count.output, sample=study.samples),
         cascade=collect(rules.simulate.output, patient=study.patients),
         prognosis=collect(rules.prognose.output, patient=study.patients),
+    output:
+        temp("<results>/cohort.args"),
+    log:
+        "<logs>/list_cohort.log",
+    params:
+        settings=settings("report"),
+        code=CODE,
+    script:
+        "../scripts/list_cohort.py"
+
+
+rule report_cohort:
+    input:
+        rules.list_cohort.output,
     output:
         report(
             "<results>/index.html",
@@ -75,12 +90,11 @@ rule report_cohort:
             category="Cohort",
         ),
     log:
-        "<logs>/cohort.log",
+        "<logs>/report_cohort.log",
     benchmark:
-        "<benchmarks>/cohort.tsv"
+        "<benchmarks>/report_cohort.tsv"
     params:
         settings=settings("report"),
         code=CODE,
     shell:
-        "ctcascade report cohort --settings {params.settings:q} --counts {input.counts:q} --cascade {input.cascade:q}"
-        " --prognosis {input.prognosis:q} --out {output:q} 2> {log:q}"
+        "ctcascade report cohort @{input:q} 2> {log:q}"
