@@ -222,7 +222,7 @@ COUNTS_JSON = _object(
         "background_per_7_5_ml": _FACTOR,  # false CTC calls
         "reference_equivalent": _or_null(_FACTOR),  # recovery relative to the reference assay
         "ctc_per_7_5_ml": _or_null(_INTERVAL),
-        "clusters_per_7_5_ml": _or_null(_INTERVAL),
+        "clusters_per_7_5_ml": _or_null(_INTERVAL),  # a cluster is lost as often as a single cell is
         "ctc_per_ml": _or_null(_INTERVAL),
         # the posteriors for the stages that follow: quantiles at probabilities (i + 0.5) / number of them
         "ctc_quantiles_per_7_5_ml": _or_null(_QUANTILES),
@@ -230,7 +230,7 @@ COUNTS_JSON = _object(
         "p_at_least": _or_null(_map(_SHARE, CUTOFFS)),  # null too where there is no reference_equivalent
         "limit_of_blank": _object({"count": _COUNT, "level": _SHARE}),
         "above_blank": _or_null({"type": "boolean"}),
-        "assumptions": _array(_TEXT),  # names of the factors above that rest on an assumption
+        "assumptions": _array(_TEXT),  # the keys above that rest on an assumption; always clusters_per_7_5_ml
         "provenance": _PROVENANCE,
     }
 )
@@ -270,8 +270,8 @@ CASCADE_JSON = _object(
         "prior_dominated": _or_null({"type": "boolean"}),
         "switched_off": _array(_TEXT),
         "outside_the_model": _array(_TEXT),
-        "evidence_ids": _array(_TEXT),
-        "assumptions": _array(_TEXT),  # evidence ids of kind assumption
+        "evidence_ids": _array(_TEXT),  # table/id of pipeline/evidence
+        "assumptions": _array(_TEXT),  # those of kind assumption
         "provenance": _PROVENANCE,
     }
 )

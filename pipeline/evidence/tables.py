@@ -94,7 +94,7 @@ TABLES = {
     "assay_facts": _table("id meaning unit distribution", "central low high", filled="meaning central low high"),
     # The body's flow graph, where imaging finds lesions, and where autopsies found them.
     "flow": _table("id organ drains_to", "blood_percent flow_percent_male flow_percent_female"),
-    "drainage": _table("id primary node", "central low high", filled="primary node central low high"),
+    "drainage": _table("id cancer node", "central low high", filled="cancer node central low high"),
     "detection": _table(
         "id organ modality",
         "d50_mm d50_mm_low d50_mm_high slope_mm slope_mm_low slope_mm_high ceiling ceiling_low ceiling_high",
@@ -102,4 +102,16 @@ TABLES = {
         filled="organ modality d50_mm slope_mm ceiling",
     ),
     "autopsy": _table("id", "n_autopsies lung liver bone brain adrenal kidney spleen heart pancreas thyroid skin"),
+    # What `pipeline.simulate.calibrate` fits to, and what the verification suite compares with.
+    "targets": _table("id meaning unit", "central low high", filled="meaning unit central low high"),
+    # Fitted to the autopsies by `pipeline.simulate.calibrate`, with the score of every form that was tried.
+    "organs": _table(
+        "id primary organ",
+        "n_autopsies n_positive share_fitted arrival ln_soil ln_soil_low ln_soil_high"
+        " ln_tropism ln_tropism_low ln_tropism_high",
+        filled="primary organ ln_soil ln_soil_low ln_soil_high ln_tropism ln_tropism_low ln_tropism_high",
+    ),
+    "organ_forms": _table(
+        "id meaning", "log_loss gain gain_low gain_high rho_median first_organ_right n_primaries", sourced=False
+    ),
 }

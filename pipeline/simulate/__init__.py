@@ -1,0 +1,183 @@
+"""The metastatic cascade of a patient, conditioned on the counts: risk by organ and time, and the road of the cells.
+
+`model` holds the mathematics step by step, `parameters` the draws of the evidence, `engine` puts them together for a
+patient, `theory` the closed forms and slow oracles that all of it is tested against; `calibrate` refits what no paper
+states. The stage has no recovery and no background of its own: it takes the posterior of each sample as it is.
+
+The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
+to it. Age, stage, histology beyond the sheet's primary, and imaging findings are not used (`OUTSIDE`).
+"""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline import evidence, store
+from pipeline.errors import refuse
+from pipeline.schema import HORIZONS_YEARS
+from pipeline.simulate import engine
+from pipeline.simulate.model import DAYS_PER_YEAR, Floats
+from pipeline.simulate.parameters import Draws
+
+EARLY = frozenset({"early", "localized", "limited", "m0", "stage_iii"})
+"""Settings in which no lesion is in sight at first and local therapy ends most of the shedding.
+
+In all others a lesion is in sight already, in an organ of the model with the probability ``seen_if_advanced``, and the
+shedding stays as it is. The setting enters by this meaning of its words only: nothing ties it to the founding itself.
+"""
+
+OUTSIDE = (
+    "spread through lymph vessels and along the peritoneum and pleura",
+    "cells shed by metastases as a further source: today's count holds them, their growth does not raise it later",
+    "change of therapy, and the drugs given",
+    "findings of imaging, stage and histology of the patient",
+    "death of other causes before a lesion comes into sight",
+)
+_LARGEST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
+_SMALLEST = float(np.finfo(float).tiny)
+
+
+def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path) -> None:
+    """Write the cascade of one patient as JSON (`pipeline.schema.CASCADE_JSON`).
+
+    Parameters
+    ----------
+    settings : mapping
+        ``patient`` (the sheet's row), ``random_seed``, ``draws``, ``level``, ``switched_off``.
+    counts : sequence of Path
+        The counts of all of the patient's samples.
+    out : Path
+
+    Raises
+    ------
+    InputError
+        If a step to be switched off is no step of the model, or a file holds no counts.
+    """
+    unknown = sorted(set(settings["switched_off"]) - engine.SWITCHES.keys())
+    if unknown:
+        known = ", ".join(engine.SWITCHES)
+        refuse("config", "simulate: switched_off", ", ".join(unknown), known, "name steps of the model or none")
+    found = [store.read_json(path, "counts") for path in counts]
+    found.sort(key=lambda c: (c["collected"], c["sample"]), reverse=True)
+    usable = [c for c in found if c["status"] == "ok"]
+    made_by = store.provenance(settings, {f"counts/{c}": path for c, path in enumerate(counts)})
+    result = {
+        **_empty(settings, found),
+        "provenance": {**made_by, "evidence": evidence.evidence_hash()},
+    }
+    primary = settings["patient"]["primary"]
+    if primary == "none":
+        result |= {"status": "not_applicable", "reason": "no primary tumour: there is nothing to spread"}
+    elif not usable:
+        result |= {"status": "not_evaluable", "reason": "no sample of this patient could be evaluated"}
+    else:
+        result |= _cascade(settings, usable)
+    store.write_json(out, "cascade", result)
+
+
+def _empty(settings: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    patient = settings["patient"]
+    return {
+        "patient": patient["patient"],
+        "primary": patient["primary"],
+        "status": "ok",
+        "reason": "",
+        "latest_sample": None,
+        "samples": [c["sample"] for c in found],
+        "organs": [],
+        "p_any": None,
+        "level": settings["level"],
+        "flow": [],
+        "p_founding_per_ctc": None,
+        "share_due_to_clusters": None,
+        "prior_dominated": None,
+        "switched_off": sorted(settings["switched_off"]),
+        "outside_the_model": list(OUTSIDE),
+        "evidence_ids": [],
+        "assumptions": [],
+    }
+
+
+def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    patient, level = settings["patient"], settings["level"]
+    draws = Draws(settings["random_seed"], settings["draws"])
+    cascade = engine.build(
+        patient["primary"],
+        _samples(usable),
+        draws,
+        sex=patient["sex"],
+        early=patient["setting"] in EARLY,
+        switched_off=settings["switched_off"],
+    )
+    by_organ, anywhere = cascade.risk(HORIZONS_YEARS)
+    first, any_organ = cascade.first_organ(max(HORIZONS_YEARS))
+    founding = cascade.founding.rate_per_year / cascade.circulation.clearance_per_year
+    latest = usable[0]
+    return {
+        "latest_sample": latest["sample"],
+        "organs": [
+            {
+                "organ": organ,
+                "p_metastasis": _by_horizon(by_organ[:, :, i], level),
+                "first_organ_share": {
+                    **_band(first[:, i] / any_organ, level),
+                    "mean": float(first[:, i].mean() / any_organ.mean()),
+                },
+                "founders_per_year": _band(cascade.founders_per_year[:, i], level),
+                "modality": engine.best_modality(organ),
+                "time_to_detectability": _times(cascade, organ, draws, level),
+            }
+            for i, organ in enumerate(cascade.organs)
+        ],
+        "p_any": _by_horizon(anywhere, level),
+        "flow": [
+            {"step": step, "meaning": meaning, "unit": unit, **_band(values, level)}
+            for step, meaning, unit, values in cascade.flow()
+        ],
+        "p_founding_per_ctc": _band(founding, level),
+        "share_due_to_clusters": _band(cascade.cluster_share, level),
+        "prior_dominated": latest["n_ctc"] == 0,
+        "evidence_ids": sorted(draws.used),
+        "assumptions": sorted(name for name, kind in draws.used.items() if kind == "assumption"),
+    }
+
+
+def _samples(usable: Sequence[Mapping[str, Any]]) -> list[engine.Sample]:
+    days = [datetime.date.fromisoformat(c["collected"]).toordinal() for c in usable]
+    return [
+        engine.Sample(
+            (days[0] - day) / DAYS_PER_YEAR,
+            c["n_clusters"],
+            c["ctc_quantiles_per_7_5_ml"],
+            c["cluster_quantiles_per_7_5_ml"],
+        )
+        for c, day in zip(usable, days, strict=True)
+    ]
+
+
+def _times(cascade: engine.Cascade, organ: str, draws: Draws, level: float) -> list[dict[str, Any]]:
+    result = []
+    for modality in sorted(m for o, m in cascade.scans if o == organ):
+        years = cascade.time_to_sight(organ, modality, draws)
+        low, median, high = np.quantile(years, [(1 - level) / 2, 0.5, (1 + level) / 2])
+        result.append(
+            {"modality": modality, "median_years": float(median), "low_years": float(low), "high_years": float(high)}
+        )
+    return result
+
+
+def _by_horizon(risk: Floats, level: float) -> dict[str, dict[str, float]]:
+    """Return the bands of risks of shape (horizons, n): where a double is out of room, the last one inside (0, 1)."""
+    bands = {str(years): _band(values, level) for years, values in zip(HORIZONS_YEARS, risk, strict=True)}
+    return {
+        years: {name: min(max(value, _SMALLEST), _LARGEST_BELOW_ONE) for name, value in band.items()}
+        for years, band in bands.items()
+    }
+
+
+def _band(values: Floats, level: float) -> dict[str, float]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}

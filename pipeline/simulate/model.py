@@ -1,0 +1,386 @@
+"""The steps from a shed cell to a lesion that a scan shows, each a frozen dataclass whose docstring is its mathematics.
+
+    shedding -> survival in circulation -> arrest -> extravasation -> dormancy -> colonisation -> angiogenesis
+    -> growth -> detection
+
+Cells are independent and shed as a Poisson process, so thinning leaves Poisson processes: the number of lesions of an
+organ that a scan would show at time t is Poisson with a mean Lambda(t) that has a closed form. Every field is an array
+over parameter draws unless its docstring says otherwise. Times are in years from the latest sample.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+DAYS_PER_YEAR = 365.25
+HOURS_PER_YEAR = 24 * DAYS_PER_YEAR
+REFERENCE_VOLUME_ML = 7.5
+_SAME_RATE = 1e-4  # relative distance below which two rates are told apart no longer
+
+
+@dataclass(frozen=True)
+class Shedding:
+    """How many founding-equivalent CTCs 7.5 mL of blood held, holds and will hold.
+
+    Before the earliest sample, at time ``-a_m``, the level grew exponentially; each sample stands for the time nearest
+    to it; after the latest one the level is `after` times what it was::
+
+        E(u) = E_m exp(g (u + a_m))      u < -a_m
+        E(u) = E_i                       u nearest to -a_i
+        E(u) = after E_0                 u > 0
+
+    Parameters
+    ----------
+    levels : ndarray, shape (samples, n)
+        E_i, the latest sample first, per 7.5 mL.
+    ages : ndarray, shape (samples,)
+        a_i in years before the latest sample, ascending from 0.
+    growth_per_year : ndarray, shape (n,)
+        g, the growth of the level before the first sample.
+    after : ndarray, shape (n,)
+        Shedding from the latest sample on, relative to that at the sample.
+    """
+
+    levels: Floats
+    ages: Floats
+    growth_per_year: Floats
+    after: Floats
+
+    @property
+    def steps(self) -> list[tuple[float, Floats]]:
+        """Times before the latest sample (years) at which the level steps, and by how much (n,)."""
+        between = [
+            ((younger + older) / 2, level - before)
+            for younger, older, level, before in zip(
+                self.ages[:-1], self.ages[1:], self.levels[:-1], self.levels[1:], strict=True
+            )
+        ]
+        return [*between, (0.0, (self.after - 1) * self.levels[0])]
+
+
+@dataclass(frozen=True)
+class Circulation:
+    """Survival of cells in the blood: how many pass through it a year, and what takes them out.
+
+    A pool at rest, ``dN/dt = S - lambda N`` with ``lambda = ln 2 / half-life`` and ``N = C V``, so the flux through it
+    is ``J = C V ln 2 / half-life``. The share `kill_share` of the clearance is death in the blood (shear, NK cells),
+    the rest arrest in capillary beds.
+
+    Parameters
+    ----------
+    blood_volume_ml, cardiac_output_ml_per_min, half_life_hours, kill_share : ndarray, shape (n,)
+    """
+
+    blood_volume_ml: Floats
+    cardiac_output_ml_per_min: Floats
+    half_life_hours: Floats
+    kill_share: Floats
+
+    @property
+    def cells_in_blood(self) -> Floats:
+        """Cells in the blood for each CTC in 7.5 mL."""
+        return self.blood_volume_ml / REFERENCE_VOLUME_ML
+
+    @property
+    def clearance_per_year(self) -> Floats:
+        """Cells that leave the blood a year for each CTC in 7.5 mL."""
+        return self.cells_in_blood * np.log(2) / self.half_life_hours * HOURS_PER_YEAR
+
+    @property
+    def clearance_per_circulation(self) -> Floats:
+        """Rate of clearance, per mean circulation time V / Q."""
+        hours = self.blood_volume_ml / self.cardiac_output_ml_per_min / 60
+        return np.log(2) / self.half_life_hours * hours
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The body's blood flow as an absorbing Markov chain, and where on it cells arrest.
+
+    A cell moves between compartments as the blood does. In compartment i, where it stays ``r_i`` circulation times on
+    average, it dies with probability ``k r_i / (1 + k r_i)``; what lives is arrested with probability `extraction` if i
+    is a capillary bed, and else moves on by row i of `moves`. With ``Q`` the matrix of moves that neither kill nor
+    arrest and ``s`` the start, the visits are ``v = s (I - Q)^-1`` (the fundamental matrix) and the cells arrested in
+    bed i are ``v_i`` times its probability of arrest. Lung first pass, the portal route to the liver and the vertebral
+    plexus are edges and starts of this graph, not factors.
+
+    Parameters
+    ----------
+    compartments, organs : tuple of str
+        Names, and the organ of each compartment (empty: no organ of the model).
+    moves : ndarray, shape (compartments, compartments)
+        Row-stochastic.
+    volumes : ndarray, shape (compartments,)
+        Share of the blood volume.
+    """
+
+    compartments: tuple[str, ...]
+    organs: tuple[str, ...]
+    moves: Floats
+    volumes: Floats
+    beds: NDArray[np.bool_]
+
+    @classmethod
+    def from_table(cls, table: pd.DataFrame, sex: str, portal_route: bool = True) -> "Flow":
+        """Return the chain of the evidence table ``flow``; without the portal route all beds drain into veins."""
+        drains_to = table.drains_to.where(portal_route | (table.drains_to != "liver"), "veins")
+        share = table[f"flow_percent_{sex}"].fillna(0.0)
+        moves = np.zeros((len(table), len(table)))
+        at = {name: i for i, name in enumerate(table.index)}
+        for name, target in drains_to[drains_to != ""].items():
+            moves[at[str(name)], at[target]] = 1.0
+        moves[at["arteries"]] = share / share.sum()
+        beds = (share > 0).to_numpy() | (table.index == "lung")
+        volumes = table.blood_percent / table.blood_percent.sum()
+        return cls(tuple(table.index), tuple(table.organ), moves, volumes.to_numpy(float), beds)
+
+    @cached_property
+    def flows(self) -> Floats:
+        """Blood flow through each compartment relative to the cardiac output, shape (compartments,)."""
+        # stationary flow: what enters leaves; the equation of the arteries is replaced by "all of it passes here"
+        balance = self.moves.T - np.eye(len(self.moves))
+        arteries = self.compartments.index("arteries")
+        balance[arteries] = np.eye(len(self.moves))[arteries]
+        return np.linalg.solve(balance, np.eye(len(self.moves))[arteries])
+
+    @cached_property
+    def residence(self) -> Floats:
+        """Mean stay in each compartment, in circulation times (volume share / flow share), shape (compartments,)."""
+        return self.volumes / self.flows
+
+    def extraction(self, arrest_per_circulation: Floats) -> Floats:
+        """Return the probability of arrest in one bed that gives a rate of arrest, both of shape (n,).
+
+        Notes
+        -----
+        ``1 - exp(-a / b)`` with b the capillary beds that blood passes in one circulation: two, and a third on the
+        portal route. Exact for small probabilities; tested against the chain's mean life.
+        """
+        beds_per_circulation = self.flows[self.beds].sum()
+        return -np.expm1(-arrest_per_circulation / beds_per_circulation)
+
+    def arrest(self, start: Floats, extraction: Floats, kill_per_circulation: Floats) -> tuple[Floats, Floats]:
+        """Return where cells end: arrested by compartment (n, compartments), and killed in the blood (n,).
+
+        Parameters
+        ----------
+        start : ndarray, shape (n, compartments) or (compartments,)
+            Where the cells enter the blood.
+        extraction, kill_per_circulation : ndarray, shape (n,)
+        """
+        stay = kill_per_circulation[:, None] * self.residence
+        lives = 1 / (1 + stay)
+        arrested = lives * self.beds * extraction[:, None]
+        onward = (lives - arrested)[:, :, None] * self.moves
+        system = np.eye(len(self.moves)) - onward.transpose(0, 2, 1)
+        visits = np.linalg.solve(system, np.broadcast_to(start, stay.shape)[:, :, None])[:, :, 0]
+        return visits * arrested, (visits * stay * lives).sum(axis=1)
+
+    def by_organ(self, arrested: Floats, organs: Sequence[str]) -> Floats:
+        """Return arrested cells by organ, as shares of all that were arrested, (n, organs)."""
+        member = np.array([[c == organ for organ in organs] for c in self.organs], dtype=float)
+        return arrested @ member / arrested.sum(axis=1, keepdims=True)
+
+    def start(self, nodes: Mapping[str, Floats]) -> Floats:
+        """Return the distribution over compartments of cells that enter at `nodes` with the given weights (n,)."""
+        weights = np.stack([nodes.get(c, np.zeros_like(next(iter(nodes.values())))) for c in self.compartments], axis=1)
+        return weights / weights.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Founding:
+    """Seed and soil: how many cells a year found a growth, and in which organ.
+
+    All organs together, ``r E`` a year, at most `cap` of the cells cleared (``r <= cap J``). The share of organ o is
+    that of ``arrival_o exp(soil_o + tropism_o)``: where cells arrest, times the organ's soil for any cancer and this
+    cancer's liking for it.
+
+    Parameters
+    ----------
+    rate_per_year : ndarray, shape (n,)
+        r, founders a year for each CTC in 7.5 mL.
+    arrival : ndarray, shape (n, organs)
+        Shares of the arrested cells, recirculating and first-pass ones mixed.
+    ln_soil, ln_tropism : ndarray, shape (n, organs)
+    """
+
+    rate_per_year: Floats
+    arrival: Floats
+    ln_soil: Floats
+    ln_tropism: Floats
+
+    @property
+    def by_organ(self) -> Floats:
+        """Founders a year in each organ for each CTC in 7.5 mL, shape (n, organs)."""
+        weight = self.arrival * np.exp(self.ln_soil + self.ln_tropism)
+        return self.rate_per_year[:, None] * weight / weight.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Time that a founder spends at rest: dormancy as a single cell, then the wait for vessels at 1 to 2 mm3.
+
+    Of the extravasated cells that could grow the share q rests first; a resting cell wakes at rate ``w_D`` and dies at
+    ``d_D``, so of the founders the share ``m = q p / (1 - q + q p)``, ``p = w_D / (w_D + d_D)``, has rested for an
+    exponential time of rate ``w_D + d_D``. Every lesion waits at the avascular size for the angiogenic switch, rate
+    ``w_A``. The sum of the two waits is a signed mixture of exponentials (`weights`, `rates`)::
+
+        W ~ c_A Exp(w_A) + c_D Exp(w_D + d_D)
+        c_D = -m w_A / (w_D + d_D - w_A),   c_A = 1 - c_D
+
+    Parameters
+    ----------
+    dormancy_share, wake_per_year, death_per_year, switch_per_year : ndarray, shape (n,)
+    """
+
+    dormancy_share: Floats
+    wake_per_year: Floats
+    death_per_year: Floats
+    switch_per_year: Floats
+
+    @property
+    def rested(self) -> Floats:
+        """Share of the founders that rested first, (n,)."""
+        late = self.dormancy_share * self.wake_per_year / (self.wake_per_year + self.death_per_year)
+        return late / (1 - self.dormancy_share + late)
+
+    @cached_property
+    def mixture(self) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+        """Weight and rate of the two exponentials, (n,) each."""
+        leave, switch = self.wake_per_year + self.death_per_year, self.switch_per_year
+        # equal rates have a limit, but no difference to divide by
+        leave = np.where(np.abs(leave / switch - 1) < _SAME_RATE, switch * (1 + _SAME_RATE), leave)
+        weight = -self.rested * switch / (leave - switch)
+        return (1 - weight, switch), (weight, leave)
+
+    def quantile_draw(self, rest: Floats, wake: Floats, switch: Floats) -> Floats:
+        """Return one wait a draw from three uniforms of (0, 1): whether it rested, how long, and for vessels, (n,)."""
+        leave = self.wake_per_year + self.death_per_year
+        return np.where(rest < self.rested, -np.log1p(-wake) / leave, 0.0) - np.log1p(-switch) / self.switch_per_year
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Size of a growing colony: birth and death at first, Gompertz' law towards `largest_cells`.
+
+    A surviving colony of division rate b and death rate d grows as ``X / (1 - d/b)`` cells would, X ~ Exp(1) (for
+    exponential growth this is the Gumbel law of first passage). From this size on
+
+        ln N(t) = ln N_max - ln(N_max / n_0) exp(-a t),   a = ln 2 / (T_d ln(N_max / N_ref))
+
+    where T_d is the doubling time measured at size N_ref. The age at N cells is
+    ``ln(ln(N_max / n_0) / ln(N_max / N)) / a``; N_max -> infinity gives exponential growth.
+
+    Parameters
+    ----------
+    doubling_time_years : ndarray, shape (n, organs)
+        At `reference_cells`.
+    reference_cells, largest_cells, surviving_share : ndarray, shape (n,)
+        N_ref, N_max and 1 - d/b.
+    """
+
+    doubling_time_years: Floats
+    reference_cells: Floats
+    largest_cells: Floats
+    surviving_share: Floats
+
+    def of_organ(self, organ: int) -> "Growth":
+        """Return the growth in one organ alone."""
+        return replace(self, doubling_time_years=self.doubling_time_years[:, [organ]])
+
+    def age(self, cells: Floats, luck: Floats) -> Floats:
+        """Return the age in years at which a colony has `cells` cells, shape (n, organs, nodes).
+
+        Parameters
+        ----------
+        cells : ndarray, shape (n, organs, nodes)
+        luck : ndarray, shape (nodes,) or (n, nodes)
+            X of the colony, from Exp(1).
+        """
+        begin = np.log(self.largest_cells * self.surviving_share)[:, None] - np.log(luck)
+        rate = np.log(2) / (self.doubling_time_years * np.log(self.largest_cells / self.reference_cells)[:, None])
+        left = np.log(self.largest_cells)[:, None, None] - np.log(cells)
+        return np.log(begin[:, None, :] / left) / rate[:, :, None]
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a scan shows: P(shown | diameter D) = ceiling / (1 + exp(-(D - D50) / slope)).
+
+    Read as a lesion's own threshold, logistic around D50, that its diameter must reach; the share 1 - ceiling is never
+    shown. No lesion is shown before it has vessels.
+
+    Parameters
+    ----------
+    d50_mm, slope_mm, ceiling : ndarray, shape (n, organs)
+    cell_density_per_mm3, avascular_cells : ndarray, shape (n,)
+    """
+
+    d50_mm: Floats
+    slope_mm: Floats
+    ceiling: Floats
+    cell_density_per_mm3: Floats
+    avascular_cells: Floats
+
+    def cells(self, quantiles: Floats) -> Floats:
+        """Return the size at which lesions at quantiles of the threshold are shown; both (n, organs, nodes)."""
+        logit = np.log(quantiles / (1 - quantiles))
+        diameter = np.maximum(self.d50_mm[:, :, None] + self.slope_mm[:, :, None] * logit, 0.0)
+        cells = sphere_cells(diameter, self.cell_density_per_mm3[:, None, None])
+        return np.maximum(cells, self.avascular_cells[:, None, None])
+
+
+def sphere_cells(diameter_mm: Floats, density_per_mm3: Floats) -> Floats:
+    """Return the number of cells in a sphere."""
+    return density_per_mm3 * np.pi / 6 * diameter_mm**3
+
+
+def seen_from_history(lag: Floats, growth: Floats, waiting: Waiting) -> Floats:
+    """Return the lesions that have come into sight per founder a year at time 0, from shedding before time 0 alone.
+
+    Parameters
+    ----------
+    lag : ndarray, shape (n, ...)
+        x = t - age at detection: founders from before time x have had the time to grow.
+    growth : ndarray, shape (n,)
+        g: founders were made at exp(g u) a year, u < 0.
+
+    Notes
+    -----
+    For one exponential wait of rate w: ``exp(g x) w / (g (w + g))`` for x <= 0, then ``1/g - exp(-w x) / (w + g)``.
+    """
+    growth = _beside(growth, lag)
+    early, late = np.minimum(lag, 0.0), np.maximum(lag, 0.0)
+    grown = np.exp(growth * early)
+    total = np.zeros_like(lag)
+    for weight, rate in waiting.mixture:
+        w = _beside(rate, lag)
+        after = 1 / growth - np.exp(-w * late) / (w + growth)
+        total += _beside(weight, lag) * np.where(lag > 0, after, grown * w / (growth * (w + growth)))
+    return total
+
+
+def seen_from_now_on(lag: Floats, waiting: Waiting) -> Floats:
+    """Return the lesions that have come into sight per founder a year, from shedding that began at time 0 and stays.
+
+    Notes
+    -----
+    For one exponential wait of rate w: ``x - (1 - exp(-w x)) / w`` for x > 0, none before.
+    """
+    late = np.maximum(lag, 0.0)
+    total = np.zeros_like(lag)
+    for weight, rate in waiting.mixture:
+        w = _beside(rate, lag)
+        total += _beside(weight, lag) * (late + np.expm1(-w * late) / w)
+    return np.maximum(total, 0.0)
+
+
+def _beside(values: Floats, like: Floats) -> Floats:
+    """Return (n,) values with as many axes as `like`."""
+    return values.reshape(values.shape + (1,) * (like.ndim - 1))
