@@ -187,7 +187,7 @@ class Observation:
         return float(share.weights @ special.gammainc(count, mean) @ weights)
 
     def limit_of_blank(self, level: float) -> int:
-        """Return the largest count that blood without CTCs shows with probability `level` or less is exceeded."""
+        """Return the count that blood without CTCs exceeds with a probability of at most 1 - `level`."""
         count = 0
         while self.p_shows(count + 1, concentration=0.0) > 1 - level:
             count += 1
