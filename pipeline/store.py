@@ -1,6 +1,7 @@
 """Reading and writing of results: checked against the schema, with provenance inside, and never half-written."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -95,7 +96,7 @@ def write_json(path: Path, kind: str, data: Mapping[str, Any]) -> None:
     jsonschema.ValidationError
         If `data` breaks its own schema: a bug, not a fault of the input.
     """
-    jsonschema.validate(data, JSON_SCHEMAS[kind])
+    _validator(kind).validate(data)
     write_text(path, json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -103,7 +104,7 @@ def read_json(path: Path, kind: str) -> dict[str, Any]:
     """Read a result that `write_json` wrote; refuse anything else with the first fault named."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-        jsonschema.validate(data, JSON_SCHEMAS[kind])
+        _validator(kind).validate(data)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         refuse(path, "", error, f"a {kind} file written by ctcascade", "run the stage before this one again")
     except jsonschema.ValidationError as error:
@@ -145,6 +146,12 @@ def read_table(path: Path, kind: str) -> pd.DataFrame:
 def table_provenance(path: Path) -> dict[str, Any]:
     """Return the provenance kept inside a table."""
     return json.loads(pq.read_schema(path).metadata[_KEY])
+
+
+@functools.cache
+def _validator(kind: str) -> jsonschema.Draft202012Validator:
+    """Return the checker of a result; made once, because making it costs more than the check."""
+    return jsonschema.Draft202012Validator(JSON_SCHEMAS[kind])
 
 
 def arrow_schema(table: Table, names: Any) -> pa.Schema:

@@ -156,10 +156,11 @@ def _start(usable: list[Draw], positive: list[Comparison]) -> tuple[Draw, Compar
 
 def _curve(settings: Mapping[str, Any], draw: Draw, main: Comparison, positive: list[Comparison]) -> dict[str, Any]:
     """Return the curve with its band, its groups, and what stands beside it."""
-    primary = settings["patient"]["primary"]
     drawn = survive.curve(settings, draw, main)
     models = survive.sensitivity(settings, draw, main, drawn)
-    used = sorted({shape_of(primary, main.row.endpoint)[0], *(i for m in models for i in m["evidence_ids"])})
+    used = sorted(
+        {shape_of(settings["patient"], main.row.endpoint)[0], *(i for m in models for i in m["evidence_ids"])}
+    )
     others = [c for c in _beside(positive, draw) if c.id != main.id]
     return {
         "status": "ok",
@@ -168,7 +169,7 @@ def _curve(settings: Mapping[str, Any], draw: Draw, main: Comparison, positive: 
         "time_zero": main.row.time_zero,
         "endpoint": main.row.endpoint,
         "cutoff": main.cutoff,
-        "horizon_months": survive.last_month(primary, main),
+        "horizon_months": survive.last_month(settings, main),
         "survival": drawn.to_dict("records"),
         "strata": survive.strata(settings, draw, main),
         "other_rows": [survive.other_row(settings, draw, c, main, drawn) for c in others],
@@ -220,8 +221,8 @@ def _hazard(c: Comparison, s: Any) -> str:
     adjusted = ", adjusted for other factors" if s.hr_type == "multivariable" else ""
     remark = f" Note: {s.hr_flag}." if s.hr_flag else ""
     return (
-        f"In the published group ({c.row.population}{size}) the hazard of {_EVENT[c.row.endpoint]} with a count of "
-        f"{s.label} was {s.hr:g} times that with {s.hr_against}{limits}{adjusted}.{remark}"
+        f'In the published group ({c.row.population}{size}) the hazard of {_EVENT[c.row.endpoint]} for "{s.label}" was '
+        f'{s.hr:g} times that for "{s.hr_against}"{limits}{adjusted}.{remark}'
     )
 
 

@@ -141,12 +141,16 @@ def main_row(comparisons: Sequence[Comparison], draw: Draw) -> Comparison | None
     return min((c for c in able if not any(math.isnan(s.n) for s in c.strata)), key=rank, default=None)
 
 
-def shape_of(primary: str, endpoint: str) -> tuple[str, Shape]:
-    """Return the id and the values of the survival shape of a tumour and end point."""
-    for name, row in evidence.load("shapes").iterrows():
-        if primary in row.primary.split(";") and row.endpoint == endpoint:
-            return str(name), Shape(row.central, row.low, row.high, row.support)
-    raise LookupError(f"shapes.tsv has no {endpoint} shape for {primary}, but survival.tsv has medians that need one")
+def shape_of(patient: Mapping[str, Any], endpoint: str) -> tuple[str, Shape]:
+    """Return the id and the values of the survival shape of an end point: the setting's own, else the tumour's."""
+    rows = evidence.load("shapes")
+    for own in (patient["setting"], ""):
+        for name, row in rows[(rows.endpoint == endpoint) & (rows.setting == own)].iterrows():
+            if patient["primary"] in row.primary.split(";"):
+                return str(name), Shape(row.central, row.low, row.high, row.support)
+    raise LookupError(
+        f"shapes.tsv has no {endpoint} shape for {patient['primary']}, which survival.tsv has medians for"
+    )
 
 
 def is_of(row: pd.Series, primary: str, setting: str) -> bool:

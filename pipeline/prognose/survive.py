@@ -24,9 +24,8 @@ def curve(settings: Mapping[str, Any], draw: Draw, row: Comparison) -> pd.DataFr
 
     The random draws are the same for every patient, so that curves differ by evidence and counts alone.
     """
-    primary = settings["patient"]["primary"]
-    _, shape = shape_of(primary, row.row.endpoint)
-    times = _times(last_month(primary, row), _STEP_MONTHS)
+    _, shape = shape_of(settings["patient"], row.row.endpoint)
+    times = _times(last_month(settings, row), _STEP_MONTHS)
     weights = _weights(row, draw)
     central = mixture(times, weights, row.medians, shape.central)
     rng = np.random.default_rng([settings["random_seed"], zlib.crc32(b"prognose")])
@@ -36,17 +35,18 @@ def curve(settings: Mapping[str, Any], draw: Draw, row: Comparison) -> pd.DataFr
     )
 
 
-def last_month(primary: str, row: Comparison) -> float:
+def last_month(settings: Mapping[str, Any], row: Comparison) -> float:
     """Return where the row's evidence ends, months."""
     reach = float(row.row.reach_months)
-    return horizon(row.medians, shape_of(primary, row.row.endpoint)[1], None if math.isnan(reach) else reach)
+    _, shape = shape_of(settings["patient"], row.row.endpoint)
+    return horizon(row.medians, shape, None if math.isnan(reach) else reach)
 
 
 def strata(settings: Mapping[str, Any], draw: Draw, row: Comparison) -> list[dict[str, Any]]:
     """Return the row's groups with their weights and medians; limits only where the row could draw a curve."""
     limits: Sequence[tuple[float | None, float | None]] = [(None, None)] * len(row.strata)
     if not row.why_no_curve(draw) and not any(math.isnan(s.n) for s in row.strata):
-        _, shape = shape_of(settings["patient"]["primary"], row.row.endpoint)
+        _, shape = shape_of(settings["patient"], row.row.endpoint)
         limits = [group.limits(shape.central, settings["level"]) for group in row.groups]
     return [
         {
@@ -78,7 +78,6 @@ def other_row(
     drawn : DataFrame
         The main curve; empty where there is none.
     """
-    primary = settings["patient"]["primary"]
     why = row.why_no_curve(draw)
     if main is None:
         why = why or "no curve is drawn for this setting"
@@ -87,8 +86,9 @@ def other_row(
     times: Floats = np.zeros(0)
     alive: Floats = np.zeros(0)
     if not why:
-        times = _times(min(last_month(primary, row), float(drawn.time_months.iloc[-1])), _FAINT_STEP_MONTHS)
-        alive = mixture(times, _weights(row, draw), row.medians, shape_of(primary, row.row.endpoint)[1].central)
+        _, shape = shape_of(settings["patient"], row.row.endpoint)
+        times = _times(min(last_month(settings, row), float(drawn.time_months.iloc[-1])), _FAINT_STEP_MONTHS)
+        alive = mixture(times, _weights(row, draw), row.medians, shape.central)
     return {
         "evidence_id": row.id,
         "population": row.row.population,
@@ -107,13 +107,14 @@ def other_row(
 
 def sensitivity(settings: Mapping[str, Any], draw: Draw, main: Comparison, drawn: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the continuous model, where the distribution of baseline counts among such patients is known."""
-    primary, setting = settings["patient"]["primary"], settings["patient"]["setting"]
-    rows = [(str(n), r) for n, r in evidence.load("count_distributions").iterrows() if is_of(r, primary, setting)]
+    patient = settings["patient"]
+    counted = evidence.load("count_distributions")
+    rows = [(str(n), r) for n, r in counted.iterrows() if is_of(r, patient["primary"], patient["setting"])]
     p = draw.p_at_least
     if not rows or p is None or not draw.is_baseline or len(main.medians) != 2:
         return []
     name, counts = rows[0]
-    shape_id, shape = shape_of(primary, main.row.endpoint)
+    shape_id, shape = shape_of(patient, main.row.endpoint)
     below, above = main.medians
     model = Continuous.calibrated(main.cutoff, (below, above), shape.central, counts["size"], counts["mean"])
     times = _times(float(drawn.time_months.iloc[-1]), _FAINT_STEP_MONTHS)
