@@ -21,7 +21,7 @@ WORDS = {
     "readings": frozenset({"once", "twice"}),
     "unit": UNITS,
     "primary": frozenset(SETTINGS),
-    "setting": frozenset(s for settings in SETTINGS.values() for s in settings),
+    "setting": frozenset({"", *(s for settings in SETTINGS.values() for s in settings)}),
     "subtype": frozenset({"", *(s for subtypes in SUBTYPES.values() for s in subtypes)}),
     "endpoint": frozenset(ENDPOINTS),
     "draw": frozenset({"baseline", "follow_up"}),
@@ -68,7 +68,7 @@ TABLES = {
         "id primary setting subtype population endpoint draw time_zero assay accrual era finding no_curve readings",
         "n week_low week_high volume_ml reach_months",
         "negative",
-        filled="population assay accrual volume_ml",
+        filled="setting population assay accrual volume_ml",
     ),
     # The groups of each comparison; they share its source. `count_low` to `count_high` per `volume_ml`, both included.
     "strata": _table(
@@ -83,14 +83,14 @@ TABLES = {
         "id study primary setting subtype label rise time_zero endpoint hr_type hr_against accrual era readings",
         "before_low before_high after_low after_high fall_low fall_high week_low week_high n " + f"{_MEDIAN} {_HR}",
         "lower_bound",
-        filled="study label accrual",
+        filled="setting study label accrual",
     ),
     "shapes": _table(
-        "id primary endpoint meaning unit distribution",
+        "id primary setting endpoint meaning unit distribution",
         "central low high n_arms support",
         filled="meaning central low high support",
     ),
-    "count_distributions": _table("id primary setting meaning", "size mean", filled="meaning size mean"),
+    "count_distributions": _table("id primary setting meaning", "size mean", filled="setting meaning size mean"),
     "assay_facts": _table("id meaning unit distribution", "central low high", filled="meaning central low high"),
     # The body's flow graph, where imaging finds lesions, and where autopsies found them.
     "flow": _table("id organ drains_to", "blood_percent flow_percent_male flow_percent_female"),
