@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import time
+from datetime import date
 
 import numpy as np
 import pytest
@@ -13,9 +14,9 @@ from scipy import stats
 from pipeline import evidence, store
 from pipeline.errors import InputError
 from pipeline.observation import Factor, Observation
-from pipeline.prognose import curves, prognose
+from pipeline.prognose import prognose
 from pipeline.prognose.curves import Continuous, Shape, Stratum, band, horizon, log_logistic, mixture
-from pipeline.prognose.rows import main_row, matching, shape_of
+from pipeline.prognose.rows import Draw, main_row, matching, shape_of
 from pipeline.schema import CUTOFFS, SETTINGS
 
 EXACT = Factor(1.0, 1.0, 1.0)
@@ -80,14 +81,14 @@ def run(tmp_path):
     """Run the stage on draws; return what it wrote."""
     runs = itertools.count()
 
-    def go(primary, setting, *draws, level=0.95, n_draws=400, seed=1, **patient):
+    def go(primary, setting, *draws, level=0.95, n_draws=400, seed=1, cascade=None, **patient):
         folder = tmp_path / str(next(runs))
         paths = []
         for counts in draws:
             paths.append(folder / f"{counts['sample']}.json")
             store.write_json(paths[-1], "counts", counts)
-        cascade = {**minimal(store.JSON_SCHEMAS["cascade"]), "patient": "P1"}
-        store.write_json(folder / "cascade.json", "cascade", cascade)
+        risks = {**minimal(store.JSON_SCHEMAS["cascade"]), "patient": "P1", **(cascade or {})}
+        store.write_json(folder / "cascade.json", "cascade", risks)
         who = {"patient": "P1", "primary": primary, "setting": setting, "sex": "female", "subtype": None}
         settings = {
             "patient": {**who, "therapy_start": None, **patient},
@@ -312,10 +313,6 @@ def test_the_main_row_is_chosen_by_setting_size_and_year():
 
 
 def curve_draw(weeks=None):
-    from datetime import date  # noqa: PLC0415
-
-    from pipeline.prognose.rows import Draw  # noqa: PLC0415
-
     return Draw(draw(), date(2026, 1, 10), weeks)
 
 
@@ -483,6 +480,13 @@ def test_hazard_ratios_alone_give_statements_and_no_curve(run, primary, setting)
     assert result["summary"] == ""
 
 
+def test_a_count_within_the_blank_is_said_to_be_one(run):
+    """One cell where the published groups begin at one, and blank samples hold one as well."""
+    said = {n: run("bladder", "m0", draw(n=n))["reason"] for n in (0, 1, 2)}
+    assert [n for n, reason in said.items() if "blank" in reason] == [1]
+    assert "blank" not in run("prostate", "mcrpc", draw(n=1))["reason"]
+
+
 def test_every_setting_of_every_primary_ends_in_a_known_status(run):
     expected = {(p, s): "ok" for p, s, _ in WITH_CURVES} | dict.fromkeys(RELATIVE, "relative_only")
     for primary, settings in SETTINGS.items():
@@ -570,5 +574,8 @@ def test_a_patient_takes_less_than_two_seconds(run):
     assert time.perf_counter() - began < 2
 
 
-def test_the_tail_of_the_population_is_no_part_of_the_model():
-    assert curves._TAIL < 1e-4
+def test_the_cascade_never_changes_the_survival(run):
+    """T18. The simulated risk is no evidence of outcome: it enters the provenance and nothing else."""
+    one, other = run("breast", "metastatic", draw()), run("breast", "metastatic", draw(), cascade={"level": 0.5})
+    assert one.pop("provenance") != other.pop("provenance")
+    assert one == other

@@ -116,6 +116,7 @@ def _assess(settings: Mapping[str, Any], draws: list[Draw]) -> dict[str, Any]:
         beside = _beside(positive, draw)
         others = [survive.other_row(settings, draw, c, None, pd.DataFrame()) for c in beside]
         reason = "The published rows of this setting give hazard ratios, but no medians that a curve can be drawn from."
+        reason += _blank(draw, positive)
         return _sourced({**found, "status": "relative_only", "reason": reason, "other_rows": others}, rows)
     return _refused(found, "No draw was taken before therapy, and no published row starts at a draw so far into it.")
 
@@ -138,11 +139,8 @@ def _why_refused(draws: list[Draw], usable: list[Draw], positive: list[Compariso
 
 
 def _refused(found: dict[str, Any], why: str) -> dict[str, Any]:
-    """Return a refusal: the counts and what they say of a change, and no published outcome."""
-    classes = "no prognosis is given, so no published class either"
-    kinetics = [{**k, "published": [], "why_no_category": k["why_no_category"] or classes} for k in found["kinetics"]]
     ids = sorted(f["evidence_id"] for f in found["negative_findings"])
-    return {**found, "status": "no_evidence", "reason": why, "kinetics": kinetics, "evidence_ids": ids}
+    return {**found, "status": "no_evidence", "reason": why, "evidence_ids": ids}
 
 
 def _start(usable: list[Draw], positive: list[Comparison]) -> tuple[Draw, Comparison | None]:
@@ -164,7 +162,7 @@ def _curve(settings: Mapping[str, Any], draw: Draw, main: Comparison, positive: 
     others = [c for c in _beside(positive, draw) if c.id != main.id]
     return {
         "status": "ok",
-        "reason": _why_this(draw, main),
+        "reason": _why_this(draw, main) + _blank(draw, [main]),
         "summary": _summary(main, drawn, settings["level"]),
         "time_zero": main.row.time_zero,
         "endpoint": main.row.endpoint,
@@ -187,6 +185,15 @@ def _why_this(draw: Draw, main: Comparison) -> str:
         return f"{drawn}, before therapy. A draw on therapy replaces it only where a published row starts at one."
     window = f"{main.row.week_low:g} to {main.row.week_high:g} weeks"
     return f"{drawn}, on therapy: the published times start at a draw {window} into it."
+
+
+def _blank(draw: Draw, rows: list[Comparison]) -> str:
+    """Return a caution where a published group begins at a count that blank samples reach as well."""
+    blank = draw.counts["limit_of_blank"]["count"]
+    begins = any(0 < s.count_low <= blank for c in rows for s in c.strata)
+    if begins and 0 < draw.counts["n_ctc"] <= blank:
+        return " The count is within what this assay finds in blank samples, so the cells may be background."
+    return ""
 
 
 def _summary(main: Comparison, drawn: pd.DataFrame, level: float) -> str:
