@@ -60,10 +60,10 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path) -> 
     if unknown:
         known = ", ".join(engine.SWITCHES)
         refuse("config", "simulate: switched_off", ", ".join(unknown), known, "name steps of the model or none")
-    found = [store.read_json(path, "counts") for path in counts]
-    found.sort(key=lambda c: (c["collected"], c["sample"]), reverse=True)
+    read = {path: store.read_json(path, "counts") for path in counts}
+    found = sorted(read.values(), key=lambda c: (c["collected"], c["sample"]), reverse=True)
     usable = [c for c in found if c["status"] == "ok"]
-    made_by = store.provenance(settings, {f"counts/{c}": path for c, path in enumerate(counts)})
+    made_by = store.provenance(settings, {f"counts/{sample['sample']}": path for path, sample in read.items()})
     result = {
         **_empty(settings, found),
         "provenance": {**made_by, "evidence": evidence.evidence_hash()},

@@ -102,10 +102,7 @@ class Cascade:
         out = np.empty((len(times_years), *founders.shape))
         for i, time in enumerate(times_years):
             lag = time - ages
-            seen = shed.levels[-1][:, None, None] * (
-                seen_from_history(lag + first, shed.growth_per_year, self.waiting)
-                + seen_from_now_on(lag + first, self.waiting)
-            )
+            seen = shed.levels[-1][:, None, None] * seen_from_history(lag + first, shed.growth_per_year, self.waiting)
             for ago, change in shed.steps:
                 seen += change[:, None, None] * seen_from_now_on(lag + ago, self.waiting)
             out[i] = founders * self.detection.ceiling * seen.mean(axis=2)
@@ -292,7 +289,7 @@ def arrive(
     beds = evidence.load("flow")
     draws.record("flow", beds)
     flow = Flow.from_table(beds, sex, portal_route="portal_route" in on)
-    start = flow.start(_drainage(draws, cancer, portal_route="portal_route" in on))
+    start = flow.start(_drainage(draws, cancer))
     killed = circulation.clearance_per_circulation * circulation.kill_share
     extraction = flow.extraction(circulation.clearance_per_circulation - killed)
     prone = draws.parameter("extraction_prone")
@@ -330,15 +327,14 @@ def _founding(
     )
 
 
-def _drainage(draws: Draws, cancer: str, portal_route: bool) -> dict[str, Floats]:
+def _drainage(draws: Draws, cancer: str) -> dict[str, Floats]:
     table = evidence.load("drainage")
     table = table[table.cancer == cancer]
     draws.record("drainage", table)
     nodes: dict[str, Floats] = {}
     for _, row in table.iterrows():
-        node = row.node if portal_route or row.node != "liver" else "veins"
         share = draws.spread(f"drainage: {row.node}", row.central, row.low, row.high, "normal")
-        nodes[node] = nodes.get(node, np.zeros(draws.n)) + np.clip(share, 0, 1)
+        nodes[row.node] = np.clip(share, 0, 1)
     return nodes
 
 

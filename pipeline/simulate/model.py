@@ -54,14 +54,14 @@ class Shedding:
 
     @property
     def steps(self) -> list[tuple[float, Floats]]:
-        """Times before the latest sample (years) at which the level steps, and by how much (n,)."""
-        between = [
-            ((younger + older) / 2, level - before)
-            for younger, older, level, before in zip(
-                self.ages[:-1], self.ages[1:], self.levels[:-1], self.levels[1:], strict=True
-            )
-        ]
-        return [*between, (0.0, (self.after - 1) * self.levels[0])]
+        """Changes of the level from the earliest sample on, its own level first: years ago, and by how much (n,)."""
+        change = -np.diff(self.levels, axis=0)
+        between = (self.ages[:-1] + self.ages[1:]) / 2
+        earlier = list(zip(between[::-1].tolist(), change[::-1], strict=True))
+        *before, (ago, last) = [(float(self.ages[-1]), self.levels[-1]), *earlier]
+        now = (self.after - 1) * self.levels[0]
+        # one sample: its level and what follows it begin at the same time
+        return [*before, (ago, last + now)] if ago == 0 else [*before, (ago, last), (0.0, now)]
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,8 @@ class Flow:
 
     @classmethod
     def from_table(cls, table: pd.DataFrame, sex: str, portal_route: bool = True) -> "Flow":
-        """Return the chain of the evidence table ``flow``; without the portal route all beds drain into veins."""
-        drains_to = table.drains_to.where(portal_route | (table.drains_to != "liver"), "veins")
+        """Return the chain of the evidence table ``flow``, with the portal vein or as if it joined the veins."""
+        drains_to = table.drains_to.where(portal_route | (table.index != "portal_vein"), "veins")
         share = table[f"flow_percent_{sex}"].fillna(0.0)
         moves = np.zeros((len(table), len(table)))
         at = {name: i for i, name in enumerate(table.index)}
