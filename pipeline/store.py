@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pipeline.schema import JSON_SCHEMAS, TABLES, Table
 
 _PACKAGE = Path(__file__).parent
 _KEY = b"ctcascade"
+_ROW_GROUP = 65536
 
 
 @contextlib.contextmanager
@@ -129,6 +130,38 @@ def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Mapping[str,
     table = table.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True).encode()})
     with whole(path) as part:
         pq.write_table(table, part, compression="zstd")
+
+
+@contextlib.contextmanager
+def table_writer(
+    path: Path, kind: str, roles: Sequence[str], made_by: Mapping[str, Any]
+) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """Yield a function that appends rows to a table, which is whole when the block ends well.
+
+    Row groups hold a fixed number of rows, so that the bytes do not depend on how the rows arrive, nor memory on
+    their number.
+    """
+    fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in TABLES[kind].for_roles(roles)]
+    schema = pa.schema(fields, metadata={_KEY: json.dumps(made_by, sort_keys=True).encode()})
+    waiting = schema.empty_table()
+    with whole(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+
+        def append(rows: pd.DataFrame) -> None:
+            nonlocal waiting
+            waiting = pa.concat_tables([waiting, pa.Table.from_pandas(rows, schema=schema, preserve_index=False)])
+            while waiting.num_rows >= _ROW_GROUP:
+                writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
+                waiting = waiting.slice(_ROW_GROUP)
+
+        yield append
+        writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
+
+
+def read_parts(path: Path) -> Iterator[pd.DataFrame]:
+    """Yield a table a row group at a time."""
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number).to_pandas()
 
 
 def read_table(path: Path, kind: str) -> pd.DataFrame:

@@ -1,0 +1,167 @@
+"""The one streaming pass over pixels: frames to the frames table and the cells table, a frame at a time.
+
+What is found in a frame depends on that frame alone, so the result does not depend on how frames are put into chunks, and
+memory does not grow with their number.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import tifffile
+
+from pipeline import index, store
+from pipeline.errors import refuse
+from pipeline.formats import Frame, FrameError, FrameRef, read
+from pipeline.measure import measure
+from pipeline.schema import CELLS, FRAMES
+from pipeline.segment import Channel, Segmentation, correct, segment
+
+_UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is flagged
+_SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged
+_SHARP = 1.5  # sharpness of pure noise is 1; a frame below this shows no edge
+
+
+def detect(
+    settings: Mapping[str, Any],
+    base: Path,
+    chunk: tuple[int, int],
+    frames_out: Path,
+    cells_out: Path,
+    labels_out: Path | None = None,
+) -> None:
+    """Write the frames table and the cells table of one chunk of a sample's frames.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample``, ``images``, ``format``, ``assay`` and the section ``detect`` of the configuration.
+    base : Path
+        The folder that image paths are relative to.
+    chunk : (int, int)
+        The k-th of n parts, k from 1.
+    frames_out, cells_out : Path
+        Tables to write.
+    labels_out : Path, optional
+        Folder for one ``FRAME.tif`` a readable frame: uint32 (2, Y, X), nuclei and cells.
+
+    Raises
+    ------
+    InputError
+        If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
+    """
+    listed = index.list_frames(settings["images"], base, settings["format"], settings["assay"])
+    number, of = chunk
+    total = len(listed.frames)
+    refs = listed.frames[(number - 1) * total // of : number * total // of]
+    made_by = store.provenance(settings, {})
+    rows = []
+    with store.table_writer(cells_out, "cells", list(settings["assay"]["channels"]), made_by) as write:
+        for ref in refs:
+            row, cells, found = _one(ref, settings)
+            rows.append(row)
+            if found is not None:
+                write(cells)
+                if labels_out is not None:
+                    _write_labels(Path(labels_out) / f"{ref.frame}.tif", found)
+    store.write_table(frames_out, "frames", _frames_table(rows, settings), made_by)
+
+
+def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_cells: Path) -> None:
+    """Join the chunks of one sample, in the order given, into one frames and one cells table.
+
+    Raises
+    ------
+    InputError
+        If the chunks are not all of one sample and one set of settings.
+    """
+    made_by = store.table_provenance(frames[0])
+    for path in (*frames, *cells):
+        if store.table_provenance(path) != made_by:
+            refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
+    tables = [store.read_table(path, "frames") for path in frames]
+    store.write_table(out_frames, "frames", pd.concat(tables, ignore_index=True), made_by)
+    roles = list(made_by["settings"]["assay"]["channels"])
+    with store.table_writer(out_cells, "cells", roles, made_by) as write:
+        for path in cells:
+            for part in store.read_parts(path):
+                write(part)
+
+
+def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd.DataFrame, Segmentation | None]:
+    """Return the frame's row, its cells, and its label images; for an unusable frame no cells."""
+    assay = settings["assay"]
+    row: dict[str, Any] = {"frame": ref.frame, "path": ref.path, "part": ref.part}
+    try:
+        frame = read(ref, assay)
+    except FrameError as error:
+        height, width = assay["frame_px"]
+        area = height * width * assay["pixel_size_um"] ** 2
+        row |= {"usable": False, "reason": str(error), "flags": "", "height_px": height, "width_px": width}
+        row |= {"pixel_size_um": assay["pixel_size_um"], "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
+        return row, pd.DataFrame(), None
+    channels = {
+        role: correct(plane, frame.pixel_size_um) for role, plane in zip(frame.roles, frame.pixels, strict=True)
+    }
+    found = segment(frame, channels, settings)
+    cells = measure(found, channels, frame.pixel_size_um, settings["contact_gap_max_um"])
+    cells.insert(0, "frame", ref.frame)
+    for column in CELLS.for_roles(set(assay["channels"]) - set(channels)):
+        if column.name not in cells:
+            cells[column.name] = np.nan
+    return {**row, **_quality(frame, channels), "n_cells": len(cells)}, cells, found
+
+
+def _quality(frame: Frame, channels: Mapping[str, Channel]) -> dict[str, Any]:
+    height, width = frame.pixels.shape[1:]
+    area = height * width * frame.pixel_size_um**2
+    each: dict[str, float] = {}
+    for plane, (role, channel) in zip(frame.pixels, channels.items(), strict=True):
+        each[f"{role}_background"] = channel.background
+        each[f"{role}_noise"] = channel.noise
+        each[f"{role}_focus"] = _sharpness(channel)
+        each[f"{role}_saturation"] = float((plane >= frame.ceiling).mean())
+    saturation = max(each[f"{role}_saturation"] for role in channels)
+    flags = list(frame.notes)
+    if saturation > _SATURATED:
+        flags.append("saturated")
+    if channels["dna"].unevenness > _UNEVEN and channels["dna"].background > 10 * channels["dna"].noise:
+        flags.append("uneven")
+    if each["dna_focus"] < _SHARP:
+        flags.append("weak_focus")
+    return {
+        "usable": True,
+        "reason": "",
+        "flags": ",".join(flags),
+        "height_px": height,
+        "width_px": width,
+        "pixel_size_um": frame.pixel_size_um,
+        "frame_area_um2": area,
+        "area_um2": area,
+        "focus": each["dna_focus"],
+        "saturation": saturation,
+        "background": each["dna_background"],
+        **each,
+    }
+
+
+def _sharpness(channel: Channel) -> float:
+    """Return the steepest gradients of a channel relative to the noise: 1 for noise alone, less the more blurred it is."""
+    smooth = cv2.GaussianBlur(channel.signal, (0, 0), 1.0)
+    slope = cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
+    usual = float(np.median(slope)) + channel.noise
+    return float(np.quantile(slope[::2, ::2], 0.999)) / (4 * usual)
+
+
+def _frames_table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> pd.DataFrame:
+    names = [column.name for column in FRAMES.for_roles(settings["assay"]["channels"])]
+    return pd.DataFrame(list(rows), columns=names)
+
+
+def _write_labels(path: Path, found: Segmentation) -> None:
+    stack = np.stack([found.nuclei, found.cells]).astype(np.uint32)
+    with store.whole(path) as part:
+        tifffile.imwrite(part, stack, compression="zlib", photometric="minisblack", metadata=None, software=False)

@@ -1,0 +1,155 @@
+"""What every reader gives: a frame whose channels go by role, on the camera's own scale."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import plain
+from pipeline.schema import ROLES
+
+MAX_PIXELS = 64_000_000
+"""Pixels a channel; a header that declares more is refused before anything is allocated."""
+_OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
+
+
+class FrameError(Exception):
+    """The frame cannot be read or measured; the message is the reason given to the user."""
+
+
+@dataclass(frozen=True)
+class FrameRef:
+    """Where one frame lies.
+
+    Attributes
+    ----------
+    frame : str
+        Unique in the sample.
+    path : str
+        The first file, relative to the sample sheet.
+    files : tuple of Path
+        All its files.
+    part : int
+        Which of the sheet's folders it came from, from 0.
+    format : str
+        The reader.
+    channels : tuple of str
+        With one file a channel: the name of the channel in each file.
+    """
+
+    frame: str
+    path: str
+    files: tuple[Path, ...]
+    part: int
+    format: str
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """File names by frame: name -> ((channel or empty, file name), ...), and the names that belong to none."""
+
+    format: str
+    why: str
+    frames: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    repeated: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One field of view.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (C, Y, X)
+        The camera's own counts, an offset of the file taken off.
+    roles : tuple of str
+        Role of each channel; ``dna``, ``ck`` and ``cd45`` are among them.
+    pixel_size_um : float
+    ceiling : float
+        The counts at which a pixel is saturated.
+    notes : tuple of str
+        What the reader found that is worth a flag, as single words.
+    """
+
+    pixels: NDArray[np.float32]
+    roles: tuple[str, ...]
+    pixel_size_um: float
+    ceiling: float
+    notes: tuple[str, ...] = ()
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuse a plane that is larger than a frame may be, or empty."""
+    if rows < 1 or columns < 1:
+        raise FrameError(f"an image of {rows} x {columns} pixels")
+    if rows * columns > MAX_PIXELS:
+        raise FrameError(f"an image of {rows} x {columns} pixels; at most {MAX_PIXELS} a channel are read")
+
+
+def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the role that an assay gives to the channel `name`, whatever its case; None for a foreign channel."""
+    wanted = name.strip().casefold()
+    return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
+
+
+def assemble(
+    planes: Mapping[str, NDArray[Any]], assay: Mapping[str, Any], pixel_size_um: float | None, notes: Sequence[str] = ()
+) -> Frame:
+    """Return the frame of planes by role, brought to one scale and looked at for what cannot be measured.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of integers, shape (Y, X)
+    assay : mapping
+    pixel_size_um : float or None
+        From the file; None where it does not say.
+    notes : sequence of str
+    """
+    missing = [role for role in ROLES if role not in planes]
+    if missing:
+        raise FrameError(f"channel missing: {', '.join(missing)}")
+    shapes = {plane.shape for plane in planes.values()}
+    if len(shapes) > 1:
+        raise FrameError(f"channels of different size: {sorted(shapes)}")
+    roles = tuple(role for role in assay["channels"] if role in planes)
+    scaled = [_scaled(planes[role]) for role in roles]
+    ceiling = _ceiling(planes.values(), scaled, int(assay["bit_depth"]))
+    _refuse_blank(dict(zip(roles, scaled, strict=True)), ceiling)
+    notes = list(notes)
+    if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
+        notes.append("pixel_size_differs")
+    used = pixel_size_um if pixel_size_um is not None else float(assay["pixel_size_um"])
+    return Frame(np.stack(scaled), roles, used, ceiling, tuple(notes))
+
+
+def _scaled(plane: NDArray[Any]) -> NDArray[np.float32]:
+    if plane.dtype.kind == "f":
+        if not np.isfinite(plane).all():
+            raise FrameError("pixels that are no numbers")
+        return plane.astype(np.float32)
+    if plane.dtype == np.uint16 and plane.min() >= _OFFSET:
+        plane = plane - np.uint16(_OFFSET)
+    return plane.astype(np.float32)
+
+
+def _ceiling(planes: Any, scaled: Sequence[NDArray[np.float32]], bit_depth: int) -> float:
+    """Return the count of a full pixel: what the assay says, unless the file's type or its pixels rule that out."""
+    if all(plane.dtype == np.uint8 for plane in planes):
+        return 255.0
+    brightest = max(float(plane.max()) for plane in scaled)
+    return float(2**bit_depth - 1) if brightest <= 2**bit_depth - 1 else 65535.0
+
+
+def _refuse_blank(planes: Mapping[str, NDArray[np.float32]], ceiling: float) -> None:
+    if all(float(plane.min()) >= ceiling for plane in planes.values()):
+        raise FrameError("saturated all over")
+    low, high = float(planes["dna"].min()), float(planes["dna"].max())
+    if all(float(plane.max()) == float(plane.min()) for plane in planes.values()):
+        raise FrameError(f"blank: every pixel of each channel is alike ({plain(low)})")
+    if high == low:
+        raise FrameError("saturated all over: dna" if low >= ceiling else f"blank: every pixel of dna is {plain(low)}")

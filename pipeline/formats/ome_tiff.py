@@ -1,0 +1,119 @@
+"""One TIFF a frame: OME-TIFF with named channels, or plain pages in the order of the assay's channels."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from pipeline.errors import plain
+from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, role_of
+
+_SUFFIX = re.compile(r"(\.ome)?\.(tiff?)$", re.IGNORECASE)
+_MAX_PAGES = 64
+_UM = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
+
+
+def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
+    """Return the layout of one TIFF a frame; the frame is the name without ``.tif`` or ``.ome.tif``."""
+    del assay
+    frames: dict[str, tuple[tuple[str, str], ...]] = {}
+    repeated: dict[str, tuple[str, str]] = {}
+    ignored = []
+    for name in names:
+        if not _SUFFIX.search(name):
+            ignored.append(name)
+            continue
+        frame = _SUFFIX.sub("", name)
+        if frame in frames:
+            repeated[frame] = (frames[frame][0][1], name)
+        frames[frame] = (("", name),)
+    return Layout("ome-tiff", "each TIFF is a frame", frames, tuple(ignored), repeated)
+
+
+def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+    """Return the frame of one TIFF."""
+    path = ref.files[0]
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise FrameError("the file is empty (0 bytes)")
+        with tifffile.TiffFile(path) as tiff:
+            pages = _pages(tiff, size)
+            names, pixel_size_um, order = _described(tiff.ome_metadata, len(pages))
+            names = names or _in_order(len(pages), assay)
+            planes = _planes(pages, names, order, assay)
+    except FrameError:
+        raise
+    except Exception as error:
+        raise FrameError(f"cannot be read: {plain(error)}") from error
+    return assemble(planes, assay, pixel_size_um)
+
+
+def _pages(tiff: tifffile.TiffFile, size: int) -> list[Any]:
+    """Return the file's pages after a look at what their headers claim; nothing is decoded yet."""
+    if len(tiff.pages) > _MAX_PAGES:
+        raise FrameError(f"{len(tiff.pages)} pages; at most {_MAX_PAGES} make up a frame")
+    pages = [page.aspage() for page in tiff.pages]
+    for page in pages:
+        if len(page.shape) != 2:
+            raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
+        check_size(*page.shape)
+        if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)):
+            raise FrameError("truncated: the file ends before its pixels do")
+        if page.compression == 1 and page.nbytes > size:
+            raise FrameError("truncated: the header declares more pixels than the file holds")
+    return pages
+
+
+def _described(xml: str | None, n_pages: int) -> tuple[list[str], float | None, list[int]]:
+    """Return channel names, pixel size and the page of each channel from OME metadata; nothing where there is none."""
+    if not xml:
+        return [], None, []
+    if "<!DOCTYPE" in xml or "<!ENTITY" in xml:
+        raise FrameError("OME metadata with entity definitions")
+    root = ElementTree.fromstring(xml)  # noqa: S314 - no entity definitions are left in it
+    pixels = root.find(".//{*}Pixels")
+    if pixels is None:
+        return [], None, []
+    names = [channel.get("Name") or "" for channel in pixels.findall("{*}Channel")]
+    if int(pixels.get("SizeZ", 1)) * int(pixels.get("SizeT", 1)) != 1:
+        raise FrameError("a stack in depth or time; one plane a channel is expected")
+    if len(names) != n_pages:
+        raise FrameError(f"OME metadata names {len(names)} channels, the file has {n_pages} pages")
+    order = list(range(n_pages))
+    for data in pixels.findall("{*}TiffData"):
+        if data.get("FirstC") is not None and data.get("IFD") is not None and int(data.get("PlaneCount", 1)) == 1:
+            order[int(data.get("FirstC", 0))] = int(data.get("IFD", 0))
+    size, unit = pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit", "µm")
+    if size is None or unit not in _UM:
+        return names, None, order
+    pixel_size_um = float(size) * _UM[unit]
+    if not 0.01 <= pixel_size_um <= 20:
+        raise FrameError(f"a pixel size of {plain(size)} {plain(unit)}")
+    return names, pixel_size_um, order
+
+
+def _in_order(n_pages: int, assay: Mapping[str, Any]) -> list[str]:
+    """Return a name for each page of a TIFF that names none: the assay's channels, if there are as many."""
+    roles = list(assay["channels"])
+    if n_pages != len(roles):
+        raise FrameError(f"{n_pages} pages without channel names; the assay has {len(roles)} channels")
+    return [assay["channels"][role][0] for role in roles]
+
+
+def _planes(
+    pages: list[Any], names: Sequence[str], order: Sequence[int], assay: Mapping[str, Any]
+) -> dict[str, NDArray[Any]]:
+    planes: dict[str, NDArray[Any]] = {}
+    for number, name in enumerate(names):
+        role = role_of(name, assay["channels"])
+        if role in planes:
+            raise FrameError(f"two channels are {role}")
+        if role is not None:
+            plane = np.asarray(pages[order[number] if order else number].asarray())
+            planes[role] = plane
+    return planes

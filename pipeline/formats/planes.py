@@ -1,0 +1,75 @@
+"""One file a channel: ``{frame}_{channel}.jpg`` and the like, as the assay's pattern says."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, role_of
+
+Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
+
+
+def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
+    """Return the layout of files named by the assay's pattern; a channel that the assay does not know is no frame's."""
+    pattern = assay.get("files")
+    if not pattern:
+        return Layout("files", "the assay gives no pattern of file names", ignored=tuple(names))
+    order = re.escape(pattern).replace(r"\{frame\}", "(?P<frame>.+)").replace(r"\{channel\}", "(?P<channel>.+)")
+    known = sorted((n for ns in assay["channels"].values() for n in ns), key=len, reverse=True)
+    order = order.replace("(?P<channel>.+)", f"(?P<channel>{'|'.join(map(re.escape, known))})")
+    matcher = re.compile(order + r"\.[A-Za-z]+", re.IGNORECASE)
+    frames: dict[str, tuple[tuple[str, str], ...]] = {}
+    ignored = []
+    for name in names:
+        match = matcher.fullmatch(name)
+        if match is None:
+            ignored.append(name)
+        else:
+            frames[match["frame"]] = (*frames.get(match["frame"], ()), (match["channel"], name))
+    return Layout("files", f"file names follow {pattern}", frames, tuple(ignored))
+
+
+def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+    """Return the frame of one file a channel."""
+    planes: dict[str, NDArray[Any]] = {}
+    for channel, path in zip(ref.channels, ref.files, strict=True):
+        role = role_of(channel, assay["channels"])
+        if role in planes:
+            raise FrameError(f"two files for the channel {role}")
+        if role is not None:
+            planes[role] = read_plane(path)
+    return assemble(planes, assay, None)
+
+
+def read_plane(path: Path) -> NDArray[Any]:
+    """Return one grey plane; of a pseudo-coloured picture the brightest of its colours.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16, shape (Y, X)
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise FrameError(f"{path.name} is empty (0 bytes)")
+        if path.suffix.lower() in (".tif", ".tiff"):
+            with tifffile.TiffFile(path) as tiff:
+                check_size(*tiff.pages[0].shape[:2])
+                plane = tiff.pages[0].asarray()
+        else:
+            with Image.open(path) as image:
+                check_size(image.height, image.width)
+                plane = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "CMYK") else image)
+    except FrameError:
+        raise
+    except Exception as error:
+        raise FrameError(f"{path.name} cannot be read: {error}") from error
+    plane = plane.max(axis=2) if plane.ndim == 3 else plane
+    if plane.dtype == np.int32:
+        plane = plane.astype(np.uint16)
+    return plane
