@@ -59,7 +59,7 @@ _MEDIAN = "median_months median_low median_high"
 _HR = "hr hr_low hr_high"
 
 TABLES = {
-    "references": _table("key citation identifier note", "year", filled="citation identifier year", sourced=False),
+    "references": _table("key citation identifier note", "year", filled="citation identifier", sourced=False),
     "parameters": _table(
         "id symbol meaning unit distribution", "central low high", filled="symbol meaning central low high distribution"
     ),

@@ -134,8 +134,8 @@ def main_row(comparisons: Sequence[Comparison], draw: Draw) -> Comparison | None
     years = evidence.load("references").year
 
     def rank(c: Comparison) -> tuple[int, int, float, float]:
-        year = max(float(years[key.strip()]) for key in c.row.reference.split(";"))
-        return ENDPOINTS.index(c.row.endpoint), c.row.setting.count(";"), -c.row.n, -year
+        year = years[[key.strip() for key in c.row.reference.split(";")]].max()
+        return ENDPOINTS.index(c.row.endpoint), c.row.setting.count(";"), -c.row.n, -float(year)
 
     able = [c for c in comparisons if not c.row.subtype and not c.why_no_curve(draw)]
     return min((c for c in able if not any(math.isnan(s.n) for s in c.strata)), key=rank, default=None)
