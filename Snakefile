@@ -38,4 +38,8 @@ rule all:
 
 
 onsuccess:
-    print(f"Report: {os.path.abspath(study.config['results'])}/index.html")
+    index_page = os.path.abspath(
+        os.path.join(study.config["results"], "index.html")
+    )
+    if os.path.exists(index_page):  # not where only some of it was asked for
+        print("Report:", index_page)
