@@ -27,7 +27,7 @@ Verdict = Literal["decline established", "rise established", "compatible with no
 
 _STEP = 0.004  # of the logarithmic grid: 0.4 %, far below any assay's own spread
 _TAIL = 1e-8  # probability left out at each end of a factor
-_FLOOR = 1e-7  # expected cells below which a concentration is as good as none
+_FLOOR = 1e-9  # expected cells below which a concentration is as good as none
 _Z95 = float(special.ndtri(0.975))
 
 
@@ -75,7 +75,7 @@ class Posterior:
 
     def p_at_least(self, count: int) -> float:
         """Return the probability that a Poisson count at this concentration in a fresh 7.5 mL is `count` or more."""
-        return 1.0 if count <= 0 else float(self.weights @ special.gammainc(count, self.values))
+        return 1.0 if count <= 0 else min(1.0, float(self.weights @ special.gammainc(count, self.values)))
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,11 @@ class Observation:
 
     Notes
     -----
-    Given `q` and `b`, Jeffreys' prior of `Lambda` is ``q / sqrt(q Lambda + b)``. Then ``t = q Lambda + b`` has the
-    distribution Gamma(x + 1/2, rate e) cut off below `b`, and `q` keeps its own: a count says nothing about recovery.
-    So ``Lambda = (t - b) / q`` is a difference averaged over `b` and a quotient of independent variables, which
-    becomes a convolution on a logarithmic grid. No random numbers are drawn.
+    The prior of `Lambda` is Jeffreys' for a count without background, ``sqrt(q / Lambda)`` at a given `q`. Then ``m =
+    q Lambda`` has the density ``m**-0.5 * Poisson(x; e (m + b))``, averaged over `b`, and is independent of `q`, which
+    keeps its own distribution: a count says nothing about recovery. ``Lambda = m / q`` is a quotient of independent
+    variables, a convolution on a logarithmic grid. No random numbers are drawn. After a count of zero the background
+    does not matter, as it should not.
 
     The model fails where CTCs come in clumps, and where tubes of one draw vary more than `recovery` says.
 
@@ -154,7 +155,7 @@ class Observation:
         -----
         The estimate is what one would work out by hand, ``max(0, x / e - b) / q`` at the factors' means: zero for an
         empty slide, and right on average, which neither the posterior's mean nor its median is. Where it lies outside
-        the limits (a low `level`, or a background as large as the count) it is moved to the nearer one.
+        the limits (a low `level` and a background much in doubt) it is moved to the nearer one.
 
         The limits are the posterior's equal-tailed ones, but the lower is zero where background alone gives such a
         count or more with a probability above (1 - level) / 2. No interval can cover a true zero at just its level: a
@@ -322,25 +323,15 @@ def _product(factors: Sequence[_Grid]) -> _Grid:
 
 
 def _signal(count: int, exposure: float, background: Floats, weights: Floats) -> _Grid:
-    """Return the posterior of the calls per 7.5 mL that are no background: t - b given t > b."""
-    shape = count + 0.5
-    possible = float(weights @ special.gammaincc(shape, exposure * background))
-    if possible < 1e-280:  # nothing left of the double's range to divide by
-        at_least = exposure * background.min()
-        refuse(
-            "assay",
-            "background_per_7_5_ml",
-            f"{at_least:.0f} false calls and more for this sample",
-            f"what a count of {count} allows",
-            "measure the background again",
-        )
-    highest = special.gammainccinv(shape, possible * _TAIL) / exposure
-    lowest = special.gammaincinv(shape, _TAIL) / exposure - background.max()
-    lowest = max(lowest, _FLOOR / exposure)
-    edges = math.log(lowest) + _STEP * np.arange(math.ceil(math.log(highest / lowest) / _STEP) + 1)
-    above = special.gammaincc(shape, exposure * (np.exp(edges)[:, None] + background)) @ weights / possible
-    above[0], above[-1] = 1.0, 0.0
-    return _Grid(edges[0] + _STEP / 2, -np.diff(above))
+    """Return the posterior of the calls per 7.5 mL that are no background, averaged over the background."""
+    highest = special.gammainccinv(count + 0.5, _TAIL) / exposure
+    lowest = special.gammaincinv(count + 0.5, _TAIL) / exposure - background.max()
+    first = math.log(max(lowest, _FLOOR / exposure))
+    logs = first + _STEP * np.arange(math.ceil((math.log(highest) - first) / _STEP) + 1)
+    mean = exposure * (np.exp(logs)[:, None] + background)
+    log_density = special.xlogy(count, mean) - mean + logs[:, None] / 2  # half a log: Jeffreys' prior on a log scale
+    density = np.exp(log_density - log_density.max()) @ weights
+    return _Grid(first, density / density.sum())
 
 
 @lru_cache(maxsize=256)
@@ -390,14 +381,15 @@ def _positive(factor: Factor) -> _Grid:
 
 @lru_cache(maxsize=256)
 def _background_nodes(factor: Factor) -> tuple[Floats, Floats]:
-    """Return values of the background and their weights: Gauss-Legendre over its probabilities."""
+    """Return values of the background and their weights, evenly spaced on the log scale out to four deviations."""
     if factor.mean == 0:
         return np.zeros(1), np.ones(1)
     median, sd = _lognormal(factor)
     if sd == 0:
         return np.array([median]), np.ones(1)
-    nodes, weights = np.polynomial.legendre.leggauss(24)
-    return median * np.exp(sd * special.ndtri((nodes + 1) / 2)), weights / 2
+    z = np.linspace(-4, 4, 41)
+    weights = np.exp(-(z**2) / 2)
+    return median * np.exp(sd * z), weights / weights.sum()
 
 
 def _lognormal(factor: Factor) -> tuple[float, float]:
