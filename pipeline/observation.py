@@ -105,12 +105,8 @@ class Observation:
     variables, a convolution on a logarithmic grid. No random numbers are drawn. After a count of zero the background
     does not matter, as it should not.
 
-    The model fails where CTCs come in clumps, and where tubes of one draw vary more than `recovery` says.
-
-    References
-    ----------
-    Brown LD, Cai TT, DasGupta A. Interval estimation in exponential families. Statistica Sinica 2003;13:19-49, on the
-    coverage of Jeffreys' interval for a Poisson mean.
+    The model fails where CTCs come in clumps, and where tubes of one draw vary more than `recovery` says; how often its
+    intervals then hold the truth is part of the verification.
     """
 
     blood_volume_ml: float
@@ -188,7 +184,7 @@ class Observation:
         return float(share.weights @ special.gammainc(count, mean) @ weights)
 
     def limit_of_blank(self, level: float) -> int:
-        """Return the count that blood without CTCs exceeds with a probability of at most 1 - `level`."""
+        """Return the smallest count that blood without CTCs exceeds with a probability of at most 1 - `level`."""
         count = 0
         while self.p_shows(count + 1, concentration=0.0) > 1 - level:
             count += 1
