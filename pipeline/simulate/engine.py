@@ -96,17 +96,25 @@ class Cascade:
         `seen_from_history` and `seen_from_now_on`, averaged over lesions by a rank-1 lattice.
         """
         ages = self.detection_ages(_NODES)
-        shed = self.shedding
-        first = float(shed.ages[-1])
-        founders = self.founding.by_organ
-        out = np.empty((len(times_years), *founders.shape))
-        for i, time in enumerate(times_years):
-            lag = time - ages
-            seen = shed.levels[-1][:, None, None] * seen_from_history(lag + first, shed.growth_per_year, self.waiting)
-            for ago, change in shed.steps:
-                seen += change[:, None, None] * seen_from_now_on(lag + ago, self.waiting)
-            out[i] = founders * self.detection.ceiling * seen.mean(axis=2)
+        scale = self.founding.by_organ * self.detection.ceiling
+        out = np.empty((len(times_years), *scale.shape))
+        # one organ at a time: what is computed with stays in the processor's cache
+        for organ in range(len(self.organs)):
+            own = np.ascontiguousarray(ages[:, organ])
+            for i, time in enumerate(times_years):
+                out[i, :, organ] = scale[:, organ] * self._seen(time - own).mean(axis=1)
         return out
+
+    def _seen(self, lag: Floats) -> Floats:
+        """Return the lesions in sight per founder a year for each CTC in 7.5 mL, for lags of shape (n, nodes)."""
+        shed = self.shedding
+        since_first = lag + shed.ages[-1]
+        seen = shed.levels[-1][:, None] * seen_from_history(
+            since_first, shed.growth_per_year, shed.onward, self.waiting
+        )
+        for ago, change in shed.steps:
+            seen += change[:, None] * seen_from_now_on(lag + ago, self.waiting)
+        return seen
 
     @property
     def founders_per_year(self) -> Floats:

@@ -53,15 +53,18 @@ class Shedding:
     after: Floats
 
     @property
+    def onward(self) -> Floats:
+        """Level from the earliest sample on, up to the first step, relative to the level at it, (n,)."""
+        return self.after if len(self.ages) == 1 else np.ones_like(self.after)
+
+    @property
     def steps(self) -> list[tuple[float, Floats]]:
-        """Changes of the level from the earliest sample on, its own level first: years ago, and by how much (n,)."""
-        change = -np.diff(self.levels, axis=0)
+        """Changes of the level between samples and at the latest of several: years ago, and by how much (n,)."""
+        if len(self.ages) == 1:
+            return []
         between = (self.ages[:-1] + self.ages[1:]) / 2
-        earlier = list(zip(between[::-1].tolist(), change[::-1], strict=True))
-        *before, (ago, last) = [(float(self.ages[-1]), self.levels[-1]), *earlier]
-        now = (self.after - 1) * self.levels[0]
-        # one sample: its level and what follows it begin at the same time
-        return [*before, (ago, last + now)] if ago == 0 else [*before, (ago, last), (0.0, now)]
+        changes = list(zip(between.tolist(), -np.diff(self.levels, axis=0), strict=True))
+        return [*changes, (0.0, (self.after - 1) * self.levels[0])]
 
 
 @dataclass(frozen=True)
@@ -341,28 +344,31 @@ def sphere_cells(diameter_mm: Floats, density_per_mm3: Floats) -> Floats:
     return density_per_mm3 * np.pi / 6 * diameter_mm**3
 
 
-def seen_from_history(lag: Floats, growth: Floats, waiting: Waiting) -> Floats:
-    """Return the lesions that have come into sight per founder a year at time 0, from shedding before time 0 alone.
+def seen_from_history(lag: Floats, growth: Floats, after: Floats, waiting: Waiting) -> Floats:
+    """Return the lesions that have come into sight, per founder a year at time 0.
 
     Parameters
     ----------
     lag : ndarray, shape (n, ...)
         x = t - age at detection: founders from before time x have had the time to grow.
-    growth : ndarray, shape (n,)
-        g: founders were made at exp(g u) a year, u < 0.
+    growth, after : ndarray, shape (n,)
+        Founders were made at exp(g u) a year before time 0, and are made at f a year since.
+    waiting : Waiting
 
     Notes
     -----
-    For one exponential wait of rate w: ``exp(g x) w / (g (w + g))`` for x <= 0, then ``1/g - exp(-w x) / (w + g)``.
+    For one exponential wait of rate w: ``exp(g x) w / (g (w + g))`` for x <= 0, then
+    ``1/g - exp(-w x) / (w + g) + f (x - (1 - exp(-w x)) / w)``.
     """
-    growth = _beside(growth, lag)
-    early, late = np.minimum(lag, 0.0), np.maximum(lag, 0.0)
-    grown = np.exp(growth * early)
+    growth, after = _beside(growth, lag), _beside(after, lag)
+    late = np.maximum(lag, 0.0)
+    grown = np.exp(growth * np.minimum(lag, 0.0))
     total = np.zeros_like(lag)
     for weight, rate in waiting.mixture:
         w = _beside(rate, lag)
-        after = 1 / growth - np.exp(-w * late) / (w + growth)
-        total += _beside(weight, lag) * np.where(lag > 0, after, grown * w / (growth * (w + growth)))
+        left = np.expm1(-w * late)
+        since = 1 / growth - (1 + left) / (w + growth) + after * (late + left / w)
+        total += _beside(weight, lag) * np.where(lag > 0, since, grown * (w / (growth * (w + growth))))
     return total
 
 
