@@ -24,6 +24,7 @@ _ESTIMATES = (
     "above_blank",
 )
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
+_ALONE_WITH_LEUKOCYTES = "with_leukocyte"  # the word that classify adds to a CTC's reason
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
 
@@ -94,7 +95,8 @@ def tally(calls: pd.DataFrame) -> dict[str, Any]:
     Parameters
     ----------
     calls : DataFrame
-        As `schema.CALL_TABLE`; cluster numbers are unique in the sample.
+        As `schema.CALL_TABLE`: cluster numbers are unique in the sample and carried by the leukocytes on a cluster,
+        too; a single CTC that leukocytes touch has no number but says so in its reason.
 
     Returns
     -------
@@ -108,6 +110,7 @@ def tally(calls: pd.DataFrame) -> dict[str, Any]:
     ctcs = calls["call"].eq("ctc")[groups.index].groupby(groups).sum()
     with_leukocytes = calls["call"].eq("leukocyte")[groups.index].groupby(groups).any()
     clusters = ctcs >= 2
+    single = calls[calls["call"].eq("ctc") & calls["cluster"].isna()]
     return {
         "n_ctc": n["ctc"],
         "n_leukocytes": n["leukocyte"],
@@ -115,7 +118,7 @@ def tally(calls: pd.DataFrame) -> dict[str, Any]:
         "n_clusters": int(clusters.sum()),
         "cluster_sizes": {str(size): times for size, times in sorted(Counter(ctcs[clusters].tolist()).items())},
         "clusters_with_leukocytes": int((clusters & with_leukocytes).sum()),
-        "n_ctc_leukocyte_groups": int((ctcs.eq(1) & with_leukocytes).sum()),
+        "n_ctc_leukocyte_groups": sum(_ALONE_WITH_LEUKOCYTES in reason.split() for reason in single["reason"]),
     }
 
 

@@ -62,17 +62,17 @@ def frames_table(areas, whole=1000.0):
 
 
 def calls_table(*rows):
-    """Rows of (call, cluster or None)."""
+    """Rows of (call, cluster or None) or (call, cluster, reason)."""
     return pd.DataFrame(
         {
             "frame": "f0",
             "cell": range(1, len(rows) + 1),
             "y_px": 1.0,
             "x_px": 1.0,
-            "call": [call for call, _ in rows],
+            "call": [call for call, *_ in rows],
             "p_ctc": 0.5,
-            "cluster": pd.array([cluster for _, cluster in rows], dtype="Int64"),
-            "reason": "",
+            "cluster": pd.array([row[1] for row in rows], dtype="Int64"),
+            "reason": [row[2] if len(row) > 2 else "" for row in rows],
         }
     )
 
@@ -98,10 +98,10 @@ MIXED = calls_table(
     ("ctc", 2),
     ("ctc", 2),
     ("ctc", 2),
-    ("ctc", 3),
-    ("leukocyte", 3),
-    ("leukocyte", 3),
+    ("ctc", None, "dna+ ck+ cd45- with_leukocyte at_border"),
     ("leukocyte", None),
+    ("leukocyte", None),
+    ("leukocyte", None, "dna+ ck- cd45+"),
     ("uncertain", None),
     ("debris", None),
     ("double_positive", None),
