@@ -35,6 +35,8 @@ def read_study():
     return found
 
 
+# the console script lies beside this Python, whether or not its environment was activated
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
 study = read_study()
 CODE = store.code_hash()  # rules that call a program do not see that it has changed
 

@@ -1,0 +1,257 @@
+"""Cells to calls: what each object is, how probably it is a CTC, why, and which CTCs hang together.
+
+Nothing is compared with an absolute grey value. Cytokeratin is set against that of the sample's own leukocytes, CD45
+against their median, both above the cell's own surroundings; the assay's gates say how far from them a CTC has to be.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.special import expit
+
+from pipeline import store
+from pipeline.schema import ROLES
+
+_FEWEST = 20  # leukocytes below which a sample cannot be its own reference
+_SNR = 5.0  # standard deviations of the noise that a positive channel rises above its surroundings at least
+_BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marker is extreme
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What cells are compared with: the sample's own leukocytes, or its noise where there are too few of them.
+
+    Attributes
+    ----------
+    n_leukocytes : int
+        Cells that the reference was taken from; 0 where it is the noise.
+    ck_centre, ck_spread : float
+        Median, and upper standard deviation, of ln(cytokeratin + `ck_floor`).
+    ck_floor : float
+        Counts below which cytokeratin is noise.
+    cd45 : float
+        Median CD45, counts; with the noise as reference, the count that a positive cell reaches.
+    """
+
+    n_leukocytes: int
+    ck_centre: float
+    ck_spread: float
+    ck_floor: float
+    cd45: float
+
+
+def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) -> None:
+    """Write the calls of one sample's cells.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``assay`` with its ``gates``, and the section ``classify`` of the configuration.
+    frames, cells : Path
+        Tables of `detect`.
+    out : Path
+        The calls table; as many rows as `cells`, in its order.
+    """
+    table = store.read_table(cells, "cells")
+    noise = _noise(store.read_table(frames, "frames"))
+    calls = call_cells(table, noise, settings["assay"]["gates"], settings)
+    made_by = store.provenance(settings, {"frames": frames, "cells": cells})
+    store.write_table(out, "calls", calls, made_by)
+
+
+def call_cells(
+    cells: pd.DataFrame, noise: Mapping[str, float], gates: Mapping[str, float], settings: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return the calls table of a cells table.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As `schema.CELLS`, of one whole sample.
+    noise : mapping of str to float
+        Standard deviation of the background by role, counts.
+    gates : mapping of str to float
+        The assay's: ``ck_min_z``, ``cd45_max_ratio``, ``min_diameter_um``, ``max_diameter_um``, ``min_nucleus_um2``,
+        ``min_nucleus_solidity``, ``max_dna_peak``, ``min_ck_fill``.
+    settings : mapping
+        ``p_ctc_call``, ``p_ctc_uncertain``, ``cluster_gap_um``.
+
+    Notes
+    -----
+    The probability is the product of one logistic term a gate, each 0.5 on the gate and as steep as the measurement is
+    sharp: a cell that clears all gates by far gets nearly 1, one that fails any of them by far nearly 0.
+    """
+    contrast = {role: _contrast(cells, role) for role in ROLES}
+    reference = reference_of(cells, contrast, noise)
+    z_ck = (np.log(np.maximum(contrast["ck"], 0) + reference.ck_floor) - reference.ck_centre) / reference.ck_spread
+    cd45 = np.maximum(contrast["cd45"], 1e-3 * reference.cd45) / reference.cd45
+    terms = _terms(cells, z_ck, cd45, gates)
+    p_ctc = np.prod(list(terms.values()), axis=0)
+    positive = {"ck": terms["ck-"] > 0.5, "cd45": cd45 >= gates["cd45_max_ratio"]}
+    call, reason = _named(cells, terms, positive, contrast, noise)
+    is_ctc = (p_ctc >= settings["p_ctc_call"]) & (cells["nucleus_area_um2"].to_numpy() > 0)
+    doubtful = (p_ctc >= settings["p_ctc_uncertain"]) & ~is_ctc & (cells["nucleus_area_um2"].to_numpy() > 0)
+    weakest = np.array(list(terms))[np.argmin(list(terms.values()), axis=0)] if len(cells) else np.empty(0, str)
+    call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
+    call[doubtful], reason[doubtful] = "uncertain", weakest[doubtful]
+    cluster, with_leukocyte = _clusters(cells, call, settings["cluster_gap_um"])
+    reason[with_leukocyte] = reason[with_leukocyte] + " with_leukocyte"
+    border = cells["touches_border"].to_numpy(bool)
+    reason[border] = reason[border] + " at_border"
+    if not reference.n_leukocytes:
+        reason = reason + " noise_reference"
+    return pd.DataFrame(
+        {
+            **{name: cells[name] for name in ("frame", "cell", "y_px", "x_px")},
+            "call": call,
+            "p_ctc": p_ctc,
+            "cluster": cluster,
+            "reason": reason,
+        }
+    )
+
+
+def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Mapping[str, float]) -> Reference:
+    """Return what the cells of this sample are compared with.
+
+    Leukocytes are the nucleated cells with at least half the median CD45 of those that show CD45 at all: CTCs do not,
+    and neither bare nuclei nor weakly stained leukocytes move the median.
+    """
+    floor = max(noise["ck"], 1e-6)
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    stained = nucleated & (contrast["cd45"] > _SNR * noise["cd45"])
+    if stained.sum() >= _FEWEST:
+        cd45 = float(np.median(contrast["cd45"][stained]))
+        leukocytes = stained & (contrast["cd45"] > cd45 / 2)
+        cd45 = float(np.median(contrast["cd45"][leukocytes]))
+        log_ck = np.log(np.maximum(contrast["ck"][leukocytes], 0) + floor)
+        centre, high = np.quantile(log_ck, [0.5, 0.975])
+        return Reference(int(leukocytes.sum()), float(centre), max((high - centre) / 1.96, 0.2), floor, cd45)
+    return Reference(0, float(np.log(2 * floor)), 0.5, floor, 4 * _SNR * max(noise["cd45"], 1e-6))
+
+
+def _noise(frames: pd.DataFrame) -> dict[str, float]:
+    """Return the sample's noise by role: the median over its usable frames."""
+    usable = frames[frames["usable"]]
+    names = [name for name in frames if name.endswith("_noise")]
+    return {name.removesuffix("_noise"): float(usable[name].median()) if len(usable) else 1.0 for name in names}
+
+
+def _contrast(cells: pd.DataFrame, role: str) -> Floats:
+    """Return the mean of a role above the cell's own surroundings, counts."""
+    around = np.nan_to_num(cells[f"{role}_ring_mean"].to_numpy(float))
+    return cells[f"{role}_mean"].to_numpy(float) - np.maximum(around, 0)
+
+
+def _terms(cells: pd.DataFrame, z_ck: Floats, cd45: Floats, gates: Mapping[str, float]) -> dict[str, Floats]:
+    """Return one probability a gate, by the reason that is given where it is the lowest."""
+    nucleus = np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1e-3)
+    solidity = np.nan_to_num(cells["nucleus_solidity"].to_numpy(float))
+    diameter = cells["equivalent_diameter_um"].to_numpy(float)
+    dna = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
+    peak = np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(dna, 1e-3)
+    steps = {
+        "ck-": (z_ck - gates["ck_min_z"]) / 0.4,
+        "cd45+": np.log(gates["cd45_max_ratio"] / cd45) / 0.2,
+        "small_nucleus": np.log(nucleus / gates["min_nucleus_um2"]) / 0.1,
+        "ragged_nucleus": (solidity - gates["min_nucleus_solidity"]) / 0.02,
+        "apoptotic": np.log(gates["max_dna_peak"] / peak) / 0.05,
+        "small": np.log(diameter / gates["min_diameter_um"]) / 0.05,
+        "large": np.log(gates["max_diameter_um"] / diameter) / 0.05,
+        "speckle": (cells["ck_fill"].to_numpy(float) - gates["min_ck_fill"]) / 0.05,
+    }
+    return {name: expit(step) for name, step in steps.items()}
+
+
+def _named(
+    cells: pd.DataFrame,
+    terms: Mapping[str, Floats],
+    positive: Mapping[str, NDArray[np.bool_]],
+    contrast: Mapping[str, Floats],
+    noise: Mapping[str, float],
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return call and reason of each cell as far as it is no CTC."""
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    ck, cd45 = positive["ck"], positive["cd45"]
+    dye = cd45 & (ck | ~nucleated) & _bright_everywhere(cells, nucleated & cd45 & ~ck)
+    misshapen = np.array(["apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus"])
+    worst = misshapen[np.argmin([terms[name] for name in misshapen], axis=0)] if len(cells) else np.empty(0, str)
+    has_dna = contrast["dna"] > _SNR * noise["dna"]
+    bare = np.where(has_dna & ck, "apoptotic", np.where(terms["small"] < 0.5, "speckle", "fragment"))
+    choices = [
+        (dye, "debris", "dye_aggregate"),
+        (~nucleated, "debris", bare),
+        (ck & cd45, "double_positive", "dna+ ck+ cd45+"),
+        (cd45, "leukocyte", "dna+ ck- cd45+"),
+        (~ck, "dna_only", "dna+ ck- cd45-"),
+    ]
+    conditions = [condition for condition, _, _ in choices]
+    call = np.select(conditions, [np.full(len(cells), name) for _, name, _ in choices], "debris").astype(object)
+    reason = np.select(conditions, [np.broadcast_to(why, len(cells)) for _, _, why in choices], worst).astype(object)
+    return call, reason
+
+
+def _bright_everywhere(cells: pd.DataFrame, leukocytes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which objects are extreme in every further marker and in DNA or CD45 as well, as clumps of dye are."""
+    further = [name for name in cells if name.endswith("_mean") and "_" not in name.removesuffix("_mean")]
+    further = [name for name in further if name.removesuffix("_mean") not in ROLES and cells[name].notna().any()]
+    result = np.full(len(cells), bool(further))
+    for name in further:
+        values = cells[name].to_numpy(float)
+        usual = values[leukocytes] if leukocytes.sum() >= _FEWEST else values
+        if len(usual):
+            centre, high = np.nanquantile(usual, [0.5, 0.84])
+            result &= values > centre + _BRIGHT * max(high - centre, 1.0)
+    lit = [cells[f"{role}_fill"].to_numpy(float) > 0.5 for role in ROLES]
+    return result & np.logical_and.reduce(lit)
+
+
+def _clusters(
+    cells: pd.DataFrame, call: NDArray[Any], gap_um: float
+) -> tuple[pd.arrays.IntegerArray, NDArray[np.bool_]]:
+    """Return the cluster of each cell, and which CTCs outside clusters have a leukocyte at their side.
+
+    Clusters are numbered in the order of the table; leukocytes that touch a cluster carry its number too.
+    """
+    n = len(cells)
+    start, end = _touching(cells, call, gap_um)
+    is_ctc, is_leukocyte = call == "ctc", call == "leukocyte"
+    both = is_ctc[start] & is_ctc[end]
+    joined = coo_array((np.ones(int(both.sum())), (start[both], end[both])), shape=(n, n))
+    _, group = connected_components(joined, directed=False) if n else (0, np.empty(0, int))
+    size = np.bincount(group[is_ctc], minlength=group.max(initial=-1) + 1)
+    in_cluster = is_ctc & (size[group] >= 2) if n else is_ctc
+    number = np.zeros(n, np.int64)
+    _, first = np.unique(group[in_cluster], return_index=True)
+    order = {int(group[in_cluster][i]): k for k, i in enumerate(np.sort(first), start=1)}
+    number[in_cluster] = [order[int(g)] for g in group[in_cluster]]
+    riding = is_leukocyte[end] & in_cluster[start]
+    number[end[riding]] = number[start[riding]]
+    with_leukocyte = np.zeros(n, np.bool_)
+    with_leukocyte[start[is_ctc[start] & ~in_cluster[start] & is_leukocyte[end]]] = True
+    cluster = pd.array(number, dtype="Int64")
+    cluster[number == 0] = pd.NA
+    return cluster, with_leukocyte
+
+
+def _touching(cells: pd.DataFrame, call: NDArray[Any], gap_um: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs of rows (a CTC, a cell within the gap)."""
+    row_of = pd.Series(np.arange(len(cells)), index=pd.MultiIndex.from_arrays([cells["frame"], cells["cell"]]))
+    start: list[int] = []
+    end: list[int] = []
+    for row in np.flatnonzero(call == "ctc"):
+        frame = cells["frame"].iloc[row]
+        for other, gap in zip(cells["contacts"].iloc[row], cells["contact_gaps_um"].iloc[row], strict=True):
+            if gap <= gap_um:
+                start.append(int(row))
+                end.append(int(row_of[(frame, other)]))
+    return np.array(start, np.int64), np.array(end, np.int64)
