@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline import store
-from pipeline.simulate import engine
+from pipeline.simulate import conditioning, engine
 from pipeline.simulate.parameters import Draws
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -29,7 +29,9 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def _build(draws: int) -> engine.Cascade:
-    return engine.build("breast", [engine.Sample(0.0, 0, *QUANTILES)], Draws(1, draws), sex="female", early=True)
+    return conditioning.build(
+        "breast", [conditioning.Sample(0.0, 0, *QUANTILES)], Draws(1, draws), sex="female", early=True
+    )
 
 
 def _seconds(draws: int) -> float:

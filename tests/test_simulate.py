@@ -11,7 +11,7 @@ from scipy import integrate, stats
 from pipeline import evidence, simulate, store
 from pipeline.errors import InputError
 from pipeline.schema import HORIZONS_YEARS, SETTINGS
-from pipeline.simulate import engine, theory, tropism
+from pipeline.simulate import conditioning, engine, theory, tropism
 from pipeline.simulate.model import (
     Circulation,
     Detection,
@@ -30,11 +30,13 @@ FOUND = 0.75  # of the blood's cells, by an assay that is known exactly
 
 def sample(n_ctc=5, n_clusters=0, age_years=0.0):
     ctc, clusters = ((stats.gamma.ppf(TABLE, n + 0.5) / FOUND).tolist() for n in (n_ctc, n_clusters))
-    return engine.Sample(age_years, n_clusters, ctc, clusters)
+    return conditioning.Sample(age_years, n_clusters, ctc, clusters)
 
 
 def cascade(primary="breast", n_ctc=5, draws=500, early=False, off=(), **kwargs):
-    return engine.build(primary, [sample(n_ctc)], Draws(7, draws), sex="male", early=early, switched_off=off, **kwargs)
+    return conditioning.build(
+        primary, [sample(n_ctc)], Draws(7, draws), sex="male", early=early, switched_off=off, **kwargs
+    )
 
 
 def counts_file(folder, name="S1", n_ctc=5, n_clusters=0, collected="2026-02-01", **other):
@@ -201,7 +203,7 @@ def test_lesions_in_sight_agree_with_founders_followed_one_by_one(time, age):
 @pytest.mark.oracle
 def test_a_shedding_of_three_samples_is_followed_in_time():
     samples = [sample(3), sample(40, age_years=0.5), sample(10, age_years=1.2)]
-    model = engine.build("colon", samples, Draws(3, 4), sex="male", early=False)
+    model = conditioning.build("colon", samples, Draws(3, 4), sex="male", early=False)
     shed, ages = model.shedding, model.detection_ages(5)
     assert [ago for ago, _ in shed.steps] == pytest.approx([0.25, 0.85, 0.0])
 
@@ -403,7 +405,7 @@ def test_fewer_than_one_cell_in_ten_thousand_founds(tmp_path):
     p = found["p_founding_per_ctc"]
     assert 1e-10 < p["low"] < p["mean"] < p["high"] < 1e-4
     draws = Draws(1, 2000)
-    model = engine.build("breast", [sample()], draws, sex="male", early=True)
+    model = conditioning.build("breast", [sample()], draws, sex="male", early=True)
     assert (model.founding.rate_per_year <= 1e-4 * model.circulation.clearance_per_year).all()
 
 
@@ -463,7 +465,7 @@ def test_priors_hold_their_limits_with_95_percent(name):
     assert (values > row.high).mean() == pytest.approx(0.025, abs=0.005)
 
 
-@pytest.mark.parametrize("step", engine.SWITCHES)
+@pytest.mark.parametrize("step", conditioning.SWITCHES)
 def test_a_step_switched_off_shows(tmp_path, step):
     path = counts_file(tmp_path, n_ctc=3, n_clusters=int(step == "clusters"))
     primary = "colon" if step in ("portal_route", "first_pass", "tropism") else "breast"

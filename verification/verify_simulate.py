@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from pipeline import evidence
-from pipeline.simulate import engine, recurrence, theory, tropism
+from pipeline.simulate import conditioning, engine, recurrence, theory, tropism
 from pipeline.simulate.model import (
     Circulation,
     Flow,
@@ -65,13 +65,13 @@ def _verdict(good: bool, limit: str = "") -> str:
     return "pass" if good else f"known: {limit}" if limit else "fail"
 
 
-def _sample(n_ctc: int) -> engine.Sample:
+def _sample(n_ctc: int) -> conditioning.Sample:
     ctc, clusters = ((stats.gamma.ppf(TABLE, n + 0.5) / 0.75).tolist() for n in (n_ctc, 0))
-    return engine.Sample(0.0, 0, ctc, clusters)
+    return conditioning.Sample(0.0, 0, ctc, clusters)
 
 
 def _cascade(primary: str, n_ctc: int = 5, early: bool = True) -> engine.Cascade:
-    return engine.build(primary, [_sample(n_ctc)], Draws(SEED, DRAWS), sex="female", early=early)
+    return conditioning.build(primary, [_sample(n_ctc)], Draws(SEED, DRAWS), sex="female", early=early)
 
 
 def _blood() -> Iterator[Row]:
@@ -162,15 +162,12 @@ def _founding() -> Iterator[Row]:
     founded = model.founders_per_year.sum(axis=1)
     cleared = model.circulation.clearance_per_year * model.ctc
     shed = cleared / model.arrival.deformable_share
-    figure = (
-        f"{np.median(founded / cleared):.1e} per CTC cleared (1.7e-8), {np.median(founded / shed):.1e} per cell shed"
-    )
-    good = 1 / 5 < np.median(founded / cleared) / 1.7e-8 < 5
-    yield (
-        "V08 metastases per cell, clusters and unseen cells included",
-        figure,
-        _verdict(good),
-    )
+    per_cleared, per_shed = float(np.median(founded / cleared)), float(np.median(founded / shed))
+    good = 1 / 5 < per_cleared / 1.7e-8 < 5
+    yield "V08 metastases per CTC cleared, clusters included", f"{per_cleared:.1e} (1.7e-8)", _verdict(good)
+    good = 1 / 5 < per_shed / 1.7e-8 < 5
+    limit = "what was called disseminated there comes near to what is cleared here; nobody has counted shed cells"
+    yield "V08 metastases per cell shed", f"{per_shed:.1e} (1.7e-8)", _verdict(good, limit)
 
 
 def _clusters() -> Iterator[Row]:

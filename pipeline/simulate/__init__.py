@@ -1,8 +1,9 @@
 """The metastatic cascade of a patient, conditioned on the counts: risk by organ and time, and the road of the cells.
 
-`model` holds the mathematics step by step, `parameters` the draws of the evidence, `engine` puts them together for a
-patient, `theory` the closed forms and slow oracles that all of it is tested against; `calibrate` refits what no paper
-states. The stage has no recovery and no background of its own: it takes the posterior of each sample as it is.
+`model` holds the mathematics step by step, `parameters` the draws of the evidence, `conditioning` puts them together
+for a patient and `engine` evaluates them. `theory` has the closed forms and slow oracles that the tests compare with;
+`calibrate` refits, by `tropism` and `recurrence`, what no paper states. The stage has no recovery and no background of
+its own: it takes the posterior of each sample as it is.
 
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
 to it. Age, stage, histology beyond the sheet's primary, and imaging findings are not used (`OUTSIDE`).
@@ -18,7 +19,7 @@ import numpy as np
 from pipeline import evidence, store
 from pipeline.errors import refuse
 from pipeline.schema import HORIZONS_YEARS
-from pipeline.simulate import engine
+from pipeline.simulate import conditioning, engine
 from pipeline.simulate.model import DAYS_PER_YEAR, Floats
 from pipeline.simulate.parameters import Draws
 
@@ -30,10 +31,12 @@ shedding stays as it is. The setting enters by this meaning of its words only: n
 """
 
 OUTSIDE = (
+    "local invasion: the tumour is taken to shed already",
+    "what protects a cell in the blood: platelets, and leukocytes that ride along",
     "spread through lymph vessels and along the peritoneum and pleura",
     "cells shed by metastases as a further source: today's count holds them, their growth does not raise it later",
     "change of therapy, and the drugs given",
-    "findings of imaging, stage and histology of the patient",
+    "findings of imaging, stage, subtype and histology of the patient",
     "death of other causes before a lesion comes into sight",
 )
 _LARGEST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
@@ -56,9 +59,9 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path) -> 
     InputError
         If a step to be switched off is no step of the model, or a file holds no counts.
     """
-    unknown = sorted(set(settings["switched_off"]) - engine.SWITCHES.keys())
+    unknown = sorted(set(settings["switched_off"]) - conditioning.SWITCHES.keys())
     if unknown:
-        known = ", ".join(engine.SWITCHES)
+        known = ", ".join(conditioning.SWITCHES)
         refuse("config", "simulate: switched_off", ", ".join(unknown), known, "name steps of the model or none")
     read = {path: store.read_json(path, "counts") for path in counts}
     found = sorted(read.values(), key=lambda c: (c["collected"], c["sample"]), reverse=True)
@@ -104,7 +107,7 @@ def _empty(settings: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> d
 def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     patient, level = settings["patient"], settings["level"]
     draws = Draws(settings["random_seed"], settings["draws"])
-    cascade = engine.build(
+    cascade = conditioning.build(
         patient["primary"],
         _samples(usable),
         draws,
@@ -127,7 +130,7 @@ def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -
                     "mean": float(first[:, i].mean() / any_organ.mean()),
                 },
                 "founders_per_year": _band(cascade.founders_per_year[:, i], level),
-                "modality": engine.best_modality(organ),
+                "modality": conditioning.best_modality(organ),
                 "time_to_detectability": _times(cascade, organ, draws, level),
             }
             for i, organ in enumerate(cascade.organs)
@@ -145,10 +148,10 @@ def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -
     }
 
 
-def _samples(usable: Sequence[Mapping[str, Any]]) -> list[engine.Sample]:
+def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
     days = [datetime.date.fromisoformat(c["collected"]).toordinal() for c in usable]
     return [
-        engine.Sample(
+        conditioning.Sample(
             (days[0] - day) / DAYS_PER_YEAR,
             c["n_clusters"],
             c["ctc_quantiles_per_7_5_ml"],

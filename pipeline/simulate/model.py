@@ -197,6 +197,35 @@ class Flow:
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """Where cells arrest: two classes, of which only one comes round to be counted in a vein of the arm.
+
+    The share phi of the shed cells is deformable: hardly held by a bed, it recirculates until it dies or arrests, and
+    is what a blood sample shows. The rest is prone to arrest and is caught in its first bed or two. Of the founders the
+    share w are of the first class.
+
+    Parameters
+    ----------
+    recirculating, first_pass : ndarray, shape (n, organs)
+        Shares of the arrested cells of each class.
+    recirculating_share, deformable_share, passed_first_bed : ndarray, shape (n,)
+        w, phi, and the share of all shed cells that passes its first bed.
+    """
+
+    recirculating: Floats
+    first_pass: Floats
+    recirculating_share: Floats
+    deformable_share: Floats
+    passed_first_bed: Floats
+
+    @property
+    def mixed(self) -> Floats:
+        """Shares of the founders that a soil alike everywhere would put into each organ."""
+        w = self.recirculating_share[:, None]
+        return w * self.recirculating + (1 - w) * self.first_pass
+
+
+@dataclass(frozen=True)
 class Founding:
     """Seed and soil: how many cells a year found a growth, and in which organ.
 

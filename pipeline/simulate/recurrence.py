@@ -14,7 +14,7 @@ from scipy import optimize, stats
 
 from pipeline import evidence
 from pipeline.observation import Factor, Observation
-from pipeline.simulate import engine
+from pipeline.simulate import conditioning, engine
 from pipeline.simulate.model import Floats
 from pipeline.simulate.parameters import Draws
 
@@ -75,7 +75,7 @@ def early_breast(draws: int = 4000, random_seed: int = 1) -> EarlyBreast:
     targets = evidence.load("targets").central.to_dict()
 
     def cascade(count: int) -> engine.Cascade:
-        return engine.build("breast", [_sample(count)], Draws(random_seed, draws), sex="female", early=True)
+        return conditioning.build("breast", [_sample(count)], Draws(random_seed, draws), sex="female", early=True)
 
     unseen = Draws(random_seed, draws).parameter("unseen_shedding")
     which = Draws(random_seed, draws).uniform("count within its class")
@@ -125,12 +125,12 @@ def fit(patients: EarlyBreast) -> tuple[float, float]:
     return rate_at(unseen), unseen
 
 
-def _sample(count: int) -> engine.Sample:
+def _sample(count: int) -> conditioning.Sample:
     """Return a sample of `count` cells, none in clusters, by the assay of the studies."""
     recovery = float(evidence.load("assay_facts").central["reference_recovery"])
     assay = Observation(7.5, 1, 1, Factor(recovery, recovery, recovery), Factor(1, 1, 1), Factor(0, 0, 0))
     ctc, clusters = (assay.blood(n).quantiles(_QUANTILES) for n in (count, 0))
-    return engine.Sample(0.0, 0, ctc.tolist(), clusters.tolist())
+    return conditioning.Sample(0.0, 0, ctc.tolist(), clusters.tolist())
 
 
 def _count_probabilities() -> Floats:

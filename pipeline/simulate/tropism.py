@@ -24,7 +24,7 @@ from scipy import optimize, stats
 
 from pipeline import evidence
 from pipeline.schema import ORGANS, SETTINGS
-from pipeline.simulate import engine
+from pipeline.simulate import conditioning
 from pipeline.simulate.model import Floats
 from pipeline.simulate.parameters import Centre
 
@@ -93,8 +93,10 @@ def read_autopsies() -> Autopsies:
     free = math.prod(1 - table[site] / table.n_autopsies for site in _OTHER_SITES)
     table["other"] = np.round(table.n_autopsies * (1 - free))
     draws = Centre()
-    blood = engine.blood(draws, "male")
-    arrivals = [engine.arrive(c, ORGANS, blood, draws, sex="male", on=engine.SWITCHES).mixed[0] for c in cancers]
+    blood = conditioning.blood(draws, "male")
+    arrivals = [
+        conditioning.arrive(c, ORGANS, blood, draws, sex="male", on=conditioning.SWITCHES).mixed[0] for c in cancers
+    ]
     return Autopsies(
         cancers,
         np.repeat(table.n_autopsies.to_numpy(float)[:, None], len(ORGANS), axis=1),
