@@ -327,12 +327,12 @@ def test_a_setting_that_is_none_is_refused(folder, given, expected):
 
 def test_nested_settings_arrive_as_text_and_are_read_as_their_type(folder):
     given = {"labels": "true", "cell_margin_um": "2.5", "nucleus_diameter_um": ["3", "25"]}
-    study = read(detect=given, simulate={"switched_off": "[lung_arrest, dormancy]"}, random_seed="7")
+    study = read(detect=given, simulate={"switched_off": "[portal_route, dormancy]"}, random_seed="7")
     assert study.config["detect"]["labels"] is True
     assert study.config["detect"]["cell_margin_um"] == 2.5
     assert study.config["detect"]["nucleus_diameter_um"] == [3, 25]
     assert study.config["detect"]["contact_gap_max_um"] == 3.0  # what is not given keeps its default
-    assert study.config["simulate"]["switched_off"] == ["lung_arrest", "dormancy"]
+    assert study.config["simulate"]["switched_off"] == ["portal_route", "dormancy"]
     assert study.config["random_seed"] == 7
 
 

@@ -2,10 +2,12 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import report_cases
+import yaml
 from scipy import integrate, stats
 
 from pipeline import evidence, simulate, store
@@ -479,6 +481,12 @@ def test_a_step_switched_off_shows(tmp_path, step):
         assert (np.abs(ratio - 1) > 0.05).all()
     else:
         assert (ratio < 0.95).all()
+
+
+def test_the_configuration_knows_the_same_steps():
+    schema = yaml.safe_load((Path(simulate.__file__).parents[1] / "schemas" / "config.yaml").read_text())
+    items = schema["properties"]["simulate"]["properties"]["switched_off"]["items"]
+    assert items["enum"] == list(conditioning.SWITCHES)
 
 
 def test_an_unknown_step_is_refused_with_the_known_ones(tmp_path):
