@@ -142,7 +142,7 @@ def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Map
 def _noise(frames: pd.DataFrame) -> dict[str, float]:
     """Return the sample's noise by role: the median over its usable frames."""
     usable = frames[frames["usable"]]
-    names = [name for name in frames if name.endswith("_noise")]
+    names = [name for name in map(str, frames.columns) if name.endswith("_noise")]
     return {name.removesuffix("_noise"): float(usable[name].median()) if len(usable) else 1.0 for name in names}
 
 
@@ -186,23 +186,25 @@ def _named(
     misshapen = np.array(["apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus"])
     worst = misshapen[np.argmin([terms[name] for name in misshapen], axis=0)] if len(cells) else np.empty(0, str)
     has_dna = contrast["dna"] > _SNR * noise["dna"]
-    bare = np.where(has_dna & ck, "apoptotic", np.where(terms["small"] < 0.5, "speckle", "fragment"))
-    choices = [
-        (dye, "debris", "dye_aggregate"),
-        (~nucleated, "debris", bare),
-        (ck & cd45, "double_positive", "dna+ ck+ cd45+"),
-        (cd45, "leukocyte", "dna+ ck- cd45+"),
+    call = np.full(len(cells), "debris", object)
+    reason = worst.astype(object)
+    for where, name, why in (  # the later ones overrule the earlier
         (~ck, "dna_only", "dna+ ck- cd45-"),
-    ]
-    conditions = [condition for condition, _, _ in choices]
-    call = np.select(conditions, [np.full(len(cells), name) for _, name, _ in choices], "debris").astype(object)
-    reason = np.select(conditions, [np.broadcast_to(why, len(cells)) for _, _, why in choices], worst).astype(object)
+        (cd45, "leukocyte", "dna+ ck- cd45+"),
+        (ck & cd45, "double_positive", "dna+ ck+ cd45+"),
+        (~nucleated, "debris", "fragment"),
+        (~nucleated & (terms["small"] < 0.5), "debris", "speckle"),
+        (~nucleated & has_dna & ck, "debris", "apoptotic"),
+        (dye, "debris", "dye_aggregate"),
+    ):
+        call[where], reason[where] = name, why
     return call, reason
 
 
 def _bright_everywhere(cells: pd.DataFrame, leukocytes: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return which objects are extreme in every further marker and in DNA or CD45 as well, as clumps of dye are."""
-    further = [name for name in cells if name.endswith("_mean") and "_" not in name.removesuffix("_mean")]
+    names = map(str, cells.columns)
+    further = [name for name in names if name.endswith("_mean") and "_" not in name.removesuffix("_mean")]
     further = [name for name in further if name.removesuffix("_mean") not in ROLES and cells[name].notna().any()]
     result = np.full(len(cells), bool(further))
     for name in further:

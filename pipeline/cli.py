@@ -11,8 +11,6 @@ from pipeline import __version__
 from pipeline.errors import InputError, refuse
 
 Run = Callable[[argparse.Namespace], None]
-PATH = {"type": Path, "required": True, "metavar": "FILE"}
-PATHS = {**PATH, "nargs": "+"}
 
 
 # The stages are imported inside their verbs: a job starts in a fraction of a second, whatever the others need.
@@ -123,6 +121,11 @@ def _chunk(text: str) -> tuple[int, int]:
     return int(number), int(of)
 
 
+def _files(parser: argparse.ArgumentParser, *names: str, many: bool = False, meaning: str | None = None) -> None:
+    for name in names:
+        parser.add_argument(name, type=Path, required=True, nargs="+" if many else None, metavar="FILE", help=meaning)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ctcascade",
@@ -148,47 +151,38 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("detect", _detect, "read, segment and measure a chunk of a sample's frames")
     sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
     sub.add_argument("--chunk", type=_chunk, default=(1, 1), metavar="K/N", help="do the K-th of N parts (1/1)")
-    sub.add_argument("--frames", **PATH, help="frames table to write")
-    sub.add_argument("--cells", **PATH, help="cells table to write")
+    _files(sub, "--frames", "--cells", meaning="table to write")
     sub.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
 
     sub = verb("gather", _gather, "join the chunks of a sample", settings=False)
-    sub.add_argument("--frames", **PATHS)
-    sub.add_argument("--cells", **PATHS)
-    sub.add_argument("--out-frames", **PATH)
-    sub.add_argument("--out-cells", **PATH)
+    _files(sub, "--frames", "--cells", many=True)
+    _files(sub, "--out-frames", "--out-cells")
 
     sub = verb("classify", _classify, "call each cell, and group CTCs into clusters")
-    for name in ("--frames", "--cells", "--out"):
-        sub.add_argument(name, **PATH)
+    _files(sub, "--frames", "--cells", "--out")
 
     sub = verb("count", _count, "counts per 7.5 mL with intervals")
-    for name in ("--frames", "--calls", "--out"):
-        sub.add_argument(name, **PATH)
+    _files(sub, "--frames", "--calls", "--out")
 
     sub = verb("simulate", _simulate, "metastatic cascade of a patient, conditioned on the counts")
-    sub.add_argument("--counts", **PATHS)
-    sub.add_argument("--out", **PATH)
+    _files(sub, "--counts", many=True)
+    _files(sub, "--out")
 
     sub = verb("prognose", _prognose, "prognosis of a patient, or the reason why there is none")
-    sub.add_argument("--counts", **PATHS)
-    sub.add_argument("--cascade", **PATH)
-    sub.add_argument("--out", **PATH)
+    _files(sub, "--counts", many=True)
+    _files(sub, "--cascade", "--out")
 
     sub = verb("report", _report, "a self-contained HTML page")
     pages = sub.add_subparsers(dest="of", required=True, metavar="OF")
     page = pages.add_parser("sample", help="quality, gallery, scatter, counts")
     page.add_argument("--base", type=Path, required=True, metavar="DIR")
-    for name in ("--frames", "--cells", "--calls", "--counts", "--out"):
-        page.add_argument(name, **PATH)
+    _files(page, "--frames", "--cells", "--calls", "--counts", "--out")
     page = pages.add_parser("patient", help="timeline, organs at risk, prognosis, evidence")
-    page.add_argument("--counts", **PATHS)
-    for name in ("--cascade", "--prognosis", "--out"):
-        page.add_argument(name, **PATH)
+    _files(page, "--counts", many=True)
+    _files(page, "--cascade", "--prognosis", "--out")
     page = pages.add_parser("cohort", help="all patients and samples")
-    for name in ("--counts", "--cascade", "--prognosis"):
-        page.add_argument(name, **PATHS)
-    page.add_argument("--out", **PATH)
+    _files(page, "--counts", "--cascade", "--prognosis", many=True)
+    _files(page, "--out")
 
     sub = verb("phantom", _phantom, "write synthetic slides of known truth", settings=False)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")

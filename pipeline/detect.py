@@ -1,7 +1,7 @@
 """The one streaming pass over pixels: frames to the frames table and the cells table, a frame at a time.
 
-What is found in a frame depends on that frame alone, so the result does not depend on how frames are put into chunks, and
-memory does not grow with their number.
+What is found in a frame depends on that frame alone, so the result does not depend on how frames are put into chunks,
+and memory does not grow with their number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -98,7 +98,7 @@ def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd
     try:
         frame = read(ref, assay)
     except FrameError as error:
-        height, width = assay["frame_px"]
+        height, width = error.shape or assay["frame_px"]
         area = height * width * assay["pixel_size_um"] ** 2
         row |= {"usable": False, "reason": str(error), "flags": "", "height_px": height, "width_px": width}
         row |= {"pixel_size_um": assay["pixel_size_um"], "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
@@ -149,7 +149,7 @@ def _quality(frame: Frame, channels: Mapping[str, Channel]) -> dict[str, Any]:
 
 
 def _sharpness(channel: Channel) -> float:
-    """Return the steepest gradients of a channel relative to the noise: 1 for noise alone, less the more blurred it is."""
+    """Return the steepest gradients of a channel relative to the usual one: about 1 for noise alone."""
     smooth = cv2.GaussianBlur(channel.signal, (0, 0), 1.0)
     slope = cv2.magnitude(cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1))
     usual = float(np.median(slope)) + channel.noise

@@ -1,7 +1,7 @@
 """Label images of one frame and its channels to one row a cell: shape, intensity by role, contacts.
 
-Shapes are those of scikit-image's `regionprops`: moments, convex hull, Crofton perimeter in four directions. Intensities
-are counts above the local background. All objects are measured together, in a few passes over the pixels.
+Shapes are those of scikit-image's `regionprops`: moments, convex hull, Crofton perimeter in four directions.
+Intensities are counts above the local background. All objects are measured together, in a few passes over the pixels.
 """
 
 from collections.abc import Mapping
@@ -101,7 +101,7 @@ def shapes(labels: NDArray[np.int32], count: int) -> Shapes:
     -----
     The perimeter is Crofton's with four directions: pi/4 (h + v + (d1 + d2)/sqrt 2), each letter the number of times
     that lines in one direction enter the object; it equals scikit-image's `perimeter_crofton(directions=4)`. The
-    solidity counts the pixels whose centre lies in the convex hull of the pixels' edge midpoints, as `regionprops` does.
+    solidity counts the pixels whose centre lies in the convex hull of the pixels' edge midpoints, as `regionprops`.
     """
     moments, box, edges = _moments(labels, count)
     area, y, x, yy, xx, yx = moments[:, 1:]
@@ -126,7 +126,11 @@ def contacts(
     -----
     The gap is the smallest distance of two pixel centres less one pixel: 0 for neighbours that touch.
     """
-    pairs = _near_pairs(labels, gap_max_um / pixel_size_um + 1)
+    reach = gap_max_um / pixel_size_um + 1
+    r = int(np.ceil(reach))
+    dy, dx = (grid.ravel() for grid in np.mgrid[-r : r + 1, -r : r + 1])
+    offsets = np.stack([dy, dx, dy**2 + dx**2], axis=1)
+    pairs = _near_pairs(np.pad(labels, r), offsets[offsets[:, 2] <= reach**2], r)
     near: list[list[int]] = [[] for _ in range(count)]
     gaps: list[list[float]] = [[] for _ in range(count)]
     if len(pairs):
@@ -135,9 +139,9 @@ def contacts(
         first = np.ones(len(pairs), np.bool_)
         first[1:] = (pairs[1:, :2] != pairs[:-1, :2]).any(axis=1)
         for a, b, squared in pairs[first]:
-            gap = float(np.float32(max(0.0, np.sqrt(squared) - 1) * pixel_size_um))
-            near[int(a) - 1].append(int(b))
-            gaps[int(a) - 1].append(gap)
+            gap = float(np.float32((np.sqrt(squared) - 1) * pixel_size_um))
+            near[a - 1].append(int(b))
+            gaps[a - 1].append(gap)
     return near, gaps
 
 
@@ -155,7 +159,7 @@ def _p2a(shape: Shapes) -> Floats:
         return np.where(shape.area > 0, shape.perimeter**2 / (4 * np.pi * shape.area), np.nan)
 
 
-def _share(part: Floats, whole: NDArray[Any]) -> Floats:
+def _share(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(whole > 0, part / whole, np.nan)
 
@@ -214,31 +218,24 @@ def _sums(cells: Any, nuclei: Any, signal: Any, above: float, count: int) -> Any
 
 
 @numba.njit(cache=True, nogil=True)
-def _near_pairs(labels: Any, reach: float) -> Any:  # pragma: no cover - compiled
-    """Return rows (object, other object, squared distance of a pair of their pixels), for pixels at the objects' edges."""
-    rows, columns = labels.shape
-    r = int(np.ceil(reach))
-    found = [(0, 0, 0.0)]
-    for y in range(rows):
-        for x in range(columns):
+def _near_pairs(labels: Any, offsets: Any, r: int) -> Any:  # pragma: no cover - compiled
+    """Return rows (object, other object, squared distance of a pair of their pixels), for pixels at objects' edges.
+
+    `labels` has a rim of `r` zeros, and `offsets` holds (dy, dx, squared distance).
+    """
+    found = [(0, 0, 0)]
+    for y in range(r, labels.shape[0] - r):
+        for x in range(r, labels.shape[1] - r):
             k = labels[y, x]
-            if k == 0:
+            if k == 0 or (
+                labels[y - 1, x] == k and labels[y, x - 1] == k and labels[y, x + 1] == k and labels[y + 1, x] == k
+            ):
                 continue
-            at_edge = False
-            for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-                v, u = y + dy, x + dx
-                if 0 <= v < rows and 0 <= u < columns and labels[v, u] != k:
-                    at_edge = True
-            if not at_edge:
-                continue
-            for dy in range(-r, r + 1):
-                for dx in range(-r, r + 1):
-                    v, u = y + dy, x + dx
-                    if 0 <= v < rows and 0 <= u < columns and labels[v, u] > 0 and labels[v, u] != k:
-                        squared = float(dy * dy + dx * dx)
-                        if squared <= reach * reach:
-                            found.append((k, int(labels[v, u]), squared))
-    out = np.empty((len(found) - 1, 3))
+            for i in range(len(offsets)):
+                other = labels[y + offsets[i, 0], x + offsets[i, 1]]
+                if other > 0 and other != k:
+                    found.append((int(k), int(other), int(offsets[i, 2])))
+    out = np.empty((len(found) - 1, 3), np.int64)
     for i in range(1, len(found)):
         out[i - 1, 0], out[i - 1, 1], out[i - 1, 2] = found[i]
     return out

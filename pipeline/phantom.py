@@ -16,6 +16,7 @@ import pandas as pd
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.special import expit
 
 from pipeline import store
 
@@ -78,8 +79,8 @@ class Recipe:
     ck : float
         Median brightness of a CTC's cytokeratin, as a share of the camera's range.
     weak_ck, leukocyte_ck, leukocyte_weak_cd45, granulocytes : float
-        Shares: of CTCs with a quarter of that brightness; of leukocytes with cytokeratin, of those with little CD45, and
-        of granulocytes among the rest.
+        Shares: of CTCs with a quarter of that brightness; of leukocytes with cytokeratin, of those with little CD45,
+        and of granulocytes among the rest.
     bare_nuclei, fragments, specks, aggregates, apoptotic : float
         Others a frame, on average.
     """
@@ -115,7 +116,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Slide:
-    """A slide to write: its frames, optics and recipe; ``layout`` is ``ome-tiff`` or ``files`` (8-bit JPEG a channel)."""
+    """A slide to write: frames, optics and recipe; ``layout`` is ``ome-tiff`` or ``files`` (8-bit JPEG a channel)."""
 
     frames: int
     shape: tuple[int, int] = (384, 384)
@@ -242,7 +243,7 @@ def _dealt(slide: Slide, rng: np.random.Generator) -> list[list[tuple[int, int]]
 
 
 def _placed(slide: Slide, groups: Sequence[tuple[int, int]], rng: np.random.Generator) -> list[Thing]:
-    """Return the frame's objects; CTCs first, each object clear of those before it but for some leukocytes that touch."""
+    """Return the frame's objects, CTCs first, each clear of those before it but for some leukocytes that touch."""
     recipe, px = slide.recipe, slide.optics.pixel_size_um
     height, width = (n * px for n in slide.shape)
     taken: list[Thing] = []
@@ -386,8 +387,8 @@ def _draw(light: Floats, thing: Thing, px: float, rng: np.random.Generator) -> N
 def _blob(y: Floats, x: Floats, diameter: float, rng: np.random.Generator, rough: float) -> Floats:
     """Return a soft disc with a wavy outline, 0 to 1."""
     angle = np.arctan2(y, x)
-    radius = diameter / 2 * (1 + sum(rough / k * np.sin(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4)))
-    return 1 / (1 + np.exp((np.hypot(y, x) - radius) / 0.12))
+    waves = [rough / k * np.sin(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 4)]
+    return expit((diameter / 2 * (1 + np.sum(waves, axis=0)) - np.hypot(y, x)) / 0.12)
 
 
 def _nucleus(y: Floats, x: Floats, thing: Thing, rng: np.random.Generator) -> Floats:
@@ -403,7 +404,7 @@ def _nucleus(y: Floats, x: Floats, thing: Thing, rng: np.random.Generator) -> Fl
     if not lobed:
         shift = rng.normal(0, 0.05 * (thing.diameter_um - size), 2)
         return _blob(y - shift[0], x - shift[1], size, rng, 0.06)
-    lobes, turn = rng.integers(2, 5), rng.uniform(0, 2 * np.pi)
+    lobes, turn = int(rng.integers(2, 5)), rng.uniform(0, 2 * np.pi)
     parts = []
     for k in range(lobes):
         angle = turn + k * 4.2 / max(lobes - 1, 1)
@@ -412,7 +413,7 @@ def _nucleus(y: Floats, x: Floats, thing: Thing, rng: np.random.Generator) -> Fl
 
 
 def _smooth_noise(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> Floats:
-    noise = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), max(sigma, 0.5))
+    noise = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), max(sigma, 0.5)).astype(np.float64)
     return noise / max(float(noise.std()), 1e-9)
 
 

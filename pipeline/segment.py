@@ -123,7 +123,7 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
 
 def warm() -> None:
     """Compile the kernels into their cache."""
-    _flood(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.int32), np.zeros((2, 2), np.bool_))
+    _flood(np.zeros((2, 2), np.uint8), np.eye(2, dtype=np.int32), np.ones((2, 2), np.bool_))
 
 
 def _nuclei(dna: Channel, px: float, diameter_um: Sequence[float]) -> Labels:
@@ -133,8 +133,10 @@ def _nuclei(dna: Channel, px: float, diameter_um: Sequence[float]) -> Labels:
     coarse = _blur(dna.signal, _OBJECT_UM / px)
     regions, peaks = _split(coarse, lit, _APART_UM / px)
     solid = _fill_holes((smooth > _HALF * peaks[regions]) & lit)
-    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)))
-    depth_um = _blur(cv2.distanceTransform(solid, cv2.DIST_L2, 5), 0.5 / px) * np.float32(px)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
+    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel).astype(np.uint8, copy=False)
+    depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5).astype(np.float32, copy=False)
+    depth_um = _blur(depth, 0.5 / px) * np.float32(px)
     parts, _ = _split(depth_um, solid > 0, _APART_UM * 0.75 / px)
     nuclei = _merge(parts, depth_um, px)
     smallest, largest = (np.pi / 4 * d**2 / px**2 for d in diameter_um)
@@ -164,11 +166,8 @@ def _merge(parts: Labels, depth_um: Floats, px: float) -> Labels:
     peak = np.zeros(count, np.float32)
     np.maximum.at(peak, parts.ravel(), depth_um.ravel())
     root = np.arange(count)
-    for (a, b), pass_um in zip(pairs, saddle, strict=True):
-        while root[a] != a:
-            a = root[a]
-        while root[b] != b:
-            b = root[b]
+    for pair, pass_um in zip(pairs, saddle, strict=True):
+        a, b = (_root(root, label) for label in pair)
         if a != b and (pass_um >= _WAIST * min(peak[a], peak[b]) or area[a] + area[b] <= _LOBED_UM2):
             root[b] = a
             area[a] += area[b]
@@ -176,6 +175,12 @@ def _merge(parts: Labels, depth_um: Floats, px: float) -> Labels:
     while not np.array_equal(root, root[root]):
         root = root[root]
     return root[parts].astype(np.int32)
+
+
+def _root(parent: NDArray[np.int64], label: int) -> int:
+    while parent[label] != label:
+        label = parent[label]
+    return label
 
 
 def _borders(labels: Labels, height: Floats) -> tuple[NDArray[np.int64], Floats]:
@@ -246,7 +251,8 @@ def _add_bare(cells: Labels, ck: Channel, px: float) -> Labels:
 
 
 def _blur(image: Floats, sigma: float) -> Floats:
-    return cv2.GaussianBlur(image, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT_101)
+    blurred = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT_101)
+    return blurred.astype(np.float32, copy=False)
 
 
 def _fill_holes(mask: NDArray[Any]) -> NDArray[np.uint8]:
@@ -268,27 +274,40 @@ def _keep(labels: Labels, wanted: NDArray[np.bool_]) -> Labels:
     return number[labels]
 
 
-@numba.njit(cache=True, nogil=True)
-def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
-    """Watershed by queues, one a grey level: pixels join the marker that reaches them first, the lowest level first.
+def _flood(levels: NDArray[np.uint8], markers: Labels, mask: NDArray[Any]) -> Labels:
+    """Return the watershed of 8-bit levels from markers inside a mask.
 
-    The order is that of scikit-image's `watershed` on an 8-bit image with four neighbours.
+    Pixels join the marker that reaches them first, the lowest level first and the earlier one of equals: the order, and
+    so the result, of scikit-image's `watershed` with four neighbours.
     """
-    rows, columns = levels.shape
-    n = rows * columns
-    labels = np.zeros(n, np.int32)
-    level, marker, inside = levels.ravel(), markers.ravel(), mask.ravel()
-    following = np.full(n, -1, np.int32)
+    labels = np.where(mask, markers, 0).astype(np.int32)
+    wide = np.pad(np.where(mask & (labels == 0), levels.astype(np.int16), _OUTSIDE), 1, constant_values=_OUTSIDE)
+    labels = np.pad(labels, 1)
+    _pour(wide.ravel(), labels.ravel(), np.pad(levels, 1).ravel(), wide.shape[1])
+    return np.ascontiguousarray(labels[1:-1, 1:-1])
+
+
+_OUTSIDE = 256
+
+
+@numba.njit(cache=True, nogil=True)
+def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None:  # pragma: no cover - compiled
+    if first[level] < 0:
+        first[level] = pixel
+    else:
+        following[last[level]] = pixel
+    last[level] = pixel
+    following[pixel] = -1
+
+
+@numba.njit(cache=True, nogil=True)
+def _pour(waiting: Any, labels: Any, levels: Any, columns: int) -> None:  # pragma: no cover - compiled
+    """Fill `labels` in place, with one queue a level; `waiting` holds the level of each pixel still to be filled."""
+    following = np.full(len(labels), -1, np.int32)
     first, last = np.full(256, -1, np.int32), np.full(256, -1, np.int32)
-    for i in range(n):
-        if inside[i] and marker[i] > 0:
-            labels[i] = marker[i]
-            value = level[i]
-            if first[value] < 0:
-                first[value] = i
-            else:
-                following[last[value]] = i
-            last[value] = i
+    for i in range(len(labels)):
+        if labels[i] > 0:
+            _push(first, last, following, levels[i], i)
     current = 0
     while current < 256:
         i = first[current]
@@ -296,26 +315,11 @@ def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - c
             current += 1
             continue
         first[current] = following[i]
-        y, x = i // columns, i % columns
-        lowest = current
-        for k in range(4):
-            if k == 0:
-                ok, j = y > 0, i - columns
-            elif k == 1:
-                ok, j = x > 0, i - 1
-            elif k == 2:
-                ok, j = x < columns - 1, i + 1
-            else:
-                ok, j = y < rows - 1, i + columns
-            if ok and inside[j] and labels[j] == 0:
+        for step in (-columns, -1, 1, columns):
+            j = i + step
+            level = waiting[j]
+            if level < 256:
+                waiting[j] = 256
                 labels[j] = labels[i]
-                value = level[j]
-                following[j] = -1
-                if first[value] < 0:
-                    first[value] = j
-                else:
-                    following[last[value]] = j
-                last[value] = j
-                lowest = min(lowest, value)
-        current = lowest
-    return labels.reshape(rows, columns)
+                _push(first, last, following, level, j)
+                current = min(current, level)

@@ -5,7 +5,6 @@ opens one frame. The vendors' words stay inside the modules of this package.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.formats import bzscanner, ome_tiff, planes

@@ -1,6 +1,6 @@
 """Tiles of a BZScanner slide: ``Tile%06d.jpg`` or ``.tif``, all tiles of a channel, then all of the next.
 
-File number = tile + 1 + channel * 2304, channels in the order DAPI, TRITC, CY5, BF, FITC (as csi_images writes and reads).
+File number = tile + 1 + channel * 2304, channels in the order DAPI, TRITC, CY5, BF, FITC (as csi_images reads them).
 """
 
 import re

@@ -1,6 +1,7 @@
 """What every reader gives: a frame whose channels go by role, on the camera's own scale."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,14 @@ _OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
 
 
 class FrameError(Exception):
-    """The frame cannot be read or measured; the message is the reason given to the user."""
+    """The frame cannot be read or measured; the message is the reason given to the user.
+
+    ``shape`` is (rows, columns) where the file still tells its size.
+    """
+
+    def __init__(self, reason: str, shape: tuple[int, int] | None = None):
+        self.shape = shape
+        super().__init__(reason)
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,18 @@ class Frame:
     pixel_size_um: float
     ceiling: float
     notes: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[list[tuple[int, int]]]:
+    """Turn whatever goes wrong inside the block into a `FrameError`, with the size that the block noted by then."""
+    shapes: list[tuple[int, int]] = []
+    try:
+        yield shapes
+    except FrameError as error:
+        raise FrameError(str(error), shapes[0] if shapes else None) from error
+    except Exception as error:  # decoders raise what they like on broken files
+        raise FrameError(f"{what} cannot be read: {plain(error)}", shapes[0] if shapes else None) from error
 
 
 def check_size(rows: int, columns: int) -> None:

@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from pipeline.errors import plain
-from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, role_of
+from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, reading, role_of
 
 _SUFFIX = re.compile(r"(\.ome)?\.(tiff?)$", re.IGNORECASE)
 _MAX_PAGES = 64
@@ -37,24 +37,23 @@ def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
 def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
     """Return the frame of one TIFF."""
     path = ref.files[0]
-    try:
+    with reading("the file") as shapes:
         size = path.stat().st_size
         if size == 0:
             raise FrameError("the file is empty (0 bytes)")
         with tifffile.TiffFile(path) as tiff:
-            pages = _pages(tiff, size)
+            pages = _pages(tiff)
+            shapes.append(pages[0].shape)
+            _refuse_truncated(pages, size)
             names, pixel_size_um, order = _described(tiff.ome_metadata, len(pages))
             names = names or _in_order(len(pages), assay)
-            planes = _planes(pages, names, order, assay)
-    except FrameError:
-        raise
-    except Exception as error:
-        raise FrameError(f"cannot be read: {plain(error)}") from error
-    return assemble(planes, assay, pixel_size_um)
+            return assemble(_planes(pages, names, order, assay), assay, pixel_size_um)
 
 
-def _pages(tiff: tifffile.TiffFile, size: int) -> list[Any]:
+def _pages(tiff: tifffile.TiffFile) -> list[Any]:
     """Return the file's pages after a look at what their headers claim; nothing is decoded yet."""
+    if not len(tiff.pages):
+        raise FrameError("a TIFF without a page")
     if len(tiff.pages) > _MAX_PAGES:
         raise FrameError(f"{len(tiff.pages)} pages; at most {_MAX_PAGES} make up a frame")
     pages = [page.aspage() for page in tiff.pages]
@@ -62,11 +61,15 @@ def _pages(tiff: tifffile.TiffFile, size: int) -> list[Any]:
         if len(page.shape) != 2:
             raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
         check_size(*page.shape)
+    return pages
+
+
+def _refuse_truncated(pages: Sequence[Any], size: int) -> None:
+    for page in pages:
         if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)):
             raise FrameError("truncated: the file ends before its pixels do")
         if page.compression == 1 and page.nbytes > size:
             raise FrameError("truncated: the header declares more pixels than the file holds")
-    return pages
 
 
 def _described(xml: str | None, n_pages: int) -> tuple[list[str], float | None, list[int]]:

@@ -10,7 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, role_of
+from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, reading, role_of
 
 Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
 
@@ -38,37 +38,32 @@ def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
 def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
     """Return the frame of one file a channel."""
     planes: dict[str, NDArray[Any]] = {}
-    for channel, path in zip(ref.channels, ref.files, strict=True):
-        role = role_of(channel, assay["channels"])
-        if role in planes:
-            raise FrameError(f"two files for the channel {role}")
-        if role is not None:
-            planes[role] = read_plane(path)
-    return assemble(planes, assay, None)
+    with reading("the frame") as shapes:
+        for channel, path in zip(ref.channels, ref.files, strict=True):
+            role = role_of(channel, assay["channels"])
+            if role in planes:
+                raise FrameError(f"two files for the channel {role}")
+            if role is not None:
+                planes[role] = _plane(path, shapes)
+        return assemble(planes, assay, None)
 
 
-def read_plane(path: Path) -> NDArray[Any]:
-    """Return one grey plane; of a pseudo-coloured picture the brightest of its colours.
-
-    Returns
-    -------
-    ndarray of uint8 or uint16, shape (Y, X)
-    """
-    try:
+def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
+    """Return one grey plane; of a pseudo-coloured picture the brightest of its colours. Its size goes into `shapes`."""
+    with reading(path.name):
         if path.stat().st_size == 0:
             raise FrameError(f"{path.name} is empty (0 bytes)")
         if path.suffix.lower() in (".tif", ".tiff"):
             with tifffile.TiffFile(path) as tiff:
-                check_size(*tiff.pages[0].shape[:2])
-                plane = tiff.pages[0].asarray()
+                page = tiff.pages.first
+                check_size(page.shape[0], page.shape[1])
+                shapes.append((page.shape[0], page.shape[1]))
+                plane = page.asarray()
         else:
             with Image.open(path) as image:
                 check_size(image.height, image.width)
+                shapes.append((image.height, image.width))
                 plane = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "CMYK") else image)
-    except FrameError:
-        raise
-    except Exception as error:
-        raise FrameError(f"{path.name} cannot be read: {error}") from error
     plane = plane.max(axis=2) if plane.ndim == 3 else plane
     if plane.dtype == np.int32:
         plane = plane.astype(np.uint16)
