@@ -22,6 +22,7 @@ localrules:
     gather,
     classify,
     count,
+    simulate,
     prognose,
     report_sample,
     report_patient,

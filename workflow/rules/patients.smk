@@ -10,10 +10,6 @@ rule simulate:
         "<logs>/patients/{patient}/simulate.log",
     benchmark:
         "<benchmarks>/patients/{patient}/simulate.tsv"
-    threads: 1
-    resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         settings=settings("simulate", of="patient"),
         code=CODE,
