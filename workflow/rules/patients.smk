@@ -93,4 +93,4 @@ rule report_cohort:
         settings=settings("report"),
         code=CODE,
     shell:
-        "ctcascade report cohort @{input:q} 2> {log:q}"
+        "ctcascade report cohort @{input:q} --out {output:q} 2> {log:q}"
