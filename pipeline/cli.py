@@ -172,15 +172,21 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub, "--counts", many=True)
     _files(sub, "--cascade", "--out")
 
-    sub = verb("report", _report, "a self-contained HTML page")
+    sub = verb("report", _report, "a self-contained HTML page", settings=False)
     pages = sub.add_subparsers(dest="of", required=True, metavar="OF")
-    page = pages.add_parser("sample", help="quality, gallery, scatter, counts")
+
+    def page_of(name: str, text: str) -> argparse.ArgumentParser:
+        page = pages.add_parser(name, help=text, description=text)
+        page.add_argument("--settings", required=True, metavar="JSON", help="the page's settings")
+        return page
+
+    page = page_of("sample", "quality, gallery, scatter, counts")
     page.add_argument("--base", type=Path, required=True, metavar="DIR")
     _files(page, "--frames", "--cells", "--calls", "--counts", "--out")
-    page = pages.add_parser("patient", help="timeline, organs at risk, prognosis, evidence")
+    page = page_of("patient", "timeline, organs at risk, prognosis, evidence")
     _files(page, "--counts", many=True)
     _files(page, "--cascade", "--prognosis", "--out")
-    page = pages.add_parser("cohort", help="all patients and samples")
+    page = page_of("cohort", "all patients and samples")
     _files(page, "--counts", "--cascade", "--prognosis", many=True)
     _files(page, "--out")
 
