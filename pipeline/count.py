@@ -20,7 +20,6 @@ _ESTIMATES = (
     "clusters_per_7_5_ml",
     "ctc_quantiles_per_7_5_ml",
     "cluster_quantiles_per_7_5_ml",
-    "p_at_least",
     "above_blank",
 )
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
@@ -62,7 +61,7 @@ def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> 
     )
     level, evaluable = settings["level"], observation.exposure > 0
     seen = tally(called)
-    estimates: dict[str, Any] = dict.fromkeys(_ESTIMATES)
+    estimates: dict[str, Any] = {**dict.fromkeys(_ESTIMATES), "p_at_least": dict.fromkeys(map(str, CUTOFFS))}
     if evaluable:
         estimates = _estimates(observation, seen["n_ctc"], seen["n_clusters"], level)
     else:  # nothing was seen, which is not the same as nothing there
@@ -138,7 +137,7 @@ def _estimates(observation: Observation, n_ctc: int, n_clusters: int, level: flo
         "clusters_per_7_5_ml": of_clusters.interval(n_clusters, level)._asdict(),
         "ctc_quantiles_per_7_5_ml": observation.blood(n_ctc).quantiles(_PROBABILITIES).tolist(),
         "cluster_quantiles_per_7_5_ml": of_clusters.blood(n_clusters).quantiles(_PROBABILITIES).tolist(),
-        "p_at_least": reference and {str(k): reference.p_at_least(k) for k in CUTOFFS},
+        "p_at_least": {str(k): reference and reference.p_at_least(k) for k in CUTOFFS},
         "above_blank": n_ctc > observation.limit_of_blank(level),
     }
 

@@ -227,7 +227,7 @@ COUNTS_JSON = _object(
         # the posteriors for the stages that follow: quantiles at probabilities (i + 0.5) / number of them
         "ctc_quantiles_per_7_5_ml": _or_null(_QUANTILES),
         "cluster_quantiles_per_7_5_ml": _or_null(_QUANTILES),
-        "p_at_least": _or_null(_map(_SHARE, CUTOFFS)),  # null too where there is no reference_equivalent
+        "p_at_least": _map(_or_null(_SHARE), CUTOFFS),  # each null too where there is no reference_equivalent
         "limit_of_blank": _object({"count": _COUNT, "level": _SHARE}),
         "above_blank": _or_null({"type": "boolean"}),
         "assumptions": _array(_TEXT),  # the keys above that rest on an assumption; always clusters_per_7_5_ml

@@ -214,14 +214,15 @@ def test_nothing_analysed_is_no_count(run):
     assert found["reason"] == "none of the 3 frames could be analysed: unreadable (3)"
     assert (found["imaged_fraction"], found["n_frames"], found["n_frames_usable"]) == (0.0, 3, 0)
     null = ["n_ctc", "n_clusters", "n_leukocytes", "ctc_per_7_5_ml", "ctc_per_ml", "clusters_per_7_5_ml"]
-    null += ["p_at_least", "ctc_quantiles_per_7_5_ml", "cluster_quantiles_per_7_5_ml", "above_blank"]
+    null += ["ctc_quantiles_per_7_5_ml", "cluster_quantiles_per_7_5_ml", "above_blank"]
     assert all(found[key] is None for key in null)
+    assert found["p_at_least"] == dict.fromkeys(("1", "2", "3", "5", "15", "50"))
 
 
 @pytest.mark.property
 def test_without_a_bridge_to_the_reference_assay_no_probability_is_given(run):
     found = run(frames_table([1000.0]), calls_table(("ctc", None)), assay={"reference_equivalent": None})
-    assert found["p_at_least"] is None
+    assert found["p_at_least"] == dict.fromkeys(("1", "2", "3", "5", "15", "50"))
     assert found["ctc_per_7_5_ml"]["estimate"] == pytest.approx(1.0)
 
 

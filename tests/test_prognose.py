@@ -66,6 +66,9 @@ def p_at_least(n, volume_ml=7.5):
     return {str(c): reference.p_at_least(c) for c in CUTOFFS}
 
 
+UNKNOWN = dict.fromkeys(map(str, CUTOFFS))
+
+
 def sure(n):
     """Probabilities of a reference assay that certainly counts `n`."""
     return {str(c): float(n >= c) for c in CUTOFFS}
@@ -451,7 +454,7 @@ def test_refused_settings_hold_no_prognostic_number(run, primary, setting):
 
 def test_no_reference_equivalent_no_prognosis(run):
     for primary, setting in [*(w[:2] for w in WITH_CURVES), *RELATIVE]:
-        result = run(primary, setting, draw(n=20, p_at_least=None, reference_equivalent=None))
+        result = run(primary, setting, draw(n=20, p_at_least=UNKNOWN, reference_equivalent=None))
         assert result["status"] == "no_evidence"
         assert "reference assay" in result["reason"]
         assert result["n_ctc_observed"] == 20
@@ -465,7 +468,7 @@ def test_no_primary_is_not_applicable(run):
 
 
 def test_no_evaluable_sample_is_refused(run):
-    result = run("breast", "metastatic", draw(status="not_evaluable", n_ctc=None, p_at_least=None))
+    result = run("breast", "metastatic", draw(status="not_evaluable", n_ctc=None, p_at_least=UNKNOWN))
     assert (result["status"], result["sample"], result["n_ctc_observed"]) == ("no_evidence", None, None)
     assert_no_prognostic_number(result)
 

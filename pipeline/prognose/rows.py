@@ -48,7 +48,7 @@ class Draw:
     def p_at_least(self) -> dict[int, float] | None:
         """Probability that a reference assay would count at least so many; None without a reference equivalent."""
         found = self.counts["p_at_least"]
-        return None if found is None else {c: float(found[str(c)]) for c in sorted(map(int, found))}
+        return None if None in found.values() else {c: float(found[str(c)]) for c in sorted(map(int, found))}
 
     def p_between(self, low: float, high: float) -> float | None:
         """Return the probability of a reference count from `low` to `high` (NaN: no limit); None where unknown."""
