@@ -1,0 +1,167 @@
+"""Pages that hold all they show: one for each sample, one for each patient, and the cohort's index."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import store
+from pipeline.report import cohort as of_cohort
+from pipeline.report import patient as of_patient
+from pipeline.report import sample as of_sample
+from pipeline.report.axes import Axis
+from pipeline.report.page import Result, anchor, write_page
+from pipeline.report.thumbnails import Pictures
+from pipeline.schema import HORIZONS_YEARS
+
+
+def report_sample(
+    settings: Mapping[str, Any], base: Path, frames: Path, cells: Path, calls: Path, counts: Path, out: Path
+) -> None:
+    """Write a sample's page: count, quality, cells to look at, plots, what the count rests on.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample`` and ``patient`` (rows of the sheets), ``assay`` (the assay file), ``max_thumbnails``.
+    base : Path
+        Folder that the sheet's image paths are relative to.
+    frames, cells, calls, counts : Path
+        Tables and result of the sample.
+    out : Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If a table or the result cannot be read or lacks a column.
+    """
+    data = store.read_json(counts, "counts")
+    frame_table, cell_table, call_table = (
+        store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
+    )
+    found = of_sample.candidates_of(call_table, cell_table)
+    detected = store.table_provenance(frames)["settings"]
+    pictures = Pictures(settings, base, detected, cell_table, found)
+    longest = settings["max_thumbnails"]
+    shown = of_sample.gallery(found, pictures, longest)
+    write_page(
+        out,
+        "sample.html",
+        counts=Result(f"counts/{data['sample']}", data),
+        axis=_ruler(data),
+        odds=of_sample.reference_odds(data),
+        lights=of_sample.lights(data, frame_table),
+        strips=of_sample.strips(frame_table),
+        frames=of_sample.frame_rows(frame_table),
+        found=len(found),
+        shown=shown,
+        clusters=of_sample.clusters(found, pictures, longest),
+        scatters=of_sample.scatters(call_table, cell_table, frame_table),
+        anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
+        factors=of_sample.factors(data),
+        gates=sorted(settings["assay"].get("gates", {}).items()),
+    )
+
+
+def report_patient(
+    settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path, prognosis: Path, out: Path
+) -> None:
+    """Write a patient's page: count, change, organs at risk, survival of published groups, evidence, limits.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``patient``: the row of the patient sheet.
+    counts : sequence of Path
+        counts.json of each of the patient's samples.
+    cascade, prognosis : Path
+    out : Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If a result cannot be read.
+    """
+    patient = settings["patient"]
+    name = patient["patient"]
+    draws = sorted(
+        (Result(f"counts/{c['sample']}", c) for c in (store.read_json(path, "counts") for path in counts)),
+        key=lambda r: (r.data["collected"], r.data["sample"]),
+    )
+    road = Result(f"cascade/{name}", store.read_json(cascade, "cascade"))
+    outlook = Result(f"prognosis/{name}", store.read_json(prognosis, "prognosis"))
+    measured = [d for d in draws if d.data["status"] == "ok"]
+    latest = measured[-1] if measured else None
+    organs = of_patient.organs(road.data)
+    write_page(
+        out,
+        "patient.html",
+        patient=patient,
+        draws=draws,
+        measured=len(measured),
+        latest=latest,
+        axis=_ruler(latest.data) if latest else None,
+        timeline=of_patient.timeline(draws, patient.get("therapy_start")),
+        cascade=road,
+        prognosis=outlook,
+        years=HORIZONS_YEARS,
+        organs=organs,
+        risks={year: of_patient.shades(road.data, year) for year in HORIZONS_YEARS},
+        risk_bar=of_patient.risk_bar,
+        modalities=sorted({t["modality"] for _, o in organs for t in o["time_to_detectability"]}),
+        bars=of_patient.flow_bars(road.data),
+        curve=of_patient.survival(outlook.data),
+        main=of_patient.main_source(outlook.data),
+        studies=of_patient.studies(outlook.data),
+        table_months=of_patient.at_months(outlook.data, of_patient.SHOWN_MONTHS),
+        headline=of_patient.headline(outlook.data),
+        people_months=of_patient.at_months(outlook.data, of_patient.PEOPLE_MONTHS),
+        people=of_patient.people,
+        rows=of_patient.evidence_rows(sorted({*road.data["evidence_ids"], *outlook.data["evidence_ids"]})),
+        results=[*draws, road, outlook],
+    )
+
+
+def report_cohort(
+    settings: Mapping[str, Any],
+    counts: Sequence[Path],
+    cascades: Sequence[Path],
+    prognoses: Sequence[Path],
+    out: Path,
+) -> None:
+    """Write the cohort's index: all patients and samples, with links to their pages.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``patients``: the rows of the patient sheet.
+    counts, cascades, prognoses : sequence of Path
+        All results.
+    out : Path
+        The page, beside the folders ``samples/`` and ``patients/``.
+
+    Raises
+    ------
+    InputError
+        If a result cannot be read.
+    """
+    found, roads, outlooks = (
+        [store.read_json(path, kind) for path in paths]
+        for kind, paths in (("counts", counts), ("cascade", cascades), ("prognosis", prognoses))
+    )
+    rows = of_cohort.patient_rows(settings["patients"], found, roads, outlooks)
+    write_page(
+        out,
+        "cohort.html",
+        patients=rows,
+        samples=[Result(f"counts/{c['sample']}", c) for c in found],
+        lost=sum(c["status"] != "ok" for c in found),
+        results=[r for row in rows for r in (row.cascade, row.prognosis)],
+    )
+
+
+def _ruler(counts: Mapping[str, Any]) -> Axis | None:
+    """Return the axis from zero on which an estimate is drawn with its interval."""
+    interval = counts["ctc_per_7_5_ml"]
+    return Axis(0, 1.08 * interval["high"], 8, 312) if interval else None

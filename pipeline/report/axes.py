@@ -1,0 +1,85 @@
+"""Scales, ticks and paths of the drawings: data coordinates in, SVG user units out, rounded so that bytes are equal."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A tick mark: where it is in user units, and its label."""
+
+    at: float
+    label: Markup
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A map from data to user units, linear or (with `linear_to`) linear near zero and logarithmic beyond.
+
+    Parameters
+    ----------
+    low, high : float
+        Data range.
+    start, end : float
+        User units of its ends; `start > end` for an axis that points up.
+    linear_to : float, optional
+        Values up to about this size are drawn linearly: background-corrected intensities and counts reach zero, where
+        a logarithm has no place for them.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    linear_to: float | None = None
+
+    def __call__(self, value: float) -> float:
+        """Return the user unit of `value`, held inside the axis."""
+        value = min(max(value, self.low), self.high)
+        low, high, here = (self._bent(v) for v in (self.low, self.high, value))
+        share = (here - low) / (high - low) if high > low else 0.5
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, about: int = 5) -> list[Tick]:
+        """Return marks at round values, about `about` of them on a linear axis, one a decade on a bent one."""
+        values = _decades(self.low, self.high, self.linear_to) if self.linear_to else _round(self.low, self.high, about)
+        return [Tick(self(v), _label(v)) for v in values]
+
+    def _bent(self, value: float) -> float:
+        return math.asinh(value / self.linear_to) if self.linear_to else value
+
+
+def path(points: Iterable[tuple[float, float]], closed: bool = False) -> Markup:
+    """Return the `d` of an SVG path through points (x, y) in user units: digits only, so it needs no escape."""
+    text = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+    return Markup(f"M{text}{'Z' if closed else ''}" if text else "")  # noqa: S704
+
+
+def band(xs: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> Markup:
+    """Return the closed path between two curves over the same `xs`, all in user units."""
+    return path([*zip(xs, highs, strict=True), *reversed(list(zip(xs, lows, strict=True)))], closed=True)
+
+
+def _round(low: float, high: float, about: int) -> list[float]:
+    if high <= low:
+        return [low]
+    raw = (high - low) / about
+    size = 10 ** math.floor(math.log10(raw))
+    step = next(s * size for s in (1, 2, 5, 10) if s * size >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [i * step for i in range(first, last + 1)]
+
+
+def _decades(low: float, high: float, linear_to: float) -> list[float]:
+    first = math.ceil(math.log10(linear_to))
+    last = math.floor(math.log10(high)) if high >= 1e-12 else first - 1
+    found = [10.0**k for k in range(first, last + 1)]
+    return [v for v in [*(-v for v in reversed(found)), 0.0, *found] if low <= v <= high]
+
+
+def _label(value: float) -> Markup:
+    text = f"{value:,.10g}" if abs(value) < 1e6 else f"{value:.0e}".replace("e+0", "e")
+    return Markup("{}").format(text.replace(",", "\u2009").replace("-", "−"))

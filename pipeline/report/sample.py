@@ -1,0 +1,253 @@
+"""What a sample's page shows, as plain data: quality, candidates, clusters, scatter plots, what the count rests on."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.report.axes import Axis, Tick
+from pipeline.report.thumbnails import Picture, Pictures, Spot
+from pipeline.schema import CUTOFFS
+
+SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
+CLOUD_BINS = (64, 44)
+WIDTH, HEIGHT = 560.0, 380.0
+_FACTORS = (
+    ("recovery", "Recovery", "share of the blood's CTCs that the assay keeps on the slide"),
+    ("sensitivity", "Sensitivity", "share of the CTCs on the slide that are called"),
+    ("background_per_7_5_ml", "Background", "false CTC calls per 7.5 mL of blood without CTCs"),
+    ("reference_equivalent", "Reference equivalent", "recovery relative to the assay that published cut-offs are from"),
+)
+
+
+@dataclass(frozen=True)
+class Light:
+    """One line of quality: what, `ok | warn | bad`, and in words."""
+
+    title: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cell in the gallery: its row of calls and cells, and its pictures."""
+
+    call: Mapping[str, Any]
+    features: list[tuple[str, str]]
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """CTCs that touch: their number in the sample, members, and one picture of all."""
+
+    number: int
+    members: list[Mapping[str, Any]]
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A square of a density map: corner, size and opacity."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    opacity: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A candidate in a scatter plot."""
+
+    x: float
+    y: float
+    call: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """A scatter plot: axes with ticks, the other cells as a density map, candidates as points."""
+
+    title: str
+    x_name: str
+    y_name: str
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    cloud: list[Cloud]
+    points: list[Point]
+    n_others: int
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A frame-by-frame plot of one quantity; frames without a value are marked at the foot."""
+
+    title: str
+    unit: str
+    ticks: list[Tick]
+    dots: list[tuple[float, float, str]]
+    missing: list[tuple[float, str]]
+
+
+def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return calls worth a look (CTC, uncertain, double-positive) with their cells' features, the likeliest first."""
+    shown = calls[calls["call"].isin(SHOWN_CALLS)]
+    joined = shown.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="left")
+    return joined.sort_values(["p_ctc", "frame", "cell"], ascending=[False, True, True], ignore_index=True)
+
+
+def gallery(found: pd.DataFrame, pictures: Pictures, longest: int) -> list[Candidate]:
+    """Return the first `longest` candidates with their pictures and features."""
+    rows = found.head(longest).to_dict("records")
+    shots = pictures.of([Spot.around([row]) for row in rows])
+    return [Candidate(row, _features(row, pictures.roles), shot) for row, shot in zip(rows, shots, strict=True)]
+
+
+def clusters(found: pd.DataFrame, pictures: Pictures, longest: int) -> list[Cluster]:
+    """Return the CTC clusters, the largest first, each with one picture of all its cells."""
+    grouped = [
+        (int(number), group.to_dict("records"))
+        for number, group in found[found["cluster"].notna()].groupby("cluster", sort=True)
+    ]
+    grouped = sorted(grouped, key=lambda item: (-len(item[1]), item[0]))[:longest]
+    shots = pictures.of([Spot.around(members) for _, members in grouped])
+    return [Cluster(number, members, shot) for (number, members), shot in zip(grouped, shots, strict=True)]
+
+
+def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
+    """Return the quality lines of a sample; what was lost or flagged is named, nothing is graded beyond that."""
+    n, usable = len(frames), int(frames["usable"].sum())
+    state = "ok" if usable == n and n else "warn" if usable else "bad"
+    reasons = Counter(frames.loc[~frames["usable"], "reason"])
+    lost = "; ".join(f"{reason} ({k})" for reason, k in sorted(reasons.items()))
+    flags = Counter(flag for text in frames["flags"] for flag in text.split(",") if flag)
+    named = ", ".join(f"{flag.replace('_', ' ')} ({k})" for flag, k in sorted(flags.items()))
+    share = counts["imaged_fraction"]
+    return [
+        Light("Frames", state, f"{usable} of {n} usable" + (f": {lost}" if lost else "")),
+        Light(
+            "Area analysed",
+            "ok" if share >= 1 else "warn" if share > 0 else "bad",
+            "all of the imaged area"
+            if share >= 1
+            else "a part of the imaged area; the count is scaled up for the rest",
+        ),
+        Light("Flags", "warn" if flags else "ok", named or "no frame is flagged for focus, saturation or unevenness"),
+    ]
+
+
+def scatters(calls: pd.DataFrame, cells: pd.DataFrame, frames: pd.DataFrame) -> list[Scatter]:
+    """Return CK against CD45, and diameter against CK, on axes that are linear up to the noise."""
+    joined = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="inner")
+    if joined.empty:
+        return []
+    noise = {role: _noise(frames, role) for role in ("ck", "cd45")}
+    ck = ("ck_mean", "mean CK signal, counts", noise["ck"])
+    return [
+        _scatter("CK against CD45", joined, ("cd45_mean", "mean CD45 signal, counts", noise["cd45"]), ck),
+        _scatter("Size against CK", joined, ("equivalent_diameter_um", "diameter, µm", None), ck),
+    ]
+
+
+def strips(frames: pd.DataFrame) -> list[Strip]:
+    """Return focus, saturation and background of the DNA channel frame by frame, in the order of the table."""
+    return [
+        _strip(frames, "focus", "Focus", "higher is sharper"),
+        _strip(frames, "saturation", "Saturation", "largest share of pixels at the ceiling"),
+        _strip(frames, "background", "Background", "DNA channel, counts"),
+    ]
+
+
+def frame_rows(frames: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the frames as rows, unusable ones first, then flagged ones."""
+    order = frames.assign(_flagged=frames["flags"] == "").sort_values(
+        ["usable", "_flagged"], kind="stable", ignore_index=True
+    )
+    return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in order.to_dict("records")]
+
+
+def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return which corrections the count rests on: key, name, meaning, kind and source of each that is there."""
+    return [
+        {"key": key, "name": name, "meaning": meaning, "kind": counts[key]["kind"], "source": counts[key]["source"]}
+        for key, name, meaning in _FACTORS
+        if counts[key] is not None
+    ]
+
+
+def reference_odds(counts: Mapping[str, Any]) -> list[str]:
+    """Return the published cut-offs that the sample has a probability for."""
+    return [str(k) for k in CUTOFFS] if None not in counts["p_at_least"].values() else []
+
+
+def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, str]]:
+    def shown(name: str, digits: int, unit: str) -> str:
+        return f"{row[name]:.{digits}f} {unit}" if pd.notna(row.get(name)) else "not measured"
+
+    signals = ", ".join(f"{role.upper()} {row[f'{role}_mean']:.0f}" for role in roles if f"{role}_mean" in row)
+    return [
+        ("Diameter", shown("equivalent_diameter_um", 1, "µm")),
+        ("Nucleus", shown("nucleus_area_um2", 0, "µm²")),
+        ("Mean signal", f"{signals} counts"),
+    ]
+
+
+def _noise(frames: pd.DataFrame, role: str) -> float:
+    values = frames[f"{role}_noise"].dropna() if f"{role}_noise" in frames else pd.Series(dtype=float)
+    return max(1.0, float(values.median())) if len(values) else 1.0
+
+
+def _scatter(
+    title: str,
+    data: pd.DataFrame,
+    x: tuple[str, str, float | None],
+    y: tuple[str, str, float | None],
+) -> Scatter:
+    (x_column, x_name, x_noise), (y_column, y_name, y_noise) = x, y
+    ends = {c: (min(0.0, float(data[c].min())), float(data[c].max()) * 1.1 + 1e-9) for c in (x_column, y_column)}
+    across = Axis(*ends[x_column], 64, WIDTH - 12, linear_to=x_noise)
+    up = Axis(*ends[y_column], HEIGHT - 46, 12, linear_to=y_noise)
+    is_shown = data["call"].isin(SHOWN_CALLS)
+    others = data[~is_shown]
+    points = [
+        Point(across(row[x_column]), up(row[y_column]), row)
+        for row in data[is_shown].sort_values(["p_ctc", "frame", "cell"]).to_dict("records")
+    ]
+    cloud = _cloud([across(v) for v in others[x_column]], [up(v) for v in others[y_column]])
+    return Scatter(title, x_name, y_name, across.ticks(6), up.ticks(6), cloud, points, len(others))
+
+
+def _cloud(xs: Sequence[float], ys: Sequence[float]) -> list[Cloud]:
+    """Return the density of points in user units: a page holds some hundred squares, however many cells there are."""
+    if not xs:
+        return []
+    number, x_edges, y_edges = np.histogram2d(xs, ys, bins=CLOUD_BINS, range=[[64, WIDTH - 12], [12, HEIGHT - 46]])
+    width, height = x_edges[1] - x_edges[0], y_edges[1] - y_edges[0]
+    shade = 0.15 + 0.65 * np.log1p(number) / np.log1p(number.max())
+    return [
+        Cloud(round(x_edges[i], 1), round(y_edges[j], 1), round(width, 1), round(height, 1), round(shade[i, j], 2))
+        for i, j in zip(*np.nonzero(number), strict=True)
+    ]
+
+
+def _strip(frames: pd.DataFrame, column: str, title: str, unit: str) -> Strip:
+    values = frames[column].astype(float)
+    top = float(values.max()) if values.notna().any() else 1.0
+    up = Axis(0.0, top * 1.08 or 1.0, 96, 8)
+    across = Axis(0, max(1, len(frames) - 1), 52, 292)
+    placed = [
+        (across(i), value, str(name)) for i, (value, name) in enumerate(zip(values, frames["frame"], strict=True))
+    ]
+    return Strip(
+        title,
+        unit,
+        up.ticks(3),
+        [(x, up(value), name) for x, value, name in placed if pd.notna(value)],
+        [(x, name) for x, value, name in placed if pd.isna(value)],
+    )
