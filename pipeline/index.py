@@ -1,5 +1,6 @@
 """From a row of the sample sheet to its frames: names from one listing of each folder, no file is opened."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +57,9 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
     frames: list[FrameRef] = []
     ignored: list[str] = []
     layouts = []
-    parts = [part.strip() for part in images.split(";")]
+    parts = [part.strip() for part in images.split(";") if part.strip()]
+    if not parts:
+        refuse("images", "", "nothing", "folders or files of images, parts separated by ;", "name them")
     for number, part in enumerate(parts):
         names, others = _listing(part, Path(base))
         layout = formats.recognise(names, fmt, dict(assay))
@@ -67,10 +70,11 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
             refuse(part, "", found, _expected(fmt, assay), "name the folder that holds the images themselves")
         refuse_all(
             Fault(part, plain(frame), f"{plain(a)} and {plain(b)}", "one file a frame name", "rename or remove one")
-            for frame, (a, b) in layout.repeated.items()
+            for frame, a, b in layout.repeated
         )
         prefix = f"{number + 1}_" if len(parts) > 1 else ""
-        folder = Path(part) if (Path(base) / part).is_dir() else Path(part).parent
+        folder = Path(os.path.relpath(part, base) if os.path.isabs(part) else part)
+        folder = folder if (Path(base) / folder).is_dir() else folder.parent
         for frame in sorted(layout.frames, key=_natural):
             entries = layout.frames[frame]
             frames.append(

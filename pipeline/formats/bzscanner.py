@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.formats.frame import Frame, FrameRef, Layout, role_of
+from pipeline.formats.frame import Frame, FrameRef, Layout, grouped, role_of
 from pipeline.formats.planes import read as read_planes
 
 _NAME = re.compile(r"Tile(\d{6})\.(jpe?g|tiff?)", re.IGNORECASE)
@@ -17,17 +17,15 @@ _CHANNELS = ("DAPI", "TRITC", "CY5", "BF", "FITC")
 
 def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
     """Return the layout of numbered tiles; channels that the assay does not use are left aside."""
-    frames: dict[str, tuple[tuple[str, str], ...]] = {}
-    ignored = []
+    found, ignored = [], []
     for name in names:
         match = _NAME.fullmatch(name)
         channel, tile = divmod(int(match[1]) - 1, _TILES) if match else (-1, 0)
         if not 0 <= channel < len(_CHANNELS):
             ignored.append(name)
         elif role_of(_CHANNELS[channel], assay["channels"]) is not None:
-            key = f"{tile:04d}"
-            frames[key] = (*frames.get(key, ()), (_CHANNELS[channel], name))
-    return Layout("bzscanner", "file names are BZScanner tile numbers", frames, tuple(ignored))
+            found.append((f"{tile:04d}", _CHANNELS[channel], name))
+    return grouped("bzscanner", "file names are BZScanner tile numbers", found, ignored, assay)
 
 
 def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:

@@ -15,6 +15,8 @@ from pipeline.schema import ROLES
 MAX_PIXELS = 64_000_000
 """Pixels a channel; a header that declares more is refused before anything is allocated."""
 _OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
+_TWELVE_BITS = 4095
+Planes = Mapping[str, NDArray[Any]]
 
 
 class FrameError(Exception):
@@ -58,13 +60,25 @@ class FrameRef:
 
 @dataclass(frozen=True)
 class Layout:
-    """File names by frame: name -> ((channel or empty, file name), ...), and the names that belong to none."""
+    """How the files of one folder make up frames, by their names.
+
+    Attributes
+    ----------
+    format, why : str
+        The reader, and what spoke for it.
+    frames : dict
+        Frame name to ((channel, file name), ...); the channel is empty where one file holds all.
+    ignored : tuple of str
+        Names that belong to no frame.
+    repeated : tuple of (str, str, str)
+        Frame name and two files that both claim to be the same of it.
+    """
 
     format: str
     why: str
     frames: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
-    repeated: dict[str, tuple[str, str]] = field(default_factory=dict)
+    repeated: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -111,15 +125,29 @@ def check_size(rows: int, columns: int) -> None:
         raise FrameError(f"an image of {rows} x {columns} pixels; at most {MAX_PIXELS} a channel are read")
 
 
+def grouped(
+    fmt: str, why: str, found: Sequence[tuple[str, str, str]], ignored: Sequence[str], assay: Mapping[str, Any]
+) -> Layout:
+    """Return the layout of files found as (frame, channel, file name); two of one frame and role are repeated."""
+    frames: dict[str, tuple[tuple[str, str], ...]] = {}
+    seen: dict[tuple[str, str | None], str] = {}
+    repeated = []
+    for frame, channel, name in found:
+        key = (frame, role_of(channel, assay["channels"]))
+        if key in seen:
+            repeated.append((frame, seen[key], name))
+        seen[key] = name
+        frames[frame] = (*frames.get(frame, ()), (channel, name))
+    return Layout(fmt, why, frames, tuple(ignored), tuple(repeated))
+
+
 def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
     """Return the role that an assay gives to the channel `name`, whatever its case; None for a foreign channel."""
     wanted = name.strip().casefold()
     return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
 
 
-def assemble(
-    planes: Mapping[str, NDArray[Any]], assay: Mapping[str, Any], pixel_size_um: float | None, notes: Sequence[str] = ()
-) -> Frame:
+def assemble(planes: Planes, assay: Mapping[str, Any], pixel_size_um: float | None, notes: Sequence[str] = ()) -> Frame:
     """Return the frame of planes by role, brought to one scale and looked at for what cannot be measured.
 
     Parameters
@@ -137,8 +165,9 @@ def assemble(
     if len(shapes) > 1:
         raise FrameError(f"channels of different size: {sorted(shapes)}")
     roles = tuple(role for role in assay["channels"] if role in planes)
-    scaled = [_scaled(planes[role]) for role in roles]
-    ceiling = _ceiling(planes.values(), scaled, int(assay["bit_depth"]))
+    full = 2 ** int(assay["bit_depth"]) - 1
+    scaled = [_scaled(planes[role], full) for role in roles]
+    ceiling = _ceiling(planes.values(), scaled, full)
     _refuse_blank(dict(zip(roles, scaled, strict=True)), ceiling)
     notes = list(notes)
     if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
@@ -147,29 +176,31 @@ def assemble(
     return Frame(np.stack(scaled), roles, used, ceiling, tuple(notes))
 
 
-def _scaled(plane: NDArray[Any]) -> NDArray[np.float32]:
+def _scaled(plane: NDArray[Any], full: int) -> NDArray[np.float32]:
+    """Return counts as float32, less the offset of cameras that put their few bits above the middle of sixteen."""
     if plane.dtype.kind == "f":
         if not np.isfinite(plane).all():
             raise FrameError("pixels that are no numbers")
         return plane.astype(np.float32)
-    if plane.dtype == np.uint16 and plane.min() >= _OFFSET:
+    sixteen_bits = plane.dtype.kind == "u" and plane.dtype.itemsize == 2
+    if sixteen_bits and plane.min() >= _OFFSET and plane.max() <= _OFFSET + max(full, _TWELVE_BITS) < 2 * _OFFSET:
         plane = plane - np.uint16(_OFFSET)
     return plane.astype(np.float32)
 
 
-def _ceiling(planes: Any, scaled: Sequence[NDArray[np.float32]], bit_depth: int) -> float:
+def _ceiling(planes: Any, scaled: Sequence[NDArray[np.float32]], full: int) -> float:
     """Return the count of a full pixel: what the assay says, unless the file's type or its pixels rule that out."""
     if all(plane.dtype == np.uint8 for plane in planes):
         return 255.0
-    brightest = max(float(plane.max()) for plane in scaled)
-    return float(2**bit_depth - 1) if brightest <= 2**bit_depth - 1 else 65535.0
+    return float(full) if all(plane.max() <= full for plane in scaled) else 65535.0
 
 
 def _refuse_blank(planes: Mapping[str, NDArray[np.float32]], ceiling: float) -> None:
-    if all(float(plane.min()) >= ceiling for plane in planes.values()):
-        raise FrameError("saturated all over")
-    low, high = float(planes["dna"].min()), float(planes["dna"].max())
-    if all(float(plane.max()) == float(plane.min()) for plane in planes.values()):
-        raise FrameError(f"blank: every pixel of each channel is alike ({plain(low)})")
-    if high == low:
-        raise FrameError("saturated all over: dna" if low >= ceiling else f"blank: every pixel of dna is {plain(low)}")
+    """Refuse a frame in which a channel that every call needs shows nothing."""
+    range_of = {role: (float(planes[role].min()), float(planes[role].max())) for role in ROLES}
+    saturated = [role for role, (low, _) in range_of.items() if low >= ceiling]
+    if saturated:
+        raise FrameError(f"saturated all over: {', '.join(saturated)}")
+    blank = [f"{role} ({low:g})" for role, (low, high) in range_of.items() if low == high]
+    if blank:
+        raise FrameError(f"blank, every pixel alike: {', '.join(blank)}")

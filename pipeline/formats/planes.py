@@ -10,9 +10,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, reading, role_of
+from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, grouped, reading, role_of
+from pipeline.formats.ome_tiff import refuse_truncated
 
 Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
+_GREY = ("L", "I;16", "I;16B", "I")
 
 
 def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
@@ -24,15 +26,10 @@ def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
     known = sorted((n for ns in assay["channels"].values() for n in ns), key=len, reverse=True)
     order = order.replace("(?P<channel>.+)", f"(?P<channel>{'|'.join(map(re.escape, known))})")
     matcher = re.compile(order + r"\.[A-Za-z]+", re.IGNORECASE)
-    frames: dict[str, tuple[tuple[str, str], ...]] = {}
-    ignored = []
-    for name in names:
-        match = matcher.fullmatch(name)
-        if match is None:
-            ignored.append(name)
-        else:
-            frames[match["frame"]] = (*frames.get(match["frame"], ()), (match["channel"], name))
-    return Layout("files", f"file names follow {pattern}", frames, tuple(ignored))
+    matches = [(name, matcher.fullmatch(name)) for name in names]
+    found = [(match["frame"], match["channel"], name) for name, match in matches if match]
+    ignored = [name for name, match in matches if not match]
+    return grouped("files", f"file names follow {pattern}", found, ignored, assay)
 
 
 def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
@@ -41,8 +38,6 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
     with reading("the frame") as shapes:
         for channel, path in zip(ref.channels, ref.files, strict=True):
             role = role_of(channel, assay["channels"])
-            if role in planes:
-                raise FrameError(f"two files for the channel {role}")
             if role is not None:
                 planes[role] = _plane(path, shapes)
         return assemble(planes, assay, None)
@@ -51,20 +46,20 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
 def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
     """Return one grey plane; of a pseudo-coloured picture the brightest of its colours. Its size goes into `shapes`."""
     with reading(path.name):
-        if path.stat().st_size == 0:
+        size = path.stat().st_size
+        if size == 0:
             raise FrameError(f"{path.name} is empty (0 bytes)")
         if path.suffix.lower() in (".tif", ".tiff"):
             with tifffile.TiffFile(path) as tiff:
                 page = tiff.pages.first
-                check_size(page.shape[0], page.shape[1])
-                shapes.append((page.shape[0], page.shape[1]))
+                check_size(page.imagelength, page.imagewidth)
+                shapes.append((page.imagelength, page.imagewidth))
+                refuse_truncated([page], size)
                 plane = page.asarray()
+                plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
         else:
             with Image.open(path) as image:
                 check_size(image.height, image.width)
                 shapes.append((image.height, image.width))
-                plane = np.asarray(image.convert("RGB") if image.mode in ("P", "RGBA", "CMYK") else image)
-    plane = plane.max(axis=2) if plane.ndim == 3 else plane
-    if plane.dtype == np.int32:
-        plane = plane.astype(np.uint16)
-    return plane
+                plane = np.asarray(image if image.mode in _GREY else image.convert("RGB"))
+    return plane[..., :3].max(axis=2) if plane.ndim == 3 else plane
