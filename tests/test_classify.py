@@ -1,0 +1,313 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from calling import SETTINGS, assay, called_slide, matched
+
+from pipeline import store
+from pipeline.classify import call_cells, classify
+from pipeline.phantom import Optics, Recipe, Slide
+from pipeline.schema import CALLS, CELLS, FRAMES
+
+ROOT = Path(__file__).parents[1]
+GATES = assay("cellsearch")["gates"]
+ALL_ROLES = ("dna", "ck", "cd45", "fitc")
+NOISE = dict.fromkeys(ALL_ROLES, 5.0)
+LEUKOCYTE = {
+    "nucleus_area_um2": 45.0,
+    "nucleus_solidity": 0.95,
+    "equivalent_diameter_um": 10.0,
+    "dna": 800.0,
+    "dna_peak": 1.3,
+    "ck": 10.0,
+    "cd45": 500.0,
+    "fitc": 30.0,
+}
+CTC = {**LEUKOCYTE, "ck": 600.0, "cd45": 5.0, "nucleus_area_um2": 70.0, "equivalent_diameter_um": 14.0}
+
+
+def cells_table(*cells, leukocytes=60):
+    """The cells named first, then leukocytes whose markers vary as on a slide, in a frame of their own."""
+    spread = np.random.default_rng(0).normal(size=(leukocytes, 3))
+    background = [
+        {**LEUKOCYTE, "frame": "ref", "cell": n + 1, "ck": 10 * np.exp(0.4 * a), "cd45": 500 * np.exp(0.3 * b)}
+        | {"fitc": 30 * np.exp(0.3 * c)}
+        for n, (a, b, c) in enumerate(spread)
+    ]
+    rows = [{"frame": "f1", "cell": n + 1, **cell} for n, cell in enumerate(cells)] + background
+    return pd.DataFrame([_row(row) for row in rows], columns=[c.name for c in CELLS.for_roles(ALL_ROLES)])
+
+
+def _row(cell):
+    area = np.pi / 4 * cell["equivalent_diameter_um"] ** 2
+    nucleated = cell["nucleus_area_um2"] > 0
+    row = {c.name: 0.0 for c in CELLS.for_roles(ALL_ROLES)}
+    row |= {"touches_border": False, "contacts": [], "contact_gaps_um": [], "area_um2": area, "solidity": 0.95}
+    row |= {k: v for k, v in cell.items() if k in row}
+    for role in ALL_ROLES:
+        mean = cell[role]
+        row |= {f"{role}_mean": mean, f"{role}_max": 1.6 * mean, f"{role}_std": 0.3 * mean, f"{role}_sum": mean * area}
+        row |= {f"{role}_nucleus_mean": mean if nucleated else np.nan, f"{role}_cytoplasm_mean": mean}
+        row |= {f"{role}_overlap": float(mean > 15) if nucleated else np.nan, f"{role}_fill": float(mean > 15)}
+        row |= {k: cell[k] for k in (f"{role}_ring_mean", f"{role}_fill") if k in cell}
+    row["dna_max"] = cell["dna"] * cell["dna_peak"]
+    return row
+
+
+def touch(cells, *pairs):
+    """Let the cells of the first frame lie beside each other: (cell, cell, gap in um)."""
+    contacts = {n: ([], []) for n in range(len(cells))}
+    for a, b, gap in pairs:
+        for one, other in ((a, b), (b, a)):
+            contacts[one][0].append(other + 1)
+            contacts[one][1].append(gap)
+    return [{**cell, "contacts": contacts[n][0], "contact_gaps_um": contacts[n][1]} for n, cell in enumerate(cells)]
+
+
+def calls_of(*cells, **more):
+    return call_cells(cells_table(*cells, **more), NOISE, GATES, SETTINGS)
+
+
+KNOWN = {
+    "ctc": ({}, "ctc", "dna+ ck+ cd45-"),
+    "small ctc": ({"equivalent_diameter_um": 6.5, "nucleus_area_um2": 20.0}, "ctc", "dna+ ck+ cd45-"),
+    "large ctc": ({"equivalent_diameter_um": 30.0, "nucleus_area_um2": 300.0}, "ctc", "dna+ ck+ cd45-"),
+    "leukocyte": ({"ck": 12.0, "cd45": 450.0}, "leukocyte", "dna+ ck- cd45+"),
+    "leukocyte that took up cytokeratin": ({"cd45": 450.0}, "double_positive", "dna+ ck+ cd45+"),
+    "bare nucleus": ({"ck": 8.0}, "dna_only", "dna+ ck- cd45-"),
+    "no nucleus": ({"nucleus_area_um2": 0.0, "dna": 5.0, "dna_peak": 1.0}, "debris", "fragment"),
+    "speck": (
+        {"nucleus_area_um2": 0.0, "dna": 5.0, "equivalent_diameter_um": 3.0},
+        "debris",
+        "speckle",
+    ),
+    "crumbs of a nucleus": ({"nucleus_area_um2": 0.0}, "debris", "apoptotic"),
+    "condensed nucleus": ({"dna_peak": 2.6}, "debris", "apoptotic"),
+    "ragged nucleus": ({"nucleus_solidity": 0.65}, "debris", "ragged_nucleus"),
+    "scrap of a nucleus": ({"nucleus_area_um2": 9.0}, "debris", "small_nucleus"),
+    "tiny": ({"equivalent_diameter_um": 3.3, "nucleus_area_um2": 16.0}, "debris", "small"),
+    "giant": ({"equivalent_diameter_um": 55.0}, "debris", "large"),
+    "speckled with cytokeratin": ({"ck_fill": 0.2}, "debris", "speckle"),
+    "clump of dye": ({"cd45": 700.0, "fitc": 900.0}, "debris", "dye_aggregate"),
+    "clump of dye without nucleus": (
+        {"nucleus_area_um2": 0.0, "cd45": 700.0, "fitc": 900.0},
+        "debris",
+        "dye_aggregate",
+    ),
+    "in a neighbour's light": ({"ck": 60.0, "ck_ring_mean": 55.0}, "dna_only", "dna+ ck- cd45-"),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_each_kind_gets_its_call_and_reason(name):
+    changes, call, reason = KNOWN[name]
+    first = calls_of({**CTC, **changes}).iloc[0]
+    assert (first["call"], first["reason"]) == (call, reason)
+    assert (first["p_ctc"] > 0.9) if call == "ctc" else (first["p_ctc"] < 0.1)
+
+
+def test_leukocytes_of_the_sample_are_leukocytes():
+    calls = calls_of(CTC)
+    assert calls["call"].iloc[1:].value_counts().to_dict() == {"leukocyte": 60}
+
+
+def test_swapped_cytokeratin_and_cd45_are_another_answer():
+    right = cells_table(CTC, CTC, {**CTC, **KNOWN["leukocyte"][0]})
+    swapped = right.rename(
+        columns=lambda name: (
+            {"ck": "cd45", "cd45": "ck"}.get(name.partition("_")[0], name.partition("_")[0])
+            + "".join(name.partition("_")[1:])
+        )
+    )
+    calls = call_cells(swapped[right.columns], NOISE, GATES, SETTINGS)
+    assert call_cells(right, NOISE, GATES, SETTINGS)["call"].iloc[:3].tolist() == ["ctc", "ctc", "leukocyte"]
+    assert "ctc" not in set(calls["call"].iloc[:2])
+
+
+def test_between_the_two_limits_is_uncertain_and_says_why():
+    halves = []
+    for cd45 in np.geomspace(20, 400, 60):
+        row = calls_of({**CTC, "cd45": float(cd45)}).iloc[0]
+        halves.append((row["p_ctc"], row["call"], row["reason"]))
+    p = [h[0] for h in halves]
+    assert p == sorted(p, reverse=True)
+    for probability, call, reason in halves:
+        expected = "ctc" if probability >= 0.5 else "uncertain" if probability >= 0.1 else "double_positive"
+        assert call == expected
+        assert (reason == "cd45+") == (call == "uncertain")
+    assert {h[1] for h in halves} == {"ctc", "uncertain", "double_positive"}
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.9, 1.0, 1.1])
+def test_gap_of_a_cluster(gap):
+    calls = calls_of(*touch([CTC, CTC], (0, 1, gap)))
+    assert calls["cluster"].iloc[:2].tolist() == ([1, 1] if gap <= 1.0 else [pd.NA, pd.NA])
+    assert calls["cluster"].iloc[2:].isna().all()
+
+
+def test_a_chain_is_one_cluster_and_a_gap_ends_it():
+    calls = calls_of(*touch([CTC] * 6, (0, 1, 0.0), (1, 2, 0.5), (2, 3, 1.5), (3, 4, 0.0), (4, 5, 2.0)))
+    assert calls["cluster"].iloc[:6].tolist() == [1, 1, 1, 2, 2, pd.NA]
+
+
+def test_a_leukocyte_does_not_bridge_two_ctcs():
+    calls = calls_of(*touch([CTC, LEUKOCYTE, CTC], (0, 1, 0.0), (1, 2, 0.0)))
+    assert calls["cluster"].iloc[:3].isna().all()
+    assert calls["reason"].iloc[[0, 2]].tolist() == ["dna+ ck+ cd45- with_leukocyte"] * 2
+    assert calls["reason"].iloc[1] == "dna+ ck- cd45+"
+
+
+def test_cluster_numbers_are_unique_across_frames():
+    cells = cells_table(*touch([CTC] * 4, (0, 1, 0.0), (2, 3, 0.0)))
+    again = cells[cells["frame"] == "f1"].assign(frame="f2")
+    calls = call_cells(pd.concat([cells, again], ignore_index=True), NOISE, GATES, SETTINGS)
+    numbered = calls[calls["cluster"].notna()]
+    assert numbered["frame"].tolist() == ["f1"] * 4 + ["f2"] * 4
+    assert numbered["cluster"].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_contacts_are_of_the_same_frame():
+    here = [{**CTC, "frame": "f1"}, {**CTC, "frame": "f1"}]
+    there = [{**cell, "frame": "f2", "cell": n + 1} for n, cell in enumerate(touch([CTC, LEUKOCYTE], (0, 1, 0.0)))]
+    calls = calls_of(*here, *there)
+    assert calls["cluster"].isna().all()
+    assert calls["reason"].str.endswith("with_leukocyte").iloc[:4].tolist() == [False, False, True, False]
+
+
+def test_leukocytes_that_ride_carry_the_number_and_are_no_members():
+    calls = calls_of(*touch([CTC, CTC, LEUKOCYTE, LEUKOCYTE], (0, 1, 0.0), (1, 2, 0.4), (2, 3, 0.0)))
+    assert calls["cluster"].iloc[:4].tolist() == [1, 1, 1, pd.NA]
+    assert calls["call"].iloc[:4].tolist() == ["ctc", "ctc", "leukocyte", "leukocyte"]
+
+
+def test_one_ctc_with_a_leukocyte_is_marked_and_is_no_cluster():
+    calls = calls_of(*touch([CTC, LEUKOCYTE, CTC], (0, 1, 0.0)))
+    assert calls["cluster"].iloc[:3].isna().all()
+    assert calls["reason"].iloc[:3].tolist() == ["dna+ ck+ cd45- with_leukocyte", "dna+ ck- cd45+", "dna+ ck+ cd45-"]
+
+
+def test_cells_that_the_border_cuts_are_called_and_marked():
+    calls = calls_of({**CTC, "touches_border": True}, {**LEUKOCYTE, "touches_border": True})
+    assert calls["call"].iloc[:2].tolist() == ["ctc", "leukocyte"]
+    assert calls["reason"].iloc[:2].tolist() == ["dna+ ck+ cd45- at_border", "dna+ ck- cd45+ at_border"]
+
+
+def test_few_leukocytes_the_noise_is_the_reference_and_every_call_says_so():
+    calls = calls_of(CTC, {**LEUKOCYTE, "ck": 2.0}, {**CTC, "ck": 2.0}, {**CTC, "cd45": 400.0}, leukocytes=0)
+    assert calls["call"].tolist() == ["ctc", "leukocyte", "dna_only", "double_positive"]
+    assert calls["reason"].str.endswith(" noise_reference").all()
+    assert not calls_of(CTC, leukocytes=40)["reason"].str.contains("noise_reference").any()
+
+
+def test_a_sample_of_many_ctcs_and_few_leukocytes_keeps_its_ctcs():
+    calls = calls_of(*[CTC] * 300, leukocytes=30)
+    assert calls["call"].value_counts().to_dict() == {"ctc": 300, "leukocyte": 30}
+
+
+def test_no_cells_no_calls(tmp_path):
+    calls = call_cells(cells_table(leukocytes=0), NOISE, GATES, SETTINGS)
+    assert len(calls) == 0
+    store.write_table(tmp_path / "calls.parquet", "calls", calls, store.provenance({}, {}))
+    assert len(store.read_table(tmp_path / "calls.parquet", "calls")) == 0
+
+
+def test_no_usable_frame_no_calls(tmp_path):
+    names = [c.name for c in FRAMES.for_roles(ALL_ROLES)]
+    frames = pd.DataFrame([dict.fromkeys(names)], columns=names)
+    frames = frames.assign(frame="f1", path="f1", part=0, usable=False, reason="empty", flags="", n_cells=0)
+    frames = frames.assign(height_px=9, width_px=9, pixel_size_um=1.0, frame_area_um2=81.0, area_um2=0.0)
+    made_by = store.provenance({}, {})
+    store.write_table(tmp_path / "frames.parquet", "frames", frames, made_by)
+    store.write_table(tmp_path / "cells.parquet", "cells", cells_table(leukocytes=0), made_by)
+    paths = [tmp_path / f"{name}.parquet" for name in ("frames", "cells", "calls")]
+    classify({"sample": "s", "assay": {"name": "a", "gates": GATES}, **SETTINGS}, *paths)
+    assert len(store.read_table(paths[2], "calls")) == 0
+
+
+def mixed():
+    """Cells of all kinds, on either side of each gate."""
+    rng = np.random.default_rng(4)
+    cells = [{**CTC, **changes} for changes, *_ in KNOWN.values()]
+    for _ in range(60):
+        cell = {**CTC, "ck": 600 * np.exp(rng.normal(-2, 1)), "cd45": 500 * np.exp(rng.normal(-2, 1))}
+        cells.append(cell | {"nucleus_solidity": rng.uniform(0.6, 1), "dna_peak": rng.uniform(1.2, 2.2)})
+    return touch(cells, *((i, i + 1, float(rng.uniform(0, 2))) for i in range(0, len(cells) - 1, 2)))
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("factor", [1 / 16, 0.25, 16.0])
+def test_brighter_or_dimmer_by_a_factor_is_the_same_sample(factor):
+    cells = cells_table(*mixed())
+    light = [name for name in cells if name.partition("_")[0] in ALL_ROLES and not name.endswith(("_fill", "_overlap"))]
+    scaled = cells.assign(**{name: cells[name] * factor for name in light})
+    noise = {role: value * factor for role, value in NOISE.items()}
+    expected = call_cells(cells, NOISE, GATES, SETTINGS)
+    assert set(expected["call"]) == set(CALLS)
+    pd.testing.assert_frame_equal(call_cells(scaled, noise, GATES, SETTINGS), expected, rtol=1e-6)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_order_of_the_rows_changes_no_call_and_no_cluster(seed):
+    cells = cells_table(*mixed())
+    expected = call_cells(cells, NOISE, GATES, SETTINGS)
+    order = np.random.default_rng(seed).permutation(len(cells))
+    calls = call_cells(cells.iloc[order].reset_index(drop=True), NOISE, GATES, SETTINGS)
+    calls = calls.sort_values(["frame", "cell"]).reset_index(drop=True)
+    expected = expected.sort_values(["frame", "cell"]).reset_index(drop=True)
+    pd.testing.assert_frame_equal(calls.drop(columns="cluster"), expected.drop(columns="cluster"))
+    pairs = set(zip(calls["cluster"].dropna(), expected["cluster"].dropna(), strict=True))
+    assert (calls["cluster"].isna() == expected["cluster"].isna()).all()
+    assert len(pairs) == expected["cluster"].nunique() == calls["cluster"].nunique()
+
+
+@pytest.mark.property
+def test_a_far_cell_more_changes_no_other_call():
+    cells = mixed()
+    expected = calls_of(*cells)
+    calls = calls_of(*cells, {**CTC, "contacts": [], "contact_gaps_um": []})
+    n = len(cells)
+    pd.testing.assert_frame_equal(calls.iloc[:n], expected.iloc[:n])
+
+
+def test_calls_are_written_with_what_made_them(tmp_path):
+    _, cells, calls = called_slide(tmp_path, Slide(frames=1, recipe=Recipe(leukocytes=25, ctcs=2)), 1, "cellsearch")
+    assert calls[["frame", "cell"]].equals(cells[["frame", "cell"]])
+    assert set(calls["call"]) <= set(CALLS)
+    assert calls["p_ctc"].between(0, 1).all()
+    inputs = store.table_provenance(tmp_path / "calls.parquet")["inputs"]
+    assert inputs == {name: store.file_hash(tmp_path / f"{name}.parquet") for name in ("cells", "frames")}
+
+
+@pytest.mark.parametrize(
+    ("name", "slide"),
+    [
+        ("cellsearch", Slide(frames=4, recipe=Recipe(ctcs=36, clusters=((2, 0), (3, 1), (1, 1))))),
+        (
+            "hdsca",
+            Slide(
+                frames=4,
+                layout="files",
+                optics=Optics(pixel_size_um=0.591, offset=20.0, photons_per_count=2.0),
+                channel_names=("DAPI", "CK", "CD45", "FITC"),
+                recipe=Recipe(ctcs=36, clusters=((2, 0), (3, 1), (1, 1))),
+            ),
+        ),
+    ],
+)
+def test_slides_not_seen_before_are_called_right(tmp_path, name, slide):
+    truth, _, calls = called_slide(tmp_path, slide, 90_210, name)
+    found, true = matched(truth, calls, slide.optics.pixel_size_um)
+    assert true.mean() >= 0.95
+    assert found.mean() >= 0.95
+    assert len(true) == 36 + 6
+
+
+def test_gates_of_both_assays_say_where_they_come_from():
+    for path in sorted((ROOT / "config" / "assays").glob("*.yaml")):
+        gates = yaml.safe_load(path.read_text(encoding="utf-8"))["gates"]
+        assert set(gates) == set(GATES)
+        for gate in gates.values():
+            assert len(gate["source"]) > 20
