@@ -14,6 +14,11 @@ class Tick:
     at: float
     label: Markup
 
+    @classmethod
+    def of(cls, at: float, label: object) -> "Tick":
+        """Return a mark with a label that is ours: it needs no clean-up, and keeps its narrow spaces."""
+        return cls(at, Markup("{}").format(label))
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -46,7 +51,7 @@ class Axis:
     def ticks(self, about: int = 5) -> list[Tick]:
         """Return marks at round values, about `about` of them on a linear axis, one a decade on a bent one."""
         values = _decades(self.low, self.high, self.linear_to) if self.linear_to else _round(self.low, self.high, about)
-        return [Tick(self(v), _label(v)) for v in values]
+        return [Tick.of(self(v), _label(v)) for v in values]
 
     def _bent(self, value: float) -> float:
         return math.asinh(value / self.linear_to) if self.linear_to else value
@@ -80,6 +85,6 @@ def _decades(low: float, high: float, linear_to: float) -> list[float]:
     return [v for v in [*(-v for v in reversed(found)), 0.0, *found] if low <= v <= high]
 
 
-def _label(value: float) -> Markup:
+def _label(value: float) -> str:
     text = f"{value:,.10g}" if abs(value) < 1e6 else f"{value:.0e}".replace("e+0", "e")
-    return Markup("{}").format(text.replace(",", "\u2009").replace("-", "−"))
+    return text.replace(",", "\u2009").replace("-", "−")

@@ -1,4 +1,4 @@
-"""What the cohort's index shows, as plain data: a row a patient, a row a sample, and a small line of counts for each."""
+"""What the cohort's index shows, as plain data: a row a patient, with a small line of its counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -82,8 +82,8 @@ def timeline(counts: Sequence[Result], therapy_start: str | None, width: float =
         x = across(day)
         show = x - last >= 90
         last = x if show else last
-        ys = (up(i["estimate"]), up(i["low"]), up(i["high"])) if i else (None, None, None)
-        draws.append(Draw(c, x, *ys, show))
+        y, y_low, y_high = (up(i["estimate"]), up(i["low"]), up(i["high"])) if i else (None, None, None)
+        draws.append(Draw(c, x, y, y_low, y_high, show))
     line = path([(d.x, d.y) for d in draws if d.y is not None])
     return Timeline(draws, up.ticks(4), line, None if start is None else across(start), bent)
 
@@ -142,10 +142,10 @@ def survival(prognosis: Mapping[str, Any]) -> Survival | None:
         return path([(across(p["time_months"]), up(p["p"])) for p in curve if p["time_months"] <= last])
 
     every = 6 if points[-1]["time_months"] <= 42 else 12
-    x_ticks = [Tick(across(m), Markup(str(m))) for m in range(0, math.floor(points[-1]["time_months"]) + 1, every)]
+    x_ticks = [Tick.of(across(m), m) for m in range(0, math.floor(points[-1]["time_months"]) + 1, every)]
     return Survival(
         x_ticks,
-        [Tick(up(p / 100), Markup(f"{p}\u202f%")) for p in (0, 25, 50, 75, 100)],
+        [Tick.of(up(p / 100), f"{p}\u202f%") for p in (0, 25, 50, 75, 100)],
         drawn(points),
         band(months, [up(p["low"]) for p in points], [up(p["high"]) for p in points]),
         [drawn(row["curve"]) for row in prognosis["other_rows"] if row["curve"]],
@@ -192,11 +192,11 @@ def evidence_rows(ids: Sequence[str]) -> list[dict[str, str]]:
         table, _, key = name.rpartition("/")
         data = next((t for n, t in tables.items() if table in ("", n) and key in t.index), None)
         if data is not None:
-            found.append({"id": name, **_evidence_row(data.loc[key], references)})
+            found.append({"id": name, **_evidence_row(data.loc[key].to_dict(), references)})
     return found
 
 
-def _evidence_row(row: pd.Series, references: pd.DataFrame) -> dict[str, str]:
+def _evidence_row(row: Mapping[Any, Any], references: pd.DataFrame) -> dict[str, str]:
     keys = [k.strip() for k in row.get("reference", "").split(";") if k.strip()]
     cited = "; ".join(f"{references.citation[k]}. {references.identifier[k]}" for k in keys)
     where = f" ({row['locator']})" if row.get("locator") else ""
@@ -208,7 +208,7 @@ def _evidence_row(row: pd.Series, references: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def _value(row: pd.Series) -> str:
+def _value(row: Mapping[Any, Any]) -> str:
     if "central" not in row:
         return ""
     unit = "" if row.get("unit", "1") == "1" else " " + str(row["unit"]).replace("_", " ")

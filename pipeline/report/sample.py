@@ -12,6 +12,7 @@ from pipeline.report.axes import Axis, Tick
 from pipeline.report.thumbnails import Picture, Pictures, Spot
 from pipeline.schema import CUTOFFS
 
+Row = dict[str, Any]
 SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
 CLOUD_BINS = (64, 44)
 WIDTH, HEIGHT = 560.0, 380.0
@@ -36,7 +37,7 @@ class Light:
 class Candidate:
     """A cell in the gallery: its row of calls and cells, and its pictures."""
 
-    call: Mapping[str, Any]
+    call: Row
     features: list[tuple[str, str]]
     picture: Picture
 
@@ -46,7 +47,7 @@ class Cluster:
     """CTCs that touch: their number in the sample, members, and one picture of all."""
 
     number: int
-    members: list[Mapping[str, Any]]
+    members: list[Row]
     picture: Picture
 
 
@@ -67,7 +68,7 @@ class Point:
 
     x: float
     y: float
-    call: Mapping[str, Any]
+    call: Row
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
 
 def gallery(found: pd.DataFrame, pictures: Pictures, longest: int) -> list[Candidate]:
     """Return the first `longest` candidates with their pictures and features."""
-    rows = found.head(longest).to_dict("records")
+    rows = _records(found.head(longest))
     shots = pictures.of([Spot.around([row]) for row in rows])
     return [Candidate(row, _features(row, pictures.roles), shot) for row, shot in zip(rows, shots, strict=True)]
 
@@ -112,8 +113,9 @@ def gallery(found: pd.DataFrame, pictures: Pictures, longest: int) -> list[Candi
 def clusters(found: pd.DataFrame, pictures: Pictures, longest: int) -> list[Cluster]:
     """Return the CTC clusters, the largest first, each with one picture of all its cells."""
     grouped = [
-        (int(number), group.to_dict("records"))
-        for number, group in found[found["cluster"].notna()].groupby("cluster", sort=True)
+        (int(rows[0]["cluster"]), rows)
+        for _, group in found[found["cluster"].notna()].groupby("cluster", sort=True)
+        if (rows := _records(group))
     ]
     grouped = sorted(grouped, key=lambda item: (-len(item[1]), item[0]))[:longest]
     shots = pictures.of([Spot.around(members) for _, members in grouped])
@@ -164,12 +166,12 @@ def strips(frames: pd.DataFrame) -> list[Strip]:
     ]
 
 
-def frame_rows(frames: pd.DataFrame) -> list[dict[str, Any]]:
+def frame_rows(frames: pd.DataFrame) -> list[Row]:
     """Return the frames as rows, unusable ones first, then flagged ones."""
     order = frames.assign(_flagged=frames["flags"] == "").sort_values(
         ["usable", "_flagged"], kind="stable", ignore_index=True
     )
-    return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in order.to_dict("records")]
+    return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in _records(order)]
 
 
 def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -184,6 +186,10 @@ def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:
 def reference_odds(counts: Mapping[str, Any]) -> list[str]:
     """Return the published cut-offs that the sample has a probability for."""
     return [str(k) for k in CUTOFFS] if None not in counts["p_at_least"].values() else []
+
+
+def _records(data: pd.DataFrame) -> list[Row]:
+    return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
 
 
 def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, str]]:
@@ -217,7 +223,7 @@ def _scatter(
     others = data[~is_shown]
     points = [
         Point(across(row[x_column]), up(row[y_column]), row)
-        for row in data[is_shown].sort_values(["p_ctc", "frame", "cell"]).to_dict("records")
+        for row in _records(data[is_shown].sort_values(["p_ctc", "frame", "cell"]))
     ]
     cloud = _cloud([across(v) for v in others[x_column]], [up(v) for v in others[y_column]])
     return Scatter(title, x_name, y_name, across.ticks(6), up.ticks(6), cloud, points, len(others))

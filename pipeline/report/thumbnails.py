@@ -14,10 +14,11 @@ import cv2
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from pipeline import formats, index
 from pipeline.report.axes import path as svg_path
-from pipeline.segment import Channel, Labels, correct, segment
+from pipeline.segment import Channel, Floats, Labels, correct, segment
 
 COLOURS = {"dna": (0.17, 0.42, 1.0), "ck": (1.0, 0.85, 0.0), "cd45": (1.0, 0.13, 0.82)}
 """Red, green and blue share of each role in the merged picture; further roles are shown in grey only."""
@@ -124,16 +125,16 @@ class Pictures:
         )
 
     @staticmethod
-    def _shade(signal: np.ndarray, square: tuple[int, int, int]) -> np.ndarray:
+    def _shade(signal: Floats, square: tuple[int, int, int]) -> NDArray[np.uint8]:
         """Return the square of a plane as 0 (background) to 255 (white); black where the frame has ended."""
         top, left, side = square
         shade = np.zeros((side, side), np.uint8)
         y, x = max(top, 0), max(left, 0)
         part = (255 * np.clip(signal[y : top + side, x : left + side], 0, 1)).round().astype(np.uint8)
         shade[y - top : y - top + part.shape[0], x - left : x - left + part.shape[1]] = part
-        if side > LARGEST_PX:
-            shade = cv2.resize(shade, (LARGEST_PX, LARGEST_PX), interpolation=cv2.INTER_AREA)
-        return shade
+        if side <= LARGEST_PX:
+            return shade
+        return np.asarray(cv2.resize(shade, (LARGEST_PX, LARGEST_PX), interpolation=cv2.INTER_AREA))
 
 
 def _outline(labels: Labels, cell: int, square: tuple[int, int, int]) -> list[Markup]:
@@ -153,7 +154,7 @@ def _white(*maxima: pd.Series) -> float:
     return max([1.0, *(float(some.quantile(BRIGHT)) for some in maxima if len(some))])
 
 
-def _merge(grey: Mapping[str, np.ndarray]) -> np.ndarray:
+def _merge(grey: Mapping[str, NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Return an RGB picture in which each role adds its colour."""
     shape = next(iter(grey.values())).shape
     total = np.zeros((*shape, 3), np.float32)
@@ -162,10 +163,9 @@ def _merge(grey: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.clip(total, 0, 255).round().astype(np.uint8)
 
 
-def _uri(image: np.ndarray) -> Markup:
+def _uri(image: NDArray[np.uint8]) -> Markup:
     """Return an image as a data URI of lossless WebP; our own text, so it is not shortened."""
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    good, data = cv2.imencode(".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 101])
+    bgr = image[..., ::-1] if image.ndim == 3 else image
+    good, data = cv2.imencode(".webp", np.ascontiguousarray(bgr), [cv2.IMWRITE_WEBP_QUALITY, 101])
     assert good
     return Markup("data:image/webp;base64,{}").format(base64.b64encode(data.tobytes()).decode())
