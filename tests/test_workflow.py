@@ -124,6 +124,17 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path):
     assert different == []
 
 
+def test_the_pages_are_in_the_report_of_snakemake(demo, snakemake, tmp_path):
+    page = tmp_path / "archive.html"
+    run = snakemake(demo.folder, "--report", page)
+    assert run.code == 0, run.output
+    assert run.output.count("Adding report.html") == len(sheet("samples.tsv")) + len(sheet("patients.tsv"))
+    assert "Adding index.html" in run.output
+    text = page.read_text(encoding="utf-8")
+    assert "research use only" in text.lower()
+    assert all(category in text for category in ("Samples", "Patients", "Cohort"))
+
+
 def test_calls_are_made(demo):
     calls = pd.concat([store.read_table(p, "calls") for p in sorted(demo.results.glob("samples/*/calls.parquet"))])
     assert {"ctc", "leukocyte"} <= set(calls["call"])
