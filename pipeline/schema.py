@@ -57,8 +57,15 @@ class Table:
     per_role: tuple[Column, ...] = ()
 
     def for_roles(self, roles: Iterable[str]) -> tuple[Column, ...]:
-        """Return all columns of a table whose assay has these roles, in the order of the file."""
-        each = [Column(c.name.format(role=r), c.dtype, c.meaning, c.nullable) for r in roles for c in self.per_role]
+        """Return all columns of a table whose assay has these roles, in the order of the file.
+
+        A frame may lack a role that is not in `ROLES`: its columns are null there.
+        """
+        each = [
+            Column(c.name.format(role=r), c.dtype, c.meaning, c.nullable or r not in ROLES)
+            for r in roles
+            for c in self.per_role
+        ]
         return (*self.columns, *each)
 
     def for_names(self, names: list[str]) -> tuple[Column, ...]:
