@@ -103,7 +103,7 @@ class Result:
         if value is None:
             return Markup('<span class="none">not available</span>')
         return Markup('<{0} class="n" data-of="{1}" data-key="{2}" data-value="{3}">{4}</{0}>').format(
-            tag, self.of, path, json.dumps(value), STYLES[style](value)
+            tag, plain(self.of), path, json.dumps(value), STYLES[style](value)
         )
 
     def interval(self, path: str, style: str = "amount", low: str = "low", high: str = "high") -> Markup:

@@ -1,0 +1,449 @@
+"""Results as the stages write them, made by hand: what the report tests read. Numbers here are made up."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from pipeline import report, store
+from pipeline.schema import CUTOFFS, HORIZONS_YEARS
+
+HOSTILE = "<script>alert(1)</script>\"'>&{{7*7}}\u202eevil\u200f<img src=x onerror=alert(2)>"
+DETECTED = {"nucleus_diameter_um": [3.5, 30], "cell_margin_um": 4.0}
+PROVENANCE = {"software": "ctcascade", "version": "0.0.1", "settings": DETECTED, "inputs": {"calls": "ab" * 32}}
+RISKS = {"liver": 0.31, "bone": 0.22, "lung": 0.124, "brain": 0.031, "adrenal": 0.008, "kidney": 0.00004, "other": 0.05}
+NO_ODDS = dict.fromkeys(map(str, CUTOFFS))
+PIXEL_UM = 0.645
+
+
+def factor(mean, low, high, kind="assumption"):
+    return {"mean": mean, "low": low, "high": high, "kind": kind, "source": "made up for a test"}
+
+
+def counts(sample="S1", patient="P1", n_ctc=6, collected="2026-02-01", **other):
+    rate = max(n_ctc + 0.5, 0.5) / 0.8
+    data = {
+        "sample": sample,
+        "patient": patient,
+        "collected": collected,
+        "assay": "cellsearch",
+        "role": None,
+        "note": None,
+        "status": "ok",
+        "reason": "",
+        "n_frames": 4,
+        "n_frames_usable": 3,
+        "n_cells": 812,
+        "n_ctc": n_ctc,
+        "n_clusters": 1,
+        "n_ctc_leukocyte_groups": 0,
+        "n_leukocytes": 790,
+        "n_uncertain": 2,
+        "cluster_sizes": {"2": 1},
+        "clusters_with_leukocytes": 0,
+        "blood_volume_ml": 7.5,
+        "sampled_fraction": 1.0,
+        "imaged_fraction": 0.75,
+        "recovery": factor(0.81, 0.6, 0.95),
+        "sensitivity": factor(0.9, 0.7, 0.99, "measured"),
+        "background_per_7_5_ml": factor(0.08, 0.01, 0.19, "derived"),
+        "reference_equivalent": factor(1.0, 0.9, 1.1),
+        "ctc_per_7_5_ml": {"estimate": rate, "low": 0.31 * rate, "high": 2.13 * rate, "level": 0.95},
+        "clusters_per_7_5_ml": {"estimate": 1.7, "low": 0.13, "high": 5.2, "level": 0.95},
+        "ctc_per_ml": {"estimate": rate / 7.5, "low": 0.31 * rate / 7.5, "high": 2.13 * rate / 7.5, "level": 0.95},
+        "ctc_quantiles_per_7_5_ml": [0.5 * rate, rate, 1.6 * rate],
+        "cluster_quantiles_per_7_5_ml": [0.5, 1.2, 3.0],
+        "p_at_least": {str(k): round(1 / (1 + (k / rate) ** 2), 6) for k in CUTOFFS},
+        "limit_of_blank": {"count": 1, "level": 0.95},
+        "above_blank": n_ctc > 1,
+        "assumptions": ["recovery", "reference_equivalent"],
+        "provenance": PROVENANCE,
+    }
+    return {**data, **other}
+
+
+def not_evaluable(sample="S1", patient="P1", collected="2026-02-01", reason="no frame could be measured"):
+    empty = dict.fromkeys(
+        (
+            "n_ctc n_clusters n_ctc_leukocyte_groups n_leukocytes n_uncertain clusters_with_leukocytes ctc_per_7_5_ml "
+            "clusters_per_7_5_ml ctc_per_ml ctc_quantiles_per_7_5_ml cluster_quantiles_per_7_5_ml above_blank"
+        ).split()
+    )
+    gone = {"status": "not_evaluable", "reason": reason, "imaged_fraction": 0, "n_cells": 0, "n_frames_usable": 0}
+    return {**counts(sample, patient, 0, collected, cluster_sizes={}, p_at_least=NO_ODDS), **empty, **gone}
+
+
+def frames(n=4, hostile=False):
+    names = [HOSTILE if hostile and i == 0 else f"f{i:03d}" for i in range(n)]
+    table = pd.DataFrame(
+        {
+            "frame": names,
+            "path": [f"s1/{i}.tif" for i in range(n)],
+            "part": 0,
+            "usable": True,
+            "reason": "",
+            "flags": ["weak_focus" if i == 1 else "" for i in range(n)],
+            "height_px": 256,
+            "width_px": 256,
+            "pixel_size_um": PIXEL_UM,
+            "frame_area_um2": 256 * 256 * PIXEL_UM**2,
+            "area_um2": 256 * 256 * PIXEL_UM**2,
+            "n_cells": 30,
+            "focus": np.linspace(8, 3, n),
+            "saturation": np.linspace(0, 0.01, n),
+            "background": np.linspace(101, 120, n),
+        }
+    )
+    for role in ("dna", "ck", "cd45"):
+        table[f"{role}_background"] = 100.0
+        table[f"{role}_noise"] = 4.0
+        table[f"{role}_focus"] = 5.0
+        table[f"{role}_saturation"] = 0.0
+    lost = table.index == n - 1
+    table.loc[lost, ["usable", "reason", "area_um2", "n_cells"]] = [
+        False,
+        HOSTILE if hostile else "the file ends early",
+        0.0,
+        0,
+    ]
+    measured = ["focus", "saturation", "background", *(c for c in table if c.count("_") == 1 and c[-5:] in "noise")]
+    table.loc[lost, measured] = np.nan
+    return table
+
+
+def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
+    """Return cells and calls on a grid in the usable frames; the first CTCs lie in pairs, the first pair a cluster."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for frame in table.loc[table["usable"], "frame"]:
+        for i in range(n_cells):
+            y, x = 20 + 36 * (i // 6) + rng.uniform(-4, 4), 20 + 40 * (i % 6) + rng.uniform(-4, 4)
+            rows.append((frame, i + 1, y, x))
+    cells = pd.DataFrame(rows, columns=["frame", "cell", "y_px", "x_px"])
+    n = len(cells)
+    kind = np.array(["leukocyte"] * n, dtype=object)
+    kind[:n_ctc], kind[n_ctc : n_ctc + 2], kind[n_ctc + 2], kind[n_ctc + 3] = "ctc", "uncertain", "double_positive", "debris"
+    if n_ctc >= 2:
+        cells.loc[1, ["y_px", "x_px"]] = cells.loc[0, ["y_px", "x_px"]].to_numpy(float) + [2.0, 18.0]
+    radius = np.where(kind == "ctc", 10.0, 7.5)
+    for name, offset in (("y0_px", -1), ("x0_px", -1), ("y1_px", 1), ("x1_px", 1)):
+        cells[name] = (cells[f"{name[0]}_px"] + offset * radius).round().clip(0, 256).astype(int)
+    area = np.pi * (radius * PIXEL_UM) ** 2
+    cells["touches_border"] = False
+    cells["area_um2"] = area
+    cells["equivalent_diameter_um"] = 2 * radius * PIXEL_UM
+    cells["perimeter_um"], cells["p2a"], cells["eccentricity"], cells["solidity"] = 40.0, 1.05, 0.4, 0.96
+    cells["nucleus_area_um2"] = 0.55 * area
+    for name in ("perimeter_um", "p2a", "eccentricity", "solidity"):
+        cells[f"nucleus_{name}"] = 1.0
+    cells["contacts"], cells["contact_gaps_um"] = [[] for _ in range(n)], [[] for _ in range(n)]
+    bright = {"dna": (np.full(n, 400.0)), "ck": np.where(np.isin(kind, ["ctc", "double_positive"]), 500, 3.0)}
+    bright["cd45"] = np.where(np.isin(kind, ["leukocyte", "double_positive"]), 350, 2.0)
+    for role, level in bright.items():
+        signal = level * rng.lognormal(0, 0.3, n)
+        for name in "mean max std sum nucleus_mean cytoplasm_mean ring_mean overlap fill".split():
+            cells[f"{role}_{name}"] = signal * (1.6 if name == "max" else 1)
+    calls = cells[["frame", "cell", "y_px", "x_px"]].copy()
+    calls["call"] = kind
+    calls["p_ctc"] = np.where(kind == "ctc", 0.97, np.where(kind == "uncertain", 0.3, 0.01)) - 1e-4 * np.arange(n) / n
+    calls["cluster"] = pd.array([1 if i < 2 and n_ctc >= 2 else None for i in range(n)], dtype="Int64")
+    calls["reason"] = np.where(kind == "ctc", "CK high, CD45 absent, nucleus inside", "CD45 present")
+    return cells, calls
+
+
+def images(folder, table, cells, calls):
+    """Write the frames as OME-TIFF, each cell a blurred disc with its signals over a background of 100 counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(2)
+    yy, xx = np.mgrid[:256, :256]
+    for row in table.to_dict("records"):
+        path = folder / f"{row['frame']}.ome.tif"
+        if not row["usable"]:
+            path.write_bytes(b"II*\0")
+            continue
+        planes = np.full((3, 256, 256), 100.0)
+        for cell in cells[cells["frame"] == row["frame"]].to_dict("records"):
+            radius = (cell["y1_px"] - cell["y0_px"]) / 2
+            away = np.hypot(yy - cell["y_px"], xx - cell["x_px"])
+            for channel, role in enumerate(("dna", "ck", "cd45")):
+                edge = 0.65 * radius if role == "dna" else radius
+                planes[channel] += cell[f"{role}_mean"] / (1 + np.exp((away - edge) / 0.8))
+        planes += rng.normal(0, 4, planes.shape)
+        tifffile.imwrite(
+            path,
+            planes.clip(0, 4095).astype(np.uint16),
+            ome=True,
+            metadata={
+                "axes": "CYX",
+                "Channel": {"Name": ["DAPI", "CK-PE", "CD45-APC"]},
+                "PhysicalSizeX": PIXEL_UM,
+                "PhysicalSizeY": PIXEL_UM,
+            },
+        )
+
+
+def band(mean):
+    return {"mean": mean, "low": mean / 3, "high": min(0.99, mean * 2.1)}
+
+
+def organ(name, risk):
+    steps = {1: 0.5, 2: 1.0, 5: 1.6}
+    return {
+        "organ": name,
+        "p_metastasis": {str(k): band(min(0.9, risk * steps[k])) for k in HORIZONS_YEARS},
+        "first_organ_share": {"mean": 0.2, "low": 0.05, "high": 0.5},
+        "founders_per_year": {"mean": 0.4, "low": 0.02, "high": 3.1},
+        "modality": "CT",
+        "time_to_detectability": [
+            {"modality": m, "median_years": t, "low_years": t / 2, "high_years": t * 2.2}
+            for m, t in (("CT", 2.1), ("MRI", 1.7), ("PET", 2.4))
+        ],
+    }
+
+
+def cascade(patient="P1", samples=("S1",), **other):
+    flow = (
+        ("shed", "cells shed into the blood", 2.4e6),
+        ("circulating", "cells in the circulation at one time", 9.1e4),
+        ("arrested", "cells that arrest in an organ", 2.1e6),
+        ("extravasated", "cells that leave the vessel alive", 1.2e4),
+        ("founded", "cells that found a colony", 0.004),
+        ("detectable", "colonies that become detectable", 0.0007),
+    )
+    data = {
+        "patient": patient,
+        "primary": "breast",
+        "status": "ok",
+        "reason": "",
+        "latest_sample": samples[-1] if samples else None,
+        "samples": list(samples),
+        "organs": [organ(name, risk) for name, risk in RISKS.items()],
+        "p_any": {str(k): band(p) for k, p in ((1, 0.3), (2, 0.45), (5, 0.7))},
+        "level": 0.95,
+        "flow": [
+            {"step": s, "meaning": m, "unit": "cells per day", "mean": v, "low": v / 9, "high": v * 8}
+            for s, m, v in flow
+        ],
+        "p_founding_per_ctc": {"mean": 3e-9, "low": 1e-10, "high": 8e-8},
+        "share_due_to_clusters": {"mean": 0.4, "low": 0.05, "high": 0.9},
+        "prior_dominated": False,
+        "switched_off": [],
+        "outside_the_model": ["lymph node spread"],
+        "evidence_ids": [],
+        "assumptions": [],
+        "provenance": {**PROVENANCE, "evidence": "cd" * 8},
+    }
+    return {**data, **other}
+
+
+def cascade_not_applicable(patient="P1", samples=("S1",)):
+    return cascade(
+        patient, samples, primary="none", status="not_applicable", reason="no primary tumour is stated",
+        organs=[], p_any=None, flow=[], p_founding_per_ctc=None, share_due_to_clusters=None, prior_dominated=None,
+    )  # fmt: skip
+
+
+def curve(last=36):
+    return [
+        {"time_months": t, "p": 0.5 ** (t / 15.3), "low": 0.5 ** (t / 11), "high": 0.5 ** (t / 22)}
+        for t in np.arange(0, last + 0.1, 0.5).tolist()
+    ]
+
+
+def stratum(name, label, weight, median):
+    return {
+        "evidence_id": name, "label": label, "weight": weight, "median_months": median, "low_months": 0.8 * median,
+        "high_months": 1.3 * median, "median_is_lower_bound": False,
+    }  # fmt: skip
+
+
+def prognosis(patient="P1", sample="S1", **other):
+    study = {"population": "first line (MADE UP)", "n": 177, "accrual": "2001 to 2003", "era": "before later drugs"}
+    data = {
+        "patient": patient,
+        "primary": "breast",
+        "setting": "metastatic",
+        "status": "ok",
+        "reason": "From the draw of 2026-02-01, before therapy.",
+        "summary": "Of 100 people in the published group with such counts, about 58 were alive 12 months after the draw.",
+        "sample": sample,
+        "time_zero": "baseline",
+        "endpoint": "OS",
+        "cutoff": 5,
+        "n_ctc_observed": 6,
+        "horizon_months": 36.0,
+        "level": 0.95,
+        "survival": curve(),
+        "strata": [stratum("X1.0", "below 5", 0.35, 21.9), stratum("X1.1", "5 or more", 0.65, 10.9)],
+        "other_rows": [
+            {
+                **study, "evidence_id": "X2", "subtype": "", "endpoint": "OS", "time_zero": "baseline",
+                "strata": [stratum("X2.0", "below 5", 0.35, 30.3)], "why_no_curve": "", "hr_flag": "",
+                "curve": [{"time_months": p["time_months"], "p": p["p"] ** 0.8} for p in curve(24)],
+                "max_difference": 0.07, "disagrees": False,
+            }
+        ],
+        "sensitivity": [
+            {
+                "model": "continuous", "meaning": "by log(1 + count)", "evidence_ids": ["X1"], "max_difference": 0.12,
+                "curve": [{"time_months": p["time_months"], "p": p["p"] ** 1.2} for p in curve()], "disagrees": True,
+            }
+        ],
+        "relative": [{"evidence_id": "X3", "text": "The hazard of one group was 2.7 times that of another."}],
+        "negative_findings": [{"evidence_id": "X4", "text": "The largest study found no association."}],
+        "kinetics": [
+            {
+                "sample": "S2", "earlier_sample": "S1", "days_between": 35, "weeks_on_therapy": 4.0,
+                "n_ctc_earlier": 12, "n_ctc_later": 6, "why_no_category": "",
+                "change": {
+                    "rate_ratio": 0.51, "low": 0.15, "high": None, "level": 0.95, "p_value": 0.24,
+                    "verdict": "compatible with no change", "verdict_with_tube_variation": "compatible with no change",
+                },
+                "published": [
+                    {
+                        "evidence_id": "X5", "study": "a study", "label": "still high", "p_category": 0.61,
+                        "window": "inside", "endpoint": "OS", "time_zero": "landmark", "n": 165, "median_months": 13.1,
+                        "median_is_lower_bound": True, "relative": "", "era": "", "note": "",
+                    }
+                ],
+            }
+        ],
+        "evidence": [
+            {
+                **study, "evidence_id": name, "citation": f"Nobody N. A study. J Made Up {i};1:1", "identifier": "none",
+                "locator": "table 2", "how_read": "abstract", "readings": "twice", "note": "",
+            }
+            for i, name in enumerate(("X1", "X2", "X3", "X4", "X5"))
+        ],
+        "evidence_ids": ["X1", "X2", "X3", "X4", "X5"],
+        "assumptions": [f"{sample}: recovery"],
+        "provenance": {**PROVENANCE, "evidence": "cd" * 8},
+    }  # fmt: skip
+    return {**data, **other}
+
+
+def refused(status, patient="P1", reason="No published row sets counts against outcome here.", **other):
+    """Return a prognosis without a curve: `no_evidence`, `not_applicable` or `relative_only`."""
+    none = dict.fromkeys(("sample", "time_zero", "endpoint", "cutoff", "n_ctc_observed", "horizon_months"))
+    empty = {key: [] for key in "survival strata other_rows sensitivity relative kinetics evidence".split()}
+    return prognosis(patient, **{"status": status, "reason": reason, "summary": "", **none, **empty, **other})
+
+
+def write(path, kind, data):
+    store.write_json(path, kind, data)
+    return path
+
+
+def assay():
+    return {
+        "name": "cellsearch", "channels": {"dna": ["DAPI"], "ck": ["CK-PE"], "cd45": ["CD45-APC"]},
+        "pixel_size_um": PIXEL_UM, "frame_px": [256, 256], "bit_depth": 12, "files": None,
+        "gates": {"min_diameter_um": 4.0},
+    }  # fmt: skip
+
+
+def sample_page(folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True):
+    """Write a sample's tables and (`draw`) its images, and return its page's path."""
+    data = counts_data or counts()
+    table = frames() if table is None else table
+    cells, calls = found or cells_and_calls(table)
+    folder = Path(folder)
+    if draw:
+        images(folder / "images", table[~table["frame"].str.contains("/")], cells, calls)
+    for kind, rows in (("frames", table), ("cells", cells), ("calls", calls)):
+        store.write_table(folder / f"{kind}.parquet", kind, rows, PROVENANCE)
+    write(folder / "counts.json", "counts", data)
+    settings = {
+        "sample": {"sample": data["sample"], "images": "images", "format": "auto", "note": data["note"]},
+        "patient": {"patient": data["patient"]}, "assay": assay(), "max_thumbnails": thumbnails,
+    }  # fmt: skip
+    tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
+    report.report_sample(settings, folder, *tables, folder / "counts.json", folder / "report.html")
+    return folder / "report.html"
+
+
+def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, **about):
+    """Write a patient's results and page; return its path."""
+    folder = Path(folder)
+    draws = draws or [counts("S1", n_ctc=12, collected="2026-01-05"), counts("S2", n_ctc=6, collected="2026-02-09")]
+    paths = [write(folder / f"counts{i}.json", "counts", d) for i, d in enumerate(draws)]
+    road = write(folder / "cascade.json", "cascade", cascade_data or cascade(samples=[d["sample"] for d in draws]))
+    outlook = write(folder / "prognosis.json", "prognosis", prognosis_data or prognosis())
+    patient = {"patient": "P1", "primary": "breast", "setting": "metastatic", "sex": "female", "subtype": None,
+               "line": 1, "therapy_start": "2026-01-12", "imaging": None, **about}  # fmt: skip
+    report.report_patient({"patient": patient, "max_thumbnails": 100}, paths, road, outlook, folder / "report.html")
+    return folder / "report.html"
+
+
+def cohort_page(folder, draws, cascades, prognoses):
+    """Write a cohort's results and index; return its path."""
+    folder = Path(folder)
+    paths = [
+        [write(folder / f"{kind}{i}.json", kind, d) for i, d in enumerate(of)]
+        for kind, of in (("counts", draws), ("cascade", cascades), ("prognosis", prognoses))
+    ]
+    patients = [{"patient": c["patient"], "primary": c["primary"], "setting": "metastatic"} for c in cascades]
+    report.report_cohort({"patients": patients, "samples": [], "max_thumbnails": 100}, *paths, folder / "index.html")
+    return folder / "index.html"
+
+
+class Page(HTMLParser):
+    """A page as a browser's parser sees it: elements with attributes and text, in order."""
+
+    VOID = ("meta", "image", "img", "input", "br", "path", "rect", "circle", "line", "link")
+
+    def __init__(self, path):
+        super().__init__(convert_charrefs=True)
+        self.source = Path(path).read_text(encoding="utf-8")
+        self.elements, self._open, self.text = [], [], ""
+        self.feed(self.source)
+
+    def handle_starttag(self, tag, attrs):
+        element = {"tag": tag, "text": "", "in": [e for e in self._open], **dict(attrs)}
+        self.elements.append(element)
+        if tag not in self.VOID:
+            self._open.append(element)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append({"tag": tag, "text": "", "in": list(self._open), **dict(attrs)})
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop()["tag"] != tag:
+            pass
+
+    def handle_data(self, data):
+        for element in self._open:
+            element["text"] += data
+        if not any(e["tag"] in ("style", "script") for e in self._open):
+            self.text += data
+
+    def tagged(self, *tags):
+        return [e for e in self.elements if e["tag"] in tags]
+
+    def numbers(self):
+        return [e for e in self.elements if "data-key" in e]
+
+    def section(self, heading):
+        """Return the text of the section that the heading of this id opens."""
+        return next(e["text"] for e in self.elements if e.get("aria-labelledby") == heading)
+
+
+SUPERSCRIPT = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
+
+
+def agrees(text, value):
+    """Return whether a printed number is its value, rounded to the digits shown; per cent and `of 100` included."""
+    text = re.sub(r"[\s\u2009\u202f]", "", text)
+    scales = (100,) if text.endswith("%") else (1, 100)
+    text = text.rstrip("%")
+    if text[0] in "<>":
+        limit = float(text[1:]) / scales[0]
+        return value < limit if text[0] == "<" else value > limit
+    digits, _, power = text.partition("×10")
+    size = 10.0 ** int(power.translate(SUPERSCRIPT) or 0)
+    decimals = len(digits.partition(".")[2])
+    step = 10.0**-decimals if decimals or size > 1 or float(digits) < 1000 else 10.0 ** (len(digits) - 2)
+    return any(abs(float(digits) * size - scale * value) <= 0.5001 * step * size for scale in scales)

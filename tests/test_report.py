@@ -1,0 +1,363 @@
+"""The pages: numbers equal the results', nothing comes from outside, foreign text stays text, refusals hold no numbers."""
+
+import base64
+import hashlib
+import json
+import re
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import report_cases as cases
+
+from pipeline import detect, store
+from pipeline.report import page as paging
+from pipeline.report.axes import Axis
+from pipeline.report.page import RESEARCH_USE, amount, percent
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """One page of each kind, and the results behind them by `data-of`."""
+    folder = tmp_path_factory.mktemp("pages")
+    draws = [
+        cases.counts("S1", n_ctc=12, collected="2026-01-05"),
+        cases.counts("S2", n_ctc=6, collected="2026-02-09"),
+        cases.not_evaluable("S3", collected="2026-03-09"),
+    ]
+    road, outlook = cases.cascade(samples=["S1", "S2", "S3"]), cases.prognosis()
+    donor = cases.counts("D1", "D", 0)
+    return {
+        "sample": cases.Page(cases.sample_page(folder / "sample", draws[1])),
+        "patient": cases.Page(cases.patient_page(folder / "patient", draws, road, outlook)),
+        "cohort": cases.Page(
+            cases.cohort_page(
+                folder / "cohort",
+                [*draws, donor],
+                [road, cases.cascade_not_applicable("D", ["D1"])],
+                [outlook, cases.refused("not_applicable", "D")],
+            )
+        ),
+        "results": {
+            **{f"counts/{d['sample']}": d for d in [*draws, donor]},
+            "cascade/P1": road,
+            "prognosis/P1": outlook,
+        },
+    }
+
+
+KINDS = ("sample", "patient", "cohort")
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_number_is_the_number_of_the_result(pages, kind):
+    shown = pages[kind].numbers()
+    assert len(shown) > 20
+    for element in shown:
+        value = pages["results"][element["data-of"]]
+        for step in element["data-key"].split("."):
+            value = value[int(step)] if isinstance(value, list) else value[step]
+        assert json.loads(element["data-value"]) == value
+        assert cases.agrees(element["text"], value), (element["data-key"], element["text"], value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "of", "keys"),
+    [
+        (
+            "sample",
+            "counts/S2",
+            "n_ctc n_clusters n_leukocytes n_uncertain imaged_fraction blood_volume_ml ctc_per_7_5_ml.estimate "
+            "ctc_per_7_5_ml.low ctc_per_7_5_ml.high ctc_per_7_5_ml.level clusters_per_7_5_ml.estimate recovery.mean "
+            "sensitivity.mean background_per_7_5_ml.mean reference_equivalent.mean p_at_least.5 limit_of_blank.count",
+        ),
+        ("patient", "counts/S2", "ctc_per_7_5_ml.estimate ctc_per_7_5_ml.low n_ctc n_clusters p_at_least.5"),
+        ("patient", "counts/S1", "ctc_per_7_5_ml.estimate ctc_per_7_5_ml.high n_ctc"),
+        (
+            "patient",
+            "cascade/P1",
+            " ".join(f"organs.{i}.p_metastasis.{y}.{k}" for i in range(7) for y in (1, 2, 5) for k in ("mean", "low"))
+            + " p_any.2.mean flow.0.mean flow.4.low p_founding_per_ctc.mean organs.0.time_to_detectability.1.median_years",
+        ),
+        (
+            "patient",
+            "prognosis/P1",
+            " ".join(f"survival.{2 * m}.{k}" for m in (6, 12, 18, 24) for k in ("p", "low", "high"))
+            + " strata.1.weight strata.0.median_months cutoff horizon_months kinetics.0.change.rate_ratio",
+        ),
+        ("cohort", "counts/S2", "ctc_per_7_5_ml.estimate n_ctc imaged_fraction n_frames_usable"),
+        ("cohort", "cascade/P1", "p_any.2.mean p_any.2.low p_any.2.high"),
+    ],
+)
+def test_what_a_page_must_answer_is_there(pages, kind, of, keys):
+    shown = {e["data-key"] for e in pages[kind].numbers() if e["data-of"] == of}
+    assert set(keys.split()) - shown == set()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_policy_names_the_very_style_and_script(pages, kind):
+    page = pages[kind]
+    policy = next(e["content"] for e in page.tagged("meta") if e.get("http-equiv") == "Content-Security-Policy")
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for tag in ("style", "script"):
+        (block,) = page.tagged(tag)
+        digest = base64.b64encode(hashlib.sha256(block["text"].encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_comes_from_outside(pages, kind):
+    page = pages[kind]
+    for element in page.elements:
+        assert not [name for name in element if name.startswith("on") or name in ("style", "srcdoc", "action")]
+        for name in ("src", "href"):
+            assert re.match(r"#|data:image/webp;base64,|\.\./|samples/|patients/", element.get(name, "#"))
+    assert not re.search(r"@import|url\(|https?://(?!www\.w3\.org)", page.source)
+    assert not re.search(r"eval|Function\(|innerHTML|document\.write", page.tagged("script")[0]["text"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_page_is_sound_for_a_screen_reader(pages, kind):
+    page = pages[kind]
+    ids = [e["id"] for e in page.elements if "id" in e]
+    assert len(ids) == len(set(ids))
+    targets = {e["href"][1:] for e in page.tagged("a") if e.get("href", "").startswith("#")}
+    assert targets - set(ids) == set()
+    levels = [int(e["tag"][1]) for e in page.tagged("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert len(page.tagged("main")) == len(page.tagged("header")) == len(page.tagged("footer")) == 1
+    assert all("aria-label" in e or e.get("aria-hidden") == "true" for e in page.tagged("svg"))
+    tables = page.tagged("table")
+    assert [t["text"] for t in tables if not any(c["in"][-1] is t for c in page.tagged("caption"))] == []
+    assert all("scope" in e for e in page.tagged("th"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_research_use_is_stated_and_nothing_advised(pages, kind):
+    page = pages[kind]
+    assert page.text.count(RESEARCH_USE) >= 2
+    assert not re.search(r"\b(should|recommend\w*|advise[sd]?|discontinue|continue|switch to|stop)\b", page.text, re.I)
+
+
+def test_sizes(tmp_path, pages):
+    assert len(pages["patient"].source) < 3_000_000
+    table = cases.frames(9)
+    many = cases.sample_page(tmp_path, table=table, found=cases.cells_and_calls(table, n_ctc=120))
+    assert 200_000 < many.stat().st_size < 8_000_000
+    page = cases.Page(many)
+    assert len([e for e in page.tagged("article") if "Cell" in e["aria-label"]]) == 100
+    assert "100 of 123 shown" in page.text
+
+
+def test_equal_results_give_equal_bytes(tmp_path):
+    one = cases.patient_page(tmp_path / "one").read_bytes()
+    paging._environment.cache_clear()
+    draws = [cases.counts("S2", n_ctc=6, collected="2026-02-09"), cases.counts("S1", n_ctc=12, collected="2026-01-05")]
+    road = cases.cascade(samples=["S1", "S2"])
+    assert cases.patient_page(tmp_path / "two", draws, road).read_bytes() == one
+    first = cases.sample_page(tmp_path / "a").read_bytes()
+    assert cases.sample_page(tmp_path / "elsewhere" / "b").read_bytes() == first
+
+
+def test_another_count_gives_another_page(tmp_path):
+    one, two = (cases.Page(cases.sample_page(tmp_path / str(n), cases.counts(n_ctc=n))) for n in (6, 60))
+    estimate = [next(e for e in p.numbers() if e["data-key"] == "ctc_per_7_5_ml.estimate")["text"] for p in (one, two)]
+    assert estimate == ["8.1", "76"]
+
+
+# Foreign text
+def hostile_pages(folder):
+    """Write pages whose every free text is hostile."""
+    bad = cases.HOSTILE
+    long = bad + 10_000 * "x"
+    data = cases.counts(bad, bad, note=long, role=bad, assay=bad, reason=bad)
+    table = cases.frames(hostile=True)
+    cells, calls = cases.cells_and_calls(table)
+    calls["reason"] = long
+    road = cases.cascade(bad, [bad], outside_the_model=[long], switched_off=[bad], assumptions=[bad])
+    lists = {key: [{"evidence_id": bad, "text": long}] for key in ("relative", "negative_findings")}
+    outlook = cases.prognosis(bad, reason=long, summary=bad, assumptions=[f"{bad}: {bad}"], **lists)
+    outlook["evidence"][0] |= {"citation": long, "population": bad, "era": bad}
+    outlook["kinetics"][0] |= {"sample": bad, "earlier_sample": bad, "why_no_category": bad}
+    return [
+        cases.sample_page(folder / "sample", data, table, (cells, calls)),
+        cases.patient_page(folder / "patient", [data], road, outlook, patient=bad, subtype=bad, line=bad),
+        cases.cohort_page(folder / "cohort", [data], [road], [outlook]),
+    ]
+
+
+def foreign(page):
+    """Return what foreign text has become in a page besides text."""
+    scripts = page.tagged("script")[1:]
+    handlers = [e for e in page.elements if any(name.startswith("on") for name in e)]
+    return [*scripts, *page.tagged("img", "iframe", "object"), *handlers]
+
+
+def test_foreign_text_stays_text(tmp_path):
+    for path in hostile_pages(tmp_path):
+        page = cases.Page(path)
+        assert foreign(page) == []
+        assert "<script>alert(1)</script>\"'>&{{7*7}}\\u202eevil" in page.text
+        assert not re.search("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", page.source)
+        assert "characters)" in page.text
+        assert 3000 * "x" not in page.text
+        assert page.tagged("h1")[0]["text"] == "Cohort" or len(page.tagged("h1")[0]["text"]) < 120
+
+
+def test_escape_test_can_fail(tmp_path, monkeypatch):
+    environment = paging._environment()
+    monkeypatch.setattr(environment, "autoescape", False)
+    environment.cache.clear()
+    try:
+        assert all(foreign(cases.Page(path)) for path in hostile_pages(tmp_path))
+    finally:
+        environment.cache.clear()
+
+
+# Refusals
+@pytest.mark.parametrize("status", ["no_evidence", "not_applicable", "relative_only"])
+def test_refusal_holds_no_survival_number(tmp_path, status):
+    why = "Nothing published fits, said in words."
+    relative = {"relative": [{"evidence_id": "X", "text": "The hazard was 2.7 times."}]}
+    outlook = cases.refused(status, reason=why, **(relative if status == "relative_only" else {}))
+    page = cases.Page(cases.patient_page(tmp_path, prognosis_data=outlook))
+    section = page.section("survival")
+    assert why in section
+    assert re.findall(r"\d", section.replace("The hazard was 2.7 times. [X]", "")) == []
+    assert ("2.7 times" in section) == (status == "relative_only")
+    assert [e["data-key"] for e in page.numbers() if e["data-of"].startswith("prognosis")] == []
+    assert not re.search(r"of 100 people|median, months", page.text)
+    assert "people" not in [e.get("class") for e in page.tagged("svg")]
+
+
+def test_no_risk_where_the_cascade_refuses(tmp_path):
+    page = cases.Page(cases.patient_page(tmp_path, cascade_data=cases.cascade_not_applicable()))
+    assert "No primary tumour is stated" in page.section("organs")
+    assert [e for e in page.numbers() if e["data-of"].startswith("cascade") and e["data-key"] != "level"] == []
+
+
+def test_not_evaluable_is_no_zero(tmp_path):
+    table = cases.frames().assign(usable=False, reason="the file ends early", area_um2=0.0, n_cells=0)
+    empty = [t.iloc[:0] for t in cases.cells_and_calls(cases.frames())]
+    page = cases.Page(cases.sample_page(tmp_path / "s", cases.not_evaluable(reason="all frames end early"), table, empty))
+    assert "all frames end early" in page.section("count")
+    assert not [e for e in page.numbers() if e["data-key"].startswith(("ctc_per", "n_ctc", "p_at_least"))]
+    assert page.text.count("the file ends early") >= 4
+    patient = cases.Page(cases.patient_page(tmp_path / "p", [cases.not_evaluable()], cases.cascade_not_applicable()))
+    assert "Not evaluable" in patient.section("count")
+    assert not [e for e in patient.numbers() if e["data-key"].startswith("ctc_per")]
+
+
+def test_slide_without_any_cell_has_a_count_with_interval(tmp_path):
+    cells, calls = (t.iloc[:0] for t in cases.cells_and_calls(cases.frames()))
+    page = cases.Page(cases.sample_page(tmp_path, cases.counts(n_ctc=0), found=(cells, calls)))
+    assert "Not above blank" in page.section("count")
+    assert "No cell was called CTC" in page.section("gallery")
+    assert {"ctc_per_7_5_ml.low", "ctc_per_7_5_ml.high"} <= {e["data-key"] for e in page.numbers()}
+
+
+def test_assay_without_bridge_meets_no_cut_off(tmp_path):
+    data = cases.counts(reference_equivalent=None, p_at_least=cases.NO_ODDS)
+    page = cases.Page(cases.sample_page(tmp_path / "s", data))
+    assert "cannot be set against a published cut-off" in page.section("reference")
+    patient = cases.Page(cases.patient_page(tmp_path / "p", [data], prognosis_data=cases.refused("no_evidence")))
+    assert "cannot be set against a published cut-off" in patient.section("count")
+
+
+# Marks and order
+def test_assumptions_are_marked_where_numbers_rest_on_them(pages, tmp_path):
+    for heading in ("count", "organs", "survival", "road"):
+        names = ["parameters/cell_density", "parameters/wake_half_life"]
+        road = cases.cascade(assumptions=names, evidence_ids=[*names, "parameters/half_life"])
+        page = cases.Page(cases.patient_page(tmp_path, cascade_data=road))
+        assert "◆ rests on" in page.section(heading), heading
+    assert "◆ assumption" in pages["sample"].section("rests-on")
+    assert "◆ wake half life" in page.section("rests-on")
+    assert "Every parameter that entered (3)" in page.section("rests-on")
+    assert "parameters/wake_half_life" in page.section("rests-on")
+
+
+def test_candidates_come_likeliest_first_and_clusters_together(pages):
+    articles = [e["aria-label"] for e in pages["sample"].tagged("article")]
+    assert articles[0] == "Cluster 1"
+    assert [a.partition(" of ")[0] for a in articles[1:]] == [f"Cell {i}" for i in range(1, 10)]
+    assert "2 CTCs" in pages["sample"].tagged("article")[0]["text"]
+
+
+def decoded(uri):
+    return cv2.imdecode(np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def test_pictures_show_the_cell_itself(tmp_path):
+    table = cases.frames(2)
+    found = cases.cells_and_calls(table, n_cells=12, n_ctc=1)
+    page = cases.Page(cases.sample_page(tmp_path, table=table, found=found))
+    shown = [e for e in page.tagged("image") if any(a["tag"] == "article" for a in e["in"])]
+    merged, *grey = (decoded(e["href"]) for e in shown[:4])
+    dna, ck, cd45 = (plane[..., 0] for plane in grey)
+    middle = tuple(n // 2 for n in ck.shape[:2])
+    assert ck[middle] > 100
+    assert dna[middle] > 30
+    assert cd45[middle] < 30
+    assert ck[2, 2] < 30
+    rim = merged[middle[0], middle[1] + 8].astype(int)
+    blue, green, red = rim[:3]
+    assert min(red, green) > blue + 50
+
+
+@pytest.mark.oracle
+def test_outlines_are_those_of_the_detected_cells(tmp_path):
+    table = cases.frames(2)
+    cells, calls = cases.cells_and_calls(table, n_cells=12, n_ctc=1)
+    cases.images(tmp_path / "images", table, cells, calls)
+    settings = {"images": "images", "format": "auto", "assay": cases.assay(), **cases.DETECTED, "contact_gap_max_um": 3}
+    detect.detect(settings, tmp_path, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
+    frames, cells = (store.read_table(tmp_path / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
+    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, cluster=pd.NA, reason="")
+    found = (cells, calls.astype({"cluster": "Int64"}))
+    page = cases.Page(cases.sample_page(tmp_path, table=frames, found=found, thumbnails=3, draw=False))
+    first = next(e for e in page.tagged("path") if e.get("class") == "contour")
+    points = np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", first["d"]), float)
+    cell = cells.sort_values(["frame", "cell"]).iloc[0]
+    assert np.ptp(points[:, 1]) + 1 == cell["y1_px"] - cell["y0_px"]
+    assert np.ptp(points[:, 0]) + 1 == cell["x1_px"] - cell["x0_px"]
+
+
+# Numbers and axes
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.0004, "4.0 × 10⁻⁴"), (0.0312, "0.031"), (2.46, "2.5"), (9.97, "10"), (37.4, "37"), (812, "812")]
+    + [(1234, "1\u2009200"), (99_960_000, "1.0 × 10⁸"), (999_600, "1.0 × 10⁶")],
+)
+def test_amounts(value, text):
+    assert amount(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (1, "100"), (0.00003, "<\u202f0.01"), (0.0042, "0.42"), (0.031, "3.1"), (0.41, "41"), (0.9931, "99.3")]
+    + [(0.99951, ">\u202f99.9"), (0.0997, "10")],
+)
+def test_percentages(value, text):
+    assert percent(value) == f"{text}\u202f%"
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("linear_to", [None, 3.0])
+def test_axis_keeps_order_and_reaches_its_ends(linear_to):
+    axis = Axis(-5, 4000, 300, 10, linear_to)
+    values = np.linspace(-5, 4000, 101)
+    places = [axis(v) for v in values]
+    assert places[0] == 300
+    assert places[-1] == 10
+    assert places == sorted(places, reverse=True)
+    ticks = axis.ticks()
+    assert 3 <= len(ticks) <= 9
+    assert all(10 <= t.at <= 300 for t in ticks)
+    assert "0" in [t.label for t in ticks]
