@@ -39,7 +39,7 @@ class Reference:
     ck_floor : float
         Counts below which cytokeratin is noise.
     cd45 : float
-        Median CD45, counts; with the noise as reference, the count that a positive cell reaches.
+        Median CD45, counts; without leukocytes, the median DNA of the nucleated cells, and well above the noise.
     """
 
     n_leukocytes: int
@@ -136,7 +136,9 @@ def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Map
         log_ck = np.log(np.maximum(contrast["ck"][leukocytes], 0) + floor)
         centre, high = np.quantile(log_ck, [0.5, 0.975])
         return Reference(int(leukocytes.sum()), float(centre), max((high - centre) / 1.96, 0.2), floor, cd45)
-    return Reference(0, float(np.log(2 * floor)), 0.5, floor, 4 * _SNR * max(noise["cd45"], 1e-6))
+    # exposures are set so that what is stained fills a like part of the camera's range in each channel
+    dna = float(np.median(contrast["dna"][nucleated])) if nucleated.any() else 0.0
+    return Reference(0, float(np.log(2 * floor)), 0.5, floor, max(dna, 4 * _SNR * max(noise["cd45"], 1e-6)))
 
 
 def _noise(frames: pd.DataFrame) -> dict[str, float]:

@@ -206,18 +206,23 @@ def _borders(labels: Labels, height: Floats) -> tuple[NDArray[np.int64], Floats]
 
 
 def _cells(nuclei: Labels, markers: Sequence[Channel], px: float, margin_um: float) -> Labels:
-    """Return cells around nuclei: a rim, and beyond it what a marker shows above half of that cell's own brightness."""
+    """Return cells around nuclei: a rim, and beyond it what a marker shows above half of that cell's own brightness.
+
+    A cell reaches as far beyond its nucleus as the margin or the nucleus's own radius, whichever is more.
+    """
     if not nuclei.any():
         return nuclei.copy()
     distance, zone = nearest(nuclei)
     distance *= np.float32(px)
+    radius_um = np.sqrt(np.bincount(nuclei.ravel()) * (px**2 / np.pi)).astype(np.float32)
+    reach_um = np.maximum(margin_um, radius_um)[zone]  # large cells have more cytoplasm
     body = distance <= _RIM_UM
     for marker in markers:
         smooth = _blur(marker.signal, _SMOOTH_UM / px)
         brightest = np.zeros(int(nuclei.max()) + 1, np.float32)
         inner = np.flatnonzero(body)
         np.maximum.at(brightest, zone.ravel()[inner], smooth.ravel()[inner])
-        body |= (distance <= margin_um) & (smooth > np.maximum(_HALF * brightest[zone], _DETECT * marker.noise))
+        body |= (distance <= reach_um) & (smooth > np.maximum(_HALF * brightest[zone], _DETECT * marker.noise))
     levels = np.minimum(255, distance * 8).astype(np.uint8)
     return _flood(levels, nuclei, body)
 

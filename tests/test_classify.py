@@ -88,7 +88,7 @@ KNOWN = {
     "ragged nucleus": ({"nucleus_solidity": 0.65}, "debris", "ragged_nucleus"),
     "scrap of a nucleus": ({"nucleus_area_um2": 9.0}, "debris", "small_nucleus"),
     "tiny": ({"equivalent_diameter_um": 3.3, "nucleus_area_um2": 16.0}, "debris", "small"),
-    "giant": ({"equivalent_diameter_um": 55.0}, "debris", "large"),
+    "giant": ({"equivalent_diameter_um": 70.0}, "debris", "large"),
     "speckled with cytokeratin": ({"ck_fill": 0.2}, "debris", "speckle"),
     "clump of dye": ({"cd45": 700.0, "fitc": 900.0}, "debris", "dye_aggregate"),
     "clump of dye without nucleus": (
