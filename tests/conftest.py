@@ -1,6 +1,5 @@
 """Runs of the workflow as a user makes them; the demonstration runs once for all tests that look at its results."""
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -26,8 +25,6 @@ class Run:
 
 def run_snakemake(folder, *args, cores=2):
     """Run the workflow in a folder, the way `snakemake -s REPO/Snakefile --directory RUN` does."""
-    # the commands of the environment that runs the tests, whether it is activated or not
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     command = [
         sys.executable,
         "-m",
@@ -39,9 +36,7 @@ def run_snakemake(folder, *args, cores=2):
         "--cores",
         str(cores),
     ]
-    done = subprocess.run(
-        [*command, *args], env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
+    done = subprocess.run([*command, *args], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     return Run(Path(folder), done.stdout, done.returncode)
 
 

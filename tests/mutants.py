@@ -154,7 +154,7 @@ def caught(mutant: Mutant) -> bool:
 def first_failure(copy: Path, tests: list[str]) -> str:
     """Return the first test of a copy that fails, or nothing."""
     # the copy's package comes before the installed one, for the tests and for the commands that they start
-    env = {**os.environ, "PYTHONPATH": str(copy), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env = {**os.environ, "PYTHONPATH": str(copy)}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, cwd=copy, env=env, text=True, capture_output=True, check=False)
     if done.returncode == 0:

@@ -2,6 +2,7 @@ import functools
 import hashlib
 import json
 import os
+import shlex
 import sys
 
 from pipeline import index, sheets, store
@@ -13,9 +14,8 @@ def read_study():
 
     A raised exception would end Snakemake with 1, and unheard where it runs quietly.
     """
-    shipped, own = os.path.join(
-        workflow.basedir, "config", "config.yaml"
-    ), os.path.join("config", "config.yaml")
+    own = os.path.join("config", "config.yaml")
+    shipped = os.path.join(workflow.basedir, own)
     configfiles = (
         [own] if os.path.exists(own) and os.path.samefile(own, shipped) else [shipped]
     )
@@ -35,8 +35,10 @@ def read_study():
     return found
 
 
-# the console script lies beside this Python, whether or not its environment was activated
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+# the command lies beside this Python, whether its environment was activated or not
+shell.prefix(
+    f'set -euo pipefail; PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
+)
 study = read_study()
 CODE = store.code_hash()  # rules that call a program do not see that it has changed
 
