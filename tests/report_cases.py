@@ -67,10 +67,11 @@ def counts(sample="S1", patient="P1", n_ctc=6, collected="2026-02-01", **other):
 
 def not_evaluable(sample="S1", patient="P1", collected="2026-02-01", reason="no frame could be measured"):
     empty = dict.fromkeys(
-        (
-            "n_ctc n_clusters n_ctc_leukocyte_groups n_leukocytes n_uncertain clusters_with_leukocytes ctc_per_7_5_ml "
-            "clusters_per_7_5_ml ctc_per_ml ctc_quantiles_per_7_5_ml cluster_quantiles_per_7_5_ml above_blank"
-        ).split()
+        [
+            *("n_ctc", "n_clusters", "n_ctc_leukocyte_groups", "n_leukocytes", "n_uncertain"),
+            *("clusters_with_leukocytes", "ctc_per_7_5_ml", "clusters_per_7_5_ml", "ctc_per_ml"),
+            *("ctc_quantiles_per_7_5_ml", "cluster_quantiles_per_7_5_ml", "above_blank"),
+        ]
     )
     gone = {"status": "not_evaluable", "reason": reason, "imaged_fraction": 0, "n_cells": 0, "n_frames_usable": 0}
     return {**counts(sample, patient, 0, collected, cluster_sizes={}, p_at_least=NO_ODDS), **empty, **gone}
@@ -125,9 +126,14 @@ def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
     cells = pd.DataFrame(rows, columns=["frame", "cell", "y_px", "x_px"])
     n = len(cells)
     kind = np.array(["leukocyte"] * n, dtype=object)
-    kind[:n_ctc], kind[n_ctc : n_ctc + 2], kind[n_ctc + 2], kind[n_ctc + 3] = "ctc", "uncertain", "double_positive", "debris"
+    kind[:n_ctc], kind[n_ctc : n_ctc + 2], kind[n_ctc + 2], kind[n_ctc + 3] = (
+        "ctc",
+        "uncertain",
+        "double_positive",
+        "debris",
+    )
     if n_ctc >= 2:
-        cells.loc[1, ["y_px", "x_px"]] = cells.loc[0, ["y_px", "x_px"]].to_numpy(float) + [2.0, 18.0]
+        cells.loc[1, ["y_px", "x_px"]] = cells.loc[0, ["y_px", "x_px"]].to_numpy(float) + np.array([2.0, 18.0])
     radius = np.where(kind == "ctc", 10.0, 7.5)
     for name, offset in (("y0_px", -1), ("x0_px", -1), ("y1_px", 1), ("x1_px", 1)):
         cells[name] = (cells[f"{name[0]}_px"] + offset * radius).round().clip(0, 256).astype(int)
@@ -144,7 +150,7 @@ def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
     bright["cd45"] = np.where(np.isin(kind, ["leukocyte", "double_positive"]), 350, 2.0)
     for role, level in bright.items():
         signal = level * rng.lognormal(0, 0.3, n)
-        for name in "mean max std sum nucleus_mean cytoplasm_mean ring_mean overlap fill".split():
+        for name in ("mean", "max", "std", "sum", "nucleus_mean", "cytoplasm_mean", "ring_mean", "overlap", "fill"):
             cells[f"{role}_{name}"] = signal * (1.6 if name == "max" else 1)
     calls = cells[["frame", "cell", "y_px", "x_px"]].copy()
     calls["call"] = kind
@@ -268,7 +274,7 @@ def prognosis(patient="P1", sample="S1", **other):
         "setting": "metastatic",
         "status": "ok",
         "reason": "From the draw of 2026-02-01, before therapy.",
-        "summary": "Of 100 people in the published group with such counts, about 58 were alive 12 months after the draw.",
+        "summary": "Of 100 people in the published group, about 58 were alive 12 months after the draw.",
         "sample": sample,
         "time_zero": "baseline",
         "endpoint": "OS",
@@ -328,7 +334,7 @@ def prognosis(patient="P1", sample="S1", **other):
 def refused(status, patient="P1", reason="No published row sets counts against outcome here.", **other):
     """Return a prognosis without a curve: `no_evidence`, `not_applicable` or `relative_only`."""
     none = dict.fromkeys(("sample", "time_zero", "endpoint", "cutoff", "n_ctc_observed", "horizon_months"))
-    empty = {key: [] for key in "survival strata other_rows sensitivity relative kinetics evidence".split()}
+    empty = {k: [] for k in ("survival", "strata", "other_rows", "sensitivity", "relative", "kinetics", "evidence")}
     return prognosis(patient, **{"status": status, "reason": reason, "summary": "", **none, **empty, **other})
 
 
@@ -402,7 +408,7 @@ class Page(HTMLParser):
         self.feed(self.source)
 
     def handle_starttag(self, tag, attrs):
-        element = {"tag": tag, "text": "", "in": [e for e in self._open], **dict(attrs)}
+        element = {"tag": tag, "text": "", "in": list(self._open), **dict(attrs)}
         self.elements.append(element)
         if tag not in self.VOID:
             self._open.append(element)

@@ -1,7 +1,8 @@
-"""The pages: numbers equal the results', nothing comes from outside, foreign text stays text, refusals hold no numbers."""
+"""The pages: numbers equal the results', nothing comes from outside, foreign text is text, refusals hold no numbers."""
 
 import base64
 import hashlib
+import itertools
 import json
 import re
 
@@ -79,7 +80,8 @@ def test_every_number_is_the_number_of_the_result(pages, kind):
             "patient",
             "cascade/P1",
             " ".join(f"organs.{i}.p_metastasis.{y}.{k}" for i in range(7) for y in (1, 2, 5) for k in ("mean", "low"))
-            + " p_any.2.mean flow.0.mean flow.4.low p_founding_per_ctc.mean organs.0.time_to_detectability.1.median_years",
+            + " p_any.2.mean flow.0.mean flow.4.low p_founding_per_ctc.mean"
+            + " organs.0.time_to_detectability.1.median_years",
         ),
         (
             "patient",
@@ -130,7 +132,7 @@ def test_page_is_sound_for_a_screen_reader(pages, kind):
     levels = [int(e["tag"][1]) for e in page.tagged("h1", "h2", "h3", "h4")]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
     assert len(page.tagged("main")) == len(page.tagged("header")) == len(page.tagged("footer")) == 1
     assert all("aria-label" in e or e.get("aria-hidden") == "true" for e in page.tagged("svg"))
     tables = page.tagged("table")
@@ -245,7 +247,9 @@ def test_no_risk_where_the_cascade_refuses(tmp_path):
 def test_not_evaluable_is_no_zero(tmp_path):
     table = cases.frames().assign(usable=False, reason="the file ends early", area_um2=0.0, n_cells=0)
     empty = [t.iloc[:0] for t in cases.cells_and_calls(cases.frames())]
-    page = cases.Page(cases.sample_page(tmp_path / "s", cases.not_evaluable(reason="all frames end early"), table, empty))
+    page = cases.Page(
+        cases.sample_page(tmp_path / "s", cases.not_evaluable(reason="all frames end early"), table, empty)
+    )
     assert "all frames end early" in page.section("count")
     assert not [e for e in page.numbers() if e["data-key"].startswith(("ctc_per", "n_ctc", "p_at_least"))]
     assert page.text.count("the file ends early") >= 4
@@ -332,8 +336,10 @@ def test_outlines_are_those_of_the_detected_cells(tmp_path):
 # Numbers and axes
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (0.0004, "4.0 × 10⁻⁴"), (0.0312, "0.031"), (2.46, "2.5"), (9.97, "10"), (37.4, "37"), (812, "812")]
-    + [(1234, "1\u2009200"), (99_960_000, "1.0 × 10⁸"), (999_600, "1.0 × 10⁶")],
+    [
+        *((0, "0"), (0.0004, "4.0 × 10⁻⁴"), (0.0312, "0.031"), (2.46, "2.5"), (9.97, "10"), (37.4, "37")),
+        *((812, "812"), (1234, "1\u2009200"), (99_960_000, "1.0 × 10⁸"), (999_600, "1.0 × 10⁶")),
+    ],
 )
 def test_amounts(value, text):
     assert amount(value) == text
@@ -341,8 +347,10 @@ def test_amounts(value, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (1, "100"), (0.00003, "<\u202f0.01"), (0.0042, "0.42"), (0.031, "3.1"), (0.41, "41"), (0.9931, "99.3")]
-    + [(0.99951, ">\u202f99.9"), (0.0997, "10")],
+    [
+        *((0, "0"), (1, "100"), (0.00003, "<\u202f0.01"), (0.0042, "0.42"), (0.031, "3.1"), (0.41, "41")),
+        *((0.9931, "99.3"), (0.99951, ">\u202f99.9"), (0.0997, "10")),
+    ],
 )
 def test_percentages(value, text):
     assert percent(value) == f"{text}\u202f%"
