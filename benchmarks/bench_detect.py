@@ -1,0 +1,139 @@
+"""How fast frames become cells: this pipeline beside a short scikit-image script, one thread each, in the same run.
+
+Both read the same phantom frames, dense and sparse, and both measure shapes and intensities of four channels. The
+bound is what no method can go below here: decoding the pixels and passing over them once.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from skimage.measure import regionprops_table
+
+from pipeline import detect, formats, index, measure, phantom, segment
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT.parent / "shared" / "tools" / "ref_skimage.py"
+ASSAY: dict[str, Any] = {
+    "channels": {"dna": ["DAPI"], "ck": ["CK-PE"], "cd45": ["CD45-APC"], "fitc": ["FITC"]},
+    "pixel_size_um": 0.645,
+    "frame_px": [1036, 1384],
+    "bit_depth": 12,
+    "files": None,
+}
+SETTINGS: dict[str, Any] = {
+    "sample": "S",
+    "images": "frames",
+    "format": "auto",
+    "assay": ASSAY,
+    "nucleus_diameter_um": [3.5, 30.0],
+    "cell_margin_um": 4.0,
+    "contact_gap_max_um": 3.0,
+}
+FRAMES = 3
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """Return what was timed, the figure, and what it is set against."""
+    cv2.setNumThreads(1)
+    segment.warm()
+    measure.warm()
+    slides = (
+        ("dense frame, 1362 x 1004 x 4, 1000 cells", (1004, 1362), phantom.Recipe(leukocytes=1000, ctcs=12)),
+        ("sparse frame, 1384 x 1036 x 4, 60 cells", (1036, 1384), phantom.Recipe(leukocytes=60, ctcs=6)),
+    )
+    return [row for what, shape, recipe in slides for row in _rows(what, shape, recipe)] + [_cold_start()]
+
+
+def _rows(what: str, shape: tuple[int, int], recipe: phantom.Recipe) -> list[tuple[str, str, str]]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        phantom.write_slide(folder / "frames", phantom.Slide(FRAMES, shape, recipe=recipe), seed=7)
+        refs = index.list_frames("frames", folder, "auto", ASSAY).frames
+        whole, _ = _seconds(lambda: _detect(folder))
+        out = [(what, f"{1e3 * whole / FRAMES:.0f} ms a frame", _against(refs, whole / FRAMES))]
+        return [*out, *_stages(refs[0], what.partition(" ")[0])]
+
+
+def _detect(folder: Path) -> None:
+    detect.detect(SETTINGS, folder, (1, 1), folder / "frames.parquet", folder / "cells.parquet")
+
+
+def _against(refs: Any, ours: float) -> str:
+    if not REFERENCE.exists():
+        return "the reference script is not here"
+    command = [sys.executable, str(REFERENCE), *(str(ref.files[0]) for ref in refs)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **ONE_THREAD})
+    seconds, cells = done.stdout.split()
+    return f"scikit-image script {1e3 * float(seconds):.0f} ms ({cells} cells in {FRAMES}): x {float(seconds) / ours:.1f}"
+
+
+def _stages(ref: formats.FrameRef, which: str) -> list[tuple[str, str, str]]:
+    read, frame = _seconds(lambda: formats.read(ref, ASSAY))
+    one_pass, _ = _seconds(lambda: [float(plane.sum()) for plane in frame.pixels])
+    correct, channels = _seconds(
+        lambda: {role: segment.correct(plane, 0.645) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
+    )
+    segmented, found = _seconds(lambda: segment.segment(frame, channels, SETTINGS))
+    measured, cells = _seconds(lambda: measure.measure(found, channels, 0.645, 3.0))
+    times = {"read": read, "correct": correct, "segment": segmented, "measure": measured}
+    return [
+        (f"  {which}: stages", ", ".join(f"{name} {1e3 * t:.0f}" for name, t in times.items()) + " ms", ""),
+        (f"  {which}: bound", f"{1e3 * (read + one_pass):.0f} ms", "decode and one pass over the pixels"),
+        (f"  {which}: shapes and intensities", _largest_difference(found.cells, channels, cells), "regionprops"),
+    ]
+
+
+def _largest_difference(labels: Any, channels: dict[str, segment.Channel], cells: Any) -> str:
+    """Return the largest relative difference to scikit-image's values on the same labels."""
+    names = ("area", "centroid", "eccentricity", "perimeter_crofton", "solidity")
+    intensities = ("intensity_mean", "intensity_max", "intensity_std")
+    dna = channels["dna"].signal
+    theirs = regionprops_table(labels, dna, properties=names + intensities)
+    ours = {
+        "area": cells["area_um2"] / 0.645**2,
+        "centroid-0": cells["y_px"],
+        "centroid-1": cells["x_px"],
+        "eccentricity": cells["eccentricity"],
+        "perimeter_crofton": cells["perimeter_um"] / 0.645,
+        "solidity": cells["solidity"],
+        "intensity_mean": cells["dna_mean"],
+        "intensity_max": cells["dna_max"],
+        "intensity_std": cells["dna_std"],
+    }
+    worst = {
+        name: float(np.max(np.abs(values - theirs[name]) / np.maximum(np.abs(theirs[name]), 0.01)))
+        for name, values in ours.items()
+    }
+    name = max(worst, key=worst.__getitem__)
+    return f"{len(ours)} features differ by at most {worst[name]:.1e} ({name})"
+
+
+def _cold_start() -> tuple[str, str, str]:
+    start = time.perf_counter()
+    code = "from pipeline import measure, segment; segment.warm(); measure.warm()"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+    return "a job's start, kernels from their cache", f"{time.perf_counter() - start:.1f} s", "goal 3 s"
+
+
+def _seconds(work: Callable[[], Any], times: int = 5) -> tuple[float, Any]:
+    """Return the median time of a piece of work, and what it gave."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        result = work()
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken)), result
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print("  ".join(row))
