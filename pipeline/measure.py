@@ -73,13 +73,11 @@ def measure(
     }
     data["contacts"], data["contact_gaps_um"] = contacts(found.cells, count, contact_gap_max_um, px)
     distance, zone = nearest(found.cells)
-    ring = np.where((distance > 0) & (distance * px <= _RING_UM), zone, 0)
-    around = np.bincount(ring.ravel(), minlength=count + 1)[1:]
+    zone *= distance <= _RING_UM / px
     for role, channel in channels.items():
-        sums = _sums(found.cells, found.nuclei, channel.signal, _ABOVE * channel.noise, count)
-        total, squares, highest, in_nucleus, lit, lit_nucleus = sums[:, 1:]
+        sums = _sums(found.cells, found.nuclei, zone, channel.signal, _ABOVE * channel.noise, count)
+        total, squares, highest, in_nucleus, lit, lit_nucleus, outside, around = sums[:, 1:]
         mean = total / cell.area
-        outside = np.bincount(ring.ravel(), channel.signal.ravel(), minlength=count + 1)[1:]
         data |= {
             f"{role}_mean": mean,
             f"{role}_max": highest,
@@ -128,20 +126,16 @@ def contacts(
     """
     reach = gap_max_um / pixel_size_um + 1
     r = int(np.ceil(reach))
-    dy, dx = (grid.ravel() for grid in np.mgrid[-r : r + 1, -r : r + 1])
+    dy, dx = (grid.ravel() for grid in np.mgrid[0 : r + 1, -r : r + 1])
     offsets = np.stack([dy, dx, dy**2 + dx**2], axis=1)
-    pairs = _near_pairs(np.pad(labels, r), offsets[offsets[:, 2] <= reach**2], r)
+    ahead = (offsets[:, 2] <= reach**2) & ((dy > 0) | (dx > 0))  # each two pixels once
+    pairs = _near_pairs(np.pad(labels, r), offsets[ahead], r, count)
+    pairs = np.concatenate([pairs, pairs[:, [1, 0, 2]]])
     near: list[list[int]] = [[] for _ in range(count)]
     gaps: list[list[float]] = [[] for _ in range(count)]
-    if len(pairs):
-        order = np.lexsort((pairs[:, 2], pairs[:, 1], pairs[:, 0]))
-        pairs = pairs[order]
-        first = np.ones(len(pairs), np.bool_)
-        first[1:] = (pairs[1:, :2] != pairs[:-1, :2]).any(axis=1)
-        for a, b, squared in pairs[first]:
-            gap = float(np.float32((np.sqrt(squared) - 1) * pixel_size_um))
-            near[a - 1].append(int(b))
-            gaps[a - 1].append(gap)
+    for a, b, squared in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].tolist():
+        near[a - 1].append(b)
+        gaps[a - 1].append(float(np.float32((np.sqrt(squared) - 1) * pixel_size_um)))
     return near, gaps
 
 
@@ -151,7 +145,7 @@ def warm() -> None:
     labels[1:3, 1:3] = 1
     shapes(labels, 1)
     contacts(labels, 1, 1.0, 1.0)
-    _sums(labels, labels, np.zeros((4, 4), np.float32), 1.0, 1)
+    _sums(labels, labels, labels, np.zeros((4, 4), np.float32), 1.0, 1)
 
 
 def _p2a(shape: Shapes) -> Floats:
@@ -193,17 +187,22 @@ def _moments(labels: Any, count: int) -> Any:  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, nogil=True)
-def _sums(cells: Any, nuclei: Any, signal: Any, above: float, count: int) -> Any:  # pragma: no cover - compiled
-    """Return sum, sum of squares, maximum, sum in the nucleus, pixels above, and those in the nucleus, by cell."""
+def _sums(cells: Any, nuclei: Any, zone: Any, signal: Any, above: float, count: int) -> Any:  # pragma: no cover
+    """Return eight rows, by cell: sum, sum of squares, maximum, sum in the nucleus, pixels above, those in the nucleus.
+
+    The last two are the sum over, and the number of, the pixels outside all cells that `zone` gives to the cell.
+    """
     rows, columns = cells.shape
-    out = np.zeros((6, count + 1))
+    out = np.zeros((8, count + 1))
     out[2] = -np.inf
     for y in range(rows):
         for x in range(columns):
             k = cells[y, x]
-            if k == 0:
-                continue
             value = float(signal[y, x])
+            if k == 0:
+                out[6, zone[y, x]] += value
+                out[7, zone[y, x]] += 1
+                continue
             out[0, k] += value
             out[1, k] += value * value
             out[2, k] = max(out[2, k], value)
@@ -218,12 +217,14 @@ def _sums(cells: Any, nuclei: Any, signal: Any, above: float, count: int) -> Any
 
 
 @numba.njit(cache=True, nogil=True)
-def _near_pairs(labels: Any, offsets: Any, r: int) -> Any:  # pragma: no cover - compiled
-    """Return rows (object, other object, squared distance of a pair of their pixels), for pixels at objects' edges.
+def _near_pairs(labels: Any, offsets: Any, r: int, count: int) -> Any:  # pragma: no cover - compiled
+    """Return rows (object, greater object, least squared distance of their pixels) of objects that come near.
 
     `labels` has a rim of `r` zeros, and `offsets` holds (dy, dx, squared distance).
     """
-    found = [(0, 0, 0)]
+    pairs = [(0, 0, 0)]
+    first = np.zeros(count + 1, np.int64)  # of the pairs of each lesser object, and of each pair the following one
+    following = [0]
     for y in range(r, labels.shape[0] - r):
         for x in range(r, labels.shape[1] - r):
             k = labels[y, x]
@@ -233,11 +234,21 @@ def _near_pairs(labels: Any, offsets: Any, r: int) -> Any:  # pragma: no cover -
                 continue
             for i in range(len(offsets)):
                 other = labels[y + offsets[i, 0], x + offsets[i, 1]]
-                if other > 0 and other != k:
-                    found.append((int(k), int(other), int(offsets[i, 2])))
-    out = np.empty((len(found) - 1, 3), np.int64)
-    for i in range(1, len(found)):
-        out[i - 1, 0], out[i - 1, 1], out[i - 1, 2] = found[i]
+                if other == 0 or other == k:
+                    continue
+                a, b = min(k, other), max(k, other)
+                at = first[a]
+                while at > 0 and pairs[at][1] != b:
+                    at = following[at]
+                if at == 0:
+                    pairs.append((a, b, offsets[i, 2]))
+                    following.append(first[a])
+                    first[a] = len(pairs) - 1
+                elif pairs[at][2] > offsets[i, 2]:
+                    pairs[at] = (a, b, offsets[i, 2])
+    out = np.empty((len(pairs) - 1, 3), np.int64)
+    for i in range(1, len(pairs)):
+        out[i - 1, 0], out[i - 1, 1], out[i - 1, 2] = pairs[i]
     return out
 
 

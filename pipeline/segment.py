@@ -128,15 +128,21 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
     """
     px = frame.pixel_size_um
     nuclei = _nuclei(channels["dna"], px, settings["nucleus_diameter_um"])
-    markers = [channels[role] for role in ("ck", "cd45")]
+    markers = [
+        (_blur(channels[role].signal, _SMOOTH_UM / px), _DETECT * channels[role].noise) for role in ("ck", "cd45")
+    ]
     cells = _cells(nuclei, markers, px, settings["cell_margin_um"])
-    cells = _add_bare(cells, channels["ck"], px)
+    cells = _add_bare(cells, *markers[0], px)
     return Segmentation(nuclei, cells)
 
 
 def warm() -> None:
     """Compile the kernels into their cache."""
-    _flood(np.zeros((2, 2), np.uint8), np.eye(2, dtype=np.int32), np.ones((2, 2), np.bool_))
+    labels = np.eye(2, dtype=np.int32)
+    height = np.ones((2, 2), np.float32)
+    _flood(np.zeros((2, 2), np.uint8), labels, np.ones((2, 2), np.bool_))
+    _merge(labels, height, 1.0)
+    nearest(labels)
 
 
 def _nuclei(dna: Channel, px: float, diameter_um: Sequence[float]) -> Labels:
@@ -154,7 +160,7 @@ def _nuclei(dna: Channel, px: float, diameter_um: Sequence[float]) -> Labels:
     parts, _ = _split(depth_um, solid > 0, _APART_UM * 0.75 / px)
     nuclei = _merge(parts, depth_um, px)
     smallest, largest = (np.pi / 4 * d**2 / px**2 for d in diameter_um)
-    area = np.bincount(nuclei.ravel())
+    area, _ = _extent(nuclei, depth_um, int(nuclei.max()) + 1)
     return _keep(nuclei, (area >= smallest) & (area <= largest))
 
 
@@ -164,22 +170,17 @@ def _split(height: Floats, mask: NDArray[Any], apart_px: float) -> tuple[Labels,
     summit = cv2.dilate(height, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
     top = ((height >= summit) & mask).astype(np.uint8)
     count, markers = cv2.connectedComponents(top, connectivity=8, ltype=cv2.CV_32S)
-    peaks = np.zeros(count, np.float32)
-    where = np.flatnonzero(markers)
-    np.maximum.at(peaks, markers.ravel()[where], height.ravel()[where])
-    highest = max(float(peaks.max()), 1e-6)
-    levels = (255 * (1 - np.sqrt(np.clip(height / highest, 0, 1)))).astype(np.uint8)
-    return _flood(levels, markers, np.ascontiguousarray(mask)), peaks
+    _, peaks = _extent(markers, height, count)
+    steps = np.float32(255) * (1 - np.sqrt(np.maximum(height * np.float32(1 / max(peaks.max(), 1e-6)), 0)))
+    return _flood(steps.astype(np.uint8), markers, mask), peaks
 
 
 def _merge(parts: Labels, depth_um: Floats, px: float) -> Labels:
     """Join parts that no waist divides, and the lobes of one small nucleus."""
     pairs, saddle = _borders(parts, depth_um)
-    count = int(parts.max()) + 1
-    area = np.bincount(parts.ravel(), minlength=count) * px**2
-    peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, parts.ravel(), depth_um.ravel())
-    root = np.arange(count)
+    area, peak = _extent(parts, depth_um, int(parts.max()) + 1)
+    area *= px**2
+    root = np.arange(len(area), dtype=np.int32)
     for pair, pass_um in zip(pairs, saddle, strict=True):
         a, b = (_root(root, label) for label in pair)
         if a != b and (pass_um >= _WAIST * min(peak[a], peak[b]) or area[a] + area[b] <= _LOBED_UM2):
@@ -188,10 +189,10 @@ def _merge(parts: Labels, depth_um: Floats, px: float) -> Labels:
             peak[a] = max(peak[a], peak[b])
     while not np.array_equal(root, root[root]):
         root = root[root]
-    return root[parts].astype(np.int32)
+    return root[parts]
 
 
-def _root(parent: NDArray[np.int64], label: int) -> int:
+def _root(parent: NDArray[np.int32], label: int) -> int:
     while parent[label] != label:
         label = parent[label]
     return label
@@ -199,27 +200,18 @@ def _root(parent: NDArray[np.int64], label: int) -> int:
 
 def _borders(labels: Labels, height: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Return the pairs of labels that touch and the highest pass between each, the highest pass first."""
-    first, second, passes = [], [], []
-    rows, columns = labels.shape
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = np.s_[: rows - dy, max(0, -dx) : columns - max(0, dx)]
-        there = np.s_[dy:, max(0, dx) : columns + min(0, dx)]
-        a, b = labels[here], labels[there]
-        meet = np.nonzero((a != b) & (a > 0) & (b > 0))
-        first.append(np.minimum(a[meet], b[meet]))
-        second.append(np.maximum(a[meet], b[meet]))
-        passes.append(np.minimum(height[here][meet], height[there][meet]))
-    pairs = np.stack([np.concatenate(first), np.concatenate(second)], axis=1).astype(np.int64)
-    if not len(pairs):
-        return pairs, np.empty(0, np.float32)
-    unique, inverse = np.unique(pairs, axis=0, return_inverse=True)
-    saddle = np.zeros(len(unique), np.float32)
-    np.maximum.at(saddle, inverse.ravel(), np.concatenate(passes))
+    count = int(labels.max()) + 1
+    keys, passes = _touching(labels, height, count)
+    if not len(keys):
+        return np.empty((0, 2), np.int64), passes
+    order = np.argsort(keys, kind="stable")
+    keys, first = np.unique(keys[order], return_index=True)
+    saddle = np.maximum.reduceat(passes[order], first)
     order = np.argsort(-saddle, kind="stable")
-    return unique[order], saddle[order]
+    return np.stack(np.divmod(keys[order], count), axis=1), saddle[order]
 
 
-def _cells(nuclei: Labels, markers: Sequence[Channel], px: float, margin_um: float) -> Labels:
+def _cells(nuclei: Labels, markers: Sequence[tuple[Floats, float]], px: float, margin_um: float) -> Labels:
     """Return cells around nuclei: a rim, and beyond it what a marker shows above half of that cell's own brightness.
 
     A cell reaches as far beyond its nucleus as the margin or the nucleus's own radius, whichever is more.
@@ -228,15 +220,14 @@ def _cells(nuclei: Labels, markers: Sequence[Channel], px: float, margin_um: flo
         return nuclei.copy()
     distance, zone = nearest(nuclei)
     distance *= np.float32(px)
-    radius_um = np.sqrt(np.bincount(nuclei.ravel()) * (px**2 / np.pi)).astype(np.float32)
-    reach_um = np.maximum(margin_um, radius_um)[zone]  # large cells have more cytoplasm
+    area, _ = _extent(nuclei, distance, int(nuclei.max()) + 1)
+    reach_um = np.maximum(margin_um, np.sqrt(area / np.pi) * px).astype(np.float32)
+    in_reach = distance <= reach_um[zone]  # large cells have more cytoplasm
     body = distance <= _RIM_UM
-    for marker in markers:
-        smooth = _blur(marker.signal, _SMOOTH_UM / px)
-        brightest = np.zeros(int(nuclei.max()) + 1, np.float32)
-        inner = np.flatnonzero(body)
-        np.maximum.at(brightest, zone.ravel()[inner], smooth.ravel()[inner])
-        body |= (distance <= reach_um) & (smooth > np.maximum(_HALF * brightest[zone], _DETECT * marker.noise))
+    for smooth, detectable in markers:
+        _, brightest = _extent(zone * body, smooth, len(area))
+        edge = np.maximum(np.float32(_HALF) * brightest, np.float32(detectable))
+        body |= in_reach & (smooth > edge[zone])
     levels = np.minimum(255, distance * 8).astype(np.uint8)
     return _flood(levels, nuclei, body)
 
@@ -246,26 +237,23 @@ def nearest(labels: Labels) -> tuple[Floats, Labels]:
     distance, index = cv2.distanceTransformWithLabels(
         (labels == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    lookup = np.zeros(int(index.max()) + 1, np.int32)
-    inside = labels > 0
-    lookup[index[inside]] = labels[inside]
-    return distance, lookup[index]
+    return distance, _carried(labels, index)
 
 
-def _add_bare(cells: Labels, ck: Channel, px: float) -> Labels:
+def _add_bare(cells: Labels, smooth: Floats, detectable: float, px: float) -> Labels:
     """Add objects without nucleus that show more cytokeratin than most cells do, numbered after the cells."""
-    smooth = _blur(ck.signal, _SMOOTH_UM / px)
-    brightest = np.zeros(int(cells.max()) + 1, np.float32)
-    np.maximum.at(brightest, cells.ravel(), smooth.ravel())
-    usual = float(np.quantile(brightest[1:], 0.75)) if len(brightest) > 1 else 0.0
-    lit = ((smooth > max(2 * _DETECT * ck.noise, usual)) & (cells == 0)).astype(np.uint8)
-    count, objects, stats, _ = cv2.connectedComponentsWithStats(lit, connectivity=4, ltype=cv2.CV_32S)
-    keep = stats[:, cv2.CC_STAT_AREA] * px**2 >= _BARE_UM2
+    n_cells = int(cells.max())
+    _, brightest = _extent(cells, smooth, n_cells + 1)
+    usual = float(np.quantile(brightest[1:], 0.75)) if n_cells else 0.0
+    lit = ((smooth > max(2 * detectable, usual)) & (cells == 0)).astype(np.uint8)
+    count, objects = cv2.connectedComponents(lit, connectivity=4, ltype=cv2.CV_32S)
+    area, _ = _extent(objects, smooth, count)
+    keep = area * px**2 >= _BARE_UM2
+    beside = cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) & lit
+    keep[objects[beside > 0]] = False  # the rest of a cell that its margin cut off
     keep[0] = False
-    touching = np.unique(objects[cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0])
-    keep[touching] = False  # the rest of a cell that its margin cut off
     number = np.zeros(count, np.int32)
-    number[keep] = int(cells.max()) + 1 + np.arange(int(keep.sum()))
+    number[keep] = n_cells + 1 + np.arange(int(keep.sum()))
     return cells + number[objects]
 
 
@@ -299,14 +287,7 @@ def _flood(levels: NDArray[np.uint8], markers: Labels, mask: NDArray[Any]) -> La
     Pixels join the marker that reaches them first, the lowest level first and the earlier one of equals: the order, and
     so the result, of scikit-image's `watershed` with four neighbours.
     """
-    labels = np.where(mask, markers, 0).astype(np.int32)
-    wide = np.pad(np.where(mask & (labels == 0), levels.astype(np.int16), _OUTSIDE), 1, constant_values=_OUTSIDE)
-    labels = np.pad(labels, 1)
-    _pour(wide.ravel(), labels.ravel(), np.pad(levels, 1).ravel(), wide.shape[1])
-    return np.ascontiguousarray(labels[1:-1, 1:-1])
-
-
-_OUTSIDE = 256
+    return _pour(levels, markers, mask)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -320,13 +301,23 @@ def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None
 
 
 @numba.njit(cache=True, nogil=True)
-def _pour(waiting: Any, labels: Any, levels: Any, columns: int) -> None:  # pragma: no cover - compiled
-    """Fill `labels` in place, with one queue a level; `waiting` holds the level of each pixel still to be filled."""
-    following = np.full(len(labels), -1, np.int32)
+def _pour(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
+    """Return the watershed, with one queue a level; `level` is 256 for each pixel that is not, or no longer, waiting."""
+    rows, columns = levels.shape
+    wide = columns + 2
+    level = np.full((rows + 2) * wide, 256, np.int16)
+    label = np.zeros((rows + 2) * wide, np.int32)
+    following = np.empty(len(level), np.int32)
     first, last = np.full(256, -1, np.int32), np.full(256, -1, np.int32)
-    for i in range(len(labels)):
-        if labels[i] > 0:
-            _push(first, last, following, levels[i], i)
+    for y in range(rows):
+        for x in range(columns):
+            if mask[y, x]:
+                i = (y + 1) * wide + x + 1
+                if markers[y, x] > 0:
+                    label[i] = markers[y, x]
+                    _push(first, last, following, levels[y, x], i)
+                else:
+                    level[i] = levels[y, x]
     current = 0
     while current < 256:
         i = first[current]
@@ -334,11 +325,59 @@ def _pour(waiting: Any, labels: Any, levels: Any, columns: int) -> None:  # prag
             current += 1
             continue
         first[current] = following[i]
-        for step in (-columns, -1, 1, columns):
+        for step in (-wide, -1, 1, wide):
             j = i + step
-            level = waiting[j]
-            if level < 256:
-                waiting[j] = 256
-                labels[j] = labels[i]
-                _push(first, last, following, level, j)
-                current = min(current, level)
+            height = level[j]
+            if height < 256:
+                level[j] = 256
+                label[j] = label[i]
+                _push(first, last, following, height, j)
+                current = min(current, height)
+    return label.reshape((rows + 2, wide))[1:-1, 1:-1].copy()
+
+
+@numba.njit(cache=True, nogil=True)
+def _extent(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
+    """Return the pixels and the largest height (at least 0) of each label below `count`; nothing of label 0."""
+    area, highest = np.zeros(count), np.zeros(count, np.float32)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            k = labels[y, x]
+            if k > 0:
+                area[k] += 1
+                highest[k] = max(highest[k], height[y, x])
+    return area, highest
+
+
+@numba.njit(cache=True, nogil=True)
+def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
+    """Return lesser label * count + greater label, and the lower height, of each two neighbouring pixels of two labels."""
+    rows, columns = labels.shape
+    keys, passes = [np.int64(0) for _ in range(0)], [np.float32(0) for _ in range(0)]
+    for y in range(rows):
+        for x in range(columns):
+            a = labels[y, x]
+            if a == 0:
+                continue
+            for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
+                if y + dy < rows and 0 <= x + dx < columns:
+                    b = labels[y + dy, x + dx]
+                    if b > 0 and b != a:
+                        keys.append(np.int64(min(a, b)) * count + max(a, b))
+                        passes.append(min(height[y, x], height[y + dy, x + dx]))
+    return np.array(keys), np.array(passes)
+
+
+@numba.njit(cache=True, nogil=True)
+def _carried(labels: Any, index: Any) -> Any:  # pragma: no cover - compiled
+    """Return at each pixel the label of the pixel whose number `index` holds there: each labelled one has its own."""
+    label = np.zeros(labels.size + 1, np.int32)
+    out = np.empty(labels.shape, np.int32)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            if labels[y, x] > 0:
+                label[index[y, x]] = labels[y, x]
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            out[y, x] = label[index[y, x]]
+    return out
