@@ -38,7 +38,7 @@ SETTINGS: dict[str, Any] = {
     "contact_gap_max_um": 3.0,
 }
 FRAMES = 3
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -73,7 +73,9 @@ def _against(refs: Any, ours: float) -> str:
     command = [sys.executable, str(REFERENCE), *(str(ref.files[0]) for ref in refs)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **ONE_THREAD})
     seconds, cells = done.stdout.split()
-    return f"scikit-image script {1e3 * float(seconds):.0f} ms ({cells} cells in {FRAMES}): x {float(seconds) / ours:.1f}"
+    return (
+        f"scikit-image script {1e3 * float(seconds):.0f} ms ({cells} cells in {FRAMES}): x {float(seconds) / ours:.1f}"
+    )
 
 
 def _stages(ref: formats.FrameRef, which: str) -> list[tuple[str, str, str]]:

@@ -234,7 +234,7 @@ def _near_pairs(labels: Any, offsets: Any, r: int, count: int) -> Any:  # pragma
                 continue
             for i in range(len(offsets)):
                 other = labels[y + offsets[i, 0], x + offsets[i, 1]]
-                if other == 0 or other == k:
+                if other <= 0 or other == k:
                     continue
                 a, b = min(k, other), max(k, other)
                 at = first[a]

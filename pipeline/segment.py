@@ -66,7 +66,7 @@ def correct(plane: Floats, pixel_size_um: float) -> Channel:
     """Return a channel less its background, with the background's level and noise."""
     grid = _tile_quantiles(plane, max(8, round(_TILE_UM / pixel_size_um)))
     if min(grid.shape) >= 3:
-        grid = cv2.medianBlur(grid, 3)
+        grid = cv2.medianBlur(grid, 3).astype(np.float32, copy=False)
     surface = cv2.resize(grid, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)
     signal = plane - surface
     centre, noise = _centre_and_noise(_sorted_sample(signal))
@@ -103,8 +103,8 @@ def _centre_and_noise(values: Floats) -> tuple[float, float]:
         centre = float(kept[len(kept) // 2])
         away = np.abs(kept - np.float32(centre))
         noise = 1.4826 * float(np.partition(away, len(away) // 2)[len(away) // 2])
-        bounds = np.float32([centre - 3 * noise - 0.5, centre + 2 * noise + 0.5])
-        low, high = np.searchsorted(values, bounds)
+        low = int(np.searchsorted(values, np.float32(centre - 3 * noise - 0.5)))
+        high = int(np.searchsorted(values, np.float32(centre + 2 * noise + 0.5)))
     return centre, noise
 
 
@@ -302,7 +302,7 @@ def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None
 
 @numba.njit(cache=True, nogil=True)
 def _pour(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
-    """Return the watershed, with one queue a level; `level` is 256 for each pixel that is not, or no longer, waiting."""
+    """Return the watershed, with one queue a level; a pixel that does not wait, or no longer, has level 256."""
     rows, columns = levels.shape
     wide = columns + 2
     level = np.full((rows + 2) * wide, 256, np.int16)
@@ -351,7 +351,7 @@ def _extent(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - 
 
 @numba.njit(cache=True, nogil=True)
 def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
-    """Return lesser label * count + greater label, and the lower height, of each two neighbouring pixels of two labels."""
+    """Return lesser label * count + greater label, and the lower height, of each two neighbours of two labels."""
     rows, columns = labels.shape
     keys, passes = [np.int64(0) for _ in range(0)], [np.float32(0) for _ in range(0)]
     for y in range(rows):

@@ -64,7 +64,6 @@ def matches(found: Labels, true: Labels) -> tuple[int, int, int]:
     """Return how many objects match (IoU above 0.5, so at most one each), are false, and are missed."""
     _, found = np.unique(found, return_inverse=True)
     _, true = np.unique(true, return_inverse=True)
-    found, true = found.reshape(true.shape), true
     n, m = int(found.max()) + 1, int(true.max()) + 1
     overlap = np.bincount((true * n + found).ravel(), minlength=n * m).reshape(m, n)
     union = overlap.sum(axis=1)[:, None] + overlap.sum(axis=0)[None] - overlap
