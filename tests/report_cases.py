@@ -151,7 +151,7 @@ def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
     for role, level in bright.items():
         signal = level * rng.lognormal(0, 0.3, n)
         for name in ("mean", "max", "std", "sum", "nucleus_mean", "cytoplasm_mean", "ring_mean", "overlap", "fill"):
-            cells[f"{role}_{name}"] = signal * (1.6 if name == "max" else 1)
+            cells[f"{role}_{name}"] = signal * {"max": 1.6, "ring_mean": 0.01}.get(name, 1)
     calls = cells[["frame", "cell", "y_px", "x_px"]].copy()
     calls["call"] = kind
     calls["p_ctc"] = np.where(kind == "ctc", 0.97, np.where(kind == "uncertain", 0.3, 0.01)) - 1e-4 * np.arange(n) / n

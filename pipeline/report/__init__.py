@@ -42,7 +42,7 @@ def report_sample(
     found = of_sample.candidates_of(call_table, cell_table)
     detected = store.table_provenance(frames)["settings"]
     pictures = Pictures(settings, base, detected, cell_table, found)
-    longest = settings["max_thumbnails"]
+    longest, gates = settings["max_thumbnails"], settings["assay"]["gates"]
     shown = of_sample.gallery(found, pictures, longest)
     write_page(
         out,
@@ -56,10 +56,10 @@ def report_sample(
         found=len(found),
         shown=shown,
         clusters=of_sample.clusters(found, pictures, longest),
-        scatters=of_sample.scatters(call_table, cell_table, frame_table),
+        scatters=of_sample.scatters(call_table, cell_table, frame_table, gates),
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
         factors=of_sample.factors(data),
-        gates=sorted(settings["assay"].get("gates", {}).items()),
+        gates=sorted(gates.items()),
     )
 
 

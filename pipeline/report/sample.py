@@ -72,8 +72,17 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """What an axis shows: a column, its name for the reader, and up to what noise it is linear (None: everywhere)."""
+
+    column: str
+    name: str
+    noise: float | None
+
+
+@dataclass(frozen=True)
 class Scatter:
-    """A scatter plot: axes with ticks, the other cells as a density map, candidates as points."""
+    """A scatter plot: axes with ticks, the other cells as a density map, candidates as points, limits across."""
 
     title: str
     x_name: str
@@ -83,6 +92,7 @@ class Scatter:
     cloud: list[Cloud]
     points: list[Point]
     n_others: int
+    limits: list[float]
 
 
 @dataclass(frozen=True)
@@ -144,16 +154,27 @@ def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
     ]
 
 
-def scatters(calls: pd.DataFrame, cells: pd.DataFrame, frames: pd.DataFrame) -> list[Scatter]:
-    """Return CK against CD45, and diameter against CK, on axes that are linear up to the noise."""
+def scatters(
+    calls: pd.DataFrame, cells: pd.DataFrame, frames: pd.DataFrame, gates: Mapping[str, float]
+) -> list[Scatter]:
+    """Return CK against CD45, and CK against diameter, as the calls see them: above the cell's own surroundings.
+
+    Of the gates only the smallest diameter is drawn: those of CK and CD45 are relative to the sample's leukocytes.
+    """
     joined = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="inner")
     if joined.empty:
         return []
-    noise = {role: _noise(frames, role) for role in ("ck", "cd45")}
-    ck = ("ck_mean", "mean CK signal, counts", noise["ck"])
+    for role in ("ck", "cd45"):
+        joined[role] = joined[f"{role}_mean"] - joined[f"{role}_ring_mean"].fillna(0).clip(lower=0)
+    ck, cd45 = (
+        Quantity(role, f"{role.upper()} above the cell's surroundings, counts", _noise(frames, role))
+        for role in ("ck", "cd45")
+    )
+    size = Quantity("equivalent_diameter_um", "diameter, µm", None)
+    limits = [gates["min_diameter_um"]] if "min_diameter_um" in gates else []
     return [
-        _scatter("CK against CD45", joined, ("cd45_mean", "mean CD45 signal, counts", noise["cd45"]), ck),
-        _scatter("Size against CK", joined, ("equivalent_diameter_um", "diameter, µm", None), ck),
+        _scatter("CK against CD45", joined, cd45, ck, []),
+        _scatter("CK against size; dashed: the smallest diameter of a CTC", joined, size, ck, limits),
     ]
 
 
@@ -209,24 +230,20 @@ def _noise(frames: pd.DataFrame, role: str) -> float:
     return max(1.0, float(values.median())) if len(values) else 1.0
 
 
-def _scatter(
-    title: str,
-    data: pd.DataFrame,
-    x: tuple[str, str, float | None],
-    y: tuple[str, str, float | None],
-) -> Scatter:
-    (x_column, x_name, x_noise), (y_column, y_name, y_noise) = x, y
-    ends = {c: (min(0.0, float(data[c].min())), float(data[c].max()) * 1.1 + 1e-9) for c in (x_column, y_column)}
-    across = Axis(*ends[x_column], 64, WIDTH - 12, linear_to=x_noise)
-    up = Axis(*ends[y_column], HEIGHT - 46, 12, linear_to=y_noise)
+def _scatter(title: str, data: pd.DataFrame, x: Quantity, y: Quantity, limits: Sequence[float]) -> Scatter:
+    ends = {q: (min(0.0, float(data[q.column].min())), float(data[q.column].max()) * 1.1 + 1e-9) for q in (x, y)}
+    across = Axis(*ends[x], 64, WIDTH - 12, linear_to=x.noise)
+    up = Axis(*ends[y], HEIGHT - 46, 12, linear_to=y.noise)
     is_shown = data["call"].isin(SHOWN_CALLS)
     others = data[~is_shown]
     points = [
-        Point(across(row[x_column]), up(row[y_column]), row)
+        Point(across(row[x.column]), up(row[y.column]), row)
         for row in _records(data[is_shown].sort_values(["p_ctc", "frame", "cell"]))
     ]
-    cloud = _cloud([across(v) for v in others[x_column]], [up(v) for v in others[y_column]])
-    return Scatter(title, x_name, y_name, across.ticks(6), up.ticks(6), cloud, points, len(others))
+    cloud = _cloud([across(v) for v in others[x.column]], [up(v) for v in others[y.column]])
+    return Scatter(
+        title, x.name, y.name, across.ticks(6), up.ticks(6), cloud, points, len(others), [across(v) for v in limits]
+    )
 
 
 def _cloud(xs: Sequence[float], ys: Sequence[float]) -> list[Cloud]:
@@ -246,7 +263,7 @@ def _strip(frames: pd.DataFrame, column: str, title: str, unit: str) -> Strip:
     values = frames[column].astype(float)
     top = float(values.max()) if values.notna().any() else 1.0
     up = Axis(0.0, top * 1.08 or 1.0, 96, 8)
-    across = Axis(0, max(1, len(frames) - 1), 52, 292)
+    across = Axis(0, max(1, len(frames) - 1), 66, 292)
     placed = [
         (across(i), value, str(name)) for i, (value, name) in enumerate(zip(values, frames["frame"], strict=True))
     ]
