@@ -280,7 +280,14 @@ CASCADE_JSON = _object(
         "evidence_ids": _array(_TEXT),  # table/id of pipeline/evidence
         "assumptions": _array(_TEXT),  # those of kind assumption
         "provenance": _PROVENANCE,
-    }
+    },
+    optional={
+        # imaging of the patient sheet, by date, and what each finding was used for
+        "findings": _array(
+            _object({"date": _TEXT, "modality": _TEXT, "organ": _TEXT, "n_lesions": _COUNT, "use": _TEXT})
+        ),
+        "statements": _array(_TEXT),  # what a reader of the risks must know
+    },
 )
 
 _STRATUM = _object(

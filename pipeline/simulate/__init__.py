@@ -1,12 +1,12 @@
 """The metastatic cascade of a patient, conditioned on the counts: risk by organ and time, and the road of the cells.
 
 `model` holds the mathematics step by step, `parameters` the draws of the evidence, `conditioning` puts them together
-for a patient and `engine` evaluates them. `theory` has the closed forms and slow oracles that the tests compare with;
+for a patient, `engine` evaluates them and `findings` adds what imaging saw. `theory` has the closed forms and slow oracles that the tests compare with;
 `calibrate` refits, by `tropism` and `recurrence`, what no paper states. The stage has no recovery and no background of
 its own: it takes the posterior of each sample as it is.
 
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
-to it. Age, stage, histology beyond the sheet's primary, and imaging findings are not used (`OUTSIDE`).
+to it. Age, stage, histology beyond the sheet's primary, and drugs are not used (`OUTSIDE`).
 """
 
 import datetime
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import evidence, store
 from pipeline.errors import refuse
 from pipeline.schema import HORIZONS_YEARS
-from pipeline.simulate import conditioning, engine
+from pipeline.simulate import conditioning, engine, findings
 from pipeline.simulate.model import DAYS_PER_YEAR, Floats
 from pipeline.simulate.parameters import Draws
 
@@ -36,7 +37,8 @@ OUTSIDE = (
     "spread through lymph vessels and along the peritoneum and pleura",
     "cells shed by metastases as a further source: today's count holds them, their growth does not raise it later",
     "change of therapy, and the drugs given",
-    "findings of imaging, stage, subtype and histology of the patient",
+    "stage, subtype and histology of the patient, sizes and growth of the lesions that imaging found",
+    "size of the CTCs: the same share of every tumour's cells is deformable enough to recirculate",
     "death of other causes before a lesion comes into sight",
 )
 _LARGEST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
@@ -101,51 +103,87 @@ def _empty(settings: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> d
         "outside_the_model": list(OUTSIDE),
         "evidence_ids": [],
         "assumptions": [],
+        "findings": [],
+        "statements": [],
     }
 
 
 def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     patient, level = settings["patient"], settings["level"]
     draws = Draws(settings["random_seed"], settings["draws"])
+    early = patient["setting"] in EARLY
     cascade = conditioning.build(
         patient["primary"],
         _samples(usable),
         draws,
         sex=patient["sex"],
-        early=patient["setting"] in EARLY,
+        early=early,
         switched_off=settings["switched_off"],
     )
-    by_organ, anywhere = cascade.risk(HORIZONS_YEARS)
-    first, any_organ = cascade.first_organ(max(HORIZONS_YEARS))
-    founding = cascade.founding.rate_per_year / cascade.circulation.clearance_per_year
     latest = usable[0]
+    found = findings.read(patient.get("imaging"), datetime.date.fromisoformat(latest["collected"]))
+    imaged = findings.Imaged.condition(cascade, found, draws.parameter("finding_true")) if found else None
+    kept = findings.resample(imaged.likelihood()) if imaged else np.arange(draws.n)
+    by_organ, anywhere = (imaged or cascade).risk(HORIZONS_YEARS)
+    first, any_organ = (imaged or cascade).first_organ(max(HORIZONS_YEARS))
+    founding = cascade.founding.rate_per_year / cascade.circulation.clearance_per_year
+
+    def band(values: Floats) -> dict[str, float]:
+        return _band(values[kept], level)
+
     return {
         "latest_sample": latest["sample"],
         "organs": [
             {
                 "organ": organ,
-                "p_metastasis": _by_horizon(by_organ[:, :, i], level),
+                "p_metastasis": _by_horizon(by_organ[:, kept, i], level),
                 "first_organ_share": {
-                    **_band(first[:, i] / any_organ, level),
-                    "mean": float(first[:, i].mean() / any_organ.mean()),
+                    **band(first[:, i] / any_organ),
+                    "mean": float(first[kept, i].mean() / any_organ[kept].mean()),
                 },
-                "founders_per_year": _band(cascade.founders_per_year[:, i], level),
+                "founders_per_year": band(cascade.founders_per_year[:, i]),
                 "modality": conditioning.best_modality(organ),
-                "time_to_detectability": _times(cascade, organ, draws, level),
+                "time_to_detectability": _times(cascade, organ, draws, kept, level),
             }
             for i, organ in enumerate(cascade.organs)
         ],
-        "p_any": _by_horizon(anywhere, level),
+        "p_any": _by_horizon(anywhere[:, kept], level),
         "flow": [
-            {"step": step, "meaning": meaning, "unit": unit, **_band(values, level)}
+            {"step": step, "meaning": meaning, "unit": unit, **band(values)}
             for step, meaning, unit, values in cascade.flow()
         ],
-        "p_founding_per_ctc": _band(founding, level),
-        "share_due_to_clusters": _band(cascade.cluster_share, level),
+        "p_founding_per_ctc": band(founding),
+        "share_due_to_clusters": band(cascade.cluster_share),
         "prior_dominated": latest["n_ctc"] == 0,
         "evidence_ids": sorted(draws.used),
         "assumptions": sorted(name for name, kind in draws.used.items() if kind == "assumption"),
+        "findings": [
+            {"date": f.date.isoformat(), "modality": f.modality, "organ": f.organ, "n_lesions": f.lesions, "use": use}
+            for f, use in zip(found, findings.uses(found, cascade), strict=True)
+        ],
+        "statements": _statements(cascade, imaged, early=early),
     }
+
+
+def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, early: bool) -> list[str]:
+    """Return what the reader must know to read the risks, in sentences."""
+    found_one = imaged is not None and bool(imaged.bounded)
+    said = []
+    if not early and not found_one:
+        said.append(
+            f"That any organ holds a lesion is mostly the setting's word: it is taken to mean, with a probability of "
+            f"{cascade.seen_already.mean():.2f} (seen_if_advanced, an assumption), that a lesion was in sight at the "
+            f"latest sample; the count and the model say in which organ, and what comes later."
+        )
+    if imaged is not None and imaged.overruled:
+        said.append("The setting says that no metastasis was in sight, imaging says that one was: imaging is believed.")
+    if found_one:
+        said.append(
+            f"A lesion that imaging reports is taken to be a metastasis with a probability of "
+            f"{imaged.true.mean():.2f} (finding_true, an assumption); false-positive rates differ by modality and "
+            f"reader, and biopsies are not known here."
+        )
+    return said
 
 
 def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
@@ -161,10 +199,12 @@ def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
     ]
 
 
-def _times(cascade: engine.Cascade, organ: str, draws: Draws, level: float) -> list[dict[str, Any]]:
+def _times(
+    cascade: engine.Cascade, organ: str, draws: Draws, kept: NDArray[np.intp], level: float
+) -> list[dict[str, Any]]:
     result = []
     for modality in sorted(m for o, m in cascade.scans if o == organ):
-        years = cascade.time_to_sight(organ, modality, draws)
+        years = cascade.time_to_sight(organ, modality, draws)[kept]
         low, median, high = np.quantile(years, [(1 - level) / 2, 0.5, (1 + level) / 2])
         result.append(
             {"modality": modality, "median_years": float(median), "low_years": float(low), "high_years": float(high)}

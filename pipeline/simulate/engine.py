@@ -92,10 +92,13 @@ class Cascade:
 
     def detection_ages(self, nodes: int) -> Floats:
         """Return the ages at which lesions have the size that is shown, waits left out, shape (n, organs, nodes)."""
-        step = np.arange(nodes)
-        threshold = np.broadcast_to((step + 0.5) / nodes, (*self.detection.d50_mm.shape, nodes))
-        luck = -np.log1p(-((step * _LATTICE_STEP % nodes) + 0.5) / nodes)
-        return self.growth.age(self.detection.cells(threshold), luck)
+        return _ages(self.growth, self.detection, nodes)
+
+    def shown(self, organ: str, modality: str, time_years: float) -> Floats:
+        """Return the expected number of lesions of an organ that a modality would show at a time, shape (n,)."""
+        at, scan = self.organs.index(organ), self.scans[organ, modality]
+        ages = _ages(self.growth.of_organ(at), scan, _NODES)[:, 0]
+        return self.founding.by_organ[:, at] * scan.ceiling[:, 0] * self._seen(time_years - ages).mean(axis=1)
 
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
         """Return P(a lesion in sight by t): by organ, (times, n, organs), and in any organ, (times, n)."""
@@ -171,3 +174,11 @@ class Cascade:
              self.founding.rate_per_year * level / DAYS_PER_YEAR),
             ("detectable", "lesions that come into sight, mean of the next year", "lesions per day", seen),
         ]  # fmt: skip
+
+
+def _ages(growth: Growth, detection: Detection, nodes: int) -> Floats:
+    """Return ages at detection on a rank-1 lattice of (growth luck, detection threshold), shape (n, organs, nodes)."""
+    step = np.arange(nodes)
+    threshold = np.broadcast_to((step + 0.5) / nodes, (*detection.d50_mm.shape, nodes))
+    luck = -np.log1p(-((step * _LATTICE_STEP % nodes) + 0.5) / nodes)
+    return growth.age(detection.cells(threshold), luck)

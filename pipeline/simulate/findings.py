@@ -1,0 +1,222 @@
+"""What imaging found in an organ, and the cascade given it: risk by organ and time, and how well each draw explains it.
+
+Given a draw and the patient's frailty G, the lesions of organ o that are in sight by time t are Poisson with mean
+``G Lambda_o(t)``. A lesion that a less able scan or an earlier day shows is taken to be shown by the abler and the
+later one too, so every question about an organ asks one number, the mark ``X_o ~ Exp(G)`` of its first lesion:
+
+    a lesion in sight by t                    X_o <= Lambda_o(t)
+    modality m showed none at time s          X_o >  Lambda_o,m(s)
+    modality m showed one or more at s        X_o <= Lambda_o,m(s)
+    the setting: none in sight at the sample  X_o >  Lambda_o(0), all o
+    the setting: one was                      not the line above
+
+Marks of organs are independent given G ~ Gamma(k, mean 1), so with ``F(x) = (1 + x / k)^-k``
+
+    P(low_o < X_o <= high_o for all o) = sum over subsets S of the bounded organs of
+                                         (-1)^|S| F(sum of high over S + sum of low over the others)
+
+The setting conditions within each draw, as without findings; the findings weigh the draws by their probability given
+the setting. A report of a lesion is right with the probability `finding_true`; if it is wrong, nothing was there. The
+findings of a patient stand or fall together.
+"""
+
+import datetime
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.simulate.engine import Cascade
+from pipeline.simulate.model import DAYS_PER_YEAR, Floats
+
+_FIRST_ORGAN_STEPS = 5
+_UNKNOWN = "the size that this modality shows is not known"
+_TINY = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one scan found in one organ.
+
+    Parameters
+    ----------
+    date : datetime.date
+    years : float
+        After the latest sample; negative before it.
+    modality, organ : str
+    lesions : int
+        Only whether it is 0 is used: how many there are says more about lesions that founded others, which the model
+        does not have.
+    """
+
+    date: datetime.date
+    years: float
+    modality: str
+    organ: str
+    lesions: int
+
+
+def read(text: str | None, latest: datetime.date) -> list[Finding]:
+    """Return the findings of the patient sheet (``2026-05-01:CT:liver=2,lung=0;...``), the earliest first."""
+    found = []
+    for scan in text.split(";") if text else []:
+        day, modality, organs = scan.strip().split(":", 2)
+        date = datetime.date.fromisoformat(day)
+        for organ, _, lesions in (part.strip().partition("=") for part in organs.split(",")):
+            years = (date - latest).days / DAYS_PER_YEAR
+            found.append(Finding(date, years, modality.replace("_", " "), organ, int(lesions)))
+    return sorted(found, key=lambda f: (f.date, f.modality, f.organ))
+
+
+def uses(findings: Sequence[Finding], cascade: Cascade) -> list[str]:
+    """Return what each finding is used for, or why it is not."""
+    with_lesions = {f.organ for f in findings if f.lesions}
+    return [_use(finding, cascade, with_lesions) for finding in findings]
+
+
+def _use(finding: Finding, cascade: Cascade, with_lesions: set[str]) -> str:
+    if finding.organ not in cascade.organs:
+        return "not used: the primary tumour's own organ"
+    known = _modality(finding, cascade) is not None
+    if finding.lesions:
+        what = "the organ holds a lesion from this day on"
+        return what if known else f"{what}; {_UNKNOWN}, so the organ's best stands for it"
+    if finding.organ in with_lesions:
+        return "not used: another scan found a lesion in this organ, and lesions do not shrink in the model"
+    return "no lesion of the size that it shows" if known else f"not used: {_UNKNOWN}"
+
+
+def _modality(finding: Finding, cascade: Cascade) -> str | None:
+    """Return the modality as the evidence calls it, or None where it has no row for this organ."""
+    by_name = {m.casefold(): m for organ, m in cascade.scans if organ == finding.organ}
+    return by_name.get(finding.modality.casefold())
+
+
+@dataclass(frozen=True)
+class Imaged:
+    """The cascade of a patient of whom imaging is known; arrays over `n` draws.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    low, high : ndarray, shape (n, organs)
+        Between which marks the first lesion of an organ lies by the findings; 0 and infinity where nothing is known.
+    true : ndarray, shape (n,)
+        Probability that what was reported as a lesion is one.
+    now : ndarray, shape (n, organs)
+        Lambda at the latest sample.
+    bounded : tuple of int
+        The organs in which a lesion was found.
+    """
+
+    cascade: Cascade
+    low: Floats
+    high: Floats
+    true: Floats
+    now: Floats
+    bounded: tuple[int, ...]
+
+    @classmethod
+    def condition(cls, cascade: Cascade, findings: Sequence[Finding], true: Floats) -> "Imaged":
+        """Return the cascade given the findings."""
+        now = cascade.lesions([0.0])[0]
+        low, high = np.zeros_like(now), np.full_like(now, np.inf)
+        for finding in findings:
+            modality = _modality(finding, cascade)
+            if finding.organ not in cascade.organs or (modality is None and not finding.lesions):
+                continue
+            at = cascade.organs.index(finding.organ)
+            mean = (
+                cascade.shown(finding.organ, modality, finding.years)
+                if modality
+                else cascade.lesions([finding.years])[0, :, at]
+            )
+            if finding.lesions:
+                high[:, at] = np.minimum(high[:, at], mean)
+            else:
+                low[:, at] = np.maximum(low[:, at], mean)
+        bounded = np.isfinite(high).any(axis=0)
+        low[:, bounded] = 0.0
+        return cls(cascade, low, high, true, now, tuple(np.flatnonzero(bounded).tolist()))
+
+    def likelihood(self) -> Floats:
+        """Return the probability of the findings given the setting, by draw, shape (n,): the weights of the draws."""
+        return self._given_setting(self.low, self.high)
+
+    def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
+        """Return P(a lesion in sight by t), as `Cascade.risk`, given the findings; to be weighed by `likelihood`."""
+        lesions = self.cascade.lesions(times_years)
+        found = self._risk(lesions, self.low, self.high)
+        if not self.bounded:
+            return found
+        # what was taken for a lesion was none: no lesion of the size that the scan shows
+        nothing = np.where(np.isfinite(self.high), self.high, self.low)
+        mistaken = self._risk(lesions, nothing, np.full_like(self.high, np.inf))
+        true = self.true
+        return (
+            true[:, None] * found[0] + (1 - true)[:, None] * mistaken[0],
+            true * found[1] + (1 - true) * mistaken[1],
+        )
+
+    def first_organ(self, horizon_years: float) -> tuple[Floats, Floats]:
+        """Return P(the organ is the first with a lesion in sight, by the horizon), (n, organs), and P(any), (n,).
+
+        Organs share what each step of the grid adds to P(any) as they share what it adds to their own risks.
+        """
+        organs, anywhere = self.risk(np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist())
+        gained = np.maximum(np.diff(anywhere, axis=0, prepend=0.0), 0.0)
+        new = np.maximum(np.diff(organs, axis=0, prepend=0.0), 0.0)
+        share = new / np.maximum(new.sum(axis=2, keepdims=True), _TINY)
+        first = (share * gained[:, :, None]).sum(axis=0)
+        return first, first.sum(axis=1)
+
+    def _risk(self, lesions: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        given = np.maximum(self._given_setting(low, high), _TINY)
+        organs, anywhere = np.empty_like(lesions), np.empty(lesions.shape[:2])
+        for i, mean in enumerate(lesions):
+            for organ in range(mean.shape[1]):
+                clear = low.copy()
+                clear[:, organ] = np.maximum(low[:, organ], mean[:, organ])
+                organs[i, :, organ] = 1 - self._given_setting(clear, high) / given
+            anywhere[i] = 1 - self._given_setting(np.maximum(low, mean), high) / given
+        return np.clip(organs, 0.0, 1.0), np.clip(anywhere, 0.0, 1.0)
+
+    def _given_setting(self, low: Floats, high: Floats) -> Floats:
+        """Return P(all marks within limits | the setting), (n,); without the setting where findings overrule it."""
+        within = self._chance(low, high)
+        if self.overruled:
+            return within
+        none = self._chance(self.now, np.full_like(high, np.inf))
+        both = self._chance(np.maximum(low, self.now), high)
+        seen = self.cascade.seen_already
+        some = np.maximum(1 - none, _TINY)
+        return seen * np.maximum(within - both, 0.0) / some + (1 - seen) * both / np.maximum(none, _TINY)
+
+    @property
+    def overruled(self) -> bool:
+        """Whether imaging found a lesion that the setting says was not in sight at the sample."""
+        early = not self.cascade.seen_already.any()
+        return early and any(bool((self.high[:, o] <= self.now[:, o]).all()) for o in self.bounded)
+
+    def _chance(self, low: Floats, high: Floats) -> Floats:
+        """Return P(low < X <= high for all organs), (n,)."""
+        k = self.cascade.frailty_shape
+        bounded = [o for o in self.bounded if np.isfinite(high[:, o]).all()]
+        width = {o: np.maximum(high[:, o] - low[:, o], 0.0) for o in bounded}
+        start = low.sum(axis=1)
+        total = np.zeros_like(start)
+        for chosen in itertools.chain.from_iterable(
+            itertools.combinations(bounded, size) for size in range(len(bounded) + 1)
+        ):
+            mean = start + sum((width[o] for o in chosen), np.zeros_like(start))
+            total += (-1) ** len(chosen) * np.exp(-k * np.log1p(mean / k))
+        return np.maximum(total, 0.0)
+
+
+def resample(weights: Floats) -> NDArray[np.intp]:
+    """Return indices of draws, as many as there are, in which each stands as often as its weight says (systematic)."""
+    n = len(weights)
+    up_to = np.cumsum(weights / weights.sum())
+    return np.minimum(np.searchsorted(up_to, (np.arange(n) + 0.5) / n), n - 1)

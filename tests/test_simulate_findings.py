@@ -1,0 +1,156 @@
+"""Imaging in the cascade: against lesions drawn one by one and sorted by hand, and what must hold for any patient."""
+
+import datetime
+import json
+
+import numpy as np
+import pytest
+from test_simulate import cascade, counts_file, means
+
+from pipeline import simulate
+from pipeline.schema import HORIZONS_YEARS
+from pipeline.simulate import findings
+from pipeline.simulate.parameters import Draws
+
+DAY = datetime.date(2026, 2, 1)  # of the sample in `counts_file`
+
+
+def run(folder, imaging, setting="metastatic", primary="colon", n_ctc=5, draws=600):
+    patient = {"patient": "P1", "primary": primary, "setting": setting, "sex": "female", "imaging": imaging}
+    settings = {"patient": patient, "random_seed": 1, "draws": draws, "level": 0.95, "switched_off": []}
+    simulate.simulate(settings, [counts_file(folder, n_ctc=n_ctc)], folder / "cascade.json")
+    return json.loads((folder / "cascade.json").read_text())
+
+
+def given(text, early, draws=40):
+    model = cascade("colon", draws=draws, early=early)
+    return findings.Imaged.condition(model, findings.read(text, DAY), np.ones(draws))
+
+
+def test_findings_are_read_by_date():
+    found = findings.read("2026-08-02:bone_scan:bone=3;2026-02-01:CT:liver=2,lung=0", DAY)
+    assert [(f.organ, f.modality, f.lesions) for f in found] == [
+        ("liver", "CT", 2), ("lung", "CT", 0), ("bone", "bone scan", 3),
+    ]  # fmt: skip
+    assert [f.years for f in found] == pytest.approx([0, 0, 0.498], abs=1e-3)
+    assert findings.read(None, DAY) == []
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(
+    ("text", "early"),
+    [
+        ("2026-02-01:CT:liver=0,lung=0", False),
+        ("2026-01-01:CT:liver=2,lung=0;2026-03-01:MRI:bone=1", False),
+        ("2026-08-01:PET:liver=0,bone=0", True),
+        ("2026-11-01:CT:liver=1,adrenal=0", True),
+        ("2025-11-01:CT:liver=1,adrenal=0", True),  # the setting is overruled
+    ],
+)
+def test_risk_given_findings_is_that_of_lesions_drawn_one_by_one(text, early):
+    imaged = given(text, early)
+    later = imaged.cascade.lesions([1.0, 5.0])
+    draw = int(np.argmin(np.abs(imaged.now.sum(axis=1) - 1.0)))  # one in which lesions are neither rare nor sure
+    seen = imaged.cascade.seen_already[draw]
+    rng, n = np.random.default_rng(8), 400_000
+    k = imaged.cascade.frailty_shape[draw]
+    marks = rng.exponential(size=(n, later.shape[2])) / (rng.gamma(k, 1 / k, n)[:, None] + 1e-300)
+    now, low, high = (x[draw] for x in (imaged.now, imaged.low, imaged.high))
+    fits = ((marks > low) & (marks <= high)).all(axis=1)
+    some = (marks <= now).any(axis=1)
+    setting = np.where(some, seen / some.mean(), (1 - seen) / (~some).mean())
+    weight = fits * (np.ones(n) if imaged.overruled else setting)
+    assert imaged.overruled == text.startswith("2025")
+    assert imaged.likelihood()[draw] == pytest.approx(weight.mean(), rel=0.03)
+    organs, anywhere = imaged.risk([1.0, 5.0])
+    for i in range(2):
+        in_sight = marks <= later[i, draw]
+        assert organs[i, draw] == pytest.approx(weight @ in_sight / weight.sum(), abs=0.01)
+        assert anywhere[i, draw] == pytest.approx(weight @ in_sight.any(axis=1) / weight.sum(), abs=0.01)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("early", [True, False])
+def test_without_findings_the_road_is_the_same(early):
+    model = cascade("colon", draws=300, early=early)
+    imaged = findings.Imaged.condition(model, [], np.ones(300))
+    assert imaged.likelihood() == pytest.approx(np.ones(300))
+    for found, known in zip(imaged.risk([1, 2, 5]), model.risk([1, 2, 5]), strict=True):
+        assert found == pytest.approx(known, abs=1e-6)
+    for found, known in zip(imaged.first_organ(5.0), model.first_organ(5.0), strict=True):
+        assert found.mean(axis=0) == pytest.approx(known.mean(axis=0), abs=0.01)
+
+
+def test_a_lesion_that_was_seen_is_there_and_a_clean_organ_is_safer(tmp_path):
+    before = run(tmp_path, None)
+    found = run(tmp_path, "2026-02-01:CT:liver=2,lung=0")
+    assert all(0.9 < p < 1 for p in means(found, "liver"))
+    assert (np.array(means(found, "lung")) < np.array(means(before, "lung")) * [0.3, 0.5, 0.8]).all()
+    assert min(means(found)) >= max(0.9, means(found, "liver")[0])
+    first = {o["organ"]: o["first_organ_share"]["mean"] for o in found["organs"]}
+    assert first["liver"] > 0.85
+    assert sum(first.values()) == pytest.approx(1)
+    assert [f["use"] for f in found["findings"]] == [
+        "the organ holds a lesion from this day on", "no lesion of the size that it shows",
+    ]  # fmt: skip
+    assert "parameters/finding_true" in found["assumptions"]
+    assert any("finding_true" in s for s in found["statements"])
+
+
+def test_a_lesion_seen_later_is_not_certain_before(tmp_path):
+    late = run(tmp_path, "2027-12-01:CT:liver=1", setting="early")
+    now = run(tmp_path, "2026-01-15:CT:liver=1", setting="early")
+    at_1, at_2, at_5 = means(late, "liver")
+    assert at_1 < 0.8 * at_2
+    assert min(at_2, at_5, *means(now, "liver")) > 0.9
+    assert any("imaging is believed" in s for s in now["statements"])
+    assert not any("imaging is believed" in s for s in late["statements"])
+
+
+def test_what_an_early_setting_says_already_is_not_told_twice(tmp_path):
+    before = run(tmp_path, None, setting="early")
+    told = run(tmp_path, "2026-01-01:CT:liver=0,lung=0", setting="early")
+    for organ in ("liver", "lung", "bone", None):
+        assert means(told, organ) == pytest.approx(means(before, organ), rel=1e-6)
+    later = run(tmp_path, "2026-08-01:CT:liver=0,lung=0", setting="early")
+    assert (np.array(means(later)) < means(before)).all()
+
+
+def test_findings_that_tell_nothing_say_so(tmp_path):
+    text = "2026-02-01:US:liver=0;2026-02-01:CT:adrenal=1;2026-02-02:CT:adrenal=0;2026-02-02:CT:kidney=2"
+    uses = {(f["organ"], f["n_lesions"]): f["use"] for f in run(tmp_path, text, primary="kidney")["findings"]}
+    assert uses["liver", 0] == "not used: the size that this modality shows is not known"
+    assert uses["adrenal", 0].startswith("not used: another scan found a lesion in this organ")
+    assert uses["kidney", 2] == "not used: the primary tumour's own organ"
+    unknown = run(tmp_path, "2026-02-01:US:liver=1")
+    assert unknown["findings"][0]["use"].endswith("the organ's best stands for it")
+    assert means(unknown, "liver")[0] > 0.9
+
+
+def test_a_metastatic_setting_says_whose_word_its_risk_is(tmp_path):
+    assert any("mostly the setting's word" in s for s in run(tmp_path, None)["statements"])
+    assert run(tmp_path, None, setting="early")["statements"] == []
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("imaging", ["2026-02-01:CT:liver=0,lung=0", "2026-05-01:CT:liver=1,lung=0"])
+def test_risk_still_rises_with_count_and_time(tmp_path, imaging):
+    tables = [means(run(tmp_path, imaging, setting="early", n_ctc=n)) for n in (0, 2, 5, 20, 100)]
+    assert (np.diff(tables, axis=0) > -1e-9).all()
+    assert (np.diff(tables, axis=1) > 0).all()
+
+
+@pytest.mark.property
+def test_draws_are_kept_as_often_as_they_weigh():
+    weights = Draws(3, 500).uniform("weights") ** 3
+    kept = findings.resample(weights)
+    assert len(kept) == 500
+    assert np.abs(np.bincount(kept, minlength=500) - 500 * weights / weights.sum()).max() < 1
+    assert (findings.resample(np.full(500, 0.2)) == np.arange(500)).all()
+
+
+def test_every_organ_with_lesions_stays_inside_the_unit_interval(tmp_path):
+    organs = "lung=1,liver=2,bone=3,brain=1,adrenal=1,kidney=1,other=4"
+    found = run(tmp_path, f"2026-02-01:CT:{organs}", n_ctc=0, draws=200)
+    values = [v for o in found["organs"] for t in map(str, HORIZONS_YEARS) for v in o["p_metastasis"][t].values()]
+    assert 0.5 < min(values) <= max(values) < 1
