@@ -1,9 +1,9 @@
 """The metastatic cascade of a patient, conditioned on the counts: risk by organ and time, and the road of the cells.
 
 `model` holds the mathematics step by step, `parameters` the draws of the evidence, `conditioning` puts them together
-for a patient, `engine` evaluates them and `findings` adds what imaging saw. `theory` has the closed forms and slow oracles that the tests compare with;
-`calibrate` refits, by `tropism` and `recurrence`, what no paper states. The stage has no recovery and no background of
-its own: it takes the posterior of each sample as it is.
+for a patient, `engine` evaluates them and `findings` adds what imaging saw. `theory` has the closed forms and slow
+oracles that the tests compare with; `calibrate` refits, by `tropism` and `recurrence`, what no paper states. The stage
+has no recovery and no background of its own: it takes the posterior of each sample as it is.
 
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
 to it. Age, stage, histology beyond the sheet's primary, and drugs are not used (`OUTSIDE`).
@@ -167,9 +167,8 @@ def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -
 
 def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, early: bool) -> list[str]:
     """Return what the reader must know to read the risks, in sentences."""
-    found_one = imaged is not None and bool(imaged.bounded)
     said = []
-    if not early and not found_one:
+    if not early and (imaged is None or not imaged.bounded):
         said.append(
             f"That any organ holds a lesion is mostly the setting's word: it is taken to mean, with a probability of "
             f"{cascade.seen_already.mean():.2f} (seen_if_advanced, an assumption), that a lesion was in sight at the "
@@ -177,7 +176,7 @@ def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, earl
         )
     if imaged is not None and imaged.overruled:
         said.append("The setting says that no metastasis was in sight, imaging says that one was: imaging is believed.")
-    if found_one:
+    if imaged is not None and imaged.bounded:
         said.append(
             f"A lesion that imaging reports is taken to be a metastasis with a probability of "
             f"{imaged.true.mean():.2f} (finding_true, an assumption); false-positive rates differ by modality and "
