@@ -7,10 +7,10 @@ the hazard ratios by count come nearest to the published ones in units of their 
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from pipeline import evidence
 from pipeline.observation import Factor, Observation
@@ -126,10 +126,16 @@ def fit(patients: EarlyBreast) -> tuple[float, float]:
 
 
 def _sample(count: int) -> conditioning.Sample:
-    """Return a sample of `count` cells, none in clusters, by the assay of the studies."""
-    recovery = float(evidence.load("assay_facts").central["reference_recovery"])
-    assay = Observation(7.5, 1, 1, Factor(recovery, recovery, recovery), Factor(1, 1, 1), Factor(0, 0, 0))
-    ctc, clusters = (assay.blood(n).quantiles(_QUANTILES) for n in (count, 0))
+    """Return a sample of `count` cells, none in clusters, by the assay of the studies.
+
+    False cells come as a Poisson count of the mean at which as many healthy donors show two or more as did.
+    """
+    facts = evidence.load("assay_facts")
+    recovery = float(facts.central["reference_recovery"])
+    false = Factor(*special.gammaincinv(2, facts.loc["false_positive_share", ["central", "low", "high"]].astype(float)))
+    assay = Observation(7.5, 1, 1, Factor(recovery, recovery, recovery), Factor(1, 1, 1), false)
+    ctc = assay.blood(count).quantiles(_QUANTILES)
+    clusters = replace(assay, background_per_7_5_ml=Factor(0, 0, 0)).blood(0).quantiles(_QUANTILES)
     return conditioning.Sample(0.0, 0, ctc.tolist(), clusters.tolist())
 
 
