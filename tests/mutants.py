@@ -52,7 +52,7 @@ MUTANTS = (
         "pipeline/detect.py",
         "refs = listed.frames[(number - 1) * total // of : number * total // of]",
         "refs = listed.frames[(number - 1) * total // of : number * total // of - 1]",
-        "tests/test_detect.py",
+        "tests/test_workflow.py",
     ),
     Mutant(
         "volume off by a factor 7.5",
@@ -159,8 +159,10 @@ def first_failure(copy: Path, tests: list[str]) -> str:
     done = subprocess.run(command, cwd=copy, env=env, text=True, capture_output=True, check=False)
     if done.returncode == 0:
         return ""
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout, flags=re.MULTILINE)
-    return found[1] if found else f"pytest ended with {done.returncode}: {done.stdout[-300:]}"
+    found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, flags=re.MULTILINE)
+    if done.returncode != 1 or not found:  # tests that could not even start have noticed nothing
+        sys.exit(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return found[1]
 
 
 if __name__ == "__main__":
