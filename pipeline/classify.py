@@ -21,6 +21,7 @@ from pipeline.schema import ROLES
 
 _FEWEST = 20  # leukocytes below which a sample cannot be its own reference
 _SNR = 5.0  # standard deviations of the noise that a positive channel rises above its surroundings at least
+_LEAST_SPREAD = 0.2  # of ln cytokeratin: no sample of leukocytes is more alike than that
 _BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marker is extreme
 
 Floats = NDArray[np.float64]
@@ -40,6 +41,8 @@ class Reference:
         Counts below which cytokeratin is noise.
     cd45 : float
         Median CD45, counts; without leukocytes, the median DNA of the nucleated cells, and well above the noise.
+    dna_peak : float
+        Median of the brightest DNA over the mean of the nucleus.
     """
 
     n_leukocytes: int
@@ -47,6 +50,7 @@ class Reference:
     ck_spread: float
     ck_floor: float
     cd45: float
+    dna_peak: float
 
 
 def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) -> None:
@@ -94,7 +98,7 @@ def call_cells(
     reference = reference_of(cells, contrast, noise)
     z_ck = (np.log(np.maximum(contrast["ck"], 0) + reference.ck_floor) - reference.ck_centre) / reference.ck_spread
     cd45 = np.maximum(contrast["cd45"], 1e-3 * reference.cd45) / reference.cd45
-    terms = _terms(cells, z_ck, cd45, gates)
+    terms = _terms(cells, z_ck, cd45, _peak(cells) / reference.dna_peak, gates)
     p_ctc = np.prod(list(terms.values()), axis=0)
     positive = {"ck": terms["ck-"] > 0.5, "cd45": cd45 >= gates["cd45_max_ratio"]}
     call, reason = _named(cells, terms, positive, contrast, noise)
@@ -127,6 +131,7 @@ def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Map
     and neither bare nuclei nor weakly stained leukocytes move the median.
     """
     floor = max(noise["ck"], 1e-6)
+    peak = _peak(cells)
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     stained = nucleated & (contrast["cd45"] > _SNR * noise["cd45"])
     if stained.sum() >= _FEWEST:
@@ -134,11 +139,22 @@ def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Map
         leukocytes = stained & (contrast["cd45"] > cd45 / 2)
         cd45 = float(np.median(contrast["cd45"][leukocytes]))
         log_ck = np.log(np.maximum(contrast["ck"][leukocytes], 0) + floor)
-        centre, high = np.quantile(log_ck, [0.5, 0.975])
-        return Reference(int(leukocytes.sum()), float(centre), max((high - centre) / 1.96, 0.2), floor, cd45)
+        centre, high = np.quantile(log_ck, [0.5, 0.84])  # one standard deviation, whatever the uppermost tenth shows
+        spread = max(float(high - centre), _LEAST_SPREAD)
+        return Reference(int(leukocytes.sum()), float(centre), spread, floor, cd45, _median(peak[leukocytes]))
     # exposures are set so that what is stained fills a like part of the camera's range in each channel
-    dna = float(np.median(contrast["dna"][nucleated])) if nucleated.any() else 0.0
-    return Reference(0, float(np.log(2 * floor)), 0.5, floor, max(dna, 4 * _SNR * max(noise["cd45"], 1e-6)))
+    cd45 = max(_median(contrast["dna"][nucleated]), 4 * _SNR * max(noise["cd45"], 1e-6))
+    return Reference(0, float(np.log(2 * floor)), 0.5, floor, cd45, _median(peak[nucleated]))
+
+
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if len(values) else 1.0
+
+
+def _peak(cells: pd.DataFrame) -> Floats:
+    """Return the brightest DNA over the mean of the nucleus: blur and the chromatin's grain make it more than 1."""
+    mean = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
+    return np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
 
 
 def _noise(frames: pd.DataFrame) -> dict[str, float]:
@@ -154,13 +170,13 @@ def _contrast(cells: pd.DataFrame, role: str) -> Floats:
     return cells[f"{role}_mean"].to_numpy(float) - np.maximum(around, 0)
 
 
-def _terms(cells: pd.DataFrame, z_ck: Floats, cd45: Floats, gates: Mapping[str, float]) -> dict[str, Floats]:
+def _terms(
+    cells: pd.DataFrame, z_ck: Floats, cd45: Floats, peak: Floats, gates: Mapping[str, float]
+) -> dict[str, Floats]:
     """Return one probability a gate, by the reason that is given where it is the lowest."""
     nucleus = np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1e-3)
     solidity = np.nan_to_num(cells["nucleus_solidity"].to_numpy(float))
     diameter = cells["equivalent_diameter_um"].to_numpy(float)
-    dna = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
-    peak = np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(dna, 1e-3)
     steps = {
         "ck-": (z_ck - gates["ck_min_z"]) / 0.4,
         "cd45+": np.log(gates["cd45_max_ratio"] / cd45) / 0.2,

@@ -206,6 +206,20 @@ def test_a_sample_of_many_ctcs_and_few_leukocytes_keeps_its_ctcs():
     assert calls["call"].value_counts().to_dict() == {"ctc": 300, "leukocyte": 30}
 
 
+@pytest.mark.parametrize("share", [0.03, 0.08])
+def test_leukocytes_that_took_up_cytokeratin_do_not_hide_ctcs(share):
+    stained = [{**LEUKOCYTE, "ck": 400.0, "cd45": 450.0}] * round(400 * share)
+    calls = calls_of({**CTC, "ck": 100.0}, *stained, leukocytes=400 - len(stained))
+    assert calls["call"].iloc[: 1 + len(stained)].tolist() == ["ctc"] + ["double_positive"] * len(stained)
+
+
+@pytest.mark.parametrize("grain", [1.2, 2.0])
+def test_condensed_chromatin_is_told_by_the_grain_of_the_samples_own_nuclei(grain):
+    cells = [{**cell, "dna_peak": grain * cell["dna_peak"]} for cell in [CTC] + [LEUKOCYTE] * 30]
+    dying = {**CTC, "dna_peak": 1.6 * cells[0]["dna_peak"]}
+    assert calls_of(*cells, dying, leukocytes=0)["call"].tolist() == ["ctc"] + ["leukocyte"] * 30 + ["debris"]
+
+
 def test_no_cells_no_calls(tmp_path):
     calls = call_cells(cells_table(leukocytes=0), NOISE, GATES, SETTINGS)
     assert len(calls) == 0
