@@ -7,17 +7,27 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline import documents
 from pipeline.documents import Row
 from pipeline.errors import Fault, InputError, plain, refuse_all
 from pipeline.schema import ORGANS, SETTINGS, SUBTYPES
 
-Look = Callable[[str, Path, str, dict[str, Any]], object]
+
+class Listing(Protocol):
+    """What a look into the images of a sample finds beside its frames."""
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Names of files and folders that are no frames."""
+
+
+Look = Callable[[str, Path, str, dict[str, Any]], Listing]
 
 _COMMAND_LINE = "--config/--configfile"
 _STAGES = ("detect", "classify", "count", "simulate", "prognose", "report")
+_NAMED = 10  # ignored files that a note names; the number says how many there are
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
 
@@ -65,7 +75,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         Settings over those of the files; text is read as the type that the setting has.
     look : callable, optional
         Called with the images, base folder, format and assay (as in the settings of detect) of each sample that is
-        sound so far; its `InputError` is collected too (a folder without one image).
+        sound so far; its `InputError` is collected too (a folder without one image), and what it ignored is noted.
 
     Raises
     ------
@@ -90,8 +100,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         faults += _sample_faults(sheet, samples)
     if patient_sheet:
         faults += _patient_faults(patient_sheet, patients)
-    if sheet and look:
-        faults += _looked_into(look, sheet.parent, samples, assays)
+    notes = _looked_into(look, sheet.parent, samples, assays, faults) if sheet and look else []
     if sheet and patient_sheet and patients:
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
     files = list(dict.fromkeys(fault.file for fault in faults))
@@ -105,7 +114,10 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         {name: cells for name, cells in named.items() if name in with_samples},
         assays,
         sheet.parent,
-        tuple(f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples),
+        (
+            *(f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples),
+            *notes,
+        ),
     )
 
 
@@ -241,16 +253,22 @@ def _image_faults(sheet: Path, at: str, images: list[str]) -> list[Fault]:
     ]
 
 
-def _looked_into(look: Look, base: Path, rows: list[Row], assays: dict[str, dict[str, Any]]) -> list[Fault]:
-    faults: list[Fault] = []
+def _looked_into(
+    look: Look, base: Path, rows: list[Row], assays: dict[str, dict[str, Any]], faults: list[Fault]
+) -> list[str]:
+    notes = []
     for cells in (row.cells for row in rows if row.sound and row.cells["assay"] in assays):
         if all(os.path.exists(base / part) for part in cells["images"]):
             about = {"name": cells["assay"], **_camera(assays[cells["assay"]])}
             try:
-                look(";".join(cells["images"]), base, cells["format"] or "auto", about)
+                ignored = look(";".join(cells["images"]), base, cells["format"] or "auto", about).ignored
             except InputError as error:
                 faults.extend(error.faults)
-    return faults
+                continue
+            if ignored:
+                some = ", ".join(map(plain, ignored[:_NAMED])) + (" ..." if len(ignored) > _NAMED else "")
+                notes.append(f"{cells['sample']}: {len(ignored)} beside the frames, ignored: {some}")
+    return notes
 
 
 def _volume_faults(file: str, at: str, images: list[str], volumes: list[float]) -> list[Fault]:

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -188,6 +189,13 @@ def test_what_the_look_into_the_images_finds_is_listed_with_the_rest(folder):
     assert seen == [("slides/a", Path(), "auto", "cellsearch", [1036, 1384])]
     assert len(found) == 2
     assert any(fault.startswith("slides/a: found no image") for fault in found)
+
+
+def test_what_lies_beside_the_frames_is_named(folder):
+    beside = tuple(f"notes{i}.txt" for i in range(12))
+    study = read(look=lambda *_: SimpleNamespace(ignored=beside))
+    assert study.notes == (f"S1: 12 beside the frames, ignored: {', '.join(beside[:10])} ...",)
+    assert read(look=lambda *_: SimpleNamespace(ignored=())).notes == ()
 
 
 def test_a_sample_needs_a_patient_row(folder):
