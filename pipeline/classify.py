@@ -93,6 +93,9 @@ def call_cells(
     -----
     The probability is the product of one logistic term a gate, each 0.5 on the gate and as steep as the measurement is
     sharp: a cell that clears all gates by far gets nearly 1, one that fails any of them by far nearly 0.
+
+    The more CD45 a cell shows, the more cytokeratin it needs: what bleeds over from a bright channel grows with it, a
+    leukocyte's own CD45 does not. The gate ``ck_min_z`` is multiplied by 1 + CD45 / (its own gate).
     """
     contrast = {role: _contrast(cells, role) for role in ROLES}
     reference = reference_of(cells, contrast, noise)
@@ -100,7 +103,7 @@ def call_cells(
     cd45 = np.maximum(contrast["cd45"], 1e-3 * reference.cd45) / reference.cd45
     terms = _terms(cells, z_ck, cd45, _peak(cells) / reference.dna_peak, gates)
     p_ctc = np.prod(list(terms.values()), axis=0)
-    positive = {"ck": terms["ck-"] > 0.5, "cd45": cd45 >= gates["cd45_max_ratio"]}
+    positive = {"ck": z_ck > gates["ck_min_z"], "cd45": cd45 >= gates["cd45_max_ratio"]}
     call, reason = _named(cells, terms, positive, contrast, noise)
     is_ctc = (p_ctc >= settings["p_ctc_call"]) & (cells["nucleus_area_um2"].to_numpy() > 0)
     doubtful = (p_ctc >= settings["p_ctc_uncertain"]) & ~is_ctc & (cells["nucleus_area_um2"].to_numpy() > 0)
@@ -178,7 +181,7 @@ def _terms(
     solidity = np.nan_to_num(cells["nucleus_solidity"].to_numpy(float))
     diameter = cells["equivalent_diameter_um"].to_numpy(float)
     steps = {
-        "ck-": (z_ck - gates["ck_min_z"]) / 0.4,
+        "ck-": (z_ck - gates["ck_min_z"] * (1 + cd45 / gates["cd45_max_ratio"])) / 0.4,
         "cd45+": np.log(gates["cd45_max_ratio"] / cd45) / 0.2,
         "small_nucleus": np.log(nucleus / gates["min_nucleus_um2"]) / 0.1,
         "ragged_nucleus": (solidity - gates["min_nucleus_solidity"]) / 0.02,

@@ -213,6 +213,13 @@ def test_leukocytes_that_took_up_cytokeratin_do_not_hide_ctcs(share):
     assert calls["call"].iloc[: 1 + len(stained)].tolist() == ["ctc"] + ["double_positive"] * len(stained)
 
 
+def test_a_trace_of_cd45_is_bleeding_beside_bright_cytokeratin_and_a_leukocyte_beside_weak():
+    trace = {**CTC, "cd45": 0.17 * LEUKOCYTE["cd45"]}
+    calls = calls_of({**trace, "ck": 2000.0}, {**trace, "ck": 60.0}, {**CTC, "ck": 60.0})
+    assert calls["call"].iloc[[0, 2]].tolist() == ["ctc", "ctc"]
+    assert calls["p_ctc"].iloc[1] < 0.1
+
+
 @pytest.mark.parametrize("grain", [1.2, 2.0])
 def test_condensed_chromatin_is_told_by_the_grain_of_the_samples_own_nuclei(grain):
     cells = [{**cell, "dna_peak": grain * cell["dna_peak"]} for cell in [CTC] + [LEUKOCYTE] * 30]
