@@ -380,6 +380,15 @@ def test_risk_rises_with_clusters(tmp_path):
     assert 0.85 < shares[1]["mean"] < 1
 
 
+@pytest.mark.property
+def test_risk_rises_with_the_cells_of_a_cluster(tmp_path):
+    sizes = [{"2": 2}, {"2": 1, "6": 1}, {"12": 2}]
+    tables = [means(run(tmp_path, [counts_file(tmp_path, n_ctc=30, n_clusters=2, cluster_sizes=s)])) for s in sizes]
+    assert (np.diff(tables, axis=0) > 0).all()
+    more = means(run(tmp_path, [counts_file(tmp_path, n_ctc=30, n_clusters=3, cluster_sizes={"12": 2, "2": 1})]))
+    assert (np.array(more) > tables[2]).all()
+
+
 def test_no_cell_seen_is_still_a_risk_and_a_wide_one(tmp_path):
     none = run(tmp_path, [counts_file(tmp_path, n_ctc=0)], draws=2000)
     some = run(tmp_path, [counts_file(tmp_path, n_ctc=5)], draws=2000)

@@ -193,6 +193,7 @@ def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
             c["n_clusters"],
             c["ctc_quantiles_per_7_5_ml"],
             c["cluster_quantiles_per_7_5_ml"],
+            sum(int(size) * times for size, times in c["cluster_sizes"].items()) if c["n_clusters"] else 0,
         )
         for c, day in zip(usable, days, strict=True)
     ]

@@ -55,6 +55,8 @@ class Sample:
     n_clusters: int
     ctc_quantiles: Sequence[float]
     cluster_quantiles: Sequence[float]
+    cluster_cells: int = 0
+    """Cells in the clusters that were seen, all together."""
 
 
 def build(
@@ -188,18 +190,17 @@ def _shedding(
 ) -> tuple[Shedding, Floats, Floats]:
     """Return the shedding, the CTCs per 7.5 mL at the latest sample and the clusters' share of the founders.
 
-    A cluster is held ``1 / rho`` times faster than a single cell, so its flux is larger by that, and it founds R times
-    as often; its k cells are in the count already. Where no cluster was seen, the posterior of the clusters knows
-    only the volume; the share of clusters among CTCs then bounds it.
+    Where no cluster was seen, the posterior of the clusters knows only the volume; the share of clusters among CTCs
+    then bounds it.
     """
     unseen = draws.parameter("unseen_shedding") if "unseen_shedding" in on else np.zeros(draws.n)
-    size = draws.parameter("cluster_size")
-    potency = draws.parameter("cluster_potency") / draws.parameter("cluster_half_life_ratio")
-    extra = np.maximum(potency - size, 0.0) if "clusters" in on else np.zeros(draws.n)
     usual_share = draws.parameter("cluster_share")
     seen = [_concentrations(draws, i, sample, usual_share) for i, sample in enumerate(samples)]
-    levels = np.stack([unseen + ctc + extra * clusters for ctc, clusters in seen])
-    ctc, clusters = seen[0]
+    of_clusters = [_cluster_weight(draws, sample, on) for sample in samples]
+    levels = np.stack(
+        [unseen + ctc + extra * clusters for (ctc, clusters), (extra, _) in zip(seen, of_clusters, strict=True)]
+    )
+    (ctc, clusters), (extra, size) = seen[0], of_clusters[0]
     doubling = draws.parameter("shed_doubling_time") / DAYS_PER_YEAR
     shedding = Shedding(
         levels=levels,
@@ -208,6 +209,22 @@ def _shedding(
         after=draws.parameter("shed_after_early" if early else "shed_after_advanced"),
     )
     return shedding, ctc, (extra * clusters + np.minimum(size * clusters, ctc)) / levels[0]
+
+
+def _cluster_weight(draws: Draws, sample: Sample, on: Collection[str]) -> tuple[Floats, Floats]:
+    """Return the CTCs that one cluster is worth beyond its own cells, and its cells, (n,) each.
+
+    A cluster is held ``1 / rho`` times faster than a single cell, so its flux is larger by that, and it founds R times
+    as often; its k cells are in the count already. R was measured in clusters of the usual size k0; a colony begun by k
+    cells lives on with probability ``1 - (d/b)^k``, so R changes by the ratio of those. The clusters that were seen
+    tell k, with one more of size k0.
+    """
+    usual = draws.parameter("cluster_size")
+    size = (usual + sample.cluster_cells) / (1 + sample.n_clusters) if sample.cluster_cells else usual
+    ln_dies_out = np.log1p(-draws.parameter("death_over_birth_complement"))
+    lives_on = np.expm1(size * ln_dies_out) / np.expm1(usual * ln_dies_out)
+    potency = lives_on * draws.parameter("cluster_potency") / draws.parameter("cluster_half_life_ratio")
+    return np.maximum(potency - size, 0.0) if "clusters" in on else np.zeros(draws.n), size
 
 
 def _concentrations(draws: Draws, number: int, sample: Sample, usual_share: Floats) -> tuple[Floats, Floats]:
