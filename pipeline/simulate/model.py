@@ -326,6 +326,12 @@ class Growth:
         """Return the growth in one organ alone."""
         return replace(self, doubling_time_years=self.doubling_time_years[:, [organ]])
 
+    def of_draws(self, draws: NDArray[np.intp]) -> "Growth":
+        """Return the growth of some draws, each as often as it is named."""
+        return Growth(
+            *(x[draws] for x in (self.doubling_time_years, self.reference_cells, self.largest_cells, self.surviving_share))
+        )
+
     def age(self, cells: Floats, luck: Floats) -> Floats:
         """Return the age in years at which a colony has `cells` cells, shape (n, organs, nodes).
 
@@ -335,10 +341,21 @@ class Growth:
         luck : ndarray, shape (nodes,) or (n, nodes)
             X of the colony, from Exp(1).
         """
-        begin = np.log(self.largest_cells * self.surviving_share)[:, None] - np.log(luck)
-        rate = np.log(2) / (self.doubling_time_years * np.log(self.largest_cells / self.reference_cells)[:, None])
         left = np.log(self.largest_cells)[:, None, None] - np.log(cells)
-        return np.log(begin[:, None, :] / left) / rate[:, :, None]
+        return np.log(self._begin(luck) / left) / self._rate[:, :, None]
+
+    def cells(self, age: Floats, luck: Floats) -> Floats:
+        """Return the cells of a colony at an age in years, the inverse of `age`, same shapes."""
+        left = self._begin(luck) * np.exp(-self._rate[:, :, None] * age)
+        return np.exp(np.log(self.largest_cells)[:, None, None] - left)
+
+    @property
+    def _rate(self) -> Floats:
+        return np.log(2) / (self.doubling_time_years * np.log(self.largest_cells / self.reference_cells)[:, None])
+
+    def _begin(self, luck: Floats) -> Floats:
+        """Return ln of the largest size over that which the colony seems to start from, shape (n, 1, nodes)."""
+        return (np.log(self.largest_cells * self.surviving_share)[:, None] - np.log(luck))[:, None, :]
 
 
 @dataclass(frozen=True)
@@ -359,6 +376,11 @@ class Detection:
     ceiling: Floats
     cell_density_per_mm3: Floats
     avascular_cells: Floats
+
+    def of_draws(self, draws: NDArray[np.intp]) -> "Detection":
+        """Return what the scan shows in some draws, each as often as it is named."""
+        columns = (self.d50_mm, self.slope_mm, self.ceiling, self.cell_density_per_mm3, self.avascular_cells)
+        return Detection(*(x[draws] for x in columns))
 
     def cells(self, quantiles: Floats) -> Floats:
         """Return the size at which lesions at quantiles of the threshold are shown; both (n, organs, nodes)."""
