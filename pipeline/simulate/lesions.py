@@ -83,7 +83,9 @@ class Lesions:
         return draw, np.where(time_years < self.founded[own], 0.0, np.where(age < 0, 1.0, cells))
 
 
-def sample(cascade: Cascade, random_seed: int, patient: str, horizon_years: float, *, at_least_one: bool = False) -> Lesions:
+def sample(
+    cascade: Cascade, random_seed: int, patient: str, horizon_years: float, *, at_least_one: bool = False
+) -> Lesions:
     """Return the lesions of one trajectory for each draw of a cascade, founded up to the horizon.
 
     Parameters
@@ -109,44 +111,49 @@ def sample(cascade: Cascade, random_seed: int, patient: str, horizon_years: floa
     first = np.zeros(n)
     if at_least_one:
         first = -np.log1p(common.random(n) * np.expm1(-ends.sum(axis=1)))
-    from_organ = np.cumsum(ends, axis=1) - ends
+    before = np.cumsum(ends, axis=1) - ends
+    waiting = cascade.waiting
+    leave = waiting.wake_per_year + waiting.death_per_year
     columns = []
     for i, organ in enumerate(cascade.organs):
-        rng, end = _stream(random_seed, patient, organ), ends[:, i]
-        start = np.clip(first - from_organ[:, i], 0.0, end)
-        forced = at_least_one & (first > from_organ[:, i]) & (start < end)
-        trajectory = np.repeat(np.arange(n), rng.poisson(end - start))
-        place = start[trajectory] + rng.random(len(trajectory)) * (end - start)[trajectory]
-        trajectory = np.concatenate([trajectory, np.flatnonzero(forced)])
-        place = np.concatenate([place, start[forced]]) / end[trajectory]
-        waiting, lesions = cascade.waiting, len(trajectory)
-        leave = (waiting.wake_per_year + waiting.death_per_year)[trajectory]
-        rested = rng.random(lesions) < waiting.rested[trajectory]
-        columns.append(
-            (
-                trajectory,
-                np.full(lesions, i),
-                _time_of(place, pieces, shed, trajectory),
-                np.where(rested, rng.standard_exponential(lesions) / leave, 0.0),
-                rng.standard_exponential(lesions) / waiting.switch_per_year[trajectory],
-                rng.standard_exponential(lesions),
-                rng.random(lesions),
-                rng.random(lesions),
-            )
-        )
+        rng = _stream(random_seed, patient, organ)
+        draw, place = _points(rng, first - before[:, i], ends[:, i])
+        m = len(draw)
+        rested = rng.random(m) < waiting.rested[draw]
+        rest = np.where(rested, rng.standard_exponential(m) / leave[draw], 0.0)
+        wait = rng.standard_exponential(m) / waiting.switch_per_year[draw]
+        own = (rng.standard_exponential(m), rng.random(m), rng.random(m))
+        columns.append((draw, np.full(m, i), _time_of(place, pieces, shed, draw), rest, wait, *own))
     weights = -np.expm1(-ends.sum(axis=1)) if at_least_one else np.ones(n)
-    return Lesions(cascade, *(np.concatenate(column) for column in zip(*columns, strict=True)), weights)
+    trajectory, organ_of, *others = (np.concatenate(column) for column in zip(*columns, strict=True))
+    founded, rest, wait, luck, threshold, shown = others
+    return Lesions(cascade, trajectory, organ_of, founded, rest, wait, luck, threshold, shown, weights)
+
+
+def _points(rng: np.random.Generator, first: Floats, end: Floats) -> tuple[Ints, Floats]:
+    """Return the points of processes of rate 1 on (0, end): their number in the array, and place as share of end.
+
+    Where `first` is inside (0, end) it is a point, and none is before it; beyond the end there is none at all.
+    """
+    start = np.clip(first, 0.0, end)
+    drawn = np.repeat(np.arange(len(end)), rng.poisson(end - start))
+    forced = np.flatnonzero((first > 0) & (first < end))
+    place = start[drawn] + rng.random(len(drawn)) * (end - start)[drawn]
+    number = np.concatenate([drawn, forced])
+    return number, np.concatenate([place, start[forced]]) / end[number]
 
 
 def _integrals(shed: Shedding, horizon_years: float) -> Floats:
     """Return the integral of the level over each of its pieces in time, shape (pieces, n)."""
     borders = _borders(shed)
-    constant = [level * (end - start) for level, start, end in zip(shed.levels[::-1], borders, borders[1:], strict=False)]
+    constant = [
+        level * (end - start) for level, start, end in zip(shed.levels[::-1], borders, borders[1:], strict=False)
+    ]
     return np.stack([shed.levels[-1] / shed.growth_per_year, *constant, shed.after * shed.levels[0] * horizon_years])
 
 
 def _borders(shed: Shedding) -> Floats:
-    """Return the times between the pieces of the level, ascending: at the earliest sample, midway, and at the latest."""
+    """Return the times between the pieces of the level: at the earliest sample, midway between two, at the latest."""
     return np.concatenate([[-shed.ages[-1]], -(shed.ages[1:] + shed.ages[:-1])[::-1] / 2, [0.0]])
 
 

@@ -329,7 +329,10 @@ class Growth:
     def of_draws(self, draws: NDArray[np.intp]) -> "Growth":
         """Return the growth of some draws, each as often as it is named."""
         return Growth(
-            *(x[draws] for x in (self.doubling_time_years, self.reference_cells, self.largest_cells, self.surviving_share))
+            *(
+                x[draws]
+                for x in (self.doubling_time_years, self.reference_cells, self.largest_cells, self.surviving_share)
+            )
         )
 
     def age(self, cells: Floats, luck: Floats) -> Floats:
