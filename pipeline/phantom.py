@@ -139,8 +139,9 @@ def write_slide(folder: Path, slide: Slide, seed: int) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row an object: frame, y_px, x_px, kind, cluster (0 outside clusters), diameter_um, ck_contrast (share of the
-        range), whole (False where the frame's border cuts it).
+        One row an object: frame, y_px, x_px, kind, cluster (number of its group in the frame, 0 outside groups; a group
+        may be one CTC with leukocytes), diameter_um, ck_contrast (share of the range), whole (False where the frame's
+        border cuts it).
     """
     streams = np.random.SeedSequence(seed).spawn(slide.frames + 1)
     groups = _dealt(slide, np.random.default_rng(streams[0]))

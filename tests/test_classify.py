@@ -1,14 +1,16 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 import yaml
-from calling import SETTINGS, assay, called_slide, matched
+from calling import SETTINGS, assay, called, called_slide, matched
 
 from pipeline import store
 from pipeline.classify import call_cells, classify
-from pipeline.phantom import Optics, Recipe, Slide
+from pipeline.phantom import Optics, Recipe, Slide, render
 from pipeline.schema import CALLS, CELLS, FRAMES
 
 ROOT = Path(__file__).parents[1]
@@ -324,6 +326,50 @@ def test_slides_not_seen_before_are_called_right(tmp_path, name, slide):
     assert true.mean() >= 0.95
     assert found.mean() >= 0.95
     assert len(true) == 36 + 6
+
+
+def write_ome(path, planes, names, pixel_size_um):
+    path.parent.mkdir()
+    size = {"PhysicalSizeX": pixel_size_um, "PhysicalSizeY": pixel_size_um}
+    metadata = {"axes": "CYX", "Channel": {"Name": names}, **size}
+    tifffile.imwrite(path, planes, photometric="minisblack", metadata=metadata)
+    return path.parent
+
+
+def test_a_slide_without_the_further_marker_is_called_all_the_same(tmp_path):
+    pixels, truth = render(Slide(frames=1), [(1, 0), (1, 0), (2, 0)], np.random.default_rng(5))
+    images = write_ome(tmp_path / "slide" / "f1.ome.tif", pixels[:3], ["DAPI", "CK-PE", "CD45-APC"], 0.645)
+    cells, calls = called(tmp_path, images, assay("cellsearch"))
+    right, found = matched(truth.assign(frame="f1"), calls, 0.645)
+    assert right.tolist() == [True] * 4
+    assert found.tolist() == [True] * 4
+    assert cells["fitc_mean"].isna().all()
+
+
+IMAGES = ROOT.parent / "shared" / "data"
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not (IMAGES / "ctc_hdsca_wbc_fields").is_dir(), reason="../shared/data/ctc_hdsca_wbc_fields")
+def test_no_ctc_in_real_blood_without(tmp_path):
+    images = tmp_path / "fields"
+    images.mkdir()
+    for path in (IMAGES / "ctc_hdsca_wbc_fields").glob("*.jpg"):
+        (images / path.name).symlink_to(path)
+    _, calls = called(tmp_path, images, assay("hdsca"))
+    assert not calls["call"].eq("ctc").any()
+    assert calls["call"].eq("leukocyte").sum() > 1300
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not (IMAGES / "ctc_ctcdet_crops").is_dir(), reason="../shared/data/ctc_ctcdet_crops")
+@pytest.mark.parametrize("kind", ["upCTC", "midCTC", "mixCTC", "noCTC"])
+def test_single_cells_that_experts_judged(tmp_path, kind):
+    for path in sorted((IMAGES / "ctc_ctcdet_crops" / kind).glob("*.jpg")):
+        planes = np.moveaxis(cv2.imread(str(path)), 2, 0)  # blue is DNA, green CD45, red the tumour's marker
+        images = write_ome(tmp_path / path.stem / "c.ome.tif", planes, ["DAPI", "CD45", "CK"], 0.16)
+        _, calls = called(tmp_path, images, assay("hdsca"))
+        assert calls["call"].eq("ctc").any() == (kind != "noCTC"), path.name
 
 
 def test_gates_of_both_assays_say_where_they_come_from():
