@@ -51,7 +51,7 @@ def _count(args: argparse.Namespace) -> None:
 def _simulate(args: argparse.Namespace) -> None:
     from pipeline import simulate  # noqa: PLC0415
 
-    simulate.simulate(args.settings, args.counts, args.out)
+    simulate.simulate(args.settings, args.counts, args.out, args.what_if)
 
 
 def _prognose(args: argparse.Namespace) -> None:
@@ -167,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("simulate", _simulate, "metastatic cascade of a patient, conditioned on the counts")
     _files(sub, "--counts", many=True)
     _files(sub, "--out")
+    sub.add_argument("--what-if", type=Path, metavar="FILE", help="YAML of scenarios to set beside it (see docs)")
 
     sub = verb("prognose", _prognose, "prognosis of a patient, or the reason why there is none")
     _files(sub, "--counts", many=True)

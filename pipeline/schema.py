@@ -242,6 +242,7 @@ COUNTS_JSON = _object(
     }
 )
 
+_CHANGED = _object({name: {"type": "number", "minimum": -1, "maximum": 1} for name in ("mean", "low", "high")})
 _ORGAN = _object(
     {
         "organ": {"enum": list(ORGANS)},
@@ -287,6 +288,21 @@ CASCADE_JSON = _object(
             _object({"date": _TEXT, "modality": _TEXT, "organ": _TEXT, "n_lesions": _COUNT, "use": _TEXT})
         ),
         "statements": _array(_TEXT),  # what a reader of the risks must know
+        "what_if": _array(
+            _object(
+                {
+                    "name": _TEXT,
+                    "shedding_cut": _or_null(_SHARE),
+                    "from_years": _or_null(_POSITIVE),
+                    "scans_every_years": _or_null(_POSITIVE),
+                    "p_any": _map(_BAND, HORIZONS_YEARS),
+                    "p_any_lower_by": _map(_CHANGED, HORIZONS_YEARS),
+                    "organs": _array(
+                        _object({"organ": {"enum": list(ORGANS)}, "p_metastasis": _map(_BAND, HORIZONS_YEARS)})
+                    ),
+                }
+            )
+        ),
     },
 )
 

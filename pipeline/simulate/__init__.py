@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline import evidence, store
 from pipeline.errors import refuse
 from pipeline.schema import HORIZONS_YEARS
-from pipeline.simulate import conditioning, engine, findings
+from pipeline.simulate import conditioning, engine, findings, whatif
 from pipeline.simulate.model import DAYS_PER_YEAR, Floats
 from pipeline.simulate.parameters import Draws
 
@@ -45,7 +45,7 @@ _LARGEST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
 _SMALLEST = float(np.finfo(float).tiny)
 
 
-def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path) -> None:
+def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
     """Write the cascade of one patient as JSON (`pipeline.schema.CASCADE_JSON`).
 
     Parameters
@@ -55,12 +55,15 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path) -> 
     counts : sequence of Path
         The counts of all of the patient's samples.
     out : Path
+    what_if : Path, optional
+        YAML file of scenarios to set beside the risks.
 
     Raises
     ------
     InputError
-        If a step to be switched off is no step of the model, or a file holds no counts.
+        If a step to be switched off is no step of the model, a file holds no counts, or a scenario cannot be.
     """
+    scenarios = whatif.read(what_if) if what_if else {}
     unknown = sorted(set(settings["switched_off"]) - conditioning.SWITCHES.keys())
     if unknown:
         known = ", ".join(conditioning.SWITCHES)
@@ -68,7 +71,8 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path) -> 
     read = {path: store.read_json(path, "counts") for path in counts}
     found = sorted(read.values(), key=lambda c: (c["collected"], c["sample"]), reverse=True)
     usable = [c for c in found if c["status"] == "ok"]
-    made_by = store.provenance(settings, {f"counts/{sample['sample']}": path for path, sample in read.items()})
+    inputs = {f"counts/{sample['sample']}": path for path, sample in read.items()}
+    made_by = store.provenance(settings, {**inputs, **({"what_if": what_if} if what_if else {})})
     result = {
         **_empty(settings, found),
         "provenance": {**made_by, "evidence": evidence.evidence_hash()},
@@ -79,7 +83,7 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path) -> 
     elif not usable:
         result |= {"status": "not_evaluable", "reason": "no sample of this patient could be evaluated"}
     else:
-        result |= _cascade(settings, usable)
+        result |= _cascade(settings, usable, scenarios)
     store.write_json(out, "cascade", result)
 
 
@@ -105,10 +109,13 @@ def _empty(settings: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> d
         "assumptions": [],
         "findings": [],
         "statements": [],
+        "what_if": [],
     }
 
 
-def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _cascade(
+    settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]], scenarios: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
     patient, level = settings["patient"], settings["level"]
     draws = Draws(settings["random_seed"], settings["draws"])
     early = patient["setting"] in EARLY
@@ -162,6 +169,34 @@ def _cascade(settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]]) -
             for f, use in zip(found, findings.uses(found, cascade), strict=True)
         ],
         "statements": _statements(cascade, imaged, early=early),
+        "what_if": [
+            {
+                "name": name,
+                **whatif.described(scenario),
+                **_difference(cascade, then, (by_organ, anywhere), kept, level),
+            }
+            for name, scenario in scenarios.items()
+            for then in [whatif.risk(cascade, imaged, scenario, HORIZONS_YEARS)]
+        ],
+    }
+
+
+def _difference(
+    cascade: engine.Cascade,
+    then: tuple[Floats, Floats],
+    now: tuple[Floats, Floats],
+    kept: NDArray[np.intp],
+    level: float,
+) -> dict[str, Any]:
+    """Return the risks of a scenario, and by how much they are lower than those without it, draw by draw."""
+    fewer = now[1] - then[1]
+    return {
+        "p_any": _by_horizon(then[1][:, kept], level),
+        "p_any_lower_by": {str(t): _band(values[kept], level) for t, values in zip(HORIZONS_YEARS, fewer, strict=True)},
+        "organs": [
+            {"organ": organ, "p_metastasis": _by_horizon(then[0][:, kept, i], level)}
+            for i, organ in enumerate(cascade.organs)
+        ],
     }
 
 

@@ -144,7 +144,7 @@ def _points(rng: np.random.Generator, first: Floats, end: Floats) -> tuple[Ints,
 
 
 def _integrals(shed: Shedding, horizon_years: float) -> Floats:
-    """Return the integral of the level over each of its pieces in time, shape (pieces, n)."""
+    """Return the integral of the level over each of its pieces in time, no share ending, shape (pieces, n)."""
     borders = _borders(shed)
     constant = [
         level * (end - start) for level, start, end in zip(shed.levels[::-1], borders, borders[1:], strict=False)

@@ -34,6 +34,7 @@ class Shedding:
         E(u) = E_m exp(g (u + a_m))      u < -a_m
         E(u) = E_i                       u nearest to -a_i
         E(u) = after E_0                 u > 0
+        E(u) = (1 - x) after E_0         u > s    where a share x ends at s
 
     Parameters
     ----------
@@ -45,12 +46,15 @@ class Shedding:
         g, the growth of the level before the first sample.
     after : ndarray, shape (n,)
         Shedding from the latest sample on, relative to that at the sample.
+    ends : tuple of float
+        s and x: years after the latest sample from which a share of the shedding is no more, and the share.
     """
 
     levels: Floats
     ages: Floats
     growth_per_year: Floats
     after: Floats
+    ends: tuple[float, float] = (0.0, 0.0)
 
     @property
     def onward(self) -> Floats:
@@ -59,12 +63,14 @@ class Shedding:
 
     @property
     def steps(self) -> list[tuple[float, Floats]]:
-        """Changes of the level between samples and at the latest of several: years ago, and by how much (n,)."""
+        """Changes of the level after the earliest sample: years ago (negative: to come), and by how much (n,)."""
+        time, share = self.ends
+        end = [(-time, -share * self.after * self.levels[0])] if share else []
         if len(self.ages) == 1:
-            return []
+            return end
         between = (self.ages[:-1] + self.ages[1:]) / 2
         changes = list(zip(between.tolist(), -np.diff(self.levels, axis=0), strict=True))
-        return [*changes, (0.0, (self.after - 1) * self.levels[0])]
+        return [*changes, (0.0, (self.after - 1) * self.levels[0]), *end]
 
 
 @dataclass(frozen=True)
