@@ -84,7 +84,8 @@ def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
     store.write_table(out_frames, "frames", pd.concat(tables, ignore_index=True), made_by)
-    roles = list(made_by["settings"]["assay"]["channels"])
+    # not from the settings inside: JSON has sorted them
+    roles = [name.removesuffix("_noise") for name in tables[0].columns if name.endswith("_noise")]
     with store.table_writer(out_cells, "cells", roles, made_by) as write:
         for path in cells:
             for part in store.read_parts(path):

@@ -71,7 +71,8 @@ def measure(
         "nucleus_eccentricity": nucleus.eccentricity,
         "nucleus_solidity": nucleus.solidity,
     }
-    data["contacts"], data["contact_gaps_um"] = contacts(found.cells, count, contact_gap_max_um, px)
+    near, gaps = contacts(found.cells, count, contact_gap_max_um, px)
+    data |= {"contacts": pd.Series(near, dtype=object), "contact_gaps_um": pd.Series(gaps, dtype=object)}
     distance, zone = nearest(found.cells)
     zone *= distance <= _RING_UM / px
     for role, channel in channels.items():
