@@ -399,6 +399,23 @@ _CITATION = _object(
     }
 )
 
+_SURVIVAL = _array(_object({"time_months": _POSITIVE, "p": _SHARE, "low": _SHARE, "high": _SHARE}))
+_EARLIER_CURVE = _object(  # of the last draw before therapy, where the main curve is a later draw's
+    {
+        "sample": _TEXT,
+        "collected": _TEXT,
+        "n_ctc_observed": _COUNT,
+        "time_zero": {"enum": ["baseline"]},
+        "endpoint": _TEXT,
+        "main_evidence_id": _TEXT,
+        "cutoff": _COUNT,
+        "reason": _TEXT,
+        "horizon_months": _POSITIVE,
+        "survival": _SURVIVAL,
+        "strata": _array(_STRATUM),
+    }
+)
+
 PROGNOSIS_JSON = _object(
     {
         "patient": _TEXT,
@@ -414,7 +431,7 @@ PROGNOSIS_JSON = _object(
         "n_ctc_observed": _or_null(_COUNT),
         "horizon_months": _or_null(_POSITIVE),
         "level": _SHARE,
-        "survival": _array(_object({"time_months": _POSITIVE, "p": _SHARE, "low": _SHARE, "high": _SHARE})),
+        "survival": _SURVIVAL,
         "strata": _array(_STRATUM),
         "other_rows": _array(_ROW),  # other published rows of the setting, shown faint
         "sensitivity": _array(_SENSITIVITY),
@@ -425,7 +442,12 @@ PROGNOSIS_JSON = _object(
         "evidence_ids": _array(_TEXT),
         "assumptions": _array(_TEXT),
         "provenance": _PROVENANCE,
-    }
+    },
+    optional={  # always written; files without them are still read
+        "collected": _or_null(_TEXT),  # day of `sample`
+        "main_evidence_id": _or_null(_TEXT),  # the published row that draws `survival`
+        "earlier_curve": _or_null(_EARLIER_CURVE),
+    },
 )
 
 JSON_SCHEMAS = {"counts": COUNTS_JSON, "cascade": CASCADE_JSON, "prognosis": PROGNOSIS_JSON}

@@ -170,6 +170,46 @@ def test_survival_in_hormone_sensitive_prostate_cancer_is_near_the_numbers_at_ri
 
 
 @pytest.mark.oracle
+def test_two_years_below_the_cut_off_in_castration_resistance_is_what_a_later_trial_saw():
+    """T3. A trial of abiraterone printed 46 % at two years below 5 cells; here from the median of another study."""
+    _, shape = shape_of({"primary": "prostate", "setting": "mcrpc"}, "OS")
+    assert log_logistic(np.array([24.0]), 21.7, shape.central) == pytest.approx(0.46, abs=0.03)
+
+
+def cox_hazard_ratio(times, seen, group):
+    """Hazard ratio of group 1 over 0, times without ties: Newton on the partial likelihood."""
+    at = np.argsort(times)
+    ones, died = group[at], seen[at]
+    n1, n = ones[::-1].cumsum()[::-1], np.arange(len(ones), 0, -1)
+    beta = 0.0
+    for _ in range(20):
+        share = n1 * np.exp(beta) / (n1 * np.exp(beta) + n - n1)
+        beta += (died * (ones - share)).sum() / (died * share * (1 - share)).sum()
+    return float(np.exp(beta))
+
+
+@pytest.mark.oracle
+def test_two_curves_from_medians_alone_have_the_published_hazard_ratio():
+    """T4. Cells gone against cells still there after a cycle (PREDICT): printed 0.48 (0.44 to 0.53).
+
+    Followed to where the shape is supported, 2.5 of the shorter median; 40 cohorts, standard error of the mean 0.003.
+    """
+    rows = evidence.load("kinetics")
+    gone, still = rows.loc["K07"], rows.loc["K08"]
+    _, shape = shape_of({"primary": "breast", "setting": "metastatic"}, "OS")
+    rng = np.random.default_rng(5)
+    group = np.repeat([1, 0], [int(gone.n), int(still.n)])
+    end = shape.support * still.median_months
+    found = []
+    for _ in range(40):
+        times = stats.fisk(shape.central).rvs(len(group), random_state=rng)
+        times *= np.where(group, gone.median_months, still.median_months)
+        found.append(cox_hazard_ratio(np.minimum(times, end), times <= end, group))
+    assert 0.47 < np.mean(found) < 0.55
+    assert gone.hr_low < np.mean(found) < gone.hr_high
+
+
+@pytest.mark.oracle
 def test_log_logistic_is_that_of_scipy():
     times = np.linspace(0, 60, 25)
     assert log_logistic(times, 16.0, 1.8) == pytest.approx(stats.fisk(1.8, scale=16.0).sf(times), abs=1e-12)
@@ -329,9 +369,35 @@ def test_a_draw_in_a_published_window_starts_the_curve_anew(run):
     assert (result["sample"], result["time_zero"], result["endpoint"]) == ("S2", "landmark", "PFS")
     assert [s["median_months"] for s in result["strata"]] == [6.1, 1.3]
     assert result["n_ctc_observed"] == 2
+    assert (result["collected"], result["main_evidence_id"]) == ("2026-02-16", "BM36p")
     rows = evidence.load("survival")
     assert {rows.time_zero[row["evidence_id"]] for row in result["other_rows"]} == {"landmark"}
     assert result["relative"] == []
+
+
+def test_the_landmark_curve_of_another_end_point_keeps_the_earlier_one_beside_it(run):
+    """Overall survival is published from the draw before therapy; from the draw on therapy only as bounds."""
+    before, after = draw("S1", 24, "2026-01-15"), draw("S2", 2, "2026-02-16")
+    result = run("breast", "metastatic", before, after, therapy_start="2026-01-19")
+    alone = run("breast", "metastatic", before, therapy_start="2026-01-19")
+    earlier = result["earlier_curve"]
+    assert (earlier["sample"], earlier["collected"], earlier["n_ctc_observed"]) == ("S1", "2026-01-15", 24)
+    assert (earlier["endpoint"], earlier["main_evidence_id"]) == ("OS", "BM13")
+    assert (earlier["survival"], earlier["strata"]) == (alone["survival"], alone["strata"])
+    assert "more than 18.5 months (below 5), 6.3 months (5 or more)" in result["reason"]
+    assert "BM13" in {c["evidence_id"] for c in result["evidence"]}
+    assert alone["earlier_curve"] is None
+    assert (alone["main_evidence_id"], alone["collected"]) == ("BM13", "2026-01-15")
+
+
+def test_an_end_point_that_did_not_differ_in_the_patients_subtype_draws_no_curve(run):
+    """HER2-positive: two cohorts found no difference in progression-free survival; overall survival stays."""
+    before, after = draw("S1", 24, "2026-01-15"), draw("S2", 2, "2026-02-16")
+    result = run("breast", "metastatic", before, after, therapy_start="2026-01-19", subtype="her2_pos")
+    assert (result["sample"], result["endpoint"], result["main_evidence_id"]) == ("S1", "OS", "BM13")
+    assert {"BM24", "BM27"} <= {f["evidence_id"] for f in result["negative_findings"]}
+    other = run("breast", "metastatic", before, after, therapy_start="2026-01-19", subtype="hr_pos_her2_neg")
+    assert other["endpoint"] == "PFS"
 
 
 def test_a_draw_outside_every_window_leaves_the_baseline_curve(run):
@@ -397,6 +463,19 @@ def test_a_relative_fall_counts_only_from_five_and_in_its_weeks(run):
     assert "K24" not in ids
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "row", "median"), [(2, 1, "K01", 35), (30, 1, "K02", 23), (30, 20, "K03", 13)]
+)
+def test_the_three_classes_after_one_cycle(run, first, second, row, median):
+    """SWOG S0500: few cells at once, many that fell below 5 by day 21, many that did not."""
+    draws = draw("S1", first, "2026-01-18"), draw("S2", second, "2026-02-09")
+    entry = run("breast", "metastatic", *draws, therapy_start="2026-01-19")["kinetics"][0]
+    found = [c for c in entry["published"] if c["study"].endswith("(SWOG S0500)")]
+    assert [(c["evidence_id"], c["median_months"], c["window"]) for c in found] == [(row, median, "inside")]
+    assert found[0]["p_category"] > 0.8
+    assert entry["weeks_on_therapy"] == 3.0
+
+
 def test_without_a_start_of_therapy_there_is_a_test_but_no_class(run):
     entry = run("breast", "metastatic", draw("S1", 20, "2026-01-10"), draw("S2", 2, "2026-02-10"))["kinetics"][0]
     assert entry["published"] == []
@@ -430,7 +509,17 @@ def numbers_in(value, path=()):
         yield path, value
 
 
-ALLOWED = {"level", "n_ctc_observed", "patient", "sample", "setting", "provenance", "evidence_ids", "evidence_id"}
+ALLOWED = {
+    "level",
+    "n_ctc_observed",
+    "collected",
+    "patient",
+    "sample",
+    "setting",
+    "provenance",
+    "evidence_ids",
+    "evidence_id",
+}
 
 
 def assert_no_prognostic_number(result):

@@ -25,7 +25,17 @@ _ALIVE = {
     "RFS": "free of recurrence",
 }
 _EVENT = {"OS": "death", "PFS": "progression or death", "DFS": "recurrence or death", "RFS": "recurrence"}
-_NUMBERS = ("sample", "time_zero", "endpoint", "cutoff", "n_ctc_observed", "horizon_months")
+_NUMBERS = (
+    "sample",
+    "collected",
+    "time_zero",
+    "endpoint",
+    "main_evidence_id",
+    "cutoff",
+    "n_ctc_observed",
+    "horizon_months",
+    "earlier_curve",
+)
 _LISTS = ("survival", "strata", "other_rows", "sensitivity", "relative", "negative_findings", "kinetics")
 _RECORDS = ("evidence", "evidence_ids", "assumptions")
 
@@ -54,10 +64,14 @@ def prognose(settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path,
     window (a landmark row) with a printed median in every group, that row replaces the baseline curve, even if it has
     only progression-free survival: a curve from the earlier draw would give the patient time that has already passed.
     Otherwise the last draw before therapy and its baseline row stand. A median printed as "more than" never becomes a
-    number; such rows are listed without a curve.
+    number; such rows are listed without a curve, and `reason` says what they print. Where the landmark row has another
+    end point than the baseline row (published landmark rows of overall survival have bounded medians), the baseline
+    curve is kept as `earlier_curve`, with its own draw: it answers what the main curve does not, and is older.
+    ``sample``, ``collected``, ``time_zero``, ``endpoint`` and ``main_evidence_id`` say where the main curve is from.
 
     *Which row.* All subtypes pooled, the reference assay, a median and a size for every group; then overall before
     progression-free survival, the row of exactly this setting, the largest, the latest. All others are `other_rows`.
+    An end point whose published groups did not differ in the patient's own subtype draws no curve.
 
     *Band.* Uncertainty of medians and shape in the published groups. It holds neither the spread between people nor
     the change of medicine since these patients were treated.
@@ -108,10 +122,12 @@ def _assess(settings: Mapping[str, Any], draws: list[Draw]) -> dict[str, Any]:
     why = _why_refused(draws, usable, positive)
     if why:
         return _refused(found, why)
-    draw, main = _start(usable, positive)
+    able = _uncontradicted(positive, rows, subtype)
+    draw, main = _start(usable, able)
     found |= {**_observed(draw), "relative": _relative(positive, draw)}
     if main is not None:
-        return _sourced({**found, **_curve(settings, draw, main, positive)}, rows)
+        earlier = _earlier(settings, usable, main, able)
+        return _sourced({**found, **_curve(settings, draw, main, positive), "earlier_curve": earlier}, rows)
     if found["relative"]:
         beside = _beside(positive, draw)
         others = [survive.other_row(settings, draw, c, None, pd.DataFrame()) for c in beside]
@@ -122,7 +138,15 @@ def _assess(settings: Mapping[str, Any], draws: list[Draw]) -> dict[str, Any]:
 
 
 def _observed(draw: Draw | None) -> dict[str, Any]:
-    return {} if draw is None else {"sample": draw.sample, "n_ctc_observed": draw.counts["n_ctc"]}
+    if draw is None:
+        return {}
+    return {"sample": draw.sample, "collected": draw.collected.isoformat(), "n_ctc_observed": draw.counts["n_ctc"]}
+
+
+def _uncontradicted(positive: list[Comparison], rows: list[Comparison], subtype: str | None) -> list[Comparison]:
+    """Return the rows but those of an end point whose published groups did not differ in the patient's own subtype."""
+    against = {c.row.endpoint for c in rows if c.row.negative and c.strata and subtype and c.row.subtype == subtype}
+    return [c for c in positive if c.row.endpoint not in against]
 
 
 def _why_refused(draws: list[Draw], usable: list[Draw], positive: list[Comparison]) -> str:
@@ -152,6 +176,30 @@ def _start(usable: list[Draw], positive: list[Comparison]) -> tuple[Draw, Compar
     return latest, main
 
 
+def _earlier(
+    settings: Mapping[str, Any], usable: list[Draw], main: Comparison, able: list[Comparison]
+) -> dict[str, Any] | None:
+    """Return the curve of the last draw before therapy where the main one is later and of another end point."""
+    before = [d for d in usable if d.is_baseline]
+    row = main_row(able, before[-1]) if before and main.row.time_zero == "landmark" else None
+    if row is None or row.row.endpoint == main.row.endpoint:
+        return None
+    return {
+        "sample": before[-1].sample,
+        "collected": before[-1].collected.isoformat(),
+        "n_ctc_observed": before[-1].counts["n_ctc"],
+        "time_zero": row.row.time_zero,
+        "endpoint": row.row.endpoint,
+        "main_evidence_id": row.id,
+        "cutoff": row.cutoff,
+        "reason": f"From the draw of {before[-1].collected.isoformat()}, before therapy: it knows nothing of the later "
+        "draw, and its time has been running since.",
+        "horizon_months": survive.last_month(settings, row),
+        "survival": survive.curve(settings, before[-1], row).to_dict("records"),
+        "strata": survive.strata(settings, before[-1], row),
+    }
+
+
 def _curve(settings: Mapping[str, Any], draw: Draw, main: Comparison, positive: list[Comparison]) -> dict[str, Any]:
     """Return the curve with its band, its groups, and what stands beside it."""
     drawn = survive.curve(settings, draw, main)
@@ -162,10 +210,11 @@ def _curve(settings: Mapping[str, Any], draw: Draw, main: Comparison, positive: 
     others = [c for c in _beside(positive, draw) if c.id != main.id]
     return {
         "status": "ok",
-        "reason": _why_this(draw, main) + _blank(draw, [main]),
+        "reason": _why_this(draw, main) + _bounded(draw, main, others) + _blank(draw, [main]),
         "summary": _summary(main, drawn, settings["level"]),
         "time_zero": main.row.time_zero,
         "endpoint": main.row.endpoint,
+        "main_evidence_id": main.id,
         "cutoff": main.cutoff,
         "horizon_months": survive.last_month(settings, main),
         "survival": drawn.to_dict("records"),
@@ -185,6 +234,19 @@ def _why_this(draw: Draw, main: Comparison) -> str:
         return f"{drawn}, before therapy. A draw on therapy replaces it only where a published row starts at one."
     window = f"{main.row.week_low:g} to {main.row.week_high:g} weeks"
     return f"{drawn}, on therapy: the published times start at a draw {window} into it."
+
+
+def _bounded(draw: Draw, main: Comparison, others: list[Comparison]) -> str:
+    """Return the medians of overall survival from such a draw where they are printed but draw no curve."""
+    if main.row.endpoint == "OS" or draw.is_baseline:
+        return ""
+    row = next((c for c in others if c.row.endpoint == "OS" and not c.row.no_curve), None)
+    if row is None:
+        return ""
+    printed = [f"{'more than ' if s.lower_bound else ''}{s.median_months:g} months ({s.label})" for s in row.strata]
+    return (
+        f" Overall survival from such a draw is published as medians only, too few for a curve: {', '.join(printed)}."
+    )
 
 
 def _blank(draw: Draw, rows: list[Comparison]) -> str:
@@ -245,6 +307,7 @@ def _sourced(result: dict[str, Any], rows: list[Comparison]) -> dict[str, Any]:
     """Return the result with the source of every row that it shows."""
     lists = ("strata", "other_rows", "relative", "negative_findings")
     shown = {entry["evidence_id"] for key in lists for entry in result.get(key, [])}
+    shown |= {(result.get("earlier_curve") or {}).get("main_evidence_id")}
     classes = evidence.load("kinetics")
     cited = {c.id: c.row for c in rows if shown & {c.id, *(s.Index for s in c.strata)}}
     cited |= {p["evidence_id"]: classes.loc[p["evidence_id"]] for k in result["kinetics"] for p in k["published"]}
