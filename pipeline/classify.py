@@ -17,11 +17,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from pipeline import store
+from pipeline.markers import log_scale, marker_columns
 from pipeline.schema import ROLES
 
 _FEWEST = 20  # leukocytes below which a sample cannot be its own reference
 _SNR = 5.0  # standard deviations of the noise that a positive channel rises above its surroundings at least
-_LEAST_SPREAD = 0.2  # of ln cytokeratin: no sample of leukocytes is more alike than that
 _BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marker is extreme
 
 Floats = NDArray[np.float64]
@@ -59,7 +59,7 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
     Parameters
     ----------
     settings : mapping
-        ``assay`` with its ``gates``, and the section ``classify`` of the configuration.
+        ``assay`` with its ``gates`` and, where it has any, ``markers``; the section ``classify`` of the configuration.
     frames, cells : Path
         Tables of `detect`.
     out : Path
@@ -68,6 +68,9 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
     table = store.read_table(cells, "cells")
     noise = _noise(store.read_table(frames, "frames"))
     calls = call_cells(table, noise, settings["assay"]["gates"], settings)
+    leukocytes = _leukocytes(table, {role: _contrast(table, role) for role in ROLES}, noise)
+    further = marker_columns(table, leukocytes, noise, settings["assay"].get("markers", {}))
+    calls = pd.concat([calls, further], axis=1)
     made_by = store.provenance(settings, {"frames": frames, "cells": cells})
     store.write_table(out, "calls", calls, made_by)
 
@@ -135,17 +138,13 @@ def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Map
     """
     floor = max(noise["ck"], 1e-6)
     peak = _peak(cells)
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    stained = nucleated & (contrast["cd45"] > _SNR * noise["cd45"])
-    if stained.sum() >= _FEWEST:
-        cd45 = float(np.median(contrast["cd45"][stained]))
-        leukocytes = stained & (contrast["cd45"] > cd45 / 2)
+    leukocytes = _leukocytes(cells, contrast, noise)
+    if leukocytes.any():
+        centre, spread = log_scale(contrast["ck"][leukocytes], floor)
         cd45 = float(np.median(contrast["cd45"][leukocytes]))
-        log_ck = np.log(np.maximum(contrast["ck"][leukocytes], 0) + floor)
-        centre, high = np.quantile(log_ck, [0.5, 0.84])  # one standard deviation, whatever the uppermost tenth shows
-        spread = max(float(high - centre), _LEAST_SPREAD)
-        return Reference(int(leukocytes.sum()), float(centre), spread, floor, cd45, _median(peak[leukocytes]))
+        return Reference(int(leukocytes.sum()), centre, spread, floor, cd45, _median(peak[leukocytes]))
     # exposures are set so that what is stained fills a like part of the camera's range in each channel
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     cd45 = max(_median(contrast["dna"][nucleated]), 4 * _SNR * max(noise["cd45"], 1e-6))
     return Reference(0, float(np.log(2 * floor)), 0.5, floor, cd45, _median(peak[nucleated]))
 
@@ -158,6 +157,15 @@ def _peak(cells: pd.DataFrame) -> Floats:
     """Return the brightest DNA over the mean of the nucleus: blur and the chromatin's grain make it more than 1."""
     mean = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
     return np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
+
+
+def _leukocytes(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Mapping[str, float]) -> NDArray[np.bool_]:
+    """Return the leukocytes that the sample's cells are compared with; none where there are too few of them."""
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    stained = np.asarray(nucleated & (contrast["cd45"] > _SNR * noise["cd45"]))
+    if stained.sum() < _FEWEST:
+        return np.zeros(len(cells), np.bool_)
+    return np.asarray(stained & (contrast["cd45"] > np.median(contrast["cd45"][stained]) / 2))
 
 
 def _noise(frames: pd.DataFrame) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import store
+from pipeline.markers import no_markers, tally_markers
 from pipeline.observation import REFERENCE_VOLUME_ML, Factor, Interval, Observation
 from pipeline.schema import CUTOFFS
 
@@ -33,8 +34,8 @@ def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> 
     Parameters
     ----------
     settings : mapping
-        ``sample, patient, collected, role, note, blood_volume_ml, sampled_fraction``, ``assay`` (its name and factors)
-        and ``level``, the probability of every interval.
+        ``sample, patient, collected, role, note, blood_volume_ml, sampled_fraction``, ``assay`` (its name, factors and,
+        where it has any, markers) and ``level``, the probability of every interval.
     frames, calls : Path
         Tables of the sample.
     out : Path
@@ -66,11 +67,12 @@ def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> 
         estimates = _estimates(observation, seen["n_ctc"], seen["n_clusters"], level)
     else:  # nothing was seen, which is not the same as nothing there
         seen = {**dict.fromkeys(seen), "cluster_sizes": {}}
+    markers, reason = settings["assay"].get("markers", {}), "" if evaluable else _why_not(fields)
     result = {
         **{key: settings[key] for key in ("sample", "patient", "collected", "role", "note")},
         "assay": settings["assay"]["name"],
         "status": "ok" if evaluable else "not_evaluable",
-        "reason": "" if evaluable else _why_not(fields),
+        "reason": reason,
         "n_frames": len(fields),
         "n_frames_usable": int(fields["usable"].sum()),
         "n_cells": len(called),
@@ -79,6 +81,7 @@ def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> 
         "imaged_fraction": observation.imaged_fraction,
         **given,
         **seen,
+        "markers": tally_markers(called, markers, level) if evaluable else no_markers(markers, reason),
         **estimates,
         "limit_of_blank": {"count": observation.limit_of_blank(level), "level": level},
         "assumptions": [name for name, factor in given.items() if factor and factor["kind"] == "assumption"]

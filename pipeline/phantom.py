@@ -21,7 +21,7 @@ from scipy.special import expit
 from pipeline import store
 
 ROLES = ("dna", "ck", "cd45", "fitc")
-CTC_KINDS = ("ctc", "ctc_weak_ck")
+CTC_KINDS = ("ctc", "ctc_weak_ck", "ctc_marker", "ctc_marker_nucleus")
 LEUKOCYTE_KINDS = ("lymphocyte", "granulocyte", "leukocyte_ck", "leukocyte_weak_cd45")
 
 Floats = NDArray[np.float64]
@@ -83,6 +83,8 @@ class Recipe:
         and of granulocytes among the rest.
     bare_nuclei, fragments, specks, aggregates, apoptotic : float
         Others a frame, on average.
+    marker_positive : float
+        Share of CTCs that are bright in the fourth channel, too: all over, or with ``marker_in_nucleus`` only there.
     """
 
     leukocytes: int = 80
@@ -99,6 +101,8 @@ class Recipe:
     specks: float = 3.0
     aggregates: float = 0.3
     apoptotic: float = 0.2
+    marker_positive: float = 0.0
+    marker_in_nucleus: bool = False
 
 
 @dataclass(frozen=True)
@@ -307,6 +311,9 @@ def _ctc(recipe: Recipe, rng: np.random.Generator, y_um: float = 0.0, x_um: floa
     ck = recipe.ck * np.exp(rng.normal(0, 0.35)) * (0.25 if weak else 1.0)
     light = {"dna": _about(0.28, 0.25, rng), "ck": float(np.clip(ck, 0.02, 0.85)), "cd45": 0.002, "fitc": 0.01}
     kind = "ctc_weak_ck" if weak else "ctc"
+    if recipe.marker_positive and rng.random() < recipe.marker_positive:
+        kind = "ctc_marker_nucleus" if recipe.marker_in_nucleus else "ctc_marker"
+        light["fitc"] = _about(0.45, 0.25, rng)
     return Thing(kind, y_um, x_um, diameter, diameter * rng.uniform(0.6, 0.75), light)
 
 
@@ -377,6 +384,8 @@ def _draw(light: Floats, thing: Thing, px: float, rng: np.random.Generator) -> N
             shape = nucleus * (1 + 0.15 * _smooth_noise(body.shape, 1.0 / px, rng)) if thing.nucleus_um else body
         elif role == "ck" and thing.nucleus_um:
             shape = body * (1 - 0.45 * nucleus) * texture
+        elif role == "fitc" and thing.kind == "ctc_marker_nucleus":
+            shape = nucleus * texture
         elif role == "cd45" and thing.nucleus_um:
             rim = np.clip(np.hypot(y, x) / (thing.diameter_um / 2), 0, 1)
             shape = body * (0.45 + 0.55 * rim**3) * texture

@@ -18,6 +18,11 @@ CUTOFFS = (1, 2, 3, 5, 15, 50)
 """Counts per 7.5 mL that published studies cut at."""
 HORIZONS_YEARS = (1, 2, 5)
 
+MARKERS = ("HER2", "ER", "AR-V7", "PD-L1", "vimentin", "Ki-67", "M30", "CD61", "CD42b")
+"""What a further channel of an assay may show; each at most once an assay."""
+IMAGING = ("CT", "MRI", "PET", "PET_CT", "bone_scan", "SPECT", "ultrasound", "X_ray")
+"""How a finding of the patient sheet may have been made."""
+
 SETTINGS = {
     "breast": ("early", "metastatic"),
     "prostate": ("early", "metastatic", "localized", "mhspc", "mcrpc"),
@@ -156,6 +161,10 @@ CALL_TABLE = Table(
         Column("cluster", "int", "CTC cluster, unique in the sample, from 1; null outside clusters", nullable=True),
         Column("reason", "str", "what decided the call"),
     ),
+    per_role=(  # of the assay's markers only
+        Column("{role}_z", "float", "upper spreads of ln intensity above the sample's leukocytes", nullable=True),
+        Column("{role}_positive", "bool", "whether that reaches the assay's threshold", nullable=True),
+    ),
 )
 
 TABLES = {"frames": FRAMES, "cells": CELLS, "calls": CALL_TABLE}
@@ -200,6 +209,24 @@ _PROVENANCE = _object(
 )
 _QUANTILES = {"type": "array", "items": _POSITIVE, "minItems": 2}
 
+_MARKER = _object(  # a further marker of the sample's CTCs
+    {
+        "role": _TEXT,
+        "marker": {"enum": list(MARKERS)},
+        "place": {"enum": ["cell", "nucleus"]},
+        "min_z": _object({"value": _NUMBER, "source": _TEXT}),
+        "min_nucleus_ratio": _or_null(_object({"value": _NUMBER, "source": _TEXT})),  # null: the whole cell is judged
+        "rule": _object({"min_ctcs": _COUNT, "min_positive": _COUNT, "min_share": _SHARE, "source": _TEXT}),
+        # null where nothing could be seen
+        "n_evaluable": _or_null(_COUNT),
+        "n_positive": _or_null(_COUNT),
+        "n_negative": _or_null(_COUNT),
+        "share": _or_null(_INTERVAL),  # of positive ones among the blood's CTCs
+        "status": {"enum": ["positive", "negative", "not_evaluable"]},
+        "reason": _TEXT,
+    }
+)
+
 COUNTS_JSON = _object(
     {
         "sample": _TEXT,
@@ -239,7 +266,8 @@ COUNTS_JSON = _object(
         "above_blank": _or_null({"type": "boolean"}),
         "assumptions": _array(_TEXT),  # the keys above that rest on an assumption; always clusters_per_7_5_ml
         "provenance": _PROVENANCE,
-    }
+    },
+    optional={"markers": _array(_MARKER)},  # always written; files without it are still read
 )
 
 _CHANGED = _object({name: {"type": "number", "minimum": -1, "maximum": 1} for name in ("mean", "low", "high")})

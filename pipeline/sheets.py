@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pipeline import documents
 from pipeline.documents import Row
 from pipeline.errors import Fault, InputError, plain, refuse_all
-from pipeline.schema import ORGANS, SETTINGS, SUBTYPES
+from pipeline.schema import MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
 
 
 class Listing(Protocol):
@@ -156,15 +156,23 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
         return {"sample": sample, "images": row["images"], "format": row["format"], "assay": about}
     if verb == "classify":
         gates = {gate: given["value"] for gate, given in assay["gates"].items()}
-        return {"sample": sample, "assay": {"name": name, "gates": gates}}
+        limits = ("place", "min_z", "min_nucleus_ratio")
+        markers = assay.get("markers", {}).items()
+        judged = {role: {key: _value(given[key]) for key in limits if key in given} for role, given in markers}
+        return {"sample": sample, "assay": {"name": name, "gates": gates, **_where_any("markers", judged)}}
     if verb == "count":
         kept = ("patient", "collected", "role", "note", "blood_volume_ml", "sampled_fraction")
         factors = {factor: assay.get(factor) for factor in FACTORS}
-        return {"sample": sample, **{key: row[key] for key in kept}, "assay": {"name": name, **factors}}
+        markers = _where_any("markers", assay.get("markers", {}))
+        return {"sample": sample, **{key: row[key] for key in kept}, "assay": {"name": name, **factors, **markers}}
     # a report shows the whole assay, without the {value, source} around each value
     values = {key: _value(given) for key, given in assay.items()}
     values["gates"] = {gate: _value(given) for gate, given in assay["gates"].items()}
     return {"sample": row, "patient": study.patients[row["patient"]], "assay": {"name": name, **values}}
+
+
+def _where_any(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: values} if values else {}
 
 
 def _camera(assay: dict[str, Any]) -> dict[str, Any]:
@@ -390,7 +398,33 @@ def _assay_contradictions(file: str, assay: dict[str, Any]) -> list[Fault]:
         if given is not None and given["low"] == 0 < given["high"]:
             wanted, todo = "a lower limit above 0, or 0 in all three", "give the smallest value that is plausible"
             faults.append(Fault(file, factor, f"low 0, high {given['high']}", wanted, todo))
+    faults += _marker_faults(file, assay)
     files = assay["files"]
     if files is not None and not (files.count("{frame}") == files.count("{channel}") == 1):
         faults.append(Fault(file, "files", plain(files), "{frame} and {channel}, each once", "mend the pattern"))
     return faults
+
+
+def _marker_faults(file: str, assay: dict[str, Any]) -> Iterator[Fault]:
+    """Yield markers that are unknown, named twice, of no channel of their own, or with a rule that none can meet."""
+    markers = assay.get("markers", {})
+    further = tuple(role for role in assay["channels"] if role not in ROLES)
+    roles_of: dict[str, list[str]] = {}
+    for role, given in markers.items():
+        roles_of.setdefault(given["marker"].lower(), []).append(role)
+        if given["marker"] not in MARKERS:
+            yield _not_one_of(file, f"markers.{role}.marker", given["marker"], MARKERS)
+        if role not in further:
+            wanted = "a role of `channels` beyond " + ", ".join(ROLES)
+            todo = documents.nearest(role, list(further), "add its channel, or remove the marker")
+            yield Fault(file, f"markers.{role}", plain(role), wanted, todo)
+        if (given["place"] == "nucleus") != ("min_nucleus_ratio" in given):
+            found = f"place {given['place']} {'with' if 'min_nucleus_ratio' in given else 'without'} min_nucleus_ratio"
+            yield Fault(file, f"markers.{role}", found, "min_nucleus_ratio with place nucleus only", "mend the marker")
+        rule = given["rule"]
+        if rule["min_positive"] > rule["min_ctcs"]:
+            found = f"min_positive {rule['min_positive']}, min_ctcs {rule['min_ctcs']}"
+            yield Fault(file, f"markers.{role}.rule", found, "min_positive at most min_ctcs", "mend the numbers")
+    for roles in (roles for roles in roles_of.values() if len(roles) > 1):
+        found = f"{plain(markers[roles[0]]['marker'])} twice, by {' and '.join(roles)}"
+        yield Fault(file, "markers", found, "each marker once", "remove one, or name what the other channel shows")

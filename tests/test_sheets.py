@@ -433,6 +433,59 @@ def test_an_assay_that_is_none_is_refused(folder, change, expected):
     assert expected in fault
 
 
+HER2 = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch_her2.yaml").read_text())
+HER2_RULE = HER2["markers"]["her2"]["rule"]
+NUCLEUS = {"value": 3, "source": "a test"}
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "marker"), [("cellsearch_her2", "her2", "HER2"), ("hdsca_arv7", "arv7", "AR-V7")]
+)
+def test_the_marker_assays_that_ship_are_their_plain_ones_with_one_channel_more_to_judge(folder, name, role, marker):
+    study = read([{**SAMPLE, "assay": name}])
+    assay = study.assays[name]
+    assert {r: given["marker"] for r, given in assay["markers"].items()} == {role: marker}
+    plain = yaml.safe_load((ROOT / "config" / "assays" / f"{name.split('_')[0]}.yaml").read_text())
+    assert {k for k in assay if assay[k] != plain.get(k)} == {"description", "channels", "markers"}
+    judged = sheets.settings_for(study, "classify", sample="S1")["assay"]["markers"][role]
+    assert judged["min_z"] == assay["markers"][role]["min_z"]["value"]
+    assert ("min_nucleus_ratio" in judged) is (judged["place"] == "nucleus")
+    assert sheets.settings_for(study, "count", sample="S1")["assay"]["markers"] == assay["markers"]
+
+
+@pytest.mark.parametrize(
+    ("second", "expected"),
+    [
+        ({"fitc": {}}, "markers: found HER2 twice, by her2 and fitc; expected each marker once"),
+        ({"fitc": {"marker": "her2"}}, "did you mean HER2?"),
+        ({"fitc": {"marker": "HER-2"}}, "did you mean HER2?"),
+        ({"ck": {"marker": "ER"}}, "markers.ck: found ck; expected a role of `channels` beyond dna, ck, cd45"),
+        ({"her3": {"marker": "ER"}}, "did you mean her2?"),
+        ({"fitc": {"marker": "ER", "rule": {**HER2_RULE, "min_positive": 7}}}, "min_positive at most min_ctcs"),
+        ({"fitc": {"marker": "ER", "rule": {**HER2_RULE, "min_share": 2}}}, "found 2; expected a share from 0 to 1"),
+        ({"fitc": {"marker": "ER", "place": "nucleus"}}, "found place nucleus without min_nucleus_ratio"),
+        ({"fitc": {"marker": "ER", "min_nucleus_ratio": NUCLEUS}}, "found place cell with min_nucleus_ratio"),
+    ],
+)
+def test_a_marker_that_cannot_be_is_refused(folder, second, expected):
+    """A second marker beside HER2; a fault that has two reasons is told with both."""
+    Path("assays").mkdir()
+    [(role, change)] = second.items()
+    changed = {**HER2, "channels": {**HER2["channels"], "fitc": ["other"]}}
+    changed["markers"] = {**HER2["markers"], role: {**HER2["markers"]["her2"], **change}}
+    Path("assays/cellsearch.yaml").write_text(json.dumps(changed))  # JSON is YAML, without aliases
+    found = faults(assays="assays")
+    assert all(fault.startswith("assays/cellsearch.yaml: ") for fault in found)
+    assert any(expected in fault for fault in found)
+
+
+def test_a_role_named_twice_is_refused(folder):
+    Path("assays").mkdir()
+    text = (ROOT / "config" / "assays" / "cellsearch_her2.yaml").read_text()
+    Path("assays/cellsearch.yaml").write_text(text + text[text.index("  her2:\n    marker:") :])
+    assert "'her2' a second time" in only_fault(assays="assays")
+
+
 def test_each_stage_gets_its_own_settings_only(folder):
     study = read([SAMPLE], random_seed=3)
     of_sample = {

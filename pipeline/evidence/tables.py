@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pipeline.schema import SETTINGS, SUBTYPES
+from pipeline.schema import MARKERS, SETTINGS, SUBTYPES
 
 KINDS = ("measured", "derived", "assumption")
 HOW_READ = ("full text", "abstract", "page", "secondary source", "computed")
@@ -28,6 +28,10 @@ WORDS = {
     "time_zero": frozenset({"baseline", "landmark", "not_stated"}),
     "hr_type": frozenset({"", "univariable", "multivariable", "not_stated"}),
     "rise": frozenset({"", "yes", "no"}),
+    "marker": frozenset(MARKERS),
+    # of a published association: found, looked for and not found, both or within a wide interval, nothing tested
+    "direction": frozenset({"positive", "negative", "mixed", "descriptive"}),
+    "adjusted": frozenset({"yes", "no", "not_stated"}),
 }
 """Columns that hold words of a list, wherever they stand; several of them are joined by ``;``."""
 
@@ -91,6 +95,21 @@ TABLES = {
         filled="meaning central low high support",
     ),
     "count_distributions": _table("id primary setting meaning", "size mean", filled="setting meaning size mean"),
+    # What was published on clusters, on markers of the cells, and on the category of distant metastasis. Nothing of it
+    # ever changes a survival curve. Clusters were found in `share_below` of samples below `cutoff` cells, `share_above`.
+    "clusters": _table(
+        "id primary setting subtype population definition timepoint outcome association direction adjusted"
+        " hr_against accrual era readings",
+        f"n {_HR} cutoff share_below share_above",
+        filled="setting population definition timepoint outcome association accrual",
+    ),
+    "phenotype": _table(
+        "id marker primary setting subtype population assay threshold outcome association direction drug_class"
+        " hr_against conflict accrual era readings",
+        f"n {_HR}",
+        filled="setting population assay threshold outcome association drug_class accrual",
+    ),
+    "stage": _table("id category primary wording readings", filled="category wording"),
     "assay_facts": _table("id meaning unit distribution", "central low high", filled="meaning central low high"),
     # The body's flow graph, where imaging finds lesions, and where autopsies found them.
     "flow": _table("id organ drains_to", "blood_percent flow_percent_male flow_percent_female"),
