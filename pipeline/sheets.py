@@ -375,13 +375,25 @@ def _assays(folder: Path, sheet: Path, samples: list[Row], faults: list[Fault]) 
     assays = {}
     for name in (name for name in used if name in known):
         path, wrong = folder / f"{name}.yaml", list[Fault]()
-        assay = documents.read_yaml(path, wrong)
+        assay = _extended(path, documents.read_yaml(path, wrong), wrong)
         wrong = wrong or documents.check(assay, documents.schema("assay"), str(path))
         wrong = wrong or _assay_contradictions(str(path), assay)
         faults += wrong
         if not wrong:
             assays[name] = assay
     return assays
+
+
+def _extended(path: Path, assay: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """Return an assay over the one that it extends, key by key of the first level; that one extends no other."""
+    if "extends" not in assay:
+        return assay
+    known = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
+    if assay["extends"] not in known:
+        faults.append(_not_one_of(str(path), "extends", str(assay["extends"]), tuple(known)))
+        return {}
+    base = documents.read_yaml(path.with_name(f"{assay['extends']}.yaml"), faults)
+    return {**base, **{key: value for key, value in assay.items() if key != "extends"}}
 
 
 def _assay_contradictions(file: str, assay: dict[str, Any]) -> list[Fault]:

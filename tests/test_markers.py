@@ -159,7 +159,8 @@ def counted(tmp_path_factory):
 
     def run(name, **recipe):
         folder = tmp_path_factory.mktemp(name)
-        assay = yaml.safe_load((ASSAYS / f"{name}.yaml").read_text())
+        own = yaml.safe_load((ASSAYS / f"{name}.yaml").read_text())
+        assay = {**yaml.safe_load((ASSAYS / f"{own['extends']}.yaml").read_text()), **own}
         slide = SLIDES[name].__class__(**{**vars(SLIDES[name]), "recipe": phantom.Recipe(60, ctcs=12, **recipe)})
         truth = phantom.write_slide(folder / "images", slide, seed=11)
         plain = {key: assay[key]["value"] for key in ("pixel_size_um", "frame_px", "bit_depth")}

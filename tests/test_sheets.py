@@ -433,7 +433,8 @@ def test_an_assay_that_is_none_is_refused(folder, change, expected):
     assert expected in fault
 
 
-HER2 = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch_her2.yaml").read_text())
+HER2 = {**ASSAY, **yaml.safe_load((ROOT / "config" / "assays" / "cellsearch_her2.yaml").read_text())}
+del HER2["extends"]
 HER2_RULE = HER2["markers"]["her2"]["rule"]
 NUCLEUS = {"value": 3, "source": "a test"}
 
@@ -445,7 +446,7 @@ def test_the_marker_assays_that_ship_are_their_plain_ones_with_one_channel_more_
     study = read([{**SAMPLE, "assay": name}])
     assay = study.assays[name]
     assert {r: given["marker"] for r, given in assay["markers"].items()} == {role: marker}
-    plain = yaml.safe_load((ROOT / "config" / "assays" / f"{name.split('_')[0]}.yaml").read_text())
+    plain = read([{**SAMPLE, "assay": name.split("_")[0]}]).assays[name.split("_")[0]]
     assert {k for k in assay if assay[k] != plain.get(k)} == {"description", "channels", "markers"}
     judged = sheets.settings_for(study, "classify", sample="S1")["assay"]["markers"][role]
     assert judged["min_z"] == assay["markers"][role]["min_z"]["value"]
@@ -484,6 +485,21 @@ def test_a_role_named_twice_is_refused(folder):
     text = (ROOT / "config" / "assays" / "cellsearch_her2.yaml").read_text()
     Path("assays/cellsearch.yaml").write_text(text + text[text.index("  her2:\n    marker:") :])
     assert "'her2' a second time" in only_fault(assays="assays")
+
+
+@pytest.mark.parametrize(("extends", "expected"), [("celsearch", "did you mean cellsearch?"), ("mine", "expected one")])
+def test_an_assay_extends_another_one_that_is_there(folder, extends, expected):
+    Path("assays").mkdir()
+    Path("assays/cellsearch.yaml").write_text(yaml.safe_dump(ASSAY))
+    Path("assays/mine.yaml").write_text(yaml.safe_dump({"extends": extends, "bit_depth": {"value": 8, "source": "x"}}))
+    assert expected in only_fault([{**SAMPLE, "assay": "mine"}], assays="assays")
+
+
+def test_an_assay_that_extends_a_second_one_again_is_refused(folder):
+    Path("assays").mkdir()
+    for name, base in (("a", "b"), ("b", "c"), ("c", "a")):
+        Path(f"assays/{name}.yaml").write_text(yaml.safe_dump({"extends": base}))
+    assert any("unknown name 'extends'" in fault for fault in faults([{**SAMPLE, "assay": "a"}], assays="assays"))
 
 
 def test_each_stage_gets_its_own_settings_only(folder):

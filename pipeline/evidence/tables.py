@@ -95,8 +95,8 @@ TABLES = {
         filled="meaning central low high support",
     ),
     "count_distributions": _table("id primary setting meaning", "size mean", filled="setting meaning size mean"),
-    # What was published on clusters, on markers of the cells, and on the category of distant metastasis. Nothing of it
-    # ever changes a survival curve. Clusters were found in `share_below` of samples below `cutoff` cells, `share_above`.
+    # Published on clusters, on markers of the cells, and on the category of distant metastasis; no survival curve rests
+    # on it. Clusters were found in `share_below` of samples below `cutoff` cells, else in `share_above`.
     "clusters": _table(
         "id primary setting subtype population definition timepoint outcome association direction adjusted"
         " hr_against accrual era readings",
