@@ -41,6 +41,8 @@ SETTINGS = {
     "none": ("none",),
 }
 """Primary tumour to the clinical settings that a patient sheet may name for it."""
+OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}
+"""Primary tumours that sit in one of `ORGANS`; lesions there are not told from the tumour."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 
@@ -444,6 +446,92 @@ _EARLIER_CURVE = _object(  # of the last draw before therapy, where the main cur
     }
 )
 
+_ASSOCIATION: dict[str, Any] = {
+    "evidence_id": _TEXT,
+    "text": _TEXT,
+    "direction": {"enum": ["positive", "negative", "mixed", "descriptive"]},
+    "group": _TEXT,
+    "n": _or_null(_COUNT),
+    "outcome": _TEXT,
+    "hr": _or_null(_POSITIVE),
+    "hr_low": _or_null(_POSITIVE),
+    "hr_high": _or_null(_POSITIVE),
+    "hr_against": _TEXT,
+    "era": _TEXT,
+}
+_CLUSTERS = _object(
+    {
+        "sample": _TEXT,
+        "collected": _TEXT,
+        "n_clusters": _COUNT,
+        "cluster_sizes": _map(_COUNT),
+        "clusters_with_leukocytes": _COUNT,
+        "n_ctc_leukocyte_groups": _COUNT,
+        "survival_factor": _or_null({"const": 1.0}),  # clusters change no survival; null where that is refused
+        "expected": _or_null(_object({"evidence_id": _TEXT, "share": _SHARE})),  # samples like this with clusters
+        "balance": _TEXT,
+        "statements": _array(_object({**_ASSOCIATION, "definition": _TEXT, "timepoint": _TEXT, "adjusted": _TEXT})),
+    }
+)
+_VERDICT: dict[str, Any] = {
+    "sample": _TEXT,
+    "collected": _TEXT,
+    "n_evaluable": _or_null(_COUNT),
+    "n_positive": _or_null(_COUNT),
+    "n_negative": _or_null(_COUNT),
+    "share": _or_null(_INTERVAL),
+    "status": {"enum": ["positive", "negative", "not_evaluable"]},
+}
+_PANEL = _object(
+    {
+        "marker": {"enum": list(MARKERS)},
+        **_VERDICT,
+        "reason": _TEXT,
+        "place": {"enum": ["cell", "nucleus"]},
+        "rule": _TEXT,
+        "earlier": _array(_object(_VERDICT)),
+        "survival_factor": _or_null({"const": 1.0}),
+        "conflicts": _array(_TEXT),
+        "statements": _array(
+            _object({**_ASSOCIATION, "assay": _TEXT, "threshold": _TEXT, "drug_class": _TEXT, "conflict": _TEXT})
+        ),
+        "why_no_statement": _TEXT,
+    }
+)
+_STAGE = _object(
+    {
+        "category": _or_null({"enum": ["M0", "cM0(i+)", "M1"]}),
+        "wording": _TEXT,
+        "reason": _TEXT,
+        "evidence_id": _or_null(_TEXT),
+        "source": _TEXT,
+        "imaging": _array(
+            _object(
+                {
+                    "date": _TEXT,
+                    "modality": {"enum": list(IMAGING)},
+                    "organ": {"enum": list(ORGANS)},
+                    "lesions": _COUNT,
+                    "distant": {"type": "boolean"},  # not the primary tumour's own organ
+                }
+            )
+        ),
+        "cells_in": _array(_TEXT),  # samples with more cells than blank ones have
+        # when imaging would show a lesion founded at the latest sample, by the cascade
+        "visible": _array(
+            _object(
+                {
+                    "organ": {"enum": list(ORGANS)},
+                    "modality": _TEXT,
+                    "median_years": _POSITIVE,
+                    "low_years": _POSITIVE,
+                    "high_years": _POSITIVE,
+                }
+            )
+        ),
+    }
+)
+
 PROGNOSIS_JSON = _object(
     {
         "patient": _TEXT,
@@ -475,6 +563,9 @@ PROGNOSIS_JSON = _object(
         "collected": _or_null(_TEXT),  # day of `sample`
         "main_evidence_id": _or_null(_TEXT),  # the published row that draws `survival`
         "earlier_curve": _or_null(_EARLIER_CURVE),
+        "clusters": _or_null(_CLUSTERS),
+        "phenotype": _array(_PANEL),
+        "stage": _or_null(_STAGE),
     },
 )
 

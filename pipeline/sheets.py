@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pipeline import documents
 from pipeline.documents import Row
 from pipeline.errors import Fault, InputError, plain, refuse_all
-from pipeline.schema import MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
+from pipeline.schema import IMAGING, MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
 
 
 class Listing(Protocol):
@@ -103,6 +103,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     notes = _looked_into(look, sheet.parent, samples, assays, faults) if sheet and look else []
     if sheet and patient_sheet and patients:
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
+        faults += _draws_before_diagnosis(sheet, samples, patients)
     files = list(dict.fromkeys(fault.file for fault in faults))
     refuse_all(sorted(faults, key=lambda fault: files.index(fault.file)))
     assert sheet is not None
@@ -119,6 +120,44 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
             *notes,
         ),
     )
+
+
+class Scan(NamedTuple):
+    """What one scan found in one organ."""
+
+    date: datetime.date
+    modality: str
+    organ: str
+    lesions: int
+
+
+def read_imaging(text: str | None) -> list[Scan]:
+    """Return the findings of the patient sheet's cell (``2026-05-01:CT:liver=2,lung=0;...``), the earliest first.
+
+    Raises
+    ------
+    ValueError
+        If the text is none, or names an organ twice in a scan; the modality is not looked at.
+    """
+    found = []
+    for scan in text.split(";") if text else []:
+        day, modality, organs = scan.strip().split(":")
+        if len(day) != 10:
+            raise ValueError(day)
+        date = datetime.date.fromisoformat(day)
+        named = [part.strip().partition("=")[::2] for part in organs.split(",")]
+        if len(dict(named)) < len(named):
+            raise ValueError(organs)
+        for organ, n in named:
+            if organ not in ORGANS or not (n.isascii() and n.isdigit() and len(n) <= 3):
+                raise ValueError(organ)
+            found.append(Scan(date, _spelt(modality), organ, int(n)))
+    return sorted(found, key=lambda s: (s.date, s.modality, s.organ))
+
+
+def _spelt(modality: str) -> str:
+    """Return a modality as `IMAGING` spells it, or as it stands."""
+    return {m.casefold(): m for m in IMAGING}.get(modality.strip().replace(" ", "_").casefold(), modality)
 
 
 def settings_for(study: Study, verb: str, sample: str | None = None, patient: str | None = None) -> dict[str, Any]:
@@ -313,12 +352,8 @@ def _patient_faults(sheet: Path, rows: list[Row]) -> list[Fault]:
 
 
 def _clinical_faults(file: str, at: str, cells: dict[str, Any]) -> list[Fault]:
-    primary, setting, subtype, imaging = (cells[key] for key in ("primary", "setting", "subtype", "imaging"))
-    faults = []
-    if imaging is not None and not all(map(_is_imaging, imaging.split(";"))):
-        wanted = "DATE:MODALITY:ORGAN=LESIONS,... with organs of " + ", ".join(ORGANS)
-        todo = "write it like 2026-05-01:CT:liver=2,lung=0"
-        faults.append(Fault(file, f"{at}, imaging", plain(imaging), wanted, todo))
+    primary, setting, subtype = (cells[key] for key in ("primary", "setting", "subtype"))
+    faults = [*_imaging_faults(file, at, cells["imaging"]), *_time_faults(file, at, cells)]
     if primary is None:
         return faults
     if primary not in SETTINGS:
@@ -330,24 +365,33 @@ def _clinical_faults(file: str, at: str, cells: dict[str, Any]) -> list[Fault]:
     return faults
 
 
+def _imaging_faults(file: str, at: str, imaging: str | None) -> Iterator[Fault]:
+    try:
+        scans = read_imaging(imaging)
+    except ValueError:
+        wanted = "DATE:MODALITY:ORGAN=LESIONS,... with organs of " + ", ".join(ORGANS)
+        yield Fault(file, f"{at}, imaging", plain(imaging), wanted, "write it like 2026-05-01:CT:liver=2,lung=0")
+        return
+    for modality in dict.fromkeys(scan.modality for scan in scans if scan.modality not in IMAGING):
+        yield _not_one_of(file, f"{at}, imaging", modality, IMAGING)
+
+
+def _time_faults(file: str, at: str, cells: dict[str, Any]) -> Iterator[Fault]:
+    """Yield therapy before the diagnosis, and follow-up of which only a half is given."""
+    diagnosed, therapy = cells["diagnosed"], cells["therapy_start"]
+    if diagnosed and therapy and therapy < diagnosed:
+        yield Fault(file, f"{at}, therapy_start", therapy, f"a day from the diagnosis on, {diagnosed}", "mend a date")
+    if (cells["event"] is None) != (cells["time_months"] is None):
+        missing = "event" if cells["event"] is None else "time_months"
+        wanted = "event and time_months together"
+        yield Fault(file, f"{at}, {missing}", "nothing", wanted, "fill it, or empty the other")
+
+
 def _not_one_of(file: str, at: str, found: str, known: tuple[str, ...], of: str = "") -> Fault:
     if not known:
         return Fault(file, at, plain(found), f"an empty cell{of}", "empty the cell")
     wanted = f"one of {', '.join(known)}{of}"
     return Fault(file, at, plain(found), wanted, documents.nearest(found, list(known), "choose one of them"))
-
-
-def _is_imaging(text: str) -> bool:
-    day, _, rest = text.strip().partition(":")
-    modality, _, lesions = rest.partition(":")
-    try:
-        datetime.datetime.strptime(day, "%Y-%m-%d")
-    except ValueError:
-        return False
-    organs = [lesion.strip().partition("=")[::2] for lesion in lesions.split(",")]
-    named_once = len({organ for organ, _ in organs}) == len(organs)
-    counted = all(organ in ORGANS and n.isascii() and n.isdigit() and len(n) <= 3 for organ, n in organs)
-    return len(day) == 10 and modality.isascii() and modality.replace("_", "").isalnum() and named_once and counted
 
 
 def _samples_without_patient(
@@ -360,6 +404,16 @@ def _samples_without_patient(
             at = f"line {row.line}, {plain(row.cells['sample'])}, patient"
             todo = documents.nearest(patient, known, "add the row or mend the name")
             yield Fault(str(sheet), at, plain(patient), f"a patient with a row in {patient_sheet}", todo)
+
+
+def _draws_before_diagnosis(sheet: Path, samples: list[Row], patients: list[Row]) -> Iterator[Fault]:
+    diagnosed = {row.cells["patient"]: row.cells["diagnosed"] for row in patients if row.sound}
+    for row in (row for row in samples if row.sound):
+        day = diagnosed.get(row.cells["patient"])
+        if day and row.cells["collected"] < day:
+            at = f"line {row.line}, {plain(row.cells['sample'])}, collected"
+            wanted = f"a day from the patient's diagnosis on, {day}"
+            yield Fault(str(sheet), at, row.cells["collected"], wanted, "mend one of the dates")
 
 
 def _assays(folder: Path, sheet: Path, samples: list[Row], faults: list[Fault]) -> dict[str, dict[str, Any]]:

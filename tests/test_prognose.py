@@ -17,7 +17,7 @@ from pipeline.observation import Factor, Observation
 from pipeline.prognose import prognose
 from pipeline.prognose.curves import Continuous, Shape, Stratum, band, horizon, log_logistic, mixture
 from pipeline.prognose.rows import Draw, main_row, matching, shape_of
-from pipeline.schema import CUTOFFS, SETTINGS
+from pipeline.schema import CUTOFFS, HORIZONS_YEARS, MARKERS, SETTINGS
 
 EXACT = Factor(1.0, 1.0, 1.0)
 NONE = Factor(0.0, 0.0, 0.0)
@@ -77,6 +77,38 @@ def sure(n):
 def draw(sample="S1", n=12, day="2026-01-10", **changes):
     counts = report_cases.counts(sample, "P1", n, day)
     return {**counts, "p_at_least": p_at_least(n), "imaged_fraction": 1.0, **changes}
+
+
+def marker(name, n, k, status="positive"):
+    share = {"estimate": (k + 0.5) / (n + 1), "low": 0.1, "high": 0.9, "level": 0.95}
+    rule = {"min_ctcs": 1, "min_positive": 1, "min_share": 0, "source": "a test"}
+    return {
+        "role": "m",
+        "marker": name,
+        "place": "cell",
+        "min_z": {"value": 3, "source": "a test"},
+        "min_nucleus_ratio": None,
+        "rule": rule,
+        "n_evaluable": n,
+        "n_positive": k,
+        "n_negative": n - k,
+        "share": share,
+        "status": status,
+        "reason": "",
+    }
+
+
+SEEN_LATER = {"modality": "CT", "median_years": 3.5, "low_years": 1.5, "high_years": 9.0}
+VISIBLE = {
+    "organs": [
+        {
+            **minimal(store.JSON_SCHEMAS["cascade"]["properties"]["organs"]["items"]),
+            "organ": "liver",
+            "p_metastasis": {str(y): {"mean": 0.5, "low": 0.1, "high": 0.9} for y in HORIZONS_YEARS},
+            "time_to_detectability": [SEEN_LATER],
+        }
+    ]
+}
 
 
 @pytest.fixture
@@ -528,14 +560,18 @@ def assert_no_prognostic_number(result):
     for entry in result["kinetics"]:
         assert entry["published"] == []
     assert result["reason"]
+    assert all(panel["statements"] == [] for panel in (*result["phenotype"], result["clusters"] or {"statements": []}))
+    assert (result["stage"] or {"visible": []})["visible"] == []
     assert result["survival"] == result["strata"] == result["other_rows"] == result["relative"] == []
 
 
 @pytest.mark.parametrize(("primary", "setting"), REFUSED)
 def test_refused_settings_hold_no_prognostic_number(run, primary, setting):
-    """T12."""
-    draws = draw("S1", 20, "2026-01-18"), draw("S2", 2, "2026-02-16")
-    result = run(primary, setting, *draws, therapy_start="2026-01-19")
+    """T12. Markers that were seen, clusters, imaging and a cascade are there to be leaked."""
+    markers = [marker(m, 6, 4) for m in MARKERS]
+    draws = draw("S1", 20, "2026-01-18", markers=markers), draw("S2", 2, "2026-02-16", markers=markers)
+    patient = {"therapy_start": "2026-01-19", "imaging": "2026-01-10:CT:bone=2", "diagnosed": "2025-12-24"}
+    result = run(primary, setting, *draws, cascade=VISIBLE, **patient)
     assert result["status"] == "no_evidence"
     assert result["n_ctc_observed"] == 2
     assert_no_prognostic_number(result)
@@ -543,7 +579,8 @@ def test_refused_settings_hold_no_prognostic_number(run, primary, setting):
 
 def test_no_reference_equivalent_no_prognosis(run):
     for primary, setting in [*(w[:2] for w in WITH_CURVES), *RELATIVE]:
-        result = run(primary, setting, draw(n=20, p_at_least=UNKNOWN, reference_equivalent=None))
+        unbridged = draw(n=20, p_at_least=UNKNOWN, reference_equivalent=None, markers=[marker("AR-V7", 20, 9)])
+        result = run(primary, setting, unbridged, cascade=VISIBLE)
         assert result["status"] == "no_evidence"
         assert "reference assay" in result["reason"]
         assert result["n_ctc_observed"] == 20
@@ -633,9 +670,138 @@ def test_clusters_never_change_the_survival(run):
     clustered = run(
         "breast", "metastatic", draw(n=12, n_clusters=4, cluster_sizes={"3": 4}, clusters_with_leukocytes=2)
     )
+    assert clustered["clusters"]["cluster_sizes"] == {"3": 4}
+    assert clustered["clusters"]["survival_factor"] == 1
     for result in (plain, clustered):
         result.pop("provenance")
+        result.pop("clusters")
     assert json.dumps(plain, sort_keys=True) == json.dumps(clustered, sort_keys=True)
+
+
+@pytest.mark.parametrize("status", ["positive", "negative", "not_evaluable"])
+def test_markers_never_change_the_survival(run, status):
+    """T14."""
+    plain = run("prostate", "mcrpc", draw(n=12))
+    marked = run("prostate", "mcrpc", draw(n=12, markers=[marker("AR-V7", 12, 7, status)]))
+    kept = ("survival", "strata", "other_rows", "sensitivity", "relative", "summary", "reason", "horizon_months")
+    assert json.dumps([plain[k] for k in kept]) == json.dumps([marked[k] for k in kept])
+    assert marked["phenotype"][0]["survival_factor"] == 1
+
+
+# --- clusters and markers
+
+
+def test_clusters_are_told_with_both_sides_and_what_is_usual_at_this_count(run):
+    found = run("breast", "metastatic", draw(n=6, p_at_least={**sure(5), "5": 0.7}))["clusters"]
+    by_id = {s["evidence_id"]: s for s in found["statements"]}
+    assert {by_id[i]["direction"] for i in ("CL01", "CL04", "CL03", "CL06")} == {"negative", "positive"}
+    assert found["statements"][0]["evidence_id"] == "CL01"
+    assert "the largest of one tumour (n 564) found none" in found["balance"]
+    assert (by_id["CL03"]["hr"], by_id["CL03"]["hr_low"], by_id["CL03"]["hr_high"]) == (2.83, 1.48, 5.39)
+    assert "1.48 to 5.39" in by_id["CL03"]["text"]
+    assert found["expected"]["evidence_id"] == "CL01"
+    assert found["expected"]["share"] == pytest.approx(0.3 * 0.014 + 0.7 * 0.38)
+
+
+def test_a_marker_is_told_with_group_size_interval_drug_class_and_conflict(run):
+    result = run("prostate", "mcrpc", draw(n=9, markers=[marker("AR-V7", 9, 3)]))
+    [panel] = result["phenotype"]
+    assert (panel["marker"], panel["status"], panel["n_positive"]) == ("AR-V7", "positive", 3)
+    by_id = {s["evidence_id"]: s for s in panel["statements"]}
+    assert (by_id["PH12o"]["hr"], by_id["PH12o"]["hr_low"], by_id["PH12o"]["n"]) == (3.5, 1.6, 118)
+    assert "PROPHECY" in by_id["PH12o"]["group"]
+    assert "androgen receptor" in by_id["PH12o"]["drug_class"]
+    assert by_id["PH11"]["conflict"] == "The interval includes no difference."
+    assert {"PH12o", "PH11"} <= {c["evidence_id"] for c in result["evidence"]}
+    assert {"PH12o", "PH11"} <= set(result["evidence_ids"])
+
+
+def test_a_marker_is_told_only_for_its_own_tumour_and_setting(run):
+    for primary, setting in (("prostate", "mhspc"), ("breast", "metastatic")):
+        [panel] = run(primary, setting, draw(n=9, markers=[marker("AR-V7", 9, 3)]))["phenotype"]
+        assert panel["statements"] == []
+        assert panel["why_no_statement"].startswith("no published row")
+
+
+def test_a_marker_below_the_rules_minimum_has_counts_and_no_statement(run):
+    [panel] = run("breast", "metastatic", draw(n=4, markers=[marker("HER2", 4, 4, "not_evaluable")]))["phenotype"]
+    assert (panel["status"], panel["n_positive"], panel["statements"]) == ("not_evaluable", 4, [])
+    assert panel["why_no_statement"] == "the marker could not be evaluated"
+
+
+def test_draws_and_tumour_that_disagree_on_a_marker_are_said_to(run):
+    before = draw("S1", 9, "2026-01-10", markers=[marker("HER2", 9, 0, "negative")])
+    after = draw("S2", 9, "2026-03-10", markers=[marker("HER2", 9, 8)])
+    [panel] = run("breast", "metastatic", before, after, subtype="tnbc")["phenotype"]
+    assert (panel["sample"], panel["status"]) == ("S2", "positive")
+    assert [(e["sample"], e["status"]) for e in panel["earlier"]] == [("S1", "negative")]
+    assert panel["conflicts"] == [
+        "The draws disagree on HER2: negative, then positive.",
+        "The cells are HER2-positive, the tumour by its subtype HER2-negative.",
+    ]
+
+
+# --- stage
+
+
+@pytest.mark.parametrize(
+    ("primary", "setting", "imaging", "n", "category"),
+    [
+        ("breast", "early", "2026-01-05:CT:liver=0,lung=0", 0, "M0"),
+        ("breast", "early", "2026-01-05:CT:liver=0,lung=0", 4, "cM0(i+)"),
+        ("breast", "early", None, 4, "cM0(i+)"),
+        ("breast", "early", None, 0, "M0"),
+        ("breast", "early", "2026-01-05:CT:liver=1,lung=0", 0, "M1"),
+        ("breast", "metastatic", "2026-01-05:CT:liver=0;2026-02-05:bone_scan:bone=3", 500, "M1"),
+        ("breast", "metastatic", None, 500, None),
+        ("breast", "metastatic", "2026-01-05:CT:liver=0", 500, None),
+        ("colon", "early", "2026-01-05:CT:liver=0", 40, "M0"),
+        ("lung_nsclc", "early", "2026-01-05:CT:lung=2", 40, "M0"),
+        ("lung_nsclc", "advanced", "2026-01-05:CT:lung=2,brain=1", 0, "M1"),
+        ("lung_nsclc", "advanced", None, 40, None),
+        ("pancreas", "early", "2026-01-05:CT:liver=2", 3, "M1"),
+    ],
+)
+def test_category_of_distant_metastasis(run, primary, setting, imaging, n, category):
+    """Cells in the blood alone never make M1, and (i+) is worded for breast cancer."""
+    found = run(primary, setting, draw(n=n, above_blank=n > 1), imaging=imaging, n_draws=10)["stage"]
+    assert found["category"] == category
+    assert bool(found["source"]) is (category is not None)
+    assert found["evidence_id"] == (category and f"stage:{category}")
+    assert found["reason"]
+
+
+def test_cells_within_the_blank_add_nothing_to_m0(run):
+    found = run("breast", "early", draw(n=1, above_blank=False), n_draws=10)["stage"]
+    assert (found["category"], found["cells_in"]) == ("M0", [])
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("n", [0, 1, 5, 10**4])
+def test_no_count_makes_m1(run, n):
+    for primary, settings in SETTINGS.items():
+        for setting in settings:
+            result = run(primary, setting, draw(n=n, p_at_least=sure(n), above_blank=n > 1), n_draws=10)
+            assert (result["stage"] or {"category": None})["category"] != "M1"
+
+
+def test_stage_without_any_evaluable_draw_and_without_primary(run):
+    lost = draw(status="not_evaluable", n_ctc=None, p_at_least=UNKNOWN)
+    assert run("breast", "early", lost, imaging="2026-01-05:MRI:brain=1")["stage"]["category"] == "M1"
+    assert run("none", "none", draw(n=1))["stage"] is None
+
+
+def test_stage_says_when_it_was_seen_and_what_imaging_would_show_when(run):
+    imaging = "2026-03-01:PET:bone=4,liver=0;2026-01-05:CT:liver=2"
+    found = run("breast", "metastatic", draw(), cascade=VISIBLE, imaging=imaging, diagnosed="2025-12-26")["stage"]
+    assert found["reason"].startswith("Imaging shows lesions in: liver, bone (first: CT of 2026-01-05).")
+    assert found["reason"].endswith("That is 10 days after the diagnosis.")
+    assert [(s["date"], s["organ"], s["lesions"]) for s in found["imaging"]] == [
+        ("2026-01-05", "liver", 2),
+        ("2026-03-01", "bone", 4),
+        ("2026-03-01", "liver", 0),
+    ]
+    assert found["visible"] == [{"organ": "liver", **VISIBLE["organs"][0]["time_to_detectability"][0]}]
 
 
 def test_equal_inputs_give_equal_bytes_and_the_seed_moves_only_the_band(run):

@@ -77,7 +77,7 @@ def test_a_study_is_read_as_written(folder):
     assert study.samples["S2"]["blood_volume_ml"] == 7.25
     assert study.samples["S2"]["sampled_fraction"] == 0.5
     assert study.samples_of("P1") == ["S2", "S1"]  # by the day of the draw
-    optional = {"subtype": None, "line": None, "therapy_start": None, "imaging": None}
+    optional = dict.fromkeys(("subtype", "line", "therapy_start", "diagnosed", "event", "time_months", "imaging"))
     assert study.patients == {"P1": {**PATIENT, **optional}}
     assert study.base == Path()
     assert study.notes == ()
@@ -226,10 +226,40 @@ def test_a_patient_without_sample_is_said_and_left_out(folder):
         ({"imaging": "2026-05-01:CT:liver=1,liver=2"}, "found 2026-05-01:CT:liver=1,liver=2"),
         ({"imaging": "2026-13-01:CT:liver=1"}, "found 2026-13-01"),
         ({"imaging": "CT:liver=1"}, "found CT:liver=1"),
+        ({"imaging": "2026-05-01:CT:"}, "write it like 2026-05-01:CT:liver=2,lung=0"),
+        ({"imaging": "2026-05-01:CT:liver=-1"}, "write it like 2026-05-01:CT:liver=2,lung=0"),
+        ({"imaging": "2026-05-01:crystal_ball:liver=1"}, "found crystal_ball; expected one of CT, MRI, PET"),
+        ({"imaging": "2026-05-01:MR:liver=1"}, "did you mean MRI?"),
+        ({"diagnosed": "2026-02-30"}, "diagnosed: found 2026-02-30"),
+        ({"diagnosed": "2026-05-02"}, "collected: found 2026-05-01; expected a day from the patient's diagnosis on"),
+        (
+            {"diagnosed": "2026-03-01", "therapy_start": "2026-02-01"},
+            "therapy_start: found 2026-02-01; expected a day from the diagnosis on, 2026-03-01",
+        ),
+        ({"event": "1", "time_months": "-3"}, "time_months: found -3; expected a number of months from 0"),
+        ({"event": "2", "time_months": "3"}, "event: found 2; expected one of 0, 1"),
+        ({"time_months": "3"}, "event: found nothing; expected event and time_months together"),
+        ({"event": "0"}, "time_months: found nothing"),
     ],
 )
 def test_what_no_patient_can_be_is_refused(folder, change, expected):
     assert expected in only_fault(patients=[{**PATIENT, **change}])
+
+
+def test_imaging_is_read_scan_by_scan_the_earliest_first():
+    found = sheets.read_imaging("2026-06-01:bone scan:bone=12; 2026-05-01:ct:lung=0, liver=2")
+    assert [(s.date.isoformat(), *s[1:]) for s in found] == [
+        ("2026-05-01", "CT", "liver", 2),
+        ("2026-05-01", "CT", "lung", 0),
+        ("2026-06-01", "bone_scan", "bone", 12),
+    ]
+    assert sheets.read_imaging(None) == []
+
+
+def test_follow_up_and_diagnosis_are_read(folder):
+    told = {"diagnosed": "2025-11-30", "event": "1", "time_months": "14.5"}
+    study = read(patients=[{**PATIENT, **told}])
+    assert {k: study.patients["P1"][k] for k in told} == {"diagnosed": "2025-11-30", "event": 1, "time_months": 14.5}
 
 
 @pytest.mark.parametrize("share", ["0", "-0.1", "1.01", "half", "nan", "1e-9"])

@@ -13,9 +13,10 @@ import pandas as pd
 
 from pipeline import evidence, store
 from pipeline.errors import refuse
-from pipeline.prognose import survive
+from pipeline.prognose import panels, survive
 from pipeline.prognose.monitor import monitor
 from pipeline.prognose.rows import Comparison, Draw, main_row, matching, shape_of
+from pipeline.prognose.stage import stage
 
 _SUMMARY_MONTHS = (12, 6, 3, 1)
 _ALIVE = {
@@ -50,7 +51,8 @@ def prognose(settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path,
     counts : sequence of Path
         counts.json of each of the patient's samples.
     cascade : Path
-        The patient's cascade.json; checked to be this patient's. No risk of it enters the survival.
+        The patient's cascade.json; checked to be this patient's. No risk of it enters the survival; from when on
+        imaging would show a lesion is told with the stage.
     out : Path
 
     Raises
@@ -78,17 +80,19 @@ def prognose(settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path,
     """
     name = settings["patient"]["patient"]
     read = [store.read_json(path, "counts") for path in counts]
-    for path, found in [*zip(counts, read, strict=True), (cascade, store.read_json(cascade, "cascade"))]:
+    road = store.read_json(cascade, "cascade")
+    for path, found in [*zip(counts, read, strict=True), (cascade, road)]:
         if found["patient"] != name:
             refuse(path, "patient", found["patient"], name, "give the files of one patient")
     inputs = {"cascade": cascade, **{f"counts of {c['sample']}": path for c, path in zip(read, counts, strict=True)}}
+    draws = _draws(read, settings["patient"].get("therapy_start"))
     result = {
         **{key: settings["patient"][key] for key in ("patient", "primary", "setting")},
         "level": settings["level"],
         "summary": "",
         **dict.fromkeys(_NUMBERS),
         **{key: [] for key in (*_LISTS, *_RECORDS)},
-        **_assess(settings, _draws(read, settings["patient"].get("therapy_start"))),
+        **_with_panels(_assess(settings, draws), settings["patient"], draws, road),
         "provenance": {**store.provenance(settings, inputs), "evidence": evidence.evidence_hash()},
     }
     store.write_json(out, "prognosis", result)
@@ -135,6 +139,24 @@ def _assess(settings: Mapping[str, Any], draws: list[Draw]) -> dict[str, Any]:
         reason += _blank(draw, positive)
         return _sourced({**found, "status": "relative_only", "reason": reason, "other_rows": others}, rows)
     return _refused(found, "No draw was taken before therapy, and no published row starts at a draw so far into it.")
+
+
+def _with_panels(
+    result: dict[str, Any], patient: Mapping[str, Any], draws: list[Draw], cascade: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the result with what stands beside the survival and does not change it: clusters, markers, stage."""
+    if patient["primary"] == "none":
+        return {**result, "clusters": None, "phenotype": [], "stage": None}
+    silent = result["status"] not in ("ok", "relative_only")
+    added = {
+        "clusters": panels.clusters(draws, patient, silent=silent),
+        "phenotype": panels.phenotype(draws, patient, silent=silent),
+        "stage": stage(patient, draws, cascade, silent=silent),
+    }
+    cited = {c["evidence_id"]: c for c in result.get("evidence", [])}
+    cited |= {name: _citation(name, row) for name, row in panels.shown(added).items()}
+    ids = sorted({*result.get("evidence_ids", []), *cited})
+    return {**result, **added, "evidence_ids": ids, "evidence": [cited[name] for name in sorted(cited)]}
 
 
 def _observed(draw: Draw | None) -> dict[str, Any]:

@@ -23,14 +23,12 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from pipeline import evidence
-from pipeline.schema import ORGANS, SETTINGS
+from pipeline.schema import ORGANS, OWN_ORGAN, SETTINGS
 from pipeline.simulate import conditioning
 from pipeline.simulate.model import Floats
 from pipeline.simulate.parameters import Centre
 
 NULL, MAIN = "organ_mean", "flow_and_soil"
-OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}
-"""Primaries that sit in an organ of the model: it is left out for them."""
 
 _OTHER_SITES = ("spleen", "heart", "pancreas", "thyroid", "skin")
 _CANCER_OF_ROW = {"lung": "lung_nsclc", "skin": "melanoma"}
