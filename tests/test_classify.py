@@ -373,8 +373,8 @@ def test_single_cells_that_experts_judged(tmp_path, kind):
 
 
 def test_gates_of_both_assays_say_where_they_come_from():
-    for path in sorted((ROOT / "config" / "assays").glob("*.yaml")):
-        gates = yaml.safe_load(path.read_text(encoding="utf-8"))["gates"]
+    for name in ("cellsearch", "hdsca"):
+        gates = yaml.safe_load((ROOT / "config" / "assays" / f"{name}.yaml").read_text(encoding="utf-8"))["gates"]
         assert set(gates) == set(GATES)
         for gate in gates.values():
             assert len(gate["source"]) > 20

@@ -541,17 +541,10 @@ def numbers_in(value, path=()):
         yield path, value
 
 
-ALLOWED = {
-    "level",
-    "n_ctc_observed",
-    "collected",
-    "patient",
-    "sample",
-    "setting",
-    "provenance",
-    "evidence_ids",
-    "evidence_id",
-}
+SEEN = {"n_clusters", "cluster_sizes", "clusters_with_leukocytes", "n_ctc_leukocyte_groups"}
+SEEN |= {"n_evaluable", "n_positive", "n_negative", "share", "marker", "rule"}
+NAMES = {"patient", "sample", "collected", "setting", "provenance", "evidence_ids", "evidence_id"}
+ALLOWED = {"level", "n_ctc_observed", "stage", *NAMES, *SEEN}
 
 
 def assert_no_prognostic_number(result):
