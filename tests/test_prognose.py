@@ -689,7 +689,9 @@ def test_clusters_are_told_with_both_sides_and_what_is_usual_at_this_count(run):
     by_id = {s["evidence_id"]: s for s in found["statements"]}
     assert {by_id[i]["direction"] for i in ("CL01", "CL04", "CL03", "CL06")} == {"negative", "positive"}
     assert found["statements"][0]["evidence_id"] == "CL01"
-    assert "the largest of one tumour (n 564) found none" in found["balance"]
+    assert found["balance"].endswith("The largest of this tumour alone (n 564) found none.")
+    pooled = run("prostate", "mcrpc", draw(n=6))["clusters"]
+    assert pooled["balance"] == "Published rows: 1 found an association."
     assert (by_id["CL03"]["hr"], by_id["CL03"]["hr_low"], by_id["CL03"]["hr_high"]) == (2.83, 1.48, 5.39)
     assert "1.48 to 5.39" in by_id["CL03"]["text"]
     assert found["expected"]["evidence_id"] == "CL01"

@@ -177,9 +177,9 @@ def _balance(rows: list[pd.Series]) -> str:
     """Return how many rows speak for and against, and what the largest of this tumour alone found."""
     if not rows:
         return ""
-    times = Counter(row.direction for row in rows)
+    times, largest = Counter(row.direction for row in rows), rows[0]
     counted = ", ".join(f"{times[word]} found {_FOUND[word]}" for word in _FOUND if times[word])
-    size = "" if math.isnan(rows[0].n) else f" (n {rows[0].n:.0f})"
-    return (
-        f"Of {len(rows)} published rows {counted}; the largest of one tumour{size} found {_FOUND[rows[0].direction]}."
-    )
+    told = f"Published rows: {counted}."
+    if len(rows) == 1 or largest.primary.count(";") > 1 or math.isnan(largest.n):
+        return told
+    return f"{told} The largest of this tumour alone (n {largest.n:.0f}) found {_FOUND[largest.direction]}."
