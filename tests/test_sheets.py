@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipeline import sheets
 from pipeline.errors import InputError, refuse
+from pipeline.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = {
@@ -196,6 +197,11 @@ def test_what_lies_beside_the_frames_is_named(folder):
     study = read(look=lambda *_: SimpleNamespace(ignored=beside))
     assert study.notes == (f"S1: 12 beside the frames, ignored: {', '.join(beside[:10])} ...",)
     assert read(look=lambda *_: SimpleNamespace(ignored=())).notes == ()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_can_be_asked_for(folder, name):
+    assert read([{**SAMPLE, "format": name}]).samples["S1"]["format"] == name
 
 
 def test_a_sample_needs_a_patient_row(folder):
