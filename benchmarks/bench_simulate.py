@@ -1,5 +1,6 @@
 """How fast the cascade is: 10,000 draws x 7 organs x 60 months, and the whole stage of one patient with its start."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -12,11 +13,13 @@ import numpy as np
 from scipy import stats
 
 from pipeline import store
-from pipeline.simulate import conditioning, engine
+from pipeline.simulate import conditioning, engine, lesions
+from pipeline.simulate.network import Network, founders
 from pipeline.simulate.parameters import Draws
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import networks
 import report_cases
 
 DRAWS, MONTHS = 10_000, [month / 12 for month in range(1, 61)]
@@ -25,7 +28,7 @@ QUANTILES = [(stats.gamma.ppf(TABLE, n + 0.5) / 0.75).tolist() for n in (5, 0)]
 
 
 def rows() -> list[tuple[str, str, str]]:
-    return [_engine(), _memory(), _draws(), _stage()]
+    return [_engine(), _memory(), _draws(), _stage(), _lesions(), *_network()]
 
 
 def _build(draws: int) -> engine.Cascade:
@@ -70,6 +73,56 @@ def _stage() -> tuple[str, str, str]:
         start = time.perf_counter()
         subprocess.run(command, check=True, cwd=Path(__file__).parents[1])
         return "one patient's stage with its start, 4000 draws", f"{time.perf_counter() - start:.2f} s", "goal 3 s"
+
+
+def _lesions() -> tuple[str, str, str]:
+    model = _build(DRAWS)
+    start = time.perf_counter()
+    found = len(lesions.sample(model, 1, "P1", 5.0).founded)
+    seconds = time.perf_counter() - start
+    figure = f"{seconds:.3f} s, {found / seconds / 1e6:.1f} million lesions/s"
+    return f"lesions one by one, {DRAWS} trajectories of 5 years", figure, f"{found} lesions; linear in them"
+
+
+def _network() -> list[tuple[str, str, str]]:
+    """Time the founders of one trajectory of the 41-species network at 10,000 cells shed a day over 30 days."""
+    network, many = networks.scaled_down(1e4), 100_000
+    start = time.perf_counter()
+    founders(network, networks.DAYS, many, np.random.default_rng(1))
+    own = (time.perf_counter() - start) / many
+    what = "founders of 41 species, 1e4 shed a day, 30 days, a trajectory"
+    result = [(what, f"{own * 1e6:.2f} us", f"matrix exponential once for {many} trajectories")]
+    for module, name, seconds in (
+        ("gillespy2", "GillesPy2 SSA (C++)", _gillespy2),
+        ("basico", "COPASI direct method", _copasi),
+    ):
+        if importlib.util.find_spec(module) is None:
+            result.append((f"the same, {name}", "-", f"{module} is not installed"))
+            continue
+        peer = seconds(network)
+        # events are proportional to the cells shed: 3.5e6 a day for 5 years
+        clinical = peer * 350 * 5 * 365 / 30
+        beside = (
+            f"{peer / own:.0e} times; at clinical scale {clinical / own:.0e} (extrapolated: {clinical / 3600:.0f} h)"
+        )
+        result.append((f"the same, {name}", f"{peer:.2f} s", beside))
+    return result
+
+
+def _gillespy2(network: Network) -> float:
+    model = networks.gillespy2_model(network, networks.DAYS)
+    solver = networks.gillespy2_solver(model)
+    model.run(solver=solver, number_of_trajectories=1, seed=1)  # compiles
+    start = time.perf_counter()
+    model.run(solver=solver, number_of_trajectories=3, seed=2)
+    return (time.perf_counter() - start) / 3
+
+
+def _copasi(network: Network) -> float:
+    model = networks.copasi_model(network)
+    start = time.perf_counter()
+    networks.copasi_founders(model, network, networks.DAYS, 3)
+    return (time.perf_counter() - start) / 3
 
 
 if __name__ == "__main__":

@@ -30,7 +30,6 @@ DRAWS, SEED, ALARM = 4000, 20261122, 0.001
 TABLE = (np.arange(256) + 0.5) / 256
 
 SKIPPED = {
-    "V13 V14 same network in general simulators": "no such simulator is installed with the package",
     "V16 portal counts and liver metastasis": "portal samples are no input",
     "V22 vertebral levels": "bone is one organ",
     "V24 other autopsy series": "kept aside, checked elsewhere",

@@ -1,0 +1,57 @@
+"""Whether general simulators, event by event, give the founders that the cascade's theorem gives (V13).
+
+Neither GillesPy2 nor COPASI is installed with the package. ``pip install gillespy2 scons copasi-basico`` (scons on the
+path: GillesPy2 compiles) lets these rows run, for some minutes.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from verify_simulate import ALARM, Row, verdict
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import networks
+
+RUNS = 500
+
+
+def rows() -> list[Row]:
+    """Return what was checked, what came out, and the verdict."""
+    return [*_peer("gillespy2", "GillesPy2 SSA", _gillespy2), *_peer("basico", "COPASI direct method", _copasi)]
+
+
+def _peer(module: str, name: str, run: Callable[[], np.ndarray]) -> Iterator[Row]:
+    what = f"V13 founders of the 41-species network, {name}"
+    if importlib.util.find_spec(module) is None:
+        yield what, "not run", f"skipped: {module} is not installed"
+        return
+    network = networks.scaled_down(1e3)
+    expected = network.expected(networks.DAYS)
+    mean = sum(expected[f"founder_{organ}"] for organ in network.organs)
+    counts = run()
+    edges = np.unique(stats.poisson(mean).ppf(np.linspace(0.1, 0.9, 9)))
+    wanted = np.diff(np.concatenate([[0.0], stats.poisson(mean).cdf(edges), [1.0]])) * len(counts)
+    p = stats.chisquare(np.bincount(np.searchsorted(edges, counts), minlength=len(wanted)), wanted).pvalue
+    yield what, f"mean {counts.mean():.1f} ({mean:.1f}), chi-square p {p:.2f}, n {len(counts)}", verdict(p > ALARM)
+
+
+def _gillespy2() -> np.ndarray:
+    network = networks.scaled_down(1e3)
+    model = networks.gillespy2_model(network, networks.DAYS)
+    runs = model.run(solver=networks.gillespy2_solver(model), number_of_trajectories=RUNS, seed=1)
+    return np.array([sum(run[f"founder_{organ}"][-1] for organ in network.organs) for run in runs])
+
+
+def _copasi() -> np.ndarray:
+    network = networks.scaled_down(1e3)
+    return networks.copasi_founders(networks.copasi_model(network), network, networks.DAYS, RUNS)
+
+
+if __name__ == "__main__":
+    for row in rows():
+        sys.stdout.write("  ".join(row) + "\n")
