@@ -3,8 +3,8 @@
 `model` holds the mathematics step by step, `parameters` the draws of the evidence, `conditioning` puts them together
 for a patient, `engine` evaluates them, `findings` adds what imaging saw and `whatif` changes what follows. `lesions`
 samples the same cascade founder by founder; `network` and `theory` have slow oracles and closed forms that the tests
-compare with; `sensitivity` tells where the spread comes from; `calibrate` refits, by `tropism` and `recurrence`, what no
-paper states. The stage has no recovery and no background of its own: it takes the posterior of each sample as it is.
+compare with; `sensitivity` tells where the spread comes from; `calibrate` refits, by `tropism` and `recurrence`, what
+no paper states. The stage has no recovery and no background of its own: it takes the posterior of each sample as it is.
 
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
 to it. Age, stage, histology beyond the sheet's primary, and drugs are not used (`OUTSIDE`).
