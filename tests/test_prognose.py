@@ -580,6 +580,54 @@ def test_no_reference_equivalent_no_prognosis(run):
         assert_no_prognostic_number(result)
 
 
+SHOWN_OF_A_REFUSAL = re.compile(
+    r"kinetics\.\d+\.(days_between|weeks_on_therapy|n_ctc_\w+|change\.\w+)|stage\.imaging\.\d+\.lesions"
+    r"|clusters\.(n_clusters|clusters_with_leukocytes|n_ctc_leukocyte_groups)"
+    r"|phenotype\.\d+\.(n_evaluable|n_positive|share\.\w+)"
+)
+
+
+@pytest.mark.parametrize(("primary", "setting"), [*REFUSED[::3], ("prostate", "mcrpc"), ("breast", "metastatic")])
+def test_the_page_of_a_refused_patient_holds_no_prognostic_number(run, tmp_path, primary, setting):
+    """T12 over HTML. Where there is evidence, the bridge to the reference assay is what lacks."""
+    seen = {"markers": [marker(m, 20, 9) for m in ("HER2", "AR-V7")], "p_at_least": UNKNOWN}
+    draws = [
+        draw(name, n, day, reference_equivalent=None, **seen)
+        for name, n, day in (("S1", 20, "2026-01-18"), ("S2", 2, "2026-02-16"))
+    ]
+    told = {"therapy_start": "2026-01-19", "imaging": "2026-01-10:CT:bone=2"}
+    result = run(primary, setting, *draws, cascade=VISIBLE, **told)
+    refused = report_cases.cascade_not_applicable("P1", ["S1", "S2"])
+    page = report_cases.Page(report_cases.patient_page(tmp_path / "page", draws, refused, result))
+    shown = {e["data-key"] for e in page.numbers() if e["data-of"].startswith("prognosis")}
+    assert {key for key in shown if not SHOWN_OF_A_REFUSAL.fullmatch(key)} == set()
+    assert {"clusters.n_clusters", "phenotype.0.n_positive", "kinetics.0.n_ctc_later"} <= shown
+    assert not re.search(r"hazard|median|of 100", page.text, re.IGNORECASE)
+    assert result["reason"] in page.section("survival")
+
+
+def test_what_stands_beside_the_curve_is_on_the_page(run, tmp_path):
+    """The earlier curve, stage, clusters, markers: each number that of the result, and the class of drugs is named."""
+    draws = [
+        draw("S1", 24, "2026-01-15", markers=[marker("HER2", 24, 20)]),
+        draw("S2", 2, "2026-02-16", markers=[marker("HER2", 2, 1, "not_evaluable")]),
+    ]
+    told = {"therapy_start": "2026-01-19", "imaging": "2026-01-10:CT:bone=2"}
+    result = run("breast", "metastatic", *draws, **told)
+    page = report_cases.Page(report_cases.patient_page(tmp_path / "page", draws, prognosis_data=result))
+    at_a_year = next(i for i, p in enumerate(result["earlier_curve"]["survival"]) if p["time_months"] == 12)
+    wanted = {f"earlier_curve.survival.{at_a_year}.p", "stage.imaging.0.lesions", "clusters.expected.share"}
+    assert wanted <= {e["data-key"] for e in page.numbers()}
+    assert page.section("stage").strip().startswith("Distant metastasis by imaging\nM1")
+    assert "n 564" in page.section("clusters").replace("\u2009", "")
+    assert "HER2: not evaluable" in page.section("markers")
+    alone = run("breast", "metastatic", draws[0], **told)
+    page = report_cases.Page(report_cases.patient_page(tmp_path / "alone", draws[:1], prognosis_data=alone))
+    assert "HER2-directed drugs" in page.section("markers")
+    assert "PH01" in page.section("markers")
+    assert "earlier" not in {e.get("aria-labelledby") for e in page.elements}
+
+
 def test_no_primary_is_not_applicable(run):
     result = run("none", "none", draw(n=1))
     assert result["status"] == "not_applicable"

@@ -115,6 +115,7 @@ def report_patient(
         main=of_patient.main_source(outlook.data),
         studies=of_patient.studies(outlook.data),
         table_months=of_patient.at_months(outlook.data, of_patient.SHOWN_MONTHS),
+        earlier_months=of_patient.at_months(outlook.data.get("earlier_curve") or outlook.data, of_patient.SHOWN_MONTHS),
         headline=of_patient.headline(outlook.data),
         people_months=of_patient.at_months(outlook.data, of_patient.PEOPLE_MONTHS),
         people=of_patient.people,
