@@ -176,9 +176,16 @@ def _noise(frames: pd.DataFrame) -> dict[str, float]:
 
 
 def _contrast(cells: pd.DataFrame, role: str) -> Floats:
-    """Return the mean of a role above the cell's own surroundings, counts."""
+    """Return the mean of a role above the cell's own surroundings, counts; of CD45 over cell or nucleus, the lesser.
+
+    A leukocyte shows CD45 in both. A CTC beside one is lit at its edge only, and bleeding from DNA lights the nucleus
+    only.
+    """
     around = np.nan_to_num(cells[f"{role}_ring_mean"].to_numpy(float))
-    return cells[f"{role}_mean"].to_numpy(float) - np.maximum(around, 0)
+    mean = cells[f"{role}_mean"].to_numpy(float)
+    if role == "cd45":
+        mean = np.fmin(mean, cells["cd45_nucleus_mean"].to_numpy(float))
+    return mean - np.maximum(around, 0)
 
 
 def _terms(
@@ -211,7 +218,7 @@ def _named(
     """Return call and reason of each cell as far as it is no CTC."""
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     ck, cd45 = positive["ck"], positive["cd45"]
-    dye = cd45 & (ck | ~nucleated) & _bright_everywhere(cells, nucleated & cd45 & ~ck)
+    dye = cd45 & (ck | ~nucleated) & _bright_everywhere(cells, nucleated & cd45 & ~ck, noise)
     misshapen = np.array(["apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus"])
     worst = misshapen[np.argmin([terms[name] for name in misshapen], axis=0)] if len(cells) else np.empty(0, str)
     has_dna = contrast["dna"] > _SNR * noise["dna"]
@@ -230,18 +237,20 @@ def _named(
     return call, reason
 
 
-def _bright_everywhere(cells: pd.DataFrame, leukocytes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _bright_everywhere(
+    cells: pd.DataFrame, leukocytes: NDArray[np.bool_], noise: Mapping[str, float]
+) -> NDArray[np.bool_]:
     """Return which objects are extreme in every further marker and in DNA or CD45 as well, as clumps of dye are."""
     names = map(str, cells.columns)
-    further = [name for name in names if name.endswith("_mean") and "_" not in name.removesuffix("_mean")]
-    further = [name for name in further if name.removesuffix("_mean") not in ROLES and cells[name].notna().any()]
+    roles = [name.removesuffix("_mean") for name in names if name.endswith("_mean")]
+    further = [r for r in roles if "_" not in r and r not in ROLES and cells[f"{r}_mean"].notna().any()]
     result = np.full(len(cells), bool(further))
-    for name in further:
-        values = cells[name].to_numpy(float)
+    for role in further:
+        values = cells[f"{role}_mean"].to_numpy(float)
         usual = values[leukocytes] if leukocytes.sum() >= _FEWEST else values
         if len(usual):
             centre, high = np.nanquantile(usual, [0.5, 0.84])
-            result &= values > centre + _BRIGHT * max(high - centre, 1.0)
+            result &= values > centre + _BRIGHT * max(high - centre, noise[role])
     lit = [cells[f"{role}_fill"].to_numpy(float) > 0.5 for role in ROLES]
     return result & np.logical_and.reduce(lit)
 

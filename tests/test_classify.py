@@ -53,7 +53,7 @@ def _row(cell):
         row |= {f"{role}_mean": mean, f"{role}_max": 1.6 * mean, f"{role}_std": 0.3 * mean, f"{role}_sum": mean * area}
         row |= {f"{role}_nucleus_mean": mean if nucleated else np.nan, f"{role}_cytoplasm_mean": mean}
         row |= {f"{role}_overlap": float(mean > 15) if nucleated else np.nan, f"{role}_fill": float(mean > 15)}
-        row |= {k: cell[k] for k in (f"{role}_ring_mean", f"{role}_fill") if k in cell}
+        row |= {k: cell[k] for k in (f"{role}_ring_mean", f"{role}_fill", f"{role}_nucleus_mean") if k in cell}
     row["dna_max"] = cell["dna"] * cell["dna_peak"]
     return row
 
@@ -220,6 +220,13 @@ def test_a_trace_of_cd45_is_bleeding_beside_bright_cytokeratin_and_a_leukocyte_b
     calls = calls_of({**trace, "ck": 2000.0}, {**trace, "ck": 60.0}, {**CTC, "ck": 60.0})
     assert calls["call"].iloc[[0, 2]].tolist() == ["ctc", "ctc"]
     assert calls["p_ctc"].iloc[1] < 0.1
+
+
+def test_cd45_counts_where_both_cell_and_nucleus_show_it():
+    lit_edge = {**CTC, "cd45": 250.0, "cd45_nucleus_mean": 20.0}  # a leukocyte lies beside it
+    lit_nucleus = {**CTC, "cd45": 20.0, "cd45_nucleus_mean": 250.0}  # DNA bleeds over
+    calls = calls_of(lit_edge, lit_nucleus, {**lit_edge, "cd45_nucleus_mean": 250.0})
+    assert calls["call"].iloc[:3].tolist() == ["ctc", "ctc", "double_positive"]
 
 
 @pytest.mark.parametrize("grain", [1.2, 2.0])
