@@ -19,14 +19,18 @@ Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
 
 _TILE_UM = 32.0  # background is followed at this scale: wider than a cell, narrower than vignetting
+_SAMPLES = 16  # pixels that are looked at along each side of a tile
+_ENOUGH = 50_000  # pixels to learn the noise from
 _QUANTILE = 0.25  # of a tile's pixels: background as long as cells cover less than about two thirds of it
-_SMOOTH_UM = 0.7
+_SMOOTH_UM = 0.5
 _DETECT = 5.0  # standard deviations of the noise above which a pixel can be signal
-_HALF = 0.45  # share of its own brightness at which an object ends: near half, where a blurred edge lies
-_FAINT = 0.04  # of the brightest nuclei: what is fainter is glow
+_HALF = 0.5  # share of its own brightness at which an object ends: half, where a blurred edge lies
+_GLOW = 0.04  # of the brightest nuclei: what is fainter is glow
 _OBJECT_UM = 1.6  # smoothing at which a nucleus is one hill
 _APART_UM = 2.0  # nearer maxima are one
-_WAIST = 0.8
+_WAIST = 0.87
+_CONTENT = 0.12  # of the usual nucleus's DNA: what holds less is glow, a fragment or noise
+_EDGE_UM = 1.5
 _LOBED_UM2 = 60.0  # a lobed granulocyte nucleus with its gaps, at most
 _RIM_UM = 2.0  # cytoplasm that every nucleated cell is given
 _BARE_UM2 = 6.0  # smaller cytokeratin specks without nucleus are noise
@@ -64,34 +68,28 @@ class Segmentation:
 
 def correct(plane: Floats, pixel_size_um: float) -> Channel:
     """Return a channel less its background, with the background's level and noise."""
-    grid = _tile_quantiles(plane, max(8, round(_TILE_UM / pixel_size_um)))
-    if min(grid.shape) >= 3:
+    tile = max(8, round(_TILE_UM / pixel_size_um))
+    counts = [max(1, round(length / tile)) for length in plane.shape]
+    y, x = (
+        ((np.arange(count * _SAMPLES) + 0.5) * length / (count * _SAMPLES)).astype(int)
+        for length, count in zip(plane.shape, counts, strict=True)
+    )
+    sample = plane[y][:, x]
+    tiles = sample.reshape(counts[0], _SAMPLES, counts[1], _SAMPLES).swapaxes(1, 2).reshape(*counts, -1)
+    rank = int(_QUANTILE * tiles.shape[2])
+    grid = np.ascontiguousarray(np.partition(tiles, rank, axis=2)[:, :, rank])
+    if min(counts) >= 3:
         grid = cv2.medianBlur(grid, 3).astype(np.float32, copy=False)
-    surface = cv2.resize(grid, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    signal = plane - surface
+    signal = plane - cv2.resize(grid, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)
     centre, noise = _centre_and_noise(_sorted_sample(signal))
     signal -= np.float32(centre)
     level = float(np.median(grid)) + centre
-    unevenness = float(grid.max() - grid.min()) / max(level, 1.0)
-    return Channel(signal, level, unevenness, max(noise, 0.5))
-
-
-def _tile_quantiles(plane: Floats, tile: int) -> Floats:
-    """Return the background quantile of every second pixel of each tile, tiles of about `tile` pixels."""
-    chosen, shape = [], []
-    for length in plane.shape:
-        count = max(1, round(length / tile))
-        starts = np.linspace(0, length, count + 1).astype(int)[:-1]
-        within = np.arange(0, max(1, length // count), 2)
-        chosen.append(np.minimum(starts[:, None] + within, length - 1).ravel())
-        shape += [count, len(within)]
-    sample = plane[chosen[0]][:, chosen[1]].reshape(shape).transpose(0, 2, 1, 3).reshape(shape[0], shape[2], -1)
-    kth = int(_QUANTILE * (sample.shape[2] - 1))
-    return np.ascontiguousarray(np.partition(sample, kth, axis=2)[:, :, kth])
+    return Channel(signal, level, float(grid.max() - grid.min()) / max(level, 1.0), max(noise, 0.5))
 
 
 def _sorted_sample(image: Floats) -> Floats:
-    return np.sort(image[::3, ::3], axis=None)
+    step = max(1, int(np.sqrt(image.size / _ENOUGH)))
+    return np.sort(image[::step, ::step], axis=None)
 
 
 def _centre_and_noise(values: Floats) -> tuple[float, float]:
@@ -99,12 +97,14 @@ def _centre_and_noise(values: Floats) -> tuple[float, float]:
     low, high = 0, len(values)
     centre, noise = 0.0, 0.0
     for _ in range(8):
-        kept = values[low:high]
+        kept, bounds = values[low:high], (low, high)
         centre = float(kept[len(kept) // 2])
         away = np.abs(kept - np.float32(centre))
         noise = 1.4826 * float(np.partition(away, len(away) // 2)[len(away) // 2])
         low = int(np.searchsorted(values, np.float32(centre - 3 * noise - 0.5)))
         high = int(np.searchsorted(values, np.float32(centre + 2 * noise + 0.5)))
+        if (low, high) == bounds:
+            break
     return centre, noise
 
 
@@ -121,8 +121,9 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
 
     Notes
     -----
-    Nuclei: two touching ones are cut where the distance to their common edge dips below 0.8 of the lesser one's radius,
-    unless together they are no larger than one lobed granulocyte nucleus. Cells: the nucleus and a rim, and what
+    Nuclei: two touching ones are cut where the distance to their common edge, a little less where the light dips, falls
+    below 0.87 of the lesser one's radius, unless together they are no larger than one lobed granulocyte nucleus. What
+    holds less than 0.12 of the DNA of the frame's median nucleus is none. Cells: the nucleus and a rim, and what
     cytokeratin or CD45 shows connected to it as far as the margin. Cytokeratin without a nucleus is an object too, so
     that dye aggregates and debris are seen and counted as what they are.
     """
@@ -143,25 +144,41 @@ def warm() -> None:
     _flood(np.zeros((2, 2), np.uint8), labels, np.ones((2, 2), np.bool_))
     _merge(labels, height, 1.0)
     nearest(labels)
+    _means(labels, height, 2)
+    _shaded(height, height, labels, height[0])
 
 
 def _nuclei(dna: Channel, px: float, diameter_um: Sequence[float]) -> Labels:
     smooth = _blur(dna.signal, _SMOOTH_UM / px)
     sample = _sorted_sample(smooth)
     _, noise = _centre_and_noise(sample)
-    lit = smooth > max(_DETECT * max(noise, 0.3), _FAINT * float(sample[int(0.998 * len(sample))]))
+    lit = smooth > max(_DETECT * max(noise, 0.3), _GLOW * float(sample[int(0.998 * len(sample))]))
     coarse = _blur(dna.signal, _OBJECT_UM / px)
     regions, peaks = _split(coarse, lit, _APART_UM / px)
     solid = _fill_holes((smooth > _HALF * peaks[regions]) & lit)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel).astype(np.uint8, copy=False)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5).astype(np.float32, copy=False)
-    depth_um = _blur(depth, 0.5 / px) * np.float32(px)
+    depth_um = _shaded(_blur(depth, 0.5 / px) * np.float32(px), coarse, regions, peaks)
     parts, _ = _split(depth_um, solid > 0, _APART_UM * 0.75 / px)
     nuclei = _merge(parts, depth_um, px)
     smallest, largest = (np.pi / 4 * d**2 / px**2 for d in diameter_um)
     area, _ = _extent(nuclei, depth_um, int(nuclei.max()) + 1)
-    return _keep(nuclei, (area >= smallest) & (area <= largest))
+    nuclei = _keep(nuclei, (area >= smallest) & (area <= largest))
+    return _keep(nuclei, _holds_dna(nuclei, dna.signal, px))
+
+
+def _holds_dna(nuclei: Labels, signal: Floats, px: float) -> NDArray[np.bool_]:
+    """Return, by number, which nuclei hold a fair share of the usual nucleus's DNA above what surrounds them."""
+    count = int(nuclei.max()) + 1
+    reach = 2 * max(1, round(_EDGE_UM / px)) + 1
+    ring = cv2.dilate(nuclei.astype(np.float32), np.ones((reach, reach), np.uint8)).astype(np.int32)
+    ring[nuclei > 0] = 0
+    inside, around = _means(nuclei, signal, count), _means(ring, signal, count)
+    area, _ = _extent(nuclei, signal, count)
+    contrast = np.clip(1 - around / np.maximum(inside, 1e-6), 0, 0.7)  # of blurred nuclei too: the ring is not dark
+    content = area * inside * contrast
+    return content >= _CONTENT * np.sort(content[1:])[(count - 2) // 2] if count > 1 else np.zeros(1, np.bool_)
 
 
 def _split(height: Floats, mask: NDArray[Any], apart_px: float) -> tuple[Labels, Floats]:
@@ -264,12 +281,9 @@ def _blur(image: Floats, sigma: float) -> Floats:
 
 def _fill_holes(mask: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the mask with each dark patch filled that does not reach the frame's border."""
-    _, patches = cv2.connectedComponents((~mask).astype(np.uint8), connectivity=4, ltype=cv2.CV_32S)
-    rim = np.concatenate([patches[0], patches[-1], patches[:, 0], patches[:, -1]])
-    open_patch = np.zeros(int(patches.max()) + 1, np.bool_)
-    open_patch[rim] = True
-    open_patch[0] = False
-    return (~open_patch[patches]).astype(np.uint8)
+    patches = np.pad(mask.astype(np.uint8), 1)
+    cv2.floodFill(patches, None, (0, 0), 2)
+    return (patches[1:-1, 1:-1] != 2).astype(np.uint8)
 
 
 def _keep(labels: Labels, wanted: NDArray[np.bool_]) -> Labels:
@@ -281,13 +295,56 @@ def _keep(labels: Labels, wanted: NDArray[np.bool_]) -> Labels:
     return number[labels]
 
 
-def _flood(levels: NDArray[np.uint8], markers: Labels, mask: NDArray[Any]) -> Labels:
+@numba.njit(cache=True, nogil=True)
+def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
     """Return the watershed of 8-bit levels from markers inside a mask.
 
-    Pixels join the marker that reaches them first, the lowest level first and the earlier one of equals: the order, and
-    so the result, of scikit-image's `watershed` with four neighbours.
+    The water rises level by level; pixels join the marker from which it reaches them first, and of several pixels that
+    it reaches at one level the earlier one passes it on first. This is the order, and so the result, of scikit-image's
+    `watershed` with four neighbours, which leaves open which of two markers at one level comes first: here the upper.
     """
-    return _pour(levels, markers, mask)
+    rows, columns = levels.shape
+    wide = columns + 2
+    state, following, first, last = _queued(levels, markers, mask)
+    current = 0
+    while current < 256:
+        i = first[current]
+        if i < 0:
+            current += 1
+            continue
+        first[current] = following[i]
+        for step in (-wide, -1, 1, wide):
+            j = i + step
+            if state[j] < 0:
+                level = max(current, -1 - state[j])
+                state[j] = state[i]
+                _push(first, last, following, level, j)
+    labels = np.empty((rows, columns), np.int32)
+    for y in range(rows):
+        for x in range(columns):
+            labels[y, x] = max(0, state[(y + 1) * wide + x + 1])
+    return labels
+
+
+@numba.njit(cache=True, nogil=True)
+def _queued(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
+    """Return the state of each pixel, in rows with a rim, and one queue a level that holds the markers.
+
+    The state is a label, or minus (level + 1) of a pixel that waits for one, or 0 where none may come.
+    """
+    rows, columns = levels.shape
+    wide = columns + 2
+    state = np.zeros((rows + 2) * wide, np.int32)
+    following = np.empty(len(state), np.int32)
+    first, last = np.full(256, -1, np.int32), np.full(256, -1, np.int32)
+    for y in range(rows):
+        for x in range(columns):
+            if mask[y, x]:
+                i = (y + 1) * wide + x + 1
+                state[i] = markers[y, x] if markers[y, x] > 0 else -1 - np.int32(levels[y, x])
+                if state[i] > 0:
+                    _push(first, last, following, levels[y, x], i)
+    return state, following, first, last
 
 
 @numba.njit(cache=True, nogil=True)
@@ -301,39 +358,28 @@ def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None
 
 
 @numba.njit(cache=True, nogil=True)
-def _pour(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
-    """Return the watershed, with one queue a level; a pixel that does not wait, or no longer, has level 256."""
-    rows, columns = levels.shape
-    wide = columns + 2
-    level = np.full((rows + 2) * wide, 256, np.int16)
-    label = np.zeros((rows + 2) * wide, np.int32)
-    following = np.empty(len(level), np.int32)
-    first, last = np.full(256, -1, np.int32), np.full(256, -1, np.int32)
-    for y in range(rows):
-        for x in range(columns):
-            if mask[y, x]:
-                i = (y + 1) * wide + x + 1
-                if markers[y, x] > 0:
-                    label[i] = markers[y, x]
-                    _push(first, last, following, levels[y, x], i)
-                else:
-                    level[i] = levels[y, x]
-    current = 0
-    while current < 256:
-        i = first[current]
-        if i < 0:
-            current += 1
-            continue
-        first[current] = following[i]
-        for step in (-wide, -1, 1, wide):
-            j = i + step
-            height = level[j]
-            if height < 256:
-                level[j] = 256
-                label[j] = label[i]
-                _push(first, last, following, height, j)
-                current = min(current, height)
-    return label.reshape((rows + 2, wide))[1:-1, 1:-1].copy()
+def _shaded(depth: Any, height: Any, regions: Any, peaks: Any) -> Any:  # pragma: no cover - compiled
+    """Return the depth, less where a hill is below its peak, so that a dark line cuts as a waist does."""
+    out = np.zeros_like(depth)
+    for y in range(depth.shape[0]):
+        for x in range(depth.shape[1]):
+            if regions[y, x] > 0 and depth[y, x] > 0 and height[y, x] > 0:
+                share = min(np.float32(1), height[y, x] / peaks[regions[y, x]])
+                out[y, x] = depth[y, x] * np.sqrt(np.sqrt(share))
+    return out
+
+
+@numba.njit(cache=True, nogil=True)
+def _means(labels: Any, values: Any, count: int) -> Any:  # pragma: no cover - compiled
+    """Return the mean of the values over each label below `count`; 0 where a label has no pixel."""
+    total, area = np.zeros(count), np.zeros(count)
+    for y in range(labels.shape[0]):
+        for x in range(labels.shape[1]):
+            k = labels[y, x]
+            if k > 0:
+                total[k] += values[y, x]
+                area[k] += 1
+    return total / np.maximum(area, 1)
 
 
 @numba.njit(cache=True, nogil=True)
