@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
 from pipeline import store
+from pipeline.clusters import group
 from pipeline.markers import log_scale, marker_columns
 from pipeline.schema import ROLES
 
@@ -113,7 +112,7 @@ def call_cells(
     weakest = np.array(list(terms))[np.argmin(list(terms.values()), axis=0)] if len(cells) else np.empty(0, str)
     call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
     call[doubtful], reason[doubtful] = "uncertain", weakest[doubtful]
-    cluster, with_leukocyte = _clusters(cells, call, settings["cluster_gap_um"])
+    cluster, with_leukocyte = group(cells, call, settings["cluster_gap_um"])
     reason[with_leukocyte] = reason[with_leukocyte] + " with_leukocyte"
     border = cells["touches_border"].to_numpy(bool)
     reason[border] = reason[border] + " at_border"
@@ -253,45 +252,3 @@ def _bright_everywhere(
             result &= values > centre + _BRIGHT * max(high - centre, noise[role])
     lit = [cells[f"{role}_fill"].to_numpy(float) > 0.5 for role in ROLES]
     return result & np.logical_and.reduce(lit)
-
-
-def _clusters(
-    cells: pd.DataFrame, call: NDArray[Any], gap_um: float
-) -> tuple[pd.arrays.IntegerArray, NDArray[np.bool_]]:
-    """Return the cluster of each cell, and which CTCs outside clusters have a leukocyte at their side.
-
-    Clusters are numbered in the order of the table; leukocytes that touch a cluster carry its number too.
-    """
-    n = len(cells)
-    start, end = _touching(cells, call, gap_um)
-    is_ctc, is_leukocyte = call == "ctc", call == "leukocyte"
-    both = is_ctc[start] & is_ctc[end]
-    joined = coo_array((np.ones(int(both.sum())), (start[both], end[both])), shape=(n, n))
-    _, group = connected_components(joined, directed=False) if n else (0, np.empty(0, int))
-    size = np.bincount(group[is_ctc], minlength=group.max(initial=-1) + 1)
-    in_cluster = is_ctc & (size[group] >= 2) if n else is_ctc
-    number = np.zeros(n, np.int64)
-    _, first = np.unique(group[in_cluster], return_index=True)
-    order = {int(group[in_cluster][i]): k for k, i in enumerate(np.sort(first), start=1)}
-    number[in_cluster] = [order[int(g)] for g in group[in_cluster]]
-    riding = is_leukocyte[end] & in_cluster[start]
-    number[end[riding]] = number[start[riding]]
-    with_leukocyte = np.zeros(n, np.bool_)
-    with_leukocyte[start[is_ctc[start] & ~in_cluster[start] & is_leukocyte[end]]] = True
-    cluster = pd.array(number, dtype="Int64")
-    cluster[number == 0] = pd.NA
-    return cluster, with_leukocyte
-
-
-def _touching(cells: pd.DataFrame, call: NDArray[Any], gap_um: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return pairs of rows (a CTC, a cell within the gap)."""
-    row_of = pd.Series(np.arange(len(cells)), index=pd.MultiIndex.from_arrays([cells["frame"], cells["cell"]]))
-    start: list[int] = []
-    end: list[int] = []
-    for row in np.flatnonzero(call == "ctc"):
-        frame = cells["frame"].iloc[row]
-        for other, gap in zip(cells["contacts"].iloc[row], cells["contact_gaps_um"].iloc[row], strict=True):
-            if gap <= gap_um:
-                start.append(int(row))
-                end.append(int(row_of[(frame, other)]))
-    return np.array(start, np.int64), np.array(end, np.int64)

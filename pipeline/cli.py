@@ -15,9 +15,10 @@ Run = Callable[[argparse.Namespace], None]
 
 # The stages are imported inside their verbs: a job starts in a fraction of a second, whatever the others need.
 def _check(args: argparse.Namespace) -> None:
-    from pipeline import index, sheets  # noqa: PLC0415
+    from pipeline import consensus, index, sheets  # noqa: PLC0415
 
     study = sheets.read_study(args.configfile, dict(args.config), index.list_frames)
+    consensus.check_against_results(study)
     for note in study.notes:
         print(note, file=sys.stderr)
     print(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to mend")
@@ -45,7 +46,16 @@ def _classify(args: argparse.Namespace) -> None:
 def _count(args: argparse.Namespace) -> None:
     from pipeline import count  # noqa: PLC0415
 
-    count.count(args.settings, args.frames, args.calls, args.out)
+    count.count(args.settings, args.frames, args.calls, args.out, args.cells, args.reviews)
+
+
+def _review(args: argparse.Namespace) -> None:
+    from pipeline import review  # noqa: PLC0415
+
+    for done in review.carry(args.carry, args.frames, args.calls, args.out):
+        print(f"{done.file}: {done.n_carried} cells taken over, {len(done.lost)} to look at anew")
+        for line in done.lost:
+            print(f"  {line}")
 
 
 def _simulate(args: argparse.Namespace) -> None:
@@ -126,6 +136,12 @@ def _files(parser: argparse.ArgumentParser, *names: str, many: bool = False, mea
         parser.add_argument(name, type=Path, required=True, nargs="+" if many else None, metavar="FILE", help=meaning)
 
 
+def _review_arguments(sub: argparse.ArgumentParser) -> None:
+    _files(sub, "--carry", many=True, meaning="SAMPLE.REVIEWER.csv of an earlier run")
+    _files(sub, "--frames", "--calls", meaning="table of the present run")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the new files")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ctcascade",
@@ -163,6 +179,10 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("count", _count, "counts per 7.5 mL with intervals")
     _files(sub, "--frames", "--calls", "--out")
+    sub.add_argument("--cells", type=Path, metavar="FILE", help="needed with --reviews")
+    sub.add_argument("--reviews", type=Path, nargs="*", default=[], metavar="FILE", help="SAMPLE.REVIEWER.csv")
+
+    _review_arguments(verb("review", _review, "take reviews over to another run of the same sample", settings=False))
 
     sub = verb("simulate", _simulate, "metastatic cascade of a patient, conditioned on the counts")
     _files(sub, "--counts", many=True)

@@ -1,7 +1,7 @@
 """Calls to counts: what was seen on the slides, and what it says about 7.5 mL of blood."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import store
+from pipeline import consensus, store
 from pipeline.markers import no_markers, tally_markers
 from pipeline.observation import REFERENCE_VOLUME_ML, Factor, Interval, Observation
 from pipeline.schema import CUTOFFS
@@ -28,23 +28,35 @@ _ALONE_WITH_LEUKOCYTES = "with_leukocyte"  # the word that classify adds to a CT
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
 
-def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> None:
+def count(
+    settings: Mapping[str, Any],
+    frames: Path,
+    calls: Path,
+    out: Path,
+    cells: Path | None = None,
+    reviews: Sequence[Path] = (),
+) -> None:
     """Write the counts of a sample, as `schema.COUNTS_JSON`.
 
     Parameters
     ----------
     settings : mapping
         ``sample, patient, collected, role, note, blood_volume_ml, sampled_fraction``, ``assay`` (its name, factors and,
-        where it has any, markers) and ``level``, the probability of every interval.
+        where it has any, markers), ``level``, the probability of every interval, and ``consensus``, how reviews are
+        joined (`consensus.reviewed`).
     frames, calls : Path
         Tables of the sample.
     out : Path
         JSON to write.
+    cells : Path, optional
+        Table of the sample; needed with reviews, which can change what hangs together.
+    reviews : sequence of Path
+        Reviewers' files about these calls: what they agree on stands for the classifier's call.
 
     Raises
     ------
     InputError
-        If a table is none of ours, or the assay's factors cannot be.
+        If a table is none of ours, the assay's factors cannot be, or a review is not about these calls.
 
     Notes
     -----
@@ -53,6 +65,13 @@ def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> 
     among the assumptions.
     """
     fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
+    inputs, review = {"frames": frames, "calls": calls}, None
+    if reviews:
+        assert cells is not None
+        found = consensus.read_all(reviews, settings["sample"])
+        gap_um = store.table_provenance(calls)["settings"]["cluster_gap_um"]
+        called, review = consensus.reviewed(found, called, store.read_table(cells, "cells"), gap_um, settings)
+        inputs |= {"cells": cells, **{f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}}
     given = {name: settings["assay"][name] for name in _FACTORS}
     observation = Observation(
         blood_volume_ml=settings["blood_volume_ml"],
@@ -86,7 +105,8 @@ def count(settings: Mapping[str, Any], frames: Path, calls: Path, out: Path) -> 
         "limit_of_blank": {"count": observation.limit_of_blank(level), "level": level},
         "assumptions": [name for name, factor in given.items() if factor and factor["kind"] == "assumption"]
         + ["clusters_per_7_5_ml"],
-        "provenance": store.provenance(settings, {"frames": frames, "calls": calls}),
+        "review": review,
+        "provenance": store.provenance(settings, inputs),
     }
     store.write_json(out, "counts", result)
 

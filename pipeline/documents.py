@@ -1,4 +1,4 @@
-"""What people write by hand, YAML files and tab-separated sheets, as plain values, with every fault found at once.
+"""What people write by hand, YAML files and sheets, as plain values, with every fault found at once.
 
 `description` in a schema is what a fault says was expected, and the first of `examples` what to write instead: the
 schema is the one place where both stand.
@@ -21,6 +21,7 @@ from pipeline.errors import Fault, plain
 
 _SCHEMAS = Path(__file__).parent / "schemas"
 _LARGEST_BYTES = 32 * 2**20
+_SEPARATED = {"\t": "tab", ",": "comma"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -66,24 +67,25 @@ def read_yaml(path: Path, faults: list[Fault]) -> dict[str, Any]:
     return found
 
 
-def read_sheet(path: Path, schema_name: str, faults: list[Fault]) -> list[Row]:
-    """Return the rows of a tab-separated sheet, typed and checked by the schema of a row."""
+def read_sheet(path: Path, schema_name: str, faults: list[Fault], delimiter: str = "\t") -> list[Row]:
+    """Return the rows of a sheet of separated cells, typed and checked by the schema of a row."""
     text = _read_text(path, faults)
     if text is None:
         return []
     row_schema = schema(schema_name)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = [(reader.line_num, [c.strip() for c in cells]) for cells in reader if any(c.strip() for c in cells)]
     except csv.Error as error:
-        faults.append(Fault(str(path), f"line {reader.line_num}", str(error), "tab-separated text", "mend the line"))
+        wanted = f"{_SEPARATED[delimiter]}-separated text"
+        faults.append(Fault(str(path), f"line {reader.line_num}", str(error), wanted, "mend the line"))
         return []
     if len(lines) < 2:
         faults.append(Fault(str(path), "", "no row below the header", "a header and one row or more", "add rows"))
     if not lines:
         return []
     header = lines[0][1]
-    wrong = _header_faults(str(path), header, row_schema)
+    wrong = _header_faults(str(path), header, row_schema, _SEPARATED[delimiter])
     faults.extend(wrong)
     return [] if wrong else list(_typed_rows(str(path), header, lines[1:], row_schema, faults))
 
@@ -158,10 +160,11 @@ def _yaml_trouble(error: Exception) -> tuple[str, str]:
     return "", plain(error)
 
 
-def _header_faults(file: str, header: list[str], by: Mapping[str, Any]) -> list[Fault]:
+def _header_faults(file: str, header: list[str], by: Mapping[str, Any], mark: str) -> list[Fault]:
     known = list(by["properties"])
     if len(header) == 1 and header[0] not in known:
-        return [Fault(file, "line 1", plain(header[0]), "column names with tabs between", "save as tab-separated text")]
+        wanted, todo = f"column names with {mark}s between", f"save as {mark}-separated text"
+        return [Fault(file, "line 1", plain(header[0]), wanted, todo)]
     faults = []
     for number, name in enumerate(header, 1):
         at = f"line 1, column {number}"
@@ -182,7 +185,7 @@ def _typed_rows(
     for line, cells in lines:
         if len(cells) != len(header):
             wanted = f"{len(header)} cells as in the header"
-            faults.append(Fault(file, f"line {line}", f"{len(cells)} cells", wanted, "mend the tabs of the line"))
+            faults.append(Fault(file, f"line {line}", f"{len(cells)} cells", wanted, "mend the line"))
             continue
         row = {name: typed(cell, by["properties"][name]) for name, cell in zip(header, cells, strict=True) if cell}
         wrong = check(row, by, file, f"line {line}")

@@ -209,6 +209,30 @@ _FACTOR = _object({"mean": _POSITIVE, "low": _POSITIVE, "high": _POSITIVE, "kind
 _PROVENANCE = _object(
     {"software": _TEXT, "version": _TEXT, "settings": {"type": "object"}, "inputs": _map(_TEXT)}, {"evidence": _TEXT}
 )
+_AGREEMENT = _or_null(  # null without a cell or a pair of readers
+    _object(
+        {
+            "n_cells": _COUNT,
+            "n_readers": _COUNT,
+            "agreement": _SHARE,
+            "kappa": _or_null(_NUMBER),  # null where all cells have one call: chance agrees as often
+            "low": _or_null(_NUMBER),
+            "high": _or_null(_NUMBER),
+            "level": _SHARE,
+        }
+    )
+)
+_REVIEW = _object(
+    {
+        "consensus": _TEXT,
+        "n_reviewed": _COUNT,  # cells
+        "n_changed": _COUNT,
+        "changed": _array(_object({"frame": _TEXT, "cell": _COUNT, "call": _TEXT, "reviewed": _TEXT})),
+        "between_reviewers": _AGREEMENT,  # over the cells that all of them reviewed
+        "with_classifier": _AGREEMENT,  # of what they agree on, over all reviewed cells
+        "reviewers": _array(_object({"reviewer": _TEXT, "n_reviewed": _COUNT, "with_classifier": _AGREEMENT})),
+    }
+)
 _QUANTILES = {"type": "array", "items": _POSITIVE, "minItems": 2}
 
 _MARKER = _object(  # a further marker of the sample's CTCs
@@ -269,7 +293,10 @@ COUNTS_JSON = _object(
         "assumptions": _array(_TEXT),  # the keys above that rest on an assumption; always clusters_per_7_5_ml
         "provenance": _PROVENANCE,
     },
-    optional={"markers": _array(_MARKER)},  # always written; files without it are still read
+    optional={
+        "markers": _array(_MARKER),  # always written; files without it are still read
+        "review": _or_null(_REVIEW),  # likewise; null without one: the calls are the classifier's
+    },
 )
 
 _CHANGED = _object({name: {"type": "number", "minimum": -1, "maximum": 1} for name in ("mean", "low", "high")})

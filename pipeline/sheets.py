@@ -5,11 +5,11 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pipeline import documents
+from pipeline import documents, verdicts
 from pipeline.documents import Row
 from pipeline.errors import Fault, InputError, plain, refuse_all
 from pipeline.schema import IMAGING, MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
@@ -48,6 +48,8 @@ class Study:
         The sample sheet's folder, which image paths are relative to.
     notes : tuple of str
         What is no fault but should be known.
+    reviews : dict of str to list of Path
+        Reviewers' files by sample, for samples that have any.
     """
 
     config: dict[str, Any]
@@ -56,6 +58,7 @@ class Study:
     assays: dict[str, dict[str, Any]]
     base: Path
     notes: tuple[str, ...] = ()
+    reviews: dict[str, list[Path]] = field(default_factory=dict)
 
     def samples_of(self, patient: str) -> list[str]:
         """Return the patient's samples, the earliest first (of one day: in the sheet's order)."""
@@ -80,7 +83,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     Raises
     ------
     InputError
-        With every fault of the settings, the sheets and the assay files.
+        With every fault of the settings, the sheets, the assay files and the reviews.
     """
     faults: list[Fault] = []
     config = _config(configfiles, overrides, faults)
@@ -104,6 +107,8 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     if sheet and patient_sheet and patients:
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
         faults += _draws_before_diagnosis(sheet, samples, patients)
+    review_folder, names = place("reviews"), [row.cells["sample"] for row in samples if row.cells["sample"]]
+    reviews, unused = verdicts.find(review_folder, names, faults) if review_folder else ({}, [])
     files = list(dict.fromkeys(fault.file for fault in faults))
     refuse_all(sorted(faults, key=lambda fault: files.index(fault.file)))
     assert sheet is not None
@@ -118,7 +123,9 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         (
             *(f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples),
             *notes,
+            *unused,
         ),
+        reviews,
     )
 
 

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import store
+from pipeline import consensus, store
 from pipeline.report import cohort as of_cohort
 from pipeline.report import patient as of_patient
 from pipeline.report import sample as of_sample
 from pipeline.report.axes import Axis
 from pipeline.report.page import Result, anchor, write_page
 from pipeline.report.thumbnails import Pictures
-from pipeline.schema import HORIZONS_YEARS
+from pipeline.schema import CALLS, HORIZONS_YEARS
 
 
 def report_sample(
@@ -60,6 +60,9 @@ def report_sample(
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
         factors=of_sample.factors(data),
         gates=sorted(gates.items()),
+        calls_sha256=consensus.calls_hash(call_table),
+        verdicts=of_sample.verdicts(data),
+        all_calls=CALLS,
     )
 
 

@@ -126,6 +126,11 @@ def amount(value: float) -> str:
     return whole(value if value < 999.5 else float(f"{value:.1e}"))
 
 
+def kappa(value: float) -> str:
+    """Return a coefficient of agreement, -1 to 1, with two digits."""
+    return f"{value:.2f}".replace("-", "−")
+
+
 def whole(value: float) -> str:
     """Return a count with thin spaces between the thousands."""
     return f"{value:,.0f}".replace(",", "\u2009")
@@ -155,6 +160,7 @@ STYLES: dict[str, Callable[[Any], str]] = {
     "whole": whole,
     "percent": percent,
     "of_hundred": of_hundred,
+    "kappa": kappa,
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -212,6 +218,11 @@ def _settings_text(value: Any) -> Markup:
     return Markup(html.escape(text[:20_000]))  # noqa: S704 - escaped in this line
 
 
+def _exact(value: Any) -> Markup:
+    """Return JSON for a script to read from an attribute: unlike text for the eye, a name comes out as it went in."""
+    return Markup("{}").format(json.dumps(value, sort_keys=True, ensure_ascii=True))
+
+
 def _source_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
@@ -237,6 +248,7 @@ def _environment() -> jinja2.Environment:
         settings_text=_settings_text,
         percent=_percent,
         of_hundred=of_hundred,
+        exact=_exact,
     )
     environment.globals.update(anchor=anchor)
     return environment

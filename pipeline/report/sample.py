@@ -41,6 +41,11 @@ class Candidate:
     features: list[tuple[str, str]]
     picture: Picture
 
+    @property
+    def asked(self) -> list[Row]:
+        """What a reviewer is asked about."""
+        return [reviewable(self.call)]
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -49,6 +54,11 @@ class Cluster:
     number: int
     members: list[Row]
     picture: Picture
+
+    @property
+    def asked(self) -> list[Row]:
+        """What a reviewer is asked about."""
+        return [reviewable(member) for member in self.members]
 
 
 @dataclass(frozen=True)
@@ -193,6 +203,18 @@ def frame_rows(frames: pd.DataFrame) -> list[Row]:
         ["usable", "_flagged"], kind="stable", ignore_index=True
     )
     return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in _records(order)]
+
+
+def verdicts(counts: Mapping[str, Any]) -> dict[tuple[str, int], str]:
+    """Return the call after the review of each cell whose call the review changed, by frame and cell."""
+    review = counts.get("review")
+    return {(cell["frame"], cell["cell"]): cell["reviewed"] for cell in review["changed"]} if review else {}
+
+
+def reviewable(row: Mapping[str, Any]) -> Row:
+    """Return what identifies a cell in a review, and the call that it is about."""
+    place = {key: round(float(row[key]), 2) for key in ("y_px", "x_px")}
+    return {"frame": str(row["frame"]), "cell": int(row["cell"]), **place, "call": str(row["call"])}
 
 
 def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:

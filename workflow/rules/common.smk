@@ -26,6 +26,10 @@ def read_study():
         found = sheets.read_study(
             configfiles, config, index.list_frames if workflow.is_main_process else None
         )
+        if workflow.is_main_process and found.reviews:
+            from pipeline import consensus  # slow to load, and seldom needed
+
+            consensus.check_against_results(found)
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
@@ -97,6 +101,22 @@ def labels_option(wildcards):
         ["--labels", f"{study.config['results']}/samples/{wildcards.sample}/labels"]
         if wanted
         else []
+    )
+
+
+def reviews_of(wildcards):
+    return [str(path) for path in study.reviews.get(wildcards.sample, [])]
+
+
+def cells_of_reviewed(wildcards):
+    """Return the cells of a sample that has a review: what hangs together may change."""
+    folder = f"{study.config['results']}/samples/{wildcards.sample}"
+    return [f"{folder}/cells.parquet"] if reviews_of(wildcards) else []
+
+
+def reviews_option(wildcards, input):
+    return (
+        ["--cells", *input.cells, "--reviews", *input.reviews] if input.reviews else []
     )
 
 

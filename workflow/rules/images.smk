@@ -68,6 +68,8 @@ rule count:
     input:
         frames=rules.gather.output.frames,
         calls=rules.classify.output,
+        cells=cells_of_reviewed,
+        reviews=reviews_of,
     output:
         "<results>/samples/{sample}/counts.json",
     log:
@@ -76,10 +78,11 @@ rule count:
         "<benchmarks>/samples/{sample}/count.tsv"
     params:
         settings=settings("count", of="sample"),
+        reviews=reviews_option,
         code=CODE,
     shell:
         "ctcascade count --settings {params.settings:q} --frames {input.frames:q} --calls {input.calls:q}"
-        " --out {output:q} 2> {log:q}"
+        " --out {output:q} {params.reviews:q} 2> {log:q}"
 
 
 rule report_sample:

@@ -55,4 +55,167 @@
     contrast.addEventListener("input", function () { root.style.setProperty("--contrast", contrast.value); });
     outlines.addEventListener("change", function () { root.classList.toggle("no-contour", !outlines.checked); });
   }
+
+  // Review of the cells: one verdict a cell, kept in memory, and in the browser's store where there is one.
+  var REJECTED = "debris";
+  var KEYS = { c: "ctc", l: "leukocyte", p: "double_positive", n: "dna_only", u: "uncertain", r: REJECTED };
+  var COLUMNS = ["sample", "calls_sha256", "reviewer", "frame", "cell", "y_px", "x_px", "call", "score", "clustered", "note"];
+
+  function keyOf(cell) { return JSON.stringify([cell.frame, cell.cell]); }
+
+  function quoted(value) {
+    var text = value === undefined || value === null ? "" : String(value);
+    return /[",\r\n]/.test(text) ? "\"" + text.replace(/"/g, "\"\"") + "\"" : text;
+  }
+
+  function element(parent, tag, attributes, text) {
+    var made = document.createElement(tag);
+    Object.keys(attributes).forEach(function (name) { made.setAttribute(name, attributes[name]); });
+    made.textContent = text || "";
+    return parent.appendChild(made);
+  }
+
+  function review(section) {
+    var sample = JSON.parse(section.getAttribute("data-review-of")), calls = section.getAttribute("data-calls");
+    var choices = JSON.parse(section.getAttribute("data-choices"));
+    var panel = section.querySelector(".review-panel");
+    if (!panel) { return; }
+    var reviewer = panel.querySelector(".reviewer"), told = panel.querySelector(".told");
+    var asText = panel.querySelector(".as-text"), place = "ctcascade review " + sample + " " + calls;
+    var cards = Array.from(section.querySelectorAll("[data-ask]")), cells = new Map(), said = new Map();
+    var here = -1;
+    panel.hidden = false;
+
+    cards.forEach(function (card) {
+      card.asked = JSON.parse(card.getAttribute("data-ask"));
+      card.asked.forEach(function (cell) { if (!cells.has(keyOf(cell))) { cells.set(keyOf(cell), cell); } });
+    });
+
+    function recall() {
+      try {
+        var kept = JSON.parse(localStorage.getItem(place)) || {};
+        reviewer.value = kept.reviewer || "";
+        (kept.said || []).forEach(function (pair) { if (cells.has(pair[0])) { said.set(pair[0], pair[1]); } });
+      } catch (error) { /* no store here: what was said lasts as long as the page */ }
+    }
+
+    function keep() {
+      try {
+        localStorage.setItem(place, JSON.stringify({ reviewer: reviewer.value, said: Array.from(said) }));
+      } catch (error) { /* likewise */ }
+    }
+
+    function csv() {
+      var lines = [COLUMNS.join(",")];
+      cells.forEach(function (cell, key) {
+        var verdict = said.get(key);
+        if (!verdict) { return; }
+        lines.push([sample, calls, reviewer.value, cell.frame, cell.cell, cell.y_px, cell.x_px, verdict.call || cell.call,
+          verdict.score, verdict.clustered, verdict.note].map(quoted).join(","));
+      });
+      return lines.join("\n") + "\n";
+    }
+
+    function show() {
+      cards.forEach(function (card) {
+        var verdicts = card.asked.map(function (cell) { return said.get(keyOf(cell)); });
+        var every = verdicts.every(Boolean), one = every ? verdicts[0] : {};
+        var alike = every && verdicts.every(function (v) { return v.call === one.call; });
+        var accepted = every && verdicts.every(function (v, i) { return v.call === card.asked[i].call; });
+        card.classList.toggle("said", every);
+        card.accept.setAttribute("aria-pressed", String(accepted));
+        card.reject.setAttribute("aria-pressed", String(alike && one.call === REJECTED));
+        card.choice.value = alike ? one.call : "";
+        card.score.value = one.score === undefined ? "" : one.score;
+        if (card.note !== document.activeElement) { card.note.value = one.note || ""; }
+        if (card.apart) { card.apart.setAttribute("aria-pressed", String(one.clustered === "no")); }
+      });
+      asText.value = csv();
+      told.textContent = said.size + " of " + cells.size + " cells reviewed";
+    }
+
+    function say(card, change) {
+      card.asked.forEach(function (cell) {
+        var old = said.get(keyOf(cell)) || { call: cell.call };
+        said.set(keyOf(cell), Object.assign({}, old, change === "accept" ? { call: cell.call } : change));
+      });
+      keep();
+      show();
+    }
+
+    function takeBack(card) {
+      card.asked.forEach(function (cell) { said.delete(keyOf(cell)); });
+      keep();
+      show();
+    }
+
+    function build(card, at) {
+      var row = element(card, "div", { "class": "asked", role: "group", "aria-label": "Your review" });
+      card.accept = element(row, "button", { type: "button", title: "key a" }, "Accept");
+      card.reject = element(row, "button", { type: "button", title: "key r" }, "Reject");
+      if (card.hasAttribute("data-cluster")) {
+        card.apart = element(row, "button", { type: "button", title: "key s" }, "Only side by side");
+        card.apart.addEventListener("click", function () { say(card, { clustered: "no" }); });
+      }
+      card.choice = element(row, "select", { "aria-label": "Call" });
+      card.score = element(row, "select", { "aria-label": "Score, 0 surely no CTC to 4 surely one" });
+      element(card.choice, "option", { value: "" }, "call …");
+      choices.forEach(function (call) { element(card.choice, "option", { value: call }, call.replace("_", " ")); });
+      ["", "0", "1", "2", "3", "4"].forEach(function (n) { element(card.score, "option", { value: n }, n || "score …"); });
+      card.note = element(row, "input", { type: "text", "aria-label": "Note", placeholder: "note", maxlength: "500" });
+      card.accept.addEventListener("click", function () { say(card, "accept"); });
+      card.reject.addEventListener("click", function () { say(card, { call: REJECTED }); });
+      card.choice.addEventListener("change", function () {
+        if (card.choice.value) { say(card, { call: card.choice.value }); } else { takeBack(card); }
+      });
+      card.score.addEventListener("change", function () { say(card, { score: card.score.value }); });
+      card.note.addEventListener("input", function () { say(card, { note: card.note.value }); });
+      card.addEventListener("focusin", function () { here = at; });
+    }
+
+    function go(step) {
+      here = Math.min(Math.max(here + step, 0), cards.length - 1);
+      cards[here].focus({ preventScroll: true });
+      cards[here].scrollIntoView({ block: "nearest" });
+    }
+
+    function onKey(event) {
+      var typing = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+      if (typing || event.ctrlKey || event.altKey || event.metaKey) { return; }
+      var card = cards[here], key = event.key;
+      if (key === "j") { go(1); } else if (key === "k") { go(-1); }
+      else if (!card) { return; }
+      else if (key === "a") { say(card, "accept"); }
+      else if (key === "z") { takeBack(card); }
+      else if (key === "s" && card.apart) { say(card, { clustered: "no" }); }
+      else if (Object.prototype.hasOwnProperty.call(KEYS, key)) { say(card, { call: KEYS[key] }); }
+      else if (/^[0-4]$/.test(key)) { say(card, { score: key }); }
+      else { return; }
+      event.preventDefault();
+    }
+
+    function handOut() {
+      if (!/^[A-Za-z0-9_-]{1,32}$/.test(reviewer.value)) {
+        told.textContent = "Name the reviewer: letters, digits, _ or -";
+        reviewer.focus();
+        return;
+      }
+      if (!said.size) { told.textContent = "Nothing is reviewed yet"; return; }
+      var link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
+      link.download = sample + "." + reviewer.value + ".csv";
+      link.click();
+      setTimeout(function () { URL.revokeObjectURL(link.href); }, 10000);
+      told.textContent = "Exported " + link.download + ": " + said.size + " cells";
+    }
+
+    recall();
+    cards.forEach(build);
+    reviewer.addEventListener("input", function () { keep(); show(); });
+    panel.querySelector(".export").addEventListener("click", handOut);
+    document.addEventListener("keydown", onKey);
+    show();
+  }
+
+  document.querySelectorAll("[data-review-of]").forEach(review);
 })();
