@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import tifffile
-from scipy.stats import chi2
+from scipy.stats import binomtest, chi2
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -30,6 +30,8 @@ from pipeline import phantom  # noqa: E402
 IMAGES = HERE.parents[1] / "shared" / "data"
 FIRST_SEED = 7000  # seeds from here on are drawn from in this file alone
 CONTRASTS = (0.0, 0.04, 0.08, 0.16, 1.0)  # edges of the bands of cytokeratin, shares of the camera's range
+DIAMETERS_UM = (5.0, 7.0, 9.0, 12.0, 40.0)
+P_CTC = (0.0, 0.1, 0.5, 0.9, 1.01)
 BLOOD_FRAMES = 24
 PREVALENCES = (1e-4, 1e-5, 1e-6)  # CTCs a leukocyte
 LIMITS = (0.1, 0.5, 0.9, 0.99)  # of p_ctc
@@ -53,6 +55,29 @@ SLIDES: dict[str, tuple[str, Any]] = {
     "all nucleated cells": ("hdsca", ALL_NUCLEATED),
     "all nucleated cells, poor optics": ("hdsca", replace(ALL_NUCLEATED, optics=POOR)),
     "other maker": ("cellsearch", OTHER),
+}
+EIGHT_BIT = replace(ALL_NUCLEATED, frames=2, recipe=replace(ALL_NUCLEATED.recipe, ctcs=40, clusters=GROUPS[:5]))
+HARD: dict[str, tuple[str, Any]] = {
+    "strong background of cytokeratin": (
+        "hdsca",
+        replace(EIGHT_BIT, optics=replace(EIGHT_BIT.optics, haze=(15.0, 800.0, 30.0, 20.0))),
+    ),
+    "cytokeratin in 5 % of leukocytes": (
+        "hdsca",
+        replace(EIGHT_BIT, recipe=replace(EIGHT_BIT.recipe, leukocyte_ck=0.05)),
+    ),
+    "little CD45 in 10 % of leukocytes": (
+        "hdsca",
+        replace(EIGHT_BIT, recipe=replace(EIGHT_BIT.recipe, leukocyte_weak_cd45=0.1)),
+    ),
+    "twice the point spread": ("hdsca", replace(EIGHT_BIT, optics=replace(EIGHT_BIT.optics, psf_um=0.9))),
+    "out of focus": ("hdsca", replace(EIGHT_BIT, optics=replace(EIGHT_BIT.optics, psf_um=1.5))),
+    "other maker, 1,300 cells a frame": (
+        "cellsearch",
+        replace(OTHER, frames=2, shape=(1004, 1362), pixel_size_um=0.6, leukocytes=1300),
+    ),
+    "other maker, 0.5 um a pixel": ("cellsearch", replace(OTHER, shape=(1000, 1200), pixel_size_um=0.5)),
+    "other maker, 1 um a pixel": ("cellsearch", replace(OTHER, shape=(600, 700), pixel_size_um=1.0)),
 }
 BLOOD: dict[str, tuple[str, Any]] = {
     "all nucleated cells": (
@@ -90,10 +115,18 @@ def rows() -> list[tuple[str, str, str]]:
     seeds = iter(range(FIRST_SEED, FIRST_SEED + 100))
     scores = {name: scored(*of, next(seeds)) for name, of in SLIDES.items()}
     blood = {name: scored(*of, next(seeds)) for name, of in BLOOD.items()}
-    found = [row for name, score in scores.items() for row in _found_rows(name, [score])]
+    hard = {name: scored(*of, next(seeds)) for name, of in HARD.items()}
+    found = [row for name, score in {**scores, **hard}.items() for row in _found_rows(name, [score])]
     found = [(what, figure, verdict.replace("fail", "known: below the goal of all")) for what, figure, verdict in found]
-    found += _found_rows("all of these", list(scores.values()))
-    found += [*_contrast_rows(scores.values()), _clusters_row(scores.values()), _calibration_row(scores.values())]
+    found = [*found, *_found_rows("the first five together", list(scores.values()))]
+    everything = [*scores.values(), *hard.values()]
+    found += _band_rows(everything, "ck_contrast", CONTRASTS, "where cytokeratin is {:g} to {:g} of the range")
+    found += _band_rows(everything, "diameter_um", DIAMETERS_UM, "of CTCs of {:g} to {:g} um")
+    found += [
+        _clusters_row("the first five together", scores.values()),
+        _clusters_row("the harder ones", hard.values()),
+    ]
+    found.append(_calibration_row(everything))
     found += [_blood_row(name, score) for name, score in blood.items()]
     found += _prevalence_rows(scores.values(), blood.values())
     return [*found, *_field_rows(), *_crop_rows()]
@@ -126,17 +159,17 @@ def _found_rows(name: str, scores: Sequence[Score]) -> list[tuple[str, str, str]
     ]
 
 
-def _contrast_rows(scores: Any) -> Iterator[tuple[str, str, str]]:
+def _band_rows(scores: Any, column: str, edges: Sequence[float], text: str) -> Iterator[tuple[str, str, str]]:
     ctcs = pd.concat([s.ctcs for s in scores])
-    for low, high in itertools.pairwise(CONTRASTS):
-        band = ctcs[ctcs["ck_contrast"].between(low, high, inclusive="left")]
-        what = f"calls: recall where cytokeratin is {low:g} to {high:g} of the range"
+    for low, high in itertools.pairwise(edges):
+        band = ctcs[ctcs[column].between(low, high, inclusive="left")]
+        what = f"calls: recall {text.format(low, high)}"
         yield what, _share(band["found"], {}), "pass (no goal: says what is missed)"
 
 
-def _clusters_row(scores: Any) -> tuple[str, str, str]:
+def _clusters_row(name: str, scores: Any) -> tuple[str, str, str]:
     """Score clusters of two or more CTCs: called and true agree where more than half of their union is in both."""
-    hit = n_true = n_called = 0
+    hit = same = n_true = n_called = 0
     for score in scores:
         groups = score.ctcs[score.ctcs["cluster"] > 0].groupby(["frame", "cluster"])
         together = [part for _, part in groups if len(part) > 1]
@@ -144,20 +177,23 @@ def _clusters_row(scores: Any) -> tuple[str, str, str]:
         found = [set(part.index) for _, part in score.called.dropna(subset="cluster").groupby("cluster")]
         n_true, n_called = n_true + len(true), n_called + len(found)
         hit += sum(2 * len(a & b) > len(a | b) for a in true for b in found)
+        same += sum(a in found for a in true)
     f1 = 2 * hit / (n_true + n_called)
-    return "calls: clusters, F1", f"{f1:.3f} ({n_true} true, {n_called} called)", _verdict(f1, 0.92)
+    exact = 2 * same / (n_true + n_called)
+    text = f"{f1:.3f} ({n_true} true, {n_called} called); {exact:.3f} where every member has to be the same"
+    return f"calls: clusters, F1, {name}", text, _verdict(f1, 0.92)
 
 
 def _calibration_row(scores: Any) -> tuple[str, str, str]:
-    """Set the mean p_ctc of the doubtful cells against the share of CTCs among them."""
+    """Set the mean p_ctc of a band against the share of CTCs in it."""
     calls = pd.concat([s.calls for s in scores])
     true = calls["kind"].isin(phantom.CTC_KINDS)
     brier = float(((calls["p_ctc"] - true) ** 2).mean())
-    doubtful = calls["p_ctc"].between(0.1, 0.9)
-    found = (
-        f"Brier score {brier:.4f} over {len(calls)} cells; of the {int(doubtful.sum())} with p_ctc 0.1 to 0.9 (mean "
-    )
-    found += f"{calls.loc[doubtful, 'p_ctc'].mean():.2f}), {true[doubtful].mean():.2f} are CTCs"
+    found = f"Brier score {brier:.4f} over {len(calls)} cells"
+    for low, high in itertools.pairwise(P_CTC):
+        band = calls["p_ctc"].between(low, high, inclusive="left")
+        mean = calls.loc[band, "p_ctc"].mean()
+        found += f"; {low:g} to {min(high, 1):g}: mean {mean:.3f}, CTCs {_share(true[band], {})}"
     return "calls: p_ctc at the phantoms' own mix", found, "pass (no goal)"
 
 
@@ -234,7 +270,10 @@ def crop_has_ctc(path: Path) -> bool:
 
 
 def _share(good: "pd.Series[bool]", bad: dict[str, int]) -> str:
-    return f"{good.mean():.3f} ({int(good.sum())} of {len(good)}){f'; not: {bad}' if bad else ''}"
+    """Return a share with its 95 % limits (Clopper and Pearson)."""
+    low, high = binomtest(int(good.sum()), len(good)).proportion_ci(0.95) if len(good) else (0.0, 1.0)
+    figure = f"{good.mean():.3f} [{low:.3f}, {high:.3f}] ({int(good.sum())} of {len(good)})"
+    return figure + (f"; not: {bad}" if bad else "")
 
 
 def _verdict(value: float, goal: float, text: str = "") -> str:
