@@ -45,7 +45,7 @@ def in_sight(found, organ, modality, time):
 @pytest.mark.oracle
 @pytest.mark.parametrize("off", [(), ("frailty",), ("dormancy",), ("angiogenesis",)])
 def test_lesions_in_sight_are_as_many_as_the_engine_says(fine, off):
-    found = lesions.sample(cascade(20000, founding=20, off=off), 3, "P1", 6.0)
+    found = lesions.sample(cascade(8000, founding=20, off=off), 3, "P1", 6.0)
     model = cascade(1, founding=20, off=off)
     for organ, modality, time in (("liver", "CT", 5.0), ("bone", "bone scan", 6.0), ("lung", "PET", 0.0)):
         mean, k = float(model.shown(organ, modality, time)[0]), float(model.frailty_shape[0])
@@ -59,14 +59,14 @@ def test_lesions_in_sight_are_as_many_as_the_engine_says(fine, off):
 @pytest.mark.oracle
 def test_founders_are_poisson_and_with_frailty_negative_binomial():
     for off, k in ((("frailty",), math.inf), ((), 0.77)):
-        model = cascade(20000, founding=30, off=off)
+        model = cascade(6000, founding=30, off=off)
         found = lesions.sample(model, 4, "P1", 5.0)
-        counts = np.bincount(found.trajectory[found.organ == 1], minlength=20000)
+        counts = np.bincount(found.trajectory[found.organ == 1], minlength=len(model.ctc))
         mean = float(model.founding.by_organ[0, 1] * lesions._integrals(model.shedding, 5.0).sum(axis=0)[0])
         spread = stats.poisson(mean) if math.isinf(k) else stats.nbinom(k, k / (k + mean))
         edges = np.arange(0, int(spread.ppf(0.995)))
-        seen = np.append(np.bincount(np.minimum(counts, len(edges)), minlength=len(edges) + 1), [])
-        wanted = np.append(spread.pmf(edges), spread.sf(edges[-1])) * 20000
+        seen = np.bincount(np.minimum(counts, len(edges)), minlength=len(edges) + 1)
+        wanted = np.append(spread.pmf(edges), spread.sf(edges[-1])) * len(counts)
         assert stats.chisquare(seen, wanted * seen.sum() / wanted.sum()).pvalue > ALARM
         assert counts.mean() == pytest.approx(mean, rel=0.05)
 
@@ -105,12 +105,12 @@ def test_rare_lesions_are_as_rare_as_they_are(fine):
 
 @pytest.mark.oracle
 def test_at_least_one_leaves_what_is_common_as_it_is():
-    model = cascade(20000, founding=5)
+    model = cascade(8000, founding=5)
     plain, forced = (lesions.sample(model, 7, "P1", 5.0, at_least_one=one) for one in (False, True))
     for organ in range(7):
-        free = np.bincount(plain.trajectory[plain.organ == organ], minlength=20000)
-        bound = forced.weights * np.bincount(forced.trajectory[forced.organ == organ], minlength=20000)
-        error = math.sqrt((free.var() + bound.var()) / 20000)
+        free = np.bincount(plain.trajectory[plain.organ == organ], minlength=len(model.ctc))
+        bound = forced.weights * np.bincount(forced.trajectory[forced.organ == organ], minlength=len(model.ctc))
+        error = math.sqrt((free.var() + bound.var()) / len(model.ctc))
         assert abs(free.mean() - bound.mean()) < 3.5 * error
 
 
