@@ -70,7 +70,7 @@ def copasi_founders(model, network, days, runs):
     for seed in range(1, runs + 1):
         course = basico.run_time_course(
             start_time=0, duration=days, intervals=1, method="directMethod", use_seed=True, seed=seed,
-            use_numbers=True, model=model,
+            use_numbers=True, max_steps=100_000_000, model=model,
         )  # fmt: skip
         found.append(sum(course[f"founder_{organ}"].iloc[-1] for organ in network.organs))
     return np.array(found)
