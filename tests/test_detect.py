@@ -1,259 +1,212 @@
-"""Frames to tables: what is found belongs to its frame, whatever the chunks, the order of channels, its neighbours."""
+"""The streaming pass: what lies in a frame comes out in its tables, whatever the chunks, a frame at a time."""
 
-import cv2
+import gc
+import json
+import os
+import re
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
 import numpy as np
-import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import tifffile
 
-from pipeline import detect, phantom, store
+from pipeline import detect as module
+from pipeline import formats, phantom, store
+from pipeline.detect import detect, gather
 from pipeline.errors import InputError
-from pipeline.schema import TABLES
+from pipeline.schema import CELLS, FRAMES
 
+ROLES = ("dna", "ck", "cd45", "fitc")
 ASSAY = {
     "name": "test",
     "channels": {"dna": ["DAPI"], "ck": ["CK-PE"], "cd45": ["CD45-APC"], "fitc": ["FITC"]},
     "pixel_size_um": 0.645,
-    "frame_px": [100, 120],
+    "frame_px": [1000, 2000],
     "bit_depth": 12,
     "files": None,
 }
 SETTINGS = {
-    "sample": "S",
+    "sample": "S1",
     "images": "slide",
     "format": "auto",
     "assay": ASSAY,
     "labels": False,
-    "nucleus_diameter_um": [3.5, 30.0],
+    "nucleus_diameter_um": [3.5, 60],
     "cell_margin_um": 4.0,
     "contact_gap_max_um": 3.0,
 }
-SHAPE = (150, 200)
-CLEAN = phantom.Recipe(leukocytes=15, ctcs=3, bare_nuclei=0, fragments=0, specks=0, aggregates=0, apoptotic=0)
-
-
-def slide(shape=SHAPE, frames=1, recipe=CLEAN, **optics):
-    return phantom.Slide(frames=frames, shape=shape, recipe=recipe, optics=phantom.Optics(**optics))
-
-
-def detected(base, settings=SETTINGS, chunk=(1, 1), name="all", labels=None):
-    """The frames and cells tables of a chunk, and the files they are in."""
-    paths = base / f"{name}_frames.parquet", base / f"{name}_cells.parquet"
-    detect.detect(settings, base, chunk, *paths, labels)
-    return store.read_table(paths[0], "frames"), store.read_table(paths[1], "cells"), paths
+N_FRAMES = 5
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """Five frames, one of them cut off, one no image."""
-    folder = tmp_path_factory.mktemp("detect")
-    phantom.write_slide(folder / "slide", slide(frames=5), seed=4)
-    cut = folder / "slide" / "f003.ome.tif"
-    cut.write_bytes(cut.read_bytes()[:-2000])
-    (folder / "slide" / "f004.ome.tif").write_text("no image")
-    return folder
+def slide(tmp_path_factory):
+    """Five small phantom frames; the third is cut short."""
+    base = tmp_path_factory.mktemp("base")
+    recipe = phantom.Recipe(leukocytes=25, ctcs=4)
+    phantom.write_slide(base / "slide", phantom.Slide(N_FRAMES, (220, 260), recipe=recipe), seed=3)
+    broken = base / "slide" / "f003.ome.tif"
+    broken.write_bytes(broken.read_bytes()[:-5000])
+    return base
 
 
-@pytest.mark.property
-@pytest.mark.parametrize("chunks", [2, 3, 5, 8])
-def test_chunks_change_no_byte(base, chunks):
-    _, _, whole = detected(base)
-    parts = [detected(base, chunk=(k + 1, chunks), name=f"{k}_of_{chunks}")[2] for k in range(chunks)]
-    joined = base / "frames.parquet", base / "cells.parquet"
-    detect.gather([p[0] for p in parts], [p[1] for p in parts], *joined)
-    assert pq.read_table(joined[0]).equals(pq.read_table(whole[0]))
-    assert joined[1].read_bytes() == whole[1].read_bytes()
-    assert store.table_provenance(joined[0]) == store.table_provenance(whole[0])
+def run(base, out, chunk=(1, 1), labels=None, **changed):
+    out.mkdir(parents=True, exist_ok=True)
+    paths = out / "frames.parquet", out / "cells.parquet"
+    detect({**SETTINGS, **changed}, base, chunk, *paths, labels)
+    return paths
 
 
-def test_a_frame_that_cannot_be_read_is_a_row_and_no_cells(base):
-    frames, cells, _ = detected(base)
-    assert frames["frame"].tolist() == [f"f00{k}" for k in range(1, 6)]
-    assert frames["usable"].tolist() == [True, True, False, False, True]
-    assert set(cells["frame"]) == {"f001", "f002", "f005"}
-    cut, text = frames.iloc[2], frames.iloc[3]
-    assert "truncated" in cut["reason"]
-    assert "TIFF" in text["reason"]
-    assert (cut["height_px"], cut["width_px"]) == SHAPE  # the header still tells
-    assert [text["height_px"], text["width_px"]] == ASSAY["frame_px"]  # nominal
-    for row in (cut, text):
-        assert row["area_um2"] == row["n_cells"] == 0
-        assert row["frame_area_um2"] == pytest.approx(row["height_px"] * row["width_px"] * 0.645**2)
-        assert np.isnan(row["dna_focus"])
+@pytest.fixture(scope="module")
+def whole(slide, tmp_path_factory):
+    """The tables of the slide in one chunk, with label images."""
+    out = tmp_path_factory.mktemp("whole")
+    frames, cells = run(slide, out, labels=out / "labels")
+    return out, store.read_table(frames, "frames"), store.read_table(cells, "cells")
+
+
+def test_every_frame_is_a_row_and_every_cell_is_its_frames(whole):
+    _, frames, cells = whole
+    assert list(frames["frame"]) == [f"f00{k}" for k in range(1, 6)]
+    assert list(frames.columns) == [c.name for c in FRAMES.for_roles(ROLES)]
+    assert list(cells.columns) == [c.name for c in CELLS.for_roles(ROLES)]
+    count = cells.groupby("frame").size().reindex(frames["frame"]).fillna(0)
+    assert list(frames["n_cells"]) == list(count)
+    assert (count[frames["usable"].to_numpy()] > 15).all()
+    for _, group in cells.groupby("frame"):
+        assert list(group["cell"]) == list(range(1, len(group) + 1))
+
+
+def test_a_frame_that_cannot_be_read_is_a_row_with_its_size_and_reason(whole):
+    _, frames, _ = whole
+    row = frames.set_index("frame").loc["f003"]
+    assert list(frames["usable"]) == [True, True, False, True, True]
+    assert row["reason"].startswith("truncated")
+    assert (row["height_px"], row["width_px"]) == (220, 260)
+    assert row["frame_area_um2"] == pytest.approx(220 * 260 * 0.645**2)
+    assert (row["area_um2"], row["n_cells"]) == (0, 0)
+    assert np.isnan(row["focus"])
     good = frames[frames["usable"]]
+    assert (good["area_um2"] == good["frame_area_um2"]).all()
     assert (good["reason"] == "").all()
-    np.testing.assert_allclose(good["area_um2"], SHAPE[0] * SHAPE[1] * 0.645**2, rtol=1e-6)
-    assert good["n_cells"].tolist() == cells.groupby("frame").size().tolist()
 
 
-def test_tables_have_the_columns_of_the_schema(base):
-    frames, cells, _ = detected(base)
-    for kind, table in (("frames", frames), ("cells", cells)):
-        assert list(table.columns) == [c.name for c in TABLES[kind].for_roles(ASSAY["channels"])]
-    assert cells.groupby("frame")["cell"].apply(lambda n: n.tolist() == list(range(1, len(n) + 1))).all()
-
-
-def test_tables_do_not_tell_where_they_were_made(base):
-    *_, paths = detected(base)
-    made_by = store.table_provenance(paths[1])
-    assert made_by["settings"] == SETTINGS
-    for path in paths:
-        assert base.name.encode() not in path.read_bytes()
-        assert str(base) not in str(pq.read_schema(path).metadata)
-    assert (store.read_table(paths[0], "frames")["path"].str.startswith("slide/f00")).all()
-
-
-def test_chunks_of_other_settings_are_not_joined(base):
-    *_, a = detected(base, chunk=(1, 2), name="a")
-    *_, b = detected(base, {**SETTINGS, "cell_margin_um": 5.0}, chunk=(2, 2), name="b")
-    with pytest.raises(InputError, match="other settings"):
-        detect.gather([a[0], b[0]], [a[1], b[1]], base / "x.parquet", base / "y.parquet")
-    assert not (base / "y.parquet").exists()
-
-
-def test_labels_are_the_cells_of_the_table(base):
-    frames, cells, _ = detected(base, labels=base / "labels")
-    usable = frames.loc[frames["usable"], "frame"]
-    assert sorted(p.name for p in (base / "labels").iterdir()) == [f"{name}.tif" for name in usable]
-    for name in usable:
-        nuclei, whole = tifffile.imread(base / "labels" / f"{name}.tif")
-        rows = cells[cells["frame"] == name].set_index("cell")
-        assert nuclei.dtype == whole.dtype == np.uint32
-        assert whole.shape == SHAPE
-        count = len(rows) + 1
-        np.testing.assert_allclose(
-            np.bincount(whole.ravel(), minlength=count)[1:] * 0.645**2, rows["area_um2"], rtol=1e-6
-        )
-        np.testing.assert_allclose(
-            np.bincount(nuclei.ravel(), minlength=count)[1:] * 0.645**2, rows["nucleus_area_um2"], rtol=1e-6
-        )
-        convex = rows[rows["solidity"] > 0.9]
-        assert len(convex) > 5
-        y, x = convex["y_px"].round().astype(int), convex["x_px"].round().astype(int)
-        np.testing.assert_array_equal(whole[y, x], convex.index)
-
-
-@pytest.mark.oracle
-def test_cells_lie_where_the_truth_says(tmp_path):
-    recipe = phantom.Recipe(leukocytes=25, ctcs=5, bare_nuclei=0, fragments=0, specks=0, aggregates=0, apoptotic=0)
-    truth = phantom.write_slide(tmp_path / "slide", slide((200, 500), frames=2, recipe=recipe, vignetting=0.4), seed=9)
-    _, cells, _ = detected(tmp_path)
-    whole = truth[truth["whole"]]
-    assert len(whole) > 30
-    assert whole["x_px"].max() > 300  # y and x cannot be taken for each other
-    for _, one in whole.iterrows():
-        here = cells[cells["frame"] == one["frame"]]
-        away = np.hypot(here["y_px"] - one["y_px"], here["x_px"] - one["x_px"]) * 0.645
-        assert away.min() < 2.5
-        nearest = here.loc[away.idxmin()]
-        assert nearest["y0_px"] <= one["y_px"] < nearest["y1_px"]
-        assert nearest["x0_px"] <= one["x_px"] < nearest["x1_px"]
-    ctcs = whole[whole["kind"] == "ctc"]
-    for _, one in ctcs.iterrows():
-        here = cells[cells["frame"] == one["frame"]]
-        cell = here.loc[np.hypot(here["y_px"] - one["y_px"], here["x_px"] - one["x_px"]).idxmin()]
-        assert cell["ck_mean"] > 10 * max(cell["cd45_mean"], 1)
-        assert cell["equivalent_diameter_um"] == pytest.approx(one["diameter_um"], rel=0.25)
-
-
-@pytest.mark.property
-def test_channels_go_by_their_names(tmp_path):
-    """The same pixels, with the channels in another order in the file, give the same cells."""
-    one = slide()
-    pixels, _ = phantom.render(one, [(1, 0)], np.random.default_rng(2))
-    tables = []
-    for order in range(4):
-        folder = tmp_path / str(order)
-        phantom.write_frame(folder / "slide", "f1", pixels, one, order=order)
-        tables.append(detected(folder)[:2])
-    for frames, cells in tables[1:]:
-        pd.testing.assert_frame_equal(frames, tables[0][0])
-        pd.testing.assert_frame_equal(cells, tables[0][1])
-
-
-@pytest.mark.property
-def test_other_frames_change_nothing(tmp_path):
-    for name, frames in (("few", 2), ("many", 4)):
-        one = slide(frames=4)
-        phantom.write_slide(tmp_path / name / "slide", one, seed=1)
-        for k in range(frames, 4):
-            (tmp_path / name / "slide" / f"f00{k + 1}.ome.tif").unlink()
-    few, many = detected(tmp_path / "few")[1], detected(tmp_path / "many")[1]
-    pd.testing.assert_frame_equal(few, many[many["frame"].isin(["f001", "f002"])].reset_index(drop=True))
-
-
-def test_a_slide_without_a_cell_gives_a_table_without_a_row(tmp_path):
-    empty = slide(recipe=phantom.Recipe(0, 0, (), bare_nuclei=0, fragments=0, specks=0, aggregates=0, apoptotic=0))
-    phantom.write_slide(tmp_path / "slide", empty, seed=1)
-    frames, cells, _ = detected(tmp_path)
-    assert frames["usable"].tolist() == [True]
-    assert frames["n_cells"].tolist() == [0]
-    assert len(cells) == 0
-    assert "ck_mean" in cells
-
-
-def test_a_frame_that_lacks_a_further_marker_is_measured_without_it(tmp_path):
-    one = slide()
-    pixels, _ = phantom.render(one, [], np.random.default_rng(2))
+def test_a_file_that_tells_nothing_has_the_nominal_size(tmp_path):
     (tmp_path / "slide").mkdir()
-    names = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CK-PE", "CD45-APC"]}}
-    tifffile.imwrite(tmp_path / "slide" / "f1.ome.tif", pixels[:3], photometric="minisblack", metadata=names)
-    frames, cells, _ = detected(tmp_path)
-    assert frames["usable"].all()
-    assert len(cells) > 5
-    assert cells["fitc_mean"].isna().all()
-    assert cells["cd45_mean"].notna().all()
-    assert frames["fitc_background"].isna().all()
+    (tmp_path / "slide" / "f1.tif").touch()
+    frames, cells = run(tmp_path, tmp_path / "out")
+    row = store.read_table(frames, "frames").iloc[0]
+    assert (row["height_px"], row["width_px"]) == (1000, 2000)
+    assert row["frame_area_um2"] == pytest.approx(2e6 * 0.645**2)
+    assert len(store.read_table(cells, "cells")) == 0
 
 
-def flags(tmp_path, change, **optics):
-    one = slide(**optics)
-    pixels, _ = phantom.render(one, [], np.random.default_rng(3))
-    phantom.write_frame(tmp_path / "slide", "f1", change(pixels), one)
-    frames, _, _ = detected(tmp_path)
-    assert frames["usable"].all()
-    return set(filter(None, frames["flags"].item().split(",")))
+def test_cells_lie_where_their_light_is(slide, whole):
+    _, _, cells = whole
+    with tifffile.TiffFile(slide / "slide" / "f001.ome.tif") as tiff:
+        pixels, names = tiff.asarray(), re.findall(r'<Channel[^>]* Name="([^"]+)"', tiff.ome_metadata)
+    dna, cd45 = (pixels[names.index(name)].astype(float) for name in ("DAPI", "CD45-APC"))
+    here = cells[(cells["frame"] == "f001") & (cells["nucleus_area_um2"] > 0)]
+    y, x = (here[name].round().astype(int) for name in ("y_px", "x_px"))
+    assert np.median(dna[y, x]) > 4 * np.median(dna)
+    brightest = here.loc[here["cd45_mean"].idxmax()]
+    box = tuple(slice(int(brightest[f"{a}0_px"]), int(brightest[f"{a}1_px"])) for a in "yx")
+    assert cd45[box].max() - np.median(cd45) == pytest.approx(brightest["cd45_max"], rel=0.2)
 
 
-def bright(pixels):
-    pixels = pixels.copy()
-    pixels[1, :30] = 4095
-    return pixels
-
-
-def dark_side(pixels):
-    return (pixels * np.linspace(0.3, 3, SHAPE[1])).astype(np.uint16)
-
-
-def blurred(pixels):
-    rng = np.random.default_rng(0)
-    soft = [cv2.GaussianBlur(plane.astype(float), (0, 0), 25) + rng.normal(0, 5, SHAPE) for plane in pixels]
-    return np.round(np.stack(soft)).astype(np.uint16)
-
-
-@pytest.mark.parametrize(
-    ("change", "optics", "expected"),
-    [
-        (np.copy, {}, set()),
-        (bright, {}, {"saturated"}),
-        (dark_side, {"offset": 500.0}, {"uneven"}),
-        (blurred, {}, {"weak_focus"}),
-        (np.copy, {"pixel_size_um": 0.5}, {"pixel_size_differs"}),
-    ],
-)
-def test_a_poor_frame_is_flagged_and_used(tmp_path, change, optics, expected):
-    assert flags(tmp_path, change, **optics) == expected
+def test_label_images_are_the_cells_of_the_table(whole):
+    out, _, cells = whole
+    assert sorted(p.name for p in (out / "labels").iterdir()) == ["f001.tif", "f002.tif", "f004.tif", "f005.tif"]
+    nuclei, labels = tifffile.imread(out / "labels" / "f004.tif")
+    assert labels.dtype == np.uint32
+    here = cells[cells["frame"] == "f004"].set_index("cell")
+    area = np.bincount(labels.ravel())[1:] * 0.645**2
+    np.testing.assert_allclose(here["area_um2"], area, rtol=1e-5)
+    inside = np.bincount(nuclei.ravel(), minlength=len(here) + 1)[1:] * 0.645**2
+    np.testing.assert_allclose(here["nucleus_area_um2"], inside, rtol=1e-5)
 
 
 @pytest.mark.property
-def test_sharpness_falls_with_blur_and_not_with_brightness(tmp_path):
-    focus = []
-    for number, (psf, light) in enumerate([(0.4, 1), (0.4, 2), (1.2, 1), (2.5, 1), (5.0, 1)]):
-        one = slide(psf_um=psf)
-        pixels, _ = phantom.render(one, [], np.random.default_rng(3))
-        phantom.write_frame(tmp_path / str(number) / "slide", "f1", (pixels * light).clip(0, 4095), one)
-        focus.append(detected(tmp_path / str(number))[0]["focus"].item())
-    sharp, brighter, *worse = focus
-    assert brighter == pytest.approx(sharp, rel=0.15)
-    assert sharp > worse[0] > worse[1] > worse[2]
+@pytest.mark.parametrize("of", [1, 2, 3, 7])
+def test_the_bytes_do_not_depend_on_the_chunks(slide, tmp_path, whole, of):
+    out, _, _ = whole
+    parts = [run(slide, tmp_path / str(k), (k, of)) for k in range(1, of + 1)]
+    frames, cells = tmp_path / "frames.parquet", tmp_path / "cells.parquet"
+    gather([p[0] for p in parts], [p[1] for p in parts], frames, cells)
+    assert frames.read_bytes() == (out / "frames.parquet").read_bytes()
+    assert cells.read_bytes() == (out / "cells.parquet").read_bytes()
+
+
+def test_chunks_of_other_settings_are_not_joined(slide, tmp_path):
+    a = run(slide, tmp_path / "a", (1, 2))
+    b = run(slide, tmp_path / "b", (2, 2), cell_margin_um=5.0)
+    with pytest.raises(InputError, match="a chunk made with other settings"):
+        gather([a[0], b[0]], [a[1], b[1]], tmp_path / "f", tmp_path / "c")
+
+
+def test_one_frame_at_a_time_is_in_memory(slide, tmp_path, monkeypatch):
+    alive = []
+
+    def watched(ref, assay):
+        gc.collect()
+        assert sum(r() is not None for r in alive) == 0, "an earlier frame is still held"
+        frame = formats.read(ref, assay)
+        alive.append(weakref.ref(frame))
+        return frame
+
+    monkeypatch.setattr(module, "read", watched)
+    run(slide, tmp_path)
+    assert len(alive) == N_FRAMES - 1
+
+
+def test_a_marker_that_one_frame_lacks_is_null_there(slide, tmp_path):
+    (tmp_path / "slide").mkdir()
+    pixels = tifffile.imread(slide / "slide" / "f001.ome.tif")
+    for name, channels in (("a", ["DAPI", "CK-PE", "CD45-APC", "FITC"]), ("b", ["DAPI", "CK-PE", "CD45-APC"])):
+        tifffile.imwrite(
+            tmp_path / "slide" / f"{name}.ome.tif",
+            pixels[: len(channels)],
+            photometric="minisblack",
+            metadata={"axes": "CYX", "Channel": {"Name": channels}},
+        )
+    frames, cells = run(tmp_path, tmp_path / "out")
+    table = store.read_table(cells, "cells")
+    lacks = table[table["frame"] == "b"]
+    assert lacks["fitc_mean"].isna().all()
+    assert lacks["dna_mean"].notna().all()
+    assert table.loc[table["frame"] == "a", "fitc_mean"].notna().all()
+    noise = store.read_table(frames, "frames").set_index("frame")["fitc_noise"]
+    assert list(noise.isna()) == [False, True]
+
+
+def test_saturation_is_flagged_and_excludes_nothing(slide, tmp_path):
+    (tmp_path / "slide").mkdir()
+    with tifffile.TiffFile(slide / "slide" / "f001.ome.tif") as tiff:
+        pixels, description = tiff.asarray(), tiff.ome_metadata
+    full = np.where(pixels > np.quantile(pixels, 0.95), 4095, pixels).astype(np.uint16)
+    tifffile.imwrite(
+        tmp_path / "slide" / "full.ome.tif", full, photometric="minisblack", description=description, metadata=None
+    )
+    row = store.read_table(run(tmp_path, tmp_path / "out")[0], "frames").iloc[0]
+    assert row["usable"]
+    assert "saturated" in row["flags"].split(",")
+    assert row["saturation"] > 0.01
+
+
+@pytest.mark.workflow
+def test_warm_compiles_all_that_a_run_needs(slide, tmp_path):
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    env.pop("PYTHONPATH", None)
+    subprocess.run([sys.executable, "-m", "pipeline", "warm"], env=env, check=True, cwd=Path(__file__).parents[1])
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.nb*")}
+    assert before
+    code = (
+        "import json, sys, pathlib; from pipeline.detect import detect; p = pathlib.Path; "
+        "detect(json.loads(sys.argv[1]), p(sys.argv[2]), (1, 1), p(sys.argv[3]) / 'f', p(sys.argv[3]) / 'c')"
+    )
+    arguments = [json.dumps(SETTINGS), str(slide), str(tmp_path)]
+    subprocess.run([sys.executable, "-c", code, *arguments], env=env, check=True, cwd=Path(__file__).parents[1])
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.nb*")}
+    assert after == before, "warm left something to compile"
