@@ -33,7 +33,7 @@ SETTINGS: dict[str, Any] = {
     "images": "frames",
     "format": "auto",
     "assay": ASSAY,
-    "nucleus_diameter_um": [3.5, 30.0],
+    "nucleus_diameter_um": [3.5, 60.0],
     "cell_margin_um": 4.0,
     "contact_gap_max_um": 3.0,
 }

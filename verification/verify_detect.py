@@ -21,7 +21,7 @@ from pipeline.segment import correct, segment
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data"
 SET_ASIDE: dict[str, list[str]] = json.loads((HERE / "set_aside.json").read_text(encoding="utf-8"))
-BLOOD = {"nucleus_diameter_um": [3.5, 30.0], "cell_margin_um": 4.0, "contact_gap_max_um": 3.0}
+BLOOD = {"nucleus_diameter_um": [3.5, 60.0], "cell_margin_um": 4.0, "contact_gap_max_um": 3.0}
 CULTURE = {**BLOOD, "nucleus_diameter_um": [3.5, 80.0]}
 """Cells on plastic spread: their nuclei reach 60 um at the nominal pixel sizes."""
 
