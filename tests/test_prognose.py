@@ -580,6 +580,28 @@ def test_no_reference_equivalent_no_prognosis(run):
         assert_no_prognostic_number(result)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"blood_volume_ml": 2.9}, {"imaged_fraction": 0.39}, {"blood_volume_ml": 7.5, "sampled_fraction": 0.1}]
+)
+def test_too_little_blood_is_no_prognosis(run, changes):
+    for primary, setting in [*(w[:2] for w in WITH_CURVES), *RELATIVE]:
+        draws = draw("S1", 20, "2026-01-18", **changes), draw("S2", 2, "2026-02-16", **changes)
+        result = run(primary, setting, *draws, therapy_start="2026-01-19")
+        assert (result["status"], result["n_ctc_observed"]) == ("no_evidence", 2)
+        assert result["reason"].startswith("Too little blood")
+        assert_no_prognostic_number(result)
+    assert run("breast", "metastatic", draw(n=4, blood_volume_ml=3.1))["status"] == "ok"
+
+
+@pytest.mark.parametrize(("primary", "setting"), [("bladder", "m0"), ("breast", "early"), ("melanoma", "stage_iii")])
+def test_one_cell_that_may_be_background_is_no_prognosis_where_groups_begin_at_one(run, primary, setting):
+    refused, stated = run(primary, setting, draw(n=1)), run(primary, setting, draw(n=2))
+    assert (refused["status"], stated["status"]) == ("no_evidence", "relative_only")
+    assert "blank" in refused["reason"]
+    assert refused["n_ctc_observed"] == 1
+    assert_no_prognostic_number(refused)
+
+
 SHOWN_OF_A_REFUSAL = re.compile(
     r"kinetics\.\d+\.(days_between|weeks_on_therapy|n_ctc_\w+|change\.\w+)|stage\.imaging\.\d+\.lesions"
     r"|clusters\.(n_clusters|clusters_with_leukocytes|n_ctc_leukocyte_groups)"

@@ -75,6 +75,10 @@ def prognose(settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path,
     progression-free survival, the row of exactly this setting, the largest, the latest. All others are `other_rows`.
     An end point whose published groups did not differ in the patient's own subtype draws no curve.
 
+    *Refused.* No evaluable draw; no published row for tumour and setting; no reference equivalent of the assay; less
+    blood looked at than `least_volume` (assay_facts.tsv); cells within the limit of blank where every published row
+    begins there. Then no published number is in the result, only what was seen, and why.
+
     *Band.* Uncertainty of medians and shape in the published groups. It holds neither the spread between people nor
     the change of medicine since these patients were treated.
     """
@@ -132,6 +136,11 @@ def _assess(settings: Mapping[str, Any], draws: list[Draw]) -> dict[str, Any]:
     if main is not None:
         earlier = _earlier(settings, usable, main, able)
         return _sourced({**found, **_curve(settings, draw, main, positive), "earlier_curve": earlier}, rows)
+    if found["relative"] and _is_blank_throughout(positive, draw):
+        return _refused(
+            {**found, "relative": []},
+            "The published groups begin at a count that blank samples reach too." + _blank(draw, positive),
+        )
     if found["relative"]:
         beside = _beside(positive, draw)
         others = [survive.other_row(settings, draw, c, None, pd.DataFrame()) for c in beside]
@@ -176,6 +185,11 @@ def _why_refused(draws: list[Draw], usable: list[Draw], positive: list[Compariso
         return "No sample of this patient could be evaluated."
     if not positive:
         return "No published row sets counts against outcome for this tumour and setting."
+    if not usable and all(None not in d.counts["p_at_least"].values() for d in draws):
+        return (
+            "Too little blood was looked at to set the count against a published cut-off: less than the "
+            "smallest volume that is taken to be enough."
+        )
     if not usable:
         return (
             "The assay's recovery relative to the reference assay is not stated, so the count cannot be set against "
@@ -278,6 +292,13 @@ def _blank(draw: Draw, rows: list[Comparison]) -> str:
     if begins and 0 < draw.counts["n_ctc"] <= blank:
         return " The count is within what this assay finds in blank samples, so the cells may be background."
     return ""
+
+
+def _is_blank_throughout(rows: list[Comparison], draw: Draw) -> bool:
+    """Whether there are cells, but no more than blank samples hold, and every published row begins within that."""
+    blank = draw.counts["limit_of_blank"]["count"]
+    begins = [min((s.count_low for s in c.strata if s.count_low > 0), default=math.inf) for c in rows]
+    return 0 < draw.counts["n_ctc"] <= blank and all(low <= blank for low in begins)
 
 
 def _summary(main: Comparison, drawn: pd.DataFrame, level: float) -> str:

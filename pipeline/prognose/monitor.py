@@ -72,7 +72,7 @@ def _why_no_category(earlier: Draw, later: Draw, rows: dict[str, list[Any]], fro
     if not from_baseline:
         return "the published classes need a draw before the start of therapy"
     if earlier.p_at_least is None or later.p_at_least is None:
-        return "the assay's recovery relative to the reference assay is not stated"
+        return "a draw cannot be set against published counts"
     return ""
 
 

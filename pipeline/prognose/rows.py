@@ -45,10 +45,21 @@ class Draw:
         return self.weeks_on_therapy is None or self.weeks_on_therapy <= 0
 
     @property
+    def looked_at_ml(self) -> float:
+        """Blood that the analysed frames stand for, mL."""
+        c = self.counts
+        return float(c["blood_volume_ml"] * c["sampled_fraction"] * c["imaged_fraction"])
+
+    @property
     def p_at_least(self) -> dict[int, float] | None:
-        """Probability that a reference assay would count at least so many; None without a reference equivalent."""
+        """Probability that a reference assay would count at least so many.
+
+        None without a reference equivalent, or where too little blood was looked at to say so.
+        """
         found = self.counts["p_at_least"]
-        return None if None in found.values() else {c: float(found[str(c)]) for c in sorted(map(int, found))}
+        if None in found.values() or self.looked_at_ml < least_volume_ml():
+            return None
+        return {c: float(found[str(c)]) for c in sorted(map(int, found))}
 
     def p_between(self, low: float, high: float) -> float | None:
         """Return the probability of a reference count from `low` to `high` (NaN: no limit); None where unknown."""
@@ -116,6 +127,11 @@ class Comparison:
         if not self.has_medians:
             return "a median is missing or only bounded"
         return str(self.row.no_curve)
+
+
+def least_volume_ml() -> float:
+    """Return the blood below which a count is not set against published cut-offs, mL."""
+    return float(evidence.load("assay_facts").central["least_volume"])
 
 
 def matching(primary: str, setting: str, subtype: str | None) -> list[Comparison]:
