@@ -8,7 +8,7 @@ import pytest
 from test_simulate import cascade, counts_file, means
 
 from pipeline import simulate
-from pipeline.schema import HORIZONS_YEARS
+from pipeline.schema import HORIZONS_YEARS, ORGANS
 from pipeline.simulate import findings
 from pipeline.simulate.parameters import Draws
 
@@ -151,8 +151,25 @@ def test_draws_are_kept_as_often_as_they_weigh():
     assert (findings.resample(np.full(500, 0.2)) == np.arange(500)).all()
 
 
+@pytest.mark.property
+def test_weights_are_softened_only_where_few_draws_are_left():
+    even = Draws(3, 1000).uniform("weights")
+    weights, softened = findings.temper(even * 1e-30)
+    assert not softened
+    assert weights == pytest.approx(even / even.max())
+    steep, softened = findings.temper(np.exp(-100 * even))
+    assert softened
+    assert steep.sum() ** 2 / (steep**2).sum() == pytest.approx(50, rel=0.01)
+    assert (np.diff(steep[np.argsort(even)]) < 0).all()
+    assert (findings.temper(np.zeros(10))[0] == 1).all()
+
+
 def test_every_organ_with_lesions_stays_inside_the_unit_interval(tmp_path):
     organs = "lung=1,liver=2,bone=3,brain=1,adrenal=1,kidney=1,other=4"
-    found = run(tmp_path, f"2026-02-01:CT:{organs}", n_ctc=0, draws=200)
+    found = run(tmp_path, f"2006-02-01:CT:{organs}", n_ctc=0, draws=200)
+    for organ in (*ORGANS, None):
+        assert 0.8 < means(found, organ)[0] <= means(found, organ)[1] <= means(found, organ)[2] < 1
+    assert any("Hardly any draw" in s for s in found["statements"])
+    assert found["p_any"]["5"]["high"] - found["p_any"]["5"]["low"] > 0.01
     values = [v for o in found["organs"] for t in map(str, HORIZONS_YEARS) for v in o["p_metastasis"][t].values()]
     assert 0.5 < min(values) <= max(values) < 1

@@ -131,7 +131,8 @@ def _cascade(
     latest = usable[0]
     found = findings.read(patient.get("imaging"), datetime.date.fromisoformat(latest["collected"]))
     imaged = findings.Imaged.condition(cascade, found, draws.parameter("finding_true")) if found else None
-    kept = findings.resample(imaged.likelihood()) if imaged else np.arange(draws.n)
+    weights, softened = findings.temper(imaged.likelihood()) if imaged else (np.ones(draws.n), False)
+    kept = findings.resample(weights)
     by_organ, anywhere = (imaged or cascade).risk(HORIZONS_YEARS)
     first, any_organ = (imaged or cascade).first_organ(max(HORIZONS_YEARS))
     founding = cascade.founding.rate_per_year / cascade.circulation.clearance_per_year
@@ -169,7 +170,7 @@ def _cascade(
             {"date": f.date.isoformat(), "modality": f.modality, "organ": f.organ, "n_lesions": f.lesions, "use": use}
             for f, use in zip(found, findings.uses(found, cascade), strict=True)
         ],
-        "statements": _statements(cascade, imaged, early=early),
+        "statements": _statements(cascade, imaged, early=early, softened=softened),
         "what_if": [
             {
                 "name": name,
@@ -201,7 +202,7 @@ def _difference(
     }
 
 
-def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, early: bool) -> list[str]:
+def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, early: bool, softened: bool) -> list[str]:
     """Return what the reader must know to read the risks, in sentences."""
     said = []
     if not early and (imaged is None or not imaged.bounded):
@@ -217,6 +218,11 @@ def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, earl
             f"A lesion that imaging reports is taken to be a metastasis with a probability of "
             f"{imaged.true.mean():.2f} (finding_true, an assumption); false-positive rates differ by modality and "
             f"reader, and biopsies are not known here."
+        )
+    if softened:
+        said.append(
+            "Hardly any draw of the model explains what imaging found: bands are wider than its findings alone would "
+            "make them, and risks of the other organs are rough."
         )
     return said
 

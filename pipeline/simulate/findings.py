@@ -16,8 +16,13 @@ Marks of organs are independent given G ~ Gamma(k, mean 1), so with ``F(x) = (1 
                                          (-1)^|S| F(sum of high over S + sum of low over the others)
 
 The setting conditions within each draw, as without findings; the findings weigh the draws by their probability given
-the setting. A report of a lesion is right with the probability `finding_true`; if it is wrong, nothing was there. The
-findings of a patient stand or fall together.
+the setting. A lesion found before the sample is used as one that is there at the sample: how early it was would say
+more about growth than a model of untreated lesions can bear. A report of a lesion is right with the probability
+`finding_true`; if it is wrong, nothing was there. The findings of a patient stand or fall together.
+
+Findings that hardly any draw explains (lesions in many organs and no cell in the blood) would leave one draw, and no
+band. The weights are then raised to a power below 1, so that they are worth a twentieth of the draws, and the result
+says so.
 """
 
 import datetime
@@ -32,7 +37,9 @@ from pipeline.simulate.engine import Cascade
 from pipeline.simulate.model import DAYS_PER_YEAR, Floats
 
 _FIRST_ORGAN_STEPS = 5
+_LEAST_SHARE = 0.05  # of the draws, that weighted draws are worth at least
 _UNKNOWN = "the size that this modality shows is not known"
+_LOST = 1e-12
 _TINY = float(np.finfo(float).tiny)
 
 
@@ -128,11 +135,8 @@ class Imaged:
             if finding.organ not in cascade.organs or (modality is None and not finding.lesions):
                 continue
             at = cascade.organs.index(finding.organ)
-            mean = (
-                cascade.shown(finding.organ, modality, finding.years)
-                if modality
-                else cascade.lesions([finding.years])[0, :, at]
-            )
+            years = max(finding.years, 0.0) if finding.lesions else finding.years
+            mean = cascade.shown(finding.organ, modality, years) if modality else cascade.lesions([years])[0, :, at]
             if finding.lesions:
                 high[:, at] = np.minimum(high[:, at], mean)
             else:
@@ -151,9 +155,16 @@ class Imaged:
         found = self._risk(lesions, self.low, self.high)
         if not self.bounded:
             return found
+        unbounded = np.full_like(self.high, np.inf)
+        # below what the alternating sum can tell from 0, a lesion that was found says nothing of the other organs
+        alone, lost = self._risk(lesions, self.low, unbounded), self.likelihood() < _LOST
+        there = lesions >= self.high
+        found = (
+            np.where(there, 1.0, np.where(lost[:, None], alone[0], found[0])),
+            np.where(there.any(axis=2), 1.0, np.where(lost, alone[1], found[1])),
+        )
         # what was taken for a lesion was none: no lesion of the size that the scan shows
-        nothing = np.where(np.isfinite(self.high), self.high, self.low)
-        mistaken = self._risk(lesions, nothing, np.full_like(self.high, np.inf))
+        mistaken = self._risk(lesions, np.where(np.isfinite(self.high), self.high, self.low), unbounded)
         true = self.true
         return (
             true[:, None] * found[0] + (1 - true)[:, None] * mistaken[0],
@@ -213,6 +224,29 @@ class Imaged:
             mean = start + sum((width[o] for o in chosen), np.zeros_like(start))
             total += (-1) ** len(chosen) * np.exp(-k * np.log1p(mean / k))
         return np.maximum(total, 0.0)
+
+
+def temper(likelihood: Floats) -> tuple[Floats, bool]:
+    """Return weights of draws of which enough count, and whether the likelihood had to be softened for it.
+
+    Notes
+    -----
+    ``L^b`` with the largest b up to 1 at which the effective number ``(sum w)^2 / sum w^2`` is a twentieth of all.
+    """
+    largest = likelihood.max()
+    relative = likelihood / largest if largest > 0 else np.ones_like(likelihood)
+
+    def enough(power: float) -> bool:
+        weights = relative**power
+        return bool(weights.sum() ** 2 >= _LEAST_SHARE * len(weights) * (weights**2).sum())
+
+    if largest > 0 and enough(1.0):
+        return relative, False
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return relative**low, True
 
 
 def resample(weights: Floats) -> NDArray[np.intp]:
