@@ -9,7 +9,10 @@ import sys
 import weakref
 from pathlib import Path
 
+import cv2
+import numba
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 
@@ -18,6 +21,7 @@ from pipeline import formats, phantom, store
 from pipeline.detect import detect, gather
 from pipeline.errors import InputError
 from pipeline.schema import CELLS, FRAMES
+from pipeline.segment import kernel
 
 ROLES = ("dna", "ck", "cd45", "fitc")
 ASSAY = {
@@ -210,3 +214,126 @@ def test_warm_compiles_all_that_a_run_needs(slide, tmp_path):
     subprocess.run([sys.executable, "-c", code, *arguments], env=env, check=True, cwd=Path(__file__).parents[1])
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.nb*")}
     assert after == before, "warm left something to compile"
+
+
+def little(frames=1, recipe=None, **optics):
+    """A slide of a few cells, nothing else on it."""
+    recipe = recipe or phantom.Recipe(12, 3, bare_nuclei=0, fragments=0, specks=0, aggregates=0, apoptotic=0)
+    return phantom.Slide(frames, (150, 200), phantom.Optics(**optics), recipe)
+
+
+def tables(base):
+    return [
+        store.read_table(path, kind) for path, kind in zip(run(base, base / "out"), ("frames", "cells"), strict=True)
+    ]
+
+
+@pytest.mark.property
+def test_channels_go_by_their_names(tmp_path):
+    """The same pixels, with the channels in another order in the file, give the same cells."""
+    one = little()
+    pixels, _ = phantom.render(one, [(1, 0)], np.random.default_rng(2))
+    found = []
+    for order in range(4):
+        folder = tmp_path / str(order)
+        phantom.write_frame(folder / "slide", "f1", pixels, one, order=order)
+        found.append(tables(folder))
+    for frames, cells in found[1:]:
+        pd.testing.assert_frame_equal(frames, found[0][0])
+        pd.testing.assert_frame_equal(cells, found[0][1])
+
+
+@pytest.mark.property
+def test_other_frames_change_nothing(tmp_path):
+    for name, frames in (("few", 2), ("many", 4)):
+        one = little(frames=4)
+        phantom.write_slide(tmp_path / name / "slide", one, seed=1)
+        for k in range(frames, 4):
+            (tmp_path / name / "slide" / f"f00{k + 1}.ome.tif").unlink()
+    few, many = tables(tmp_path / "few")[1], tables(tmp_path / "many")[1]
+    pd.testing.assert_frame_equal(few, many[many["frame"].isin(["f001", "f002"])].reset_index(drop=True))
+
+
+def test_a_slide_without_a_cell_gives_a_table_without_a_row(tmp_path):
+    empty = little(recipe=phantom.Recipe(leukocytes=0, bare_nuclei=0, fragments=0, specks=0, aggregates=0, apoptotic=0))
+    phantom.write_slide(tmp_path / "slide", empty, seed=1)
+    frames, cells = tables(tmp_path)
+    assert frames["usable"].tolist() == [True]
+    assert frames["n_cells"].tolist() == [0]
+    assert len(cells) == 0
+    assert "ck_mean" in cells
+
+
+def flags(tmp_path, change, **optics):
+    one = little(**optics)
+    pixels, _ = phantom.render(one, [], np.random.default_rng(3))
+    phantom.write_frame(tmp_path / "slide", "f1", change(pixels), one)
+    frames, _ = tables(tmp_path)
+    assert frames["usable"].all()
+    return set(filter(None, frames["flags"].item().split(",")))
+
+
+def bright(pixels):
+    pixels = pixels.copy()
+    pixels[1, :30] = 4095
+    return pixels
+
+
+def dark_side(pixels):
+    return (pixels * np.linspace(0.3, 3, 200)).astype(np.uint16)
+
+
+def blurred(pixels):
+    rng = np.random.default_rng(0)
+    soft = [cv2.GaussianBlur(plane.astype(float), (0, 0), 25) + rng.normal(0, 5, (150, 200)) for plane in pixels]
+    return np.round(np.stack(soft)).astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("change", "optics", "expected"),
+    [
+        (np.copy, {}, set()),
+        (bright, {}, {"saturated"}),
+        (dark_side, {"offset": 500.0}, {"uneven"}),
+        (blurred, {}, {"weak_focus"}),
+        (np.copy, {"pixel_size_um": 0.5}, {"pixel_size_differs"}),
+    ],
+)
+def test_a_poor_frame_is_flagged_and_used(tmp_path, change, optics, expected):
+    assert flags(tmp_path, change, **optics) == expected
+
+
+@pytest.mark.property
+def test_sharpness_falls_with_blur_and_not_with_brightness(tmp_path):
+    focus = []
+    for number, (psf, light) in enumerate([(0.4, 1), (0.4, 2), (1.2, 1), (2.5, 1), (5.0, 1)]):
+        one = little(psf_um=psf)
+        pixels, _ = phantom.render(one, [], np.random.default_rng(3))
+        phantom.write_frame(tmp_path / str(number) / "slide", "f1", (pixels * light).clip(0, 4095), one)
+        focus.append(tables(tmp_path / str(number))[0]["focus"].item())
+    sharp, brighter, *worse = focus
+    assert brighter == pytest.approx(sharp, rel=0.15)
+    assert sharp > worse[0] > worse[1] > worse[2]
+
+
+def test_tables_do_not_tell_where_they_were_made(slide, whole):
+    out, frames, _ = whole
+    for name in ("frames.parquet", "cells.parquet"):
+        assert store.table_provenance(out / name)["settings"] == SETTINGS
+        for folder in (slide, out):
+            assert folder.name.encode() not in (out / name).read_bytes()
+    assert frames["path"].str.startswith("slide/f00").all()
+
+
+@pytest.mark.regression
+def test_kernels_work_where_nothing_can_be_kept(monkeypatch):
+    """A package and a home that may not be written to: numba has no place for its cache and says so."""
+    njit = numba.njit
+
+    def nowhere(*, cache=False, **options):
+        if cache:
+            raise RuntimeError("no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(numba, "njit", nowhere)
+    assert kernel(lambda a, b: a - b)(5, 3) == 2
