@@ -85,7 +85,7 @@ MUTANTS = (
     ),
     Mutant(
         "cluster ids restarted per frame",
-        "pipeline/classify.py",
+        "pipeline/clusters.py",
         '    cluster = pd.array(number, dtype="Int64")\n',
         "    lowest = pd.Series(np.where(number > 0, number, n)).groupby(cells['frame'].to_numpy()).transform('min')\n"
         "    number = np.where(number > 0, number - lowest.to_numpy() + 1, 0)\n"
