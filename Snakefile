@@ -22,6 +22,7 @@ localrules:
     gather,
     classify,
     count,
+    quality,
     simulate,
     prognose,
     report_sample,

@@ -58,6 +58,12 @@ def _review(args: argparse.Namespace) -> None:
             print(f"  {line}")
 
 
+def _quality(args: argparse.Namespace) -> None:
+    from pipeline import quality  # noqa: PLC0415
+
+    quality.quality(args.settings, args.frames, args.cells, args.calls, args.out)
+
+
 def _simulate(args: argparse.Namespace) -> None:
     from pipeline import simulate  # noqa: PLC0415
 
@@ -74,11 +80,13 @@ def _report(args: argparse.Namespace) -> None:
     from pipeline import report  # noqa: PLC0415
 
     if args.of == "sample":
-        report.report_sample(args.settings, args.base, args.frames, args.cells, args.calls, args.counts, args.out)
+        tables = (args.frames, args.cells, args.calls)
+        report.report_sample(args.settings, args.base, *tables, args.counts, args.quality, args.out)
     elif args.of == "patient":
         report.report_patient(args.settings, args.counts, args.cascade, args.prognosis, args.out)
     else:
-        report.report_cohort(args.settings, args.counts, args.cascade, args.prognosis, args.out)
+        results = (args.counts, args.quality, args.cascade, args.prognosis)
+        report.report_cohort(args.settings, *results, args.out, args.multiqc)
 
 
 def _phantom(args: argparse.Namespace) -> None:
@@ -142,6 +150,25 @@ def _review_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the new files")
 
 
+def _report_arguments(sub: argparse.ArgumentParser) -> None:
+    pages = sub.add_subparsers(dest="of", required=True, metavar="OF")
+
+    def page_of(name: str, text: str) -> argparse.ArgumentParser:
+        page = pages.add_parser(name, help=text, description=text)
+        page.add_argument("--settings", required=True, metavar="JSON", help="the page's settings")
+        return page
+
+    page = page_of("sample", "quality, gallery, scatter, counts")
+    page.add_argument("--base", type=Path, required=True, metavar="DIR")
+    _files(page, "--frames", "--cells", "--calls", "--counts", "--quality", "--out")
+    page = page_of("patient", "timeline, organs at risk, prognosis, evidence")
+    _files(page, "--counts", many=True)
+    _files(page, "--cascade", "--prognosis", "--out")
+    page = page_of("cohort", "all patients and samples")
+    _files(page, "--counts", "--quality", "--cascade", "--prognosis", many=True)
+    _files(page, "--out", "--multiqc")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ctcascade",
@@ -182,6 +209,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--cells", type=Path, metavar="FILE", help="needed with --reviews")
     sub.add_argument("--reviews", type=Path, nargs="*", default=[], metavar="FILE", help="SAMPLE.REVIEWER.csv")
 
+    sub = verb("quality", _quality, "a sample's checks, each with its limits")
+    _files(sub, "--frames", "--cells", "--calls", "--out")
+
     _review_arguments(verb("review", _review, "take reviews over to another run of the same sample", settings=False))
 
     sub = verb("simulate", _simulate, "metastatic cascade of a patient, conditioned on the counts")
@@ -193,23 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub, "--counts", many=True)
     _files(sub, "--cascade", "--out")
 
-    sub = verb("report", _report, "a self-contained HTML page", settings=False)
-    pages = sub.add_subparsers(dest="of", required=True, metavar="OF")
-
-    def page_of(name: str, text: str) -> argparse.ArgumentParser:
-        page = pages.add_parser(name, help=text, description=text)
-        page.add_argument("--settings", required=True, metavar="JSON", help="the page's settings")
-        return page
-
-    page = page_of("sample", "quality, gallery, scatter, counts")
-    page.add_argument("--base", type=Path, required=True, metavar="DIR")
-    _files(page, "--frames", "--cells", "--calls", "--counts", "--out")
-    page = page_of("patient", "timeline, organs at risk, prognosis, evidence")
-    _files(page, "--counts", many=True)
-    _files(page, "--cascade", "--prognosis", "--out")
-    page = page_of("cohort", "all patients and samples")
-    _files(page, "--counts", "--cascade", "--prognosis", many=True)
-    _files(page, "--out")
+    _report_arguments(verb("report", _report, "a self-contained HTML page", settings=False))
 
     sub = verb("phantom", _phantom, "write synthetic slides of known truth", settings=False)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -300,6 +300,31 @@ COUNTS_JSON = _object(
 )
 
 _CHANGED = _object({name: {"type": "number", "minimum": -1, "maximum": 1} for name in ("mean", "low", "high")})
+_LIMIT = _or_null(_NUMBER)
+QUALITY_JSON = _object(
+    {
+        "sample": _TEXT,
+        "lot": _or_null(_TEXT),
+        "tube": _or_null(_TEXT),
+        "hours_to_processing": _or_null(_POSITIVE),
+        "status": {"enum": ["ok", "warn", "fail"]},  # the worst of the checks
+        "checks": _array(
+            _object(
+                {
+                    "check": _TEXT,
+                    "meaning": _TEXT,
+                    "value": _or_null(_NUMBER),  # null where there was nothing to measure it on
+                    "state": {"enum": ["ok", "warn", "fail"]},
+                    "limit": {"enum": ["at least", "at most"]},
+                    "warn": _LIMIT,
+                    "fail": _LIMIT,
+                }
+            )
+        ),
+        "provenance": _PROVENANCE,
+    }
+)
+
 _ORGAN = _object(
     {
         "organ": {"enum": list(ORGANS)},
@@ -596,4 +621,4 @@ PROGNOSIS_JSON = _object(
     },
 )
 
-JSON_SCHEMAS = {"counts": COUNTS_JSON, "cascade": CASCADE_JSON, "prognosis": PROGNOSIS_JSON}
+JSON_SCHEMAS = {"counts": COUNTS_JSON, "quality": QUALITY_JSON, "cascade": CASCADE_JSON, "prognosis": PROGNOSIS_JSON}

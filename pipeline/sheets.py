@@ -26,7 +26,7 @@ class Listing(Protocol):
 Look = Callable[[str, Path, str, dict[str, Any]], Listing]
 
 _COMMAND_LINE = "--config/--configfile"
-_STAGES = ("detect", "classify", "count", "simulate", "prognose", "report")
+_STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report")
 _NAMED = 10  # ignored files that a note names; the number says how many there are
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
@@ -173,7 +173,7 @@ def settings_for(study: Study, verb: str, sample: str | None = None, patient: st
     Parameters
     ----------
     study : Study
-    verb : {"detect", "classify", "count", "simulate", "prognose", "report"}
+    verb : {"detect", "classify", "count", "quality", "simulate", "prognose", "report"}
     sample, patient : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort.
 
@@ -211,6 +211,8 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
         factors = {factor: assay.get(factor) for factor in FACTORS}
         markers = _where_any("markers", assay.get("markers", {}))
         return {"sample": sample, **{key: row[key] for key in kept}, "assay": {"name": name, **factors, **markers}}
+    if verb == "quality":
+        return {"sample": {key: row[key] for key in ("sample", "lot", "tube", "hours_to_processing")}}
     # a report shows the whole assay, without the {value, source} around each value
     values = {key: _value(given) for key, given in assay.items()}
     values["gates"] = {gate: _value(given) for gate, given in assay["gates"].items()}

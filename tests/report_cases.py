@@ -65,6 +65,26 @@ def counts(sample="S1", patient="P1", n_ctc=6, collected="2026-02-01", **other):
     return {**data, **other}
 
 
+def quality(sample="S1", lot=None, **values):
+    """Return a sample's checks, all good but those given as name=(value, state)."""
+    given = {"lost_area_share": (0.25, "warn"), "staining_index": (41.5, "ok"), "background_cv": (None, "ok"), **values}
+    checks = [
+        {
+            "check": name,
+            "meaning": "made up",
+            "value": value,
+            "state": state,
+            "limit": "at most",
+            "warn": 0.1,
+            "fail": None,
+        }
+        for name, (value, state) in given.items()
+    ]
+    worst = max((c["state"] for c in checks), key=["ok", "warn", "fail"].index)
+    about = {"sample": sample, "lot": lot, "tube": None, "hours_to_processing": None, "status": worst}
+    return {**about, "checks": checks, "provenance": PROVENANCE}
+
+
 def not_evaluable(sample="S1", patient="P1", collected="2026-02-01", reason="no frame could be measured"):
     empty = dict.fromkeys(
         [
@@ -367,7 +387,8 @@ def sample_page(folder, counts_data=None, table=None, found=None, thumbnails=100
         "patient": {"patient": data["patient"]}, "assay": assay(), "max_thumbnails": thumbnails,
     }  # fmt: skip
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
-    report.report_sample(settings, folder, *tables, folder / "counts.json", folder / "report.html")
+    judged = write(folder / "quality.json", "quality", quality(data["sample"]))
+    report.report_sample(settings, folder, *tables, folder / "counts.json", judged, folder / "report.html")
     return folder / "report.html"
 
 
@@ -384,15 +405,21 @@ def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, **a
     return folder / "report.html"
 
 
-def cohort_page(folder, draws, cascades, prognoses):
+def cohort_page(folder, draws, cascades, prognoses, judged=()):
     """Write a cohort's results and index; return its path."""
     folder = Path(folder)
+    judged = judged or [quality(d["sample"]) for d in draws]
     paths = [
         [write(folder / f"{kind}{i}.json", kind, d) for i, d in enumerate(of)]
-        for kind, of in (("counts", draws), ("cascade", cascades), ("prognosis", prognoses))
+        for kind, of in (("counts", draws), ("quality", judged), ("cascade", cascades), ("prognosis", prognoses))
     ]
     patients = [{"patient": c["patient"], "primary": c["primary"], "setting": "metastatic"} for c in cascades]
-    report.report_cohort({"patients": patients, "samples": [], "max_thumbnails": 100}, *paths, folder / "index.html")
+    report.report_cohort(
+        {"patients": patients, "samples": [], "max_thumbnails": 100},
+        *paths,
+        folder / "index.html",
+        folder / "qc_mqc.tsv",
+    )
     return folder / "index.html"
 
 

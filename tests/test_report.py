@@ -42,6 +42,7 @@ def pages(tmp_path_factory):
         ),
         "results": {
             **{f"counts/{d['sample']}": d for d in [*draws, donor]},
+            "quality/S2": cases.quality("S2"),
             "cascade/P1": road,
             "prognosis/P1": outlook,
         },

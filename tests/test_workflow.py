@@ -34,9 +34,9 @@ def test_the_demonstration_writes_what_the_design_promises(demo):
     samples, patients = sheet("samples.tsv"), sheet("patients.tsv")
     assert len(patients) >= 3
     assert len(samples) >= 5
-    per_sample = ("frames.parquet", "cells.parquet", "calls.parquet", "counts.json", "report.html")
+    per_sample = ("frames.parquet", "cells.parquet", "calls.parquet", "counts.json", "quality.json", "report.html")
     per_patient = ("cascade.json", "prognosis.json", "report.html")
-    expected = {"index.html"}
+    expected = {"index.html", "qc_mqc.tsv"}
     expected |= {f"samples/{row['sample']}/{name}" for row in samples for name in per_sample}
     expected |= {f"patients/{row['patient']}/{name}" for row in patients for name in per_patient}
     kept = {name for name in files(demo.results) if not name.startswith(("logs/", "benchmarks/"))}
@@ -96,7 +96,8 @@ def test_a_second_run_does_nothing(demo, snakemake):
         ),
         (
             {"detect": {"cell_margin_um": 3.5}},
-            "detect gather classify count simulate prognose report_sample report_patient list_cohort report_cohort",
+            "detect gather classify count quality simulate prognose "
+            "report_sample report_patient list_cohort report_cohort",
         ),
     ],
     ids=["report", "count", "detect"],
@@ -120,7 +121,7 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path):
     assert once.code == 0, once.output
     assert "3-of-3" in once.output
     compared = [name for name in sorted(files(once.results)) if name.startswith(("samples/", "patients/"))]
-    assert len(compared) == 2 * 5 + 2 * 3
+    assert len(compared) == 2 * 6 + 2 * 3
     different = [n for n in compared if (demo.results / n).read_bytes() != (once.results / n).read_bytes()]
     assert different == []
 

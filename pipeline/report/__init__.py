@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline import consensus, store
 from pipeline.report import cohort as of_cohort
+from pipeline.report import controls as of_controls
 from pipeline.report import patient as of_patient
 from pipeline.report import sample as of_sample
 from pipeline.report.axes import Axis
@@ -15,7 +16,14 @@ from pipeline.schema import CALLS, HORIZONS_YEARS
 
 
 def report_sample(
-    settings: Mapping[str, Any], base: Path, frames: Path, cells: Path, calls: Path, counts: Path, out: Path
+    settings: Mapping[str, Any],
+    base: Path,
+    frames: Path,
+    cells: Path,
+    calls: Path,
+    counts: Path,
+    quality: Path,
+    out: Path,
 ) -> None:
     """Write a sample's page: count, quality, cells to look at, plots, what the count rests on.
 
@@ -25,8 +33,8 @@ def report_sample(
         ``sample`` and ``patient`` (rows of the sheets), ``assay`` (the assay file), ``max_thumbnails``.
     base : Path
         Folder that the sheet's image paths are relative to.
-    frames, cells, calls, counts : Path
-        Tables and result of the sample.
+    frames, cells, calls, counts, quality : Path
+        Tables and results of the sample.
     out : Path
         The page.
 
@@ -35,7 +43,7 @@ def report_sample(
     InputError
         If a table or the result cannot be read or lacks a column.
     """
-    data = store.read_json(counts, "counts")
+    data, judged = store.read_json(counts, "counts"), store.read_json(quality, "quality")
     frame_table, cell_table, call_table = (
         store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
     )
@@ -51,6 +59,7 @@ def report_sample(
         axis=_ruler(data),
         odds=of_sample.reference_odds(data),
         lights=of_sample.lights(data, frame_table),
+        quality=Result(f"quality/{data['sample']}", judged),
         strips=of_sample.strips(frame_table),
         frames=of_sample.frame_rows(frame_table),
         found=len(found),
@@ -130,9 +139,11 @@ def report_patient(
 def report_cohort(
     settings: Mapping[str, Any],
     counts: Sequence[Path],
+    qualities: Sequence[Path],
     cascades: Sequence[Path],
     prognoses: Sequence[Path],
     out: Path,
+    multiqc: Path,
 ) -> None:
     """Write the cohort's index: all patients and samples, with links to their pages.
 
@@ -140,26 +151,31 @@ def report_cohort(
     ----------
     settings : mapping
         ``patients``: the rows of the patient sheet.
-    counts, cascades, prognoses : sequence of Path
+    counts, qualities, cascades, prognoses : sequence of Path
         All results.
     out : Path
         The page, beside the folders ``samples/`` and ``patients/``.
+    multiqc : Path
+        Table of samples and their checks, for MultiQC.
 
     Raises
     ------
     InputError
         If a result cannot be read.
     """
-    found, roads, outlooks = (
-        [store.read_json(path, kind) for path in paths]
-        for kind, paths in (("counts", counts), ("cascade", cascades), ("prognosis", prognoses))
-    )
+    kinds = {"counts": counts, "quality": qualities, "cascade": cascades, "prognosis": prognoses}
+    found, judged, roads, outlooks = ([store.read_json(path, kind) for path in paths] for kind, paths in kinds.items())
+    store.write_text(multiqc, of_controls.multiqc(found, judged))
     rows = of_cohort.patient_rows(settings["patients"], found, roads, outlooks)
     write_page(
         out,
         "cohort.html",
         patients=rows,
         samples=[Result(f"counts/{c['sample']}", c) for c in found],
+        quality={q["sample"]: q for q in judged},
+        doubts=of_controls.doubts(found, judged),
+        charts=of_controls.charts(found, judged),
+        control_words=of_controls.ROLES,
         lost=sum(c["status"] != "ok" for c in found),
         results=[r for row in rows for r in (row.cascade, row.prognosis)],
     )

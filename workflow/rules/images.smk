@@ -85,12 +85,32 @@ rule count:
         " --out {output:q} {params.reviews:q} 2> {log:q}"
 
 
+rule quality:
+    input:
+        frames=rules.gather.output.frames,
+        cells=rules.gather.output.cells,
+        calls=rules.classify.output,
+    output:
+        "<results>/samples/{sample}/quality.json",
+    log:
+        "<logs>/samples/{sample}/quality.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/quality.tsv"
+    params:
+        settings=settings("quality", of="sample"),
+        code=CODE,
+    shell:
+        "ctcascade quality --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
+        " --calls {input.calls:q} --out {output:q} 2> {log:q}"
+
+
 rule report_sample:
     input:
         frames=rules.gather.output.frames,
         cells=rules.gather.output.cells,
         calls=rules.classify.output,
         counts=rules.count.output,
+        quality=rules.quality.output,
     output:
         report(
             "<results>/samples/{sample}/report.html",
@@ -108,4 +128,5 @@ rule report_sample:
         code=CODE,
     shell:
         "ctcascade report sample --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
-        " --cells {input.cells:q} --calls {input.calls:q} --counts {input.counts:q} --out {output:q} 2> {log:q}"
+        " --cells {input.cells:q} --calls {input.calls:q} --counts {input.counts:q}"
+        " --quality {input.quality:q} --out {output:q} 2> {log:q}"

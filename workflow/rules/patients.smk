@@ -63,6 +63,7 @@ rule report_patient:
 rule list_cohort:
     input:
         counts=collect(rules.count.output, sample=study.samples),
+        quality=collect(rules.quality.output, sample=study.samples),
         cascade=collect(rules.simulate.output, patient=study.patients),
         prognosis=collect(rules.prognose.output, patient=study.patients),
     output:
@@ -80,11 +81,12 @@ rule report_cohort:
     input:
         rules.list_cohort.output,
     output:
-        report(
+        page=report(
             "<results>/index.html",
             caption="../report/cohort.rst",
             category="Cohort",
         ),
+        multiqc="<results>/qc_mqc.tsv",
     log:
         "<logs>/report_cohort.log",
     benchmark:
@@ -93,4 +95,4 @@ rule report_cohort:
         settings=settings("report"),
         code=CODE,
     shell:
-        "ctcascade report cohort @{input:q} --out {output:q} 2> {log:q}"
+        "ctcascade report cohort @{input:q} --out {output.page:q} --multiqc {output.multiqc:q} 2> {log:q}"

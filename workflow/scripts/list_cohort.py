@@ -4,6 +4,6 @@
 from pathlib import Path
 
 arguments = ["--settings", snakemake.params.settings]
-for kind in ("counts", "cascade", "prognosis"):
+for kind in ("counts", "quality", "cascade", "prognosis"):
     arguments += [f"--{kind}", *snakemake.input[kind]]
 Path(snakemake.output[0]).write_text("\n".join(arguments) + "\n", encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Frames, cells and calls to a verdict on the sample's quality: each check with its value and the limits it is held to.
+
+Limits are settings, no facts of biology: a laboratory sets them from its own runs. A sample that fails keeps its
+count.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import store
+
+STATES = ("ok", "warn", "fail")
+_LOWEST = ("staining_index", "nuclei_per_mm2")  # the others are limited above
+_FLAGS = {
+    "weak_focus": ("weak_focus_share", "share of usable frames without a sharp edge"),
+    "saturated": ("saturated_share", "share of usable frames with a saturated channel"),
+    "uneven": ("uneven_share", "share of usable frames that are lit unevenly"),
+}
+
+
+def quality(settings: Mapping[str, Any], frames: Path, cells: Path, calls: Path, out: Path) -> None:
+    """Write the quality of a sample, as `schema.QUALITY_JSON`.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample`` (its name, ``lot, tube, hours_to_processing``) and, by check, ``[warn, fail]`` (either may be null).
+    frames, cells, calls : Path
+        Tables of the sample.
+    out : Path
+        JSON to write.
+
+    Raises
+    ------
+    InputError
+        If a table is none of ours.
+    """
+    tables = {"frames": frames, "cells": cells, "calls": calls}
+    fields, found, called = (store.read_table(path, kind) for kind, path in tables.items())
+    about = settings["sample"]
+    checks = [_judged(*check, settings) for check in _measured(fields, found, called, about["hours_to_processing"])]
+    worst = max((check["state"] for check in checks), key=STATES.index)
+    made_by = store.provenance(settings, tables)
+    store.write_json(out, "quality", {**about, "status": worst, "checks": checks, "provenance": made_by})
+
+
+def _measured(
+    frames: pd.DataFrame, cells: pd.DataFrame, calls: pd.DataFrame, hours: float | None
+) -> list[tuple[str, str, float | None]]:
+    """Return (check, meaning, value) of each check; None where there is nothing to measure it on."""
+    usable = frames[frames["usable"]]
+    area, whole = (float(frames[name].to_numpy(np.float64).sum()) for name in ("area_um2", "frame_area_um2"))
+    measured: list[tuple[str, str, float | None]] = [
+        ("lost_area_share", "share of the imaged area that could not be analysed", 1 - area / whole if whole else 1.0)
+    ]
+    for flag, (name, meaning) in _FLAGS.items():
+        flagged = [flag in text.split(",") for text in usable["flags"]]
+        measured.append((name, meaning, float(np.mean(flagged)) if flagged else None))
+    background = usable["background"].to_numpy(np.float64)
+    level = float(background.mean()) if len(background) else 0.0
+    spread = float(background.std()) / level if level > 0 else None
+    measured.append(("background_cv", "spread of the DNA background from frame to frame, relative to its mean", spread))
+    index = _staining_index(usable, cells, calls)
+    measured.append(("staining_index", "CD45 of leukocytes above the background, in twice its noise", index))
+    nuclei = int((cells["nucleus_area_um2"] > 0).sum())
+    measured.append(("nuclei_per_mm2", "nuclei per square millimetre analysed", 1e6 * nuclei / area if area else None))
+    measured.append(("hours_to_processing", "hours from the draw to processing", hours))
+    return measured
+
+
+def _staining_index(frames: pd.DataFrame, cells: pd.DataFrame, calls: pd.DataFrame) -> float | None:
+    """Return how far leukocytes stand out in CD45: median over twice the noise of the background."""
+    leukocytes = calls["call"].to_numpy(object) == "leukocyte"
+    noise = float(frames["cd45_noise"].median()) if len(frames) else 0.0
+    if not leukocytes.any() or noise <= 0:
+        return None
+    around = np.nan_to_num(cells["cd45_ring_mean"].to_numpy(float))
+    contrast = cells["cd45_mean"].to_numpy(float) - np.maximum(around, 0)
+    return float(np.median(contrast[leukocytes])) / (2 * noise)
+
+
+def _judged(check: str, meaning: str, value: float | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    warn, fail = settings[check]
+    lowest = check in _LOWEST
+
+    def beyond(limit: float | None) -> bool:
+        return value is not None and limit is not None and (value < limit if lowest else value > limit)
+
+    state = "fail" if beyond(fail) else "warn" if beyond(warn) else "ok"
+    return {
+        "check": check,
+        "meaning": meaning,
+        "value": value,
+        "state": state,
+        "limit": "at least" if lowest else "at most",
+        "warn": warn,
+        "fail": fail,
+    }
