@@ -46,6 +46,8 @@ def _classify(args: argparse.Namespace) -> None:
 def _count(args: argparse.Namespace) -> None:
     from pipeline import count  # noqa: PLC0415
 
+    if args.reviews and not args.cells:
+        refuse("--cells", "", "no table", "the sample's cells, with --reviews", "add --cells FILE")
     count.count(args.settings, args.frames, args.calls, args.out, args.cells, args.reviews)
 
 
