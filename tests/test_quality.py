@@ -169,7 +169,12 @@ def test_multiqc_reads_the_table(tmp_path):
     command = ["multiqc", tmp_path, "--outdir", tmp_path / "out", "--no-ansi"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (
-        "control_high" in (tmp_path / "out" / "multiqc_report.html").read_text(encoding="utf-8")
-        or "ctcascade" in done.stderr
-    )
+    with open(tmp_path / "out" / "multiqc_data" / "multiqc_ctcascade.txt", encoding="utf-8", newline="") as handle:
+        rows = {row["Sample"]: row for row in csv.DictReader(handle, delimiter="\t")}
+    assert {name: row["status"] for name, row in rows.items()} == {
+        "C00": "fail",
+        "C01": "fail",
+        "S1": "fail",
+        "S2": "warn",
+    }
+    assert float(rows["S1"]["staining_index"]) == 41.5

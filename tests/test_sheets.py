@@ -71,8 +71,7 @@ def test_a_study_is_read_as_written(folder):
         "blood_volume_ml": 7.5,
         "format": "auto",
         "sampled_fraction": 1.0,
-        "role": None,
-        "note": None,
+        **dict.fromkeys(("role", "lot", "tube", "hours_to_processing", "note")),
     }
     assert study.samples["S2"]["images"] == "slides/a;slides/b"
     assert study.samples["S2"]["blood_volume_ml"] == 7.25
