@@ -4,7 +4,7 @@ Background and noise are taken off each channel; nuclei are what rises above hal
 channel, split where a waist says that two touch; cells are grown around them over what cytokeratin and CD45 show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +34,6 @@ _EDGE_UM = 1.5
 _LOBED_UM2 = 60.0  # a lobed granulocyte nucleus with its gaps, at most
 _RIM_UM = 2.0  # cytoplasm that every nucleated cell is given
 _BARE_UM2 = 6.0  # smaller cytokeratin specks without nucleus are noise
-
-
-def kernel(function: Callable[..., Any]) -> Any:
-    """Return the function, compiled when first called and kept for the next job where there is a place to keep it."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's may be written to
-        return numba.njit(nogil=True)(function)
 
 
 @dataclass(frozen=True)
@@ -153,6 +145,7 @@ def warm() -> None:
     _merge(labels, height, 1.0)
     nearest(labels)
     _means(labels, height, 2)
+    _cells(labels, [(height, 0.5)], 1.0, 1.0)
     _shaded(height, height, labels, height[0])
 
 
@@ -246,13 +239,12 @@ def _cells(nuclei: Labels, markers: Sequence[tuple[Floats, float]], px: float, m
     distance, zone = nearest(nuclei)
     distance *= np.float32(px)
     area, _ = _extent(nuclei, distance, int(nuclei.max()) + 1)
-    reach_um = np.maximum(margin_um, np.sqrt(area / np.pi) * px).astype(np.float32)
-    in_reach = distance <= reach_um[zone]  # large cells have more cytoplasm
-    body = distance <= _RIM_UM
+    reach_um = np.maximum(margin_um, np.sqrt(area / np.pi) * px)  # large cells have more cytoplasm
+    rim = zone * (distance <= _RIM_UM)
+    body = rim > 0
     for smooth, detectable in markers:
-        _, brightest = _extent(zone * body, smooth, len(area))
-        edge = np.maximum(np.float32(_HALF) * brightest, np.float32(detectable))
-        body |= in_reach & (smooth > edge[zone])
+        _, brightest = _extent(rim, smooth, len(area))
+        _add_shown(body, zone, distance, reach_um, smooth, np.maximum(_HALF * brightest, detectable))
     levels = np.minimum(255, distance * 8).astype(np.uint8)
     return _flood(levels, nuclei, body)
 
@@ -303,7 +295,7 @@ def _keep(labels: Labels, wanted: NDArray[np.bool_]) -> Labels:
     return number[labels]
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
 def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
     """Return the watershed of 8-bit levels from markers inside a mask.
 
@@ -334,7 +326,7 @@ def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - c
     return labels
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
 def _queued(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
     """Return the state of each pixel, in rows with a rim, and one queue a level that holds the markers.
 
@@ -355,7 +347,7 @@ def _queued(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - 
     return state, following, first, last
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
 def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None:  # pragma: no cover - compiled
     if first[level] < 0:
         first[level] = pixel
@@ -365,7 +357,19 @@ def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None
     following[pixel] = -1
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
+def _add_shown(
+    body: Any, zone: Any, distance: Any, reach: Any, values: Any, floor: Any
+) -> None:  # pragma: no cover - compiled
+    """Add to `body` the pixels in reach of the object of their zone whose value is above that object's floor."""
+    for y in range(body.shape[0]):
+        for x in range(body.shape[1]):
+            k = zone[y, x]
+            if distance[y, x] <= reach[k] and values[y, x] > floor[k]:
+                body[y, x] = True
+
+
+@numba.njit(cache=True, nogil=True)
 def _shaded(depth: Any, height: Any, regions: Any, peaks: Any) -> Any:  # pragma: no cover - compiled
     """Return the depth, less where a hill is below its peak, so that a dark line cuts as a waist does."""
     out = np.zeros_like(depth)
@@ -377,7 +381,7 @@ def _shaded(depth: Any, height: Any, regions: Any, peaks: Any) -> Any:  # pragma
     return out
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
 def _means(labels: Any, values: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return the mean of the values over each label below `count`; 0 where a label has no pixel."""
     total, area = np.zeros(count), np.zeros(count)
@@ -390,7 +394,7 @@ def _means(labels: Any, values: Any, count: int) -> Any:  # pragma: no cover - c
     return total / np.maximum(area, 1)
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
 def _extent(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return the pixels and the largest height (at least 0) of each label below `count`; nothing of label 0."""
     area, highest = np.zeros(count), np.zeros(count, np.float32)
@@ -403,7 +407,7 @@ def _extent(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - 
     return area, highest
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
 def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return lesser label * count + greater label, and the lower height, of each two neighbours of two labels."""
     rows, columns = labels.shape
@@ -422,7 +426,7 @@ def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover 
     return np.array(keys), np.array(passes)
 
 
-@kernel
+@numba.njit(cache=True, nogil=True)
 def _carried(labels: Any, index: Any) -> Any:  # pragma: no cover - compiled
     """Return at each pixel the label of the pixel whose number `index` holds there: each labelled one has its own."""
     label = np.zeros(labels.size + 1, np.int32)
