@@ -53,6 +53,7 @@ def detect(
     InputError
         If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
     """
+    cv2.setNumThreads(1)  # a job takes the one core that it asked for
     listed = index.list_frames(settings["images"], base, settings["format"], settings["assay"])
     number, of = chunk
     total = len(listed.frames)
