@@ -7,12 +7,11 @@ Intensities are counts above the local background. All objects are measured toge
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.segment import Channel, Segmentation, nearest
+from pipeline.segment import Channel, Segmentation, kernel, nearest
 
 _ABOVE = 3.0  # standard deviations of the noise above which a pixel shows the role
 _RING_UM = 3.0  # width of the surroundings that a cell is set against
@@ -159,7 +158,7 @@ def _share(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
         return np.where(whole > 0, part / whole, np.nan)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _moments(labels: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return raw moments (6, count + 1), boxes (count + 1, 4) and entries of lines in four directions."""
     rows, columns = labels.shape
@@ -187,7 +186,7 @@ def _moments(labels: Any, count: int) -> Any:  # pragma: no cover - compiled
     return moments, box, edges
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _sums(cells: Any, nuclei: Any, zone: Any, signal: Any, above: float, count: int) -> Any:  # pragma: no cover
     """Return eight rows, by cell: sum, sum of squares, maximum, sum in the nucleus, pixels above, those in the nucleus.
 
@@ -219,7 +218,7 @@ def _sums(cells: Any, nuclei: Any, zone: Any, signal: Any, above: float, count: 
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _near_pairs(labels: Any, offsets: Any, r: int, count: int) -> Any:  # pragma: no cover - compiled
     """Return rows (object, greater object, least squared distance of their pixels) of objects that come near.
 
@@ -255,7 +254,7 @@ def _near_pairs(labels: Any, offsets: Any, r: int, count: int) -> Any:  # pragma
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hull_areas(labels: Any, box: Any, area: Any) -> Any:  # pragma: no cover - compiled
     """Return the number of pixel centres in the convex hull of each object's pixel-edge midpoints."""
     out = np.full(len(area), np.nan)
@@ -284,7 +283,7 @@ def _hull_areas(labels: Any, box: Any, area: Any) -> Any:  # pragma: no cover - 
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _hull_pixels(left: Any, right: Any, height: int) -> float:  # pragma: no cover - compiled
     west, east = _chain(left, 1), _chain(right, -1)
     total = 0
@@ -296,7 +295,7 @@ def _hull_pixels(left: Any, right: Any, height: int) -> float:  # pragma: no cov
     return float(total)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _chain(bound: Any, side: int) -> Any:  # pragma: no cover - compiled
     """Return the convex hull's bound on one side at each half row."""
     n = len(bound)

@@ -4,7 +4,7 @@ Background and noise are taken off each channel; nuclei are what rises above hal
 channel, split where a waist says that two touch; cells are grown around them over what cytokeratin and CD45 show.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,14 @@ _EDGE_UM = 1.5
 _LOBED_UM2 = 60.0  # a lobed granulocyte nucleus with its gaps, at most
 _RIM_UM = 2.0  # cytoplasm that every nucleated cell is given
 _BARE_UM2 = 6.0  # smaller cytokeratin specks without nucleus are noise
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Return the function, compiled when first called and kept for the next job where there is a place to keep it."""
+    try:
+        return numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # neither the package's folder nor the user's may be written to
+        return numba.njit(nogil=True)(function)
 
 
 @dataclass(frozen=True)
@@ -295,7 +303,7 @@ def _keep(labels: Labels, wanted: NDArray[np.bool_]) -> Labels:
     return number[labels]
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
     """Return the watershed of 8-bit levels from markers inside a mask.
 
@@ -326,7 +334,7 @@ def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - c
     return labels
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _queued(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
     """Return the state of each pixel, in rows with a rim, and one queue a level that holds the markers.
 
@@ -347,7 +355,7 @@ def _queued(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - 
     return state, following, first, last
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None:  # pragma: no cover - compiled
     if first[level] < 0:
         first[level] = pixel
@@ -357,7 +365,7 @@ def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None
     following[pixel] = -1
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _add_shown(
     body: Any, zone: Any, distance: Any, reach: Any, values: Any, floor: Any
 ) -> None:  # pragma: no cover - compiled
@@ -369,7 +377,7 @@ def _add_shown(
                 body[y, x] = True
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _shaded(depth: Any, height: Any, regions: Any, peaks: Any) -> Any:  # pragma: no cover - compiled
     """Return the depth, less where a hill is below its peak, so that a dark line cuts as a waist does."""
     out = np.zeros_like(depth)
@@ -381,7 +389,7 @@ def _shaded(depth: Any, height: Any, regions: Any, peaks: Any) -> Any:  # pragma
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _means(labels: Any, values: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return the mean of the values over each label below `count`; 0 where a label has no pixel."""
     total, area = np.zeros(count), np.zeros(count)
@@ -394,7 +402,7 @@ def _means(labels: Any, values: Any, count: int) -> Any:  # pragma: no cover - c
     return total / np.maximum(area, 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _extent(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return the pixels and the largest height (at least 0) of each label below `count`; nothing of label 0."""
     area, highest = np.zeros(count), np.zeros(count, np.float32)
@@ -407,7 +415,7 @@ def _extent(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - 
     return area, highest
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return lesser label * count + greater label, and the lower height, of each two neighbours of two labels."""
     rows, columns = labels.shape
@@ -426,7 +434,7 @@ def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover 
     return np.array(keys), np.array(passes)
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _carried(labels: Any, index: Any) -> Any:  # pragma: no cover - compiled
     """Return at each pixel the label of the pixel whose number `index` holds there: each labelled one has its own."""
     label = np.zeros(labels.size + 1, np.int32)
