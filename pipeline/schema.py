@@ -38,7 +38,7 @@ SETTINGS = {
     "bladder": ("early", "metastatic", "m0"),
     "ovary": ("early", "metastatic"),
     "liver": ("early", "metastatic"),
-    "none": ("none",),
+    "none": ("none", "early", "metastatic"),  # a donor has no setting: whatever stands there is not used
 }
 """Primary tumour to the clinical settings that a patient sheet may name for it."""
 OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}

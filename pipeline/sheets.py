@@ -117,7 +117,11 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     return Study(
         config,
         {row.cells["sample"]: _plain_sample(row.cells) for row in samples},
-        {name: cells for name, cells in named.items() if name in with_samples},
+        {
+            name: {**cells, "setting": cells["setting"] or "none"}
+            for name, cells in named.items()
+            if name in with_samples
+        },
         assays,
         sheet.parent,
         (
@@ -367,7 +371,10 @@ def _clinical_faults(file: str, at: str, cells: dict[str, Any]) -> list[Fault]:
         return faults
     if primary not in SETTINGS:
         return [*faults, _not_one_of(file, f"{at}, primary", primary, tuple(SETTINGS))]
-    if setting is not None and setting not in SETTINGS[primary]:
+    if setting is None and primary != "none":
+        todo = f"name one of {', '.join(SETTINGS[primary])}"
+        faults.append(Fault(file, f"{at}, setting", "nothing", f"the clinical setting of {primary}", todo))
+    elif setting is not None and setting not in SETTINGS[primary]:
         faults.append(_not_one_of(file, f"{at}, setting", setting, SETTINGS[primary], f" for {primary}"))
     if subtype is not None and subtype not in SUBTYPES.get(primary, ()):
         faults.append(_not_one_of(file, f"{at}, subtype", subtype, SUBTYPES.get(primary, ()), f" for {primary}"))

@@ -220,7 +220,8 @@ def test_a_patient_without_sample_is_said_and_left_out(folder):
     [
         ({"primary": "brest"}, "did you mean breast?"),
         ({"setting": "mcrpc"}, "found mcrpc; expected one of early, metastatic for breast"),
-        ({"primary": "none"}, "found metastatic; expected one of none for none"),
+        ({"primary": "none", "setting": "mcrpc"}, "found mcrpc; expected one of none, early, metastatic for none"),
+        ({"setting": ""}, "found nothing; expected the clinical setting of breast"),
         ({"subtype": "tnb"}, "did you mean tnbc?"),
         ({"primary": "colon", "subtype": "tnbc"}, "expected an empty cell for colon"),
         ({"sex": "F"}, "expected one of female, male"),
