@@ -628,6 +628,18 @@ def test_the_page_of_a_refused_patient_holds_no_prognostic_number(run, tmp_path,
     assert result["reason"] in page.section("survival")
 
 
+@pytest.mark.parametrize(("primary", "setting"), [REFUSED[0], ("breast", "metastatic")])
+def test_the_cohort_page_holds_no_prognostic_number_of_a_refused_patient(run, tmp_path, primary, setting):
+    """The index is the one other page that a prognosis reaches; a sample's page is made without it."""
+    seen = draw("S1", 20, "2026-01-18", reference_equivalent=None, p_at_least=UNKNOWN)
+    result = run(primary, setting, seen, cascade=VISIBLE)
+    road = report_cases.cascade_not_applicable("P1", ["S1"])
+    page = report_cases.Page(report_cases.cohort_page(tmp_path / "cohort", [seen], [road], [result]))
+    assert not [e for e in page.numbers() if e["data-of"].startswith("prognosis")]
+    assert not re.search(r"hazard|median|of 100|months", page.section("patients"), re.IGNORECASE)
+    assert "no evidence" in page.section("patients")
+
+
 def test_what_stands_beside_the_curve_is_on_the_page(run, tmp_path):
     """The earlier curve, stage, clusters, markers: each number that of the result, and the class of drugs is named."""
     draws = [
