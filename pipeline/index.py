@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +49,12 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
     Raises
     ------
     InputError
-        A folder that is missing or holds no image in the layout asked for, an unknown format, two files (or two parts)
-        that give one frame name.
+        A folder that is missing or holds no image in the layout asked for, an unknown format, two files that give one
+        frame name.
+
+    Notes
+    -----
+    A frame is named as its file. Where two parts hold a name, the number of the part stands before all names.
     """
     if fmt not in formats.FORMATS:
         refuse("format", "", fmt, " | ".join(formats.FORMATS), "choose one, or leave the column empty")
@@ -72,14 +76,13 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
             Fault(part, plain(frame), f"{plain(a)} and {plain(b)}", "one file a frame name", "rename or remove one")
             for frame, a, b in layout.repeated
         )
-        prefix = f"{number + 1}_" if len(parts) > 1 else ""
         folder = Path(os.path.relpath(part, base) if os.path.isabs(part) else part)
         folder = folder if (Path(base) / folder).is_dir() else folder.parent
         for frame in sorted(layout.frames, key=_natural):
             entries = layout.frames[frame]
             frames.append(
                 FrameRef(
-                    frame=prefix + frame,
+                    frame=frame,
                     path=(folder / entries[0][1]).as_posix(),
                     files=tuple(Path(base) / folder / name for _, name in entries),
                     part=number,
@@ -87,6 +90,8 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
                     channels=tuple(channel for channel, _ in entries),
                 )
             )
+    if len({ref.frame for ref in frames}) < len(frames):  # slides of one draw that number their frames alike
+        frames = [replace(ref, frame=f"{ref.part + 1}_{ref.frame}") for ref in frames]
     return FrameList(tuple(frames), tuple(ignored), layouts[0].format, layouts[0].why)
 
 

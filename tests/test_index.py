@@ -71,6 +71,9 @@ def test_parts_are_kept_apart(tmp_path):
         ("1_f2", 0, "a/f2.tif"),
         ("2_f1", 1, "b/f1.tif"),
     ]
+    fill(tmp_path / "c", "g1.tif")
+    alone = list_frames("a;c", tmp_path, "auto", PLAIN)
+    assert [(ref.frame, ref.part) for ref in alone.frames] == [("f1", 0), ("f2", 0), ("g1", 1)]
 
 
 def test_one_file_may_be_the_sample_and_no_path_is_absolute(tmp_path):
