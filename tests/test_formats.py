@@ -1,5 +1,6 @@
 """Readers: what stands in a file comes out on one scale, by role; what cannot be read is refused with its reason."""
 
+import errno
 import struct
 import zlib
 
@@ -7,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from pipeline import formats
 from pipeline.formats import FrameError, FrameRef
@@ -241,3 +243,29 @@ def test_a_stack_in_depth_is_refused(tmp_path):
         metadata={"axes": "CZYX", "Channel": {"Name": list(NAMES)}},
     )
     assert refused(tmp_path / "f.ome.tif").startswith("a stack in depth or time")
+
+
+@pytest.mark.parametrize(
+    "fault", [MemoryError(), OSError(errno.EIO, "input/output error"), OSError(errno.EMFILE, "too many open files")]
+)
+@pytest.mark.parametrize("decoder", [(tifffile.TiffPage, "asarray", "ome-tiff"), (Image, "open", "files")])
+def test_what_the_machine_lacks_is_no_fault_of_the_frame(tmp_path, monkeypatch, fault, decoder):
+    """A frame that fails for want of memory or disk fails the job: as an unusable frame it would lower the count."""
+    path = tmp_path / ("f1.tif" if decoder[2] == "ome-tiff" else "f1_DAPI.png")
+    tifffile.imwrite(path, planes(), photometric="minisblack", metadata=None)
+
+    def fail(*_args, **_kwargs):
+        raise fault
+
+    monkeypatch.setattr(decoder[0], decoder[1], fail)
+    ref = FrameRef("f1", path.name, (path,), 0, decoder[2], ("DAPI",))
+    with pytest.raises(type(fault)):
+        formats.read(ref, ASSAY)
+
+
+def test_a_bug_is_not_taken_for_a_broken_frame(tmp_path):
+    path = tmp_path / "f1.tif"
+    tifffile.imwrite(path, planes(), photometric="minisblack", metadata=None)
+    without = {key: value for key, value in ASSAY.items() if key != "bit_depth"}
+    with pytest.raises(KeyError, match="bit_depth"):
+        formats.read(FrameRef("f1", path.name, (path,), 0, "ome-tiff"), without)

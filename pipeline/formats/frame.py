@@ -1,6 +1,7 @@
 """What every reader gives: a frame whose channels go by role, on the camera's own scale."""
 
 import contextlib
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ MAX_PIXELS = 64_000_000
 """Pixels a channel; a header that declares more is refused before anything is allocated."""
 _OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
 _TWELVE_BITS = 4095
+_MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 Planes = Mapping[str, NDArray[Any]]
 
 
@@ -107,14 +109,30 @@ class Frame:
 
 @contextlib.contextmanager
 def reading(what: str) -> Iterator[list[tuple[int, int]]]:
-    """Turn whatever goes wrong inside the block into a `FrameError`, with the size that the block noted by then."""
+    """Turn what a broken file makes a decoder raise into a `FrameError`, with the size that the block noted by then.
+
+    Decoding alone belongs inside the block. What the machine lacks, memory or its disk, is no fault of the frame: it
+    goes through, so that the job fails and is run again instead of counting a frame less.
+    """
     shapes: list[tuple[int, int]] = []
+    with sized(shapes):
+        try:
+            yield shapes
+        except (FrameError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise what they like on broken files
+            if isinstance(error, OSError) and error.errno in _MACHINE:
+                raise
+            raise FrameError(f"{what} cannot be read: {plain(error)}") from error
+
+
+@contextlib.contextmanager
+def sized(shapes: Sequence[tuple[int, int]]) -> Iterator[None]:
+    """Give a `FrameError` of the block the size of the frame, where it is known."""
     try:
-        yield shapes
+        yield
     except FrameError as error:
         raise FrameError(str(error), shapes[0] if shapes else None) from error
-    except Exception as error:  # decoders raise what they like on broken files
-        raise FrameError(f"{what} cannot be read: {plain(error)}", shapes[0] if shapes else None) from error
 
 
 def check_size(rows: int, columns: int) -> None:

@@ -11,7 +11,18 @@ import tifffile
 from numpy.typing import NDArray
 
 from pipeline.errors import plain
-from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, grouped, reading, role_of
+from pipeline.formats.frame import (
+    Frame,
+    FrameError,
+    FrameRef,
+    Layout,
+    assemble,
+    check_size,
+    grouped,
+    reading,
+    role_of,
+    sized,
+)
 
 _SUFFIX = re.compile(r"(\.ome)?\.(tiff?)$", re.IGNORECASE)
 _MAX_PAGES = 64
@@ -39,7 +50,9 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
             _refuse_lost_pages(tiff, pages[-1].offset, size)
             names, pixel_size_um, order = _described(tiff.ome_metadata, len(pages))
             names = names or _in_order(len(pages), assay)
-            return assemble(_planes(pages, names, order, assay), assay, pixel_size_um)
+            planes = _planes(pages, names, order, assay)
+    with sized(shapes):
+        return assemble(planes, assay, pixel_size_um)
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[Any]:

@@ -10,7 +10,18 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, check_size, grouped, reading, role_of
+from pipeline.formats.frame import (
+    Frame,
+    FrameError,
+    FrameRef,
+    Layout,
+    assemble,
+    check_size,
+    grouped,
+    reading,
+    role_of,
+    sized,
+)
 from pipeline.formats.ome_tiff import refuse_truncated
 
 Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
@@ -35,7 +46,8 @@ def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
 def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
     """Return the frame of one file a channel."""
     planes: dict[str, NDArray[Any]] = {}
-    with reading("the frame") as shapes:
+    shapes: list[tuple[int, int]] = []
+    with sized(shapes):
         for channel, path in zip(ref.channels, ref.files, strict=True):
             role = role_of(channel, assay["channels"])
             if role is not None:
