@@ -16,14 +16,16 @@ from scipy.special import expit
 
 from pipeline import store
 from pipeline.clusters import group
-from pipeline.markers import log_scale, marker_columns
+from pipeline.markers import contrast_of, log_scale, marker_columns
 from pipeline.schema import ROLES
 
 _FEWEST = 20  # leukocytes below which a sample cannot be its own reference
 _SNR = 5.0  # standard deviations of the noise that a positive channel rises above its surroundings at least
 _BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marker is extreme
+_DRAWN = 17  # points of a line that is bent on a plot
 
 Floats = NDArray[np.float64]
+Contrast = Mapping[str, Floats]
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Reference:
 
     Attributes
     ----------
-    n_leukocytes : int
-        Cells that the reference was taken from; 0 where it is the noise.
+    leukocytes : ndarray of bool, shape (n,)
+        Cells that the reference was taken from; none where it is the noise.
     ck_centre, ck_spread : float
         Median, and upper standard deviation, of ln(cytokeratin + `ck_floor`).
     ck_floor : float
@@ -44,12 +46,52 @@ class Reference:
         Median of the brightest DNA over the mean of the nucleus.
     """
 
-    n_leukocytes: int
+    leukocytes: NDArray[np.bool_]
     ck_centre: float
     ck_spread: float
     ck_floor: float
     cd45: float
     dna_peak: float
+
+    @property
+    def n_leukocytes(self) -> int:
+        """Cells that the reference was taken from; 0 where it is the noise."""
+        return int(self.leukocytes.sum())
+
+    def z_ck(self, contrast: Floats) -> Floats:
+        """Return how many upper spreads cytokeratin (counts above the surroundings) lies above the leukocytes'."""
+        return np.asarray((np.log(np.maximum(contrast, 0) + self.ck_floor) - self.ck_centre) / self.ck_spread)
+
+    def ck_at(self, z: Floats | float) -> Floats:
+        """Return the counts above the surroundings at so many spreads: the inverse of `z_ck`."""
+        return np.asarray(np.exp(self.ck_centre + self.ck_spread * np.asarray(z)) - self.ck_floor)
+
+    def drawn(self, gates: Mapping[str, float]) -> dict[str, Any]:
+        """Return centres, scales and gates in the units of what was measured, as `schema.CALLS_REFERENCE`."""
+        cd45 = gates["cd45_max_ratio"] * self.cd45
+        bound = {
+            "ck_min_z": ("ck_contrast", float(self.ck_at(gates["ck_min_z"])), "above"),
+            "cd45_max_ratio": ("cd45_contrast", cd45, "below"),
+            "min_nucleus_um2": ("nucleus_area_um2", gates["min_nucleus_um2"], "above"),
+            "min_nucleus_solidity": ("nucleus_solidity", gates["min_nucleus_solidity"], "above"),
+            "max_dna_peak": ("dna_peak", gates["max_dna_peak"] * self.dna_peak, "below"),
+            "min_diameter_um": ("equivalent_diameter_um", gates["min_diameter_um"], "above"),
+            "max_diameter_um": ("equivalent_diameter_um", gates["max_diameter_um"], "below"),
+            "min_ck_fill": ("ck_fill", gates["min_ck_fill"], "above"),
+        }
+        share = np.linspace(0, 1, _DRAWN)
+        bent = np.stack([share * cd45, self.ck_at(gates["ck_min_z"] * (1 + share))], axis=1)
+        return {
+            "n_leukocytes": self.n_leukocytes,
+            "ck": {"centre": float(self.ck_at(0)), "scale_ln": self.ck_spread, "floor": self.ck_floor},
+            "cd45": {"centre": self.cd45},
+            "dna": {"peak": self.dna_peak},
+            "gates": {
+                name: {"feature": feature, "threshold": float(threshold), "direction": direction}
+                for name, (feature, threshold, direction) in bound.items()
+            },
+            "ck_by_cd45": [[float(x), float(y)] for x, y in bent],
+        }
 
 
 def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) -> None:
@@ -65,17 +107,21 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
         The calls table; as many rows as `cells`, in its order.
     """
     table = store.read_table(cells, "cells")
-    noise = _noise(store.read_table(frames, "frames"))
-    calls = call_cells(table, noise, settings["assay"]["gates"], settings)
-    leukocytes = _leukocytes(table, {role: _contrast(table, role) for role in ROLES}, noise)
-    further = marker_columns(table, leukocytes, noise, settings["assay"].get("markers", {}))
+    noise, gates = _noise(store.read_table(frames, "frames")), settings["assay"]["gates"]
+    reference = reference_of(table, noise)
+    calls = call_cells(table, reference, noise, gates, settings)
+    further = marker_columns(table, reference.leukocytes, noise, settings["assay"].get("markers", {}))
     calls = pd.concat([calls, further], axis=1)
     made_by = store.provenance(settings, {"frames": frames, "cells": cells})
-    store.write_table(out, "calls", calls, made_by)
+    store.write_table(out, "calls", calls, made_by | {"reference": reference.drawn(gates)})
 
 
 def call_cells(
-    cells: pd.DataFrame, noise: Mapping[str, float], gates: Mapping[str, float], settings: Mapping[str, Any]
+    cells: pd.DataFrame,
+    reference: Reference,
+    noise: Mapping[str, float],
+    gates: Mapping[str, float],
+    settings: Mapping[str, Any],
 ) -> pd.DataFrame:
     """Return the calls table of a cells table.
 
@@ -83,6 +129,8 @@ def call_cells(
     ----------
     cells : DataFrame
         As `schema.CELLS`, of one whole sample.
+    reference : Reference
+        What they are compared with: `reference_of` them.
     noise : mapping of str to float
         Standard deviation of the background by role, counts.
     gates : mapping of str to float
@@ -99,9 +147,8 @@ def call_cells(
     The more CD45 a cell shows, the more cytokeratin it needs: what bleeds over from a bright channel grows with it, a
     leukocyte's own CD45 does not. The gate ``ck_min_z`` is multiplied by 1 + CD45 / (its own gate).
     """
-    contrast = {role: _contrast(cells, role) for role in ROLES}
-    reference = reference_of(cells, contrast, noise)
-    z_ck = (np.log(np.maximum(contrast["ck"], 0) + reference.ck_floor) - reference.ck_centre) / reference.ck_spread
+    contrast = {role: contrast_of(cells, role) for role in ROLES}
+    z_ck = reference.z_ck(contrast["ck"])
     cd45 = np.maximum(contrast["cd45"], 1e-3 * reference.cd45) / reference.cd45
     terms = _terms(cells, z_ck, cd45, _peak(cells) / reference.dna_peak, gates)
     p_ctc = np.prod(list(terms.values()), axis=0)
@@ -129,7 +176,7 @@ def call_cells(
     )
 
 
-def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Mapping[str, float]) -> Reference:
+def reference_of(cells: pd.DataFrame, noise: Mapping[str, float]) -> Reference:
     """Return what the cells of this sample are compared with.
 
     Leukocytes are the nucleated cells with at least half the median CD45 of those that show CD45 at all: CTCs do not,
@@ -137,15 +184,16 @@ def reference_of(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Map
     """
     floor = max(noise["ck"], 1e-6)
     peak = _peak(cells)
+    contrast = {role: contrast_of(cells, role) for role in ROLES}
     leukocytes = _leukocytes(cells, contrast, noise)
     if leukocytes.any():
         centre, spread = log_scale(contrast["ck"][leukocytes], floor)
         cd45 = float(np.median(contrast["cd45"][leukocytes]))
-        return Reference(int(leukocytes.sum()), centre, spread, floor, cd45, _median(peak[leukocytes]))
+        return Reference(leukocytes, centre, spread, floor, cd45, _median(peak[leukocytes]))
     # exposures are set so that what is stained fills a like part of the camera's range in each channel
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     cd45 = max(_median(contrast["dna"][nucleated]), 4 * _SNR * max(noise["cd45"], 1e-6))
-    return Reference(0, float(np.log(2 * floor)), 0.5, floor, cd45, _median(peak[nucleated]))
+    return Reference(leukocytes, float(np.log(2 * floor)), 0.5, floor, cd45, _median(peak[nucleated]))
 
 
 def _median(values: Floats) -> float:
@@ -158,7 +206,7 @@ def _peak(cells: pd.DataFrame) -> Floats:
     return np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
 
 
-def _leukocytes(cells: pd.DataFrame, contrast: Mapping[str, Floats], noise: Mapping[str, float]) -> NDArray[np.bool_]:
+def _leukocytes(cells: pd.DataFrame, contrast: Contrast, noise: Mapping[str, float]) -> NDArray[np.bool_]:
     """Return the leukocytes that the sample's cells are compared with; none where there are too few of them."""
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     stained = np.asarray(nucleated & (contrast["cd45"] > _SNR * noise["cd45"]))
@@ -172,19 +220,6 @@ def _noise(frames: pd.DataFrame) -> dict[str, float]:
     usable = frames[frames["usable"]]
     names = [name for name in map(str, frames.columns) if name.endswith("_noise")]
     return {name.removesuffix("_noise"): float(usable[name].median()) if len(usable) else 1.0 for name in names}
-
-
-def _contrast(cells: pd.DataFrame, role: str) -> Floats:
-    """Return the mean of a role above the cell's own surroundings, counts; of CD45 over cell or nucleus, the lesser.
-
-    A leukocyte shows CD45 in both. A CTC beside one is lit at its edge only, and bleeding from DNA lights the nucleus
-    only.
-    """
-    around = np.nan_to_num(cells[f"{role}_ring_mean"].to_numpy(float))
-    mean = cells[f"{role}_mean"].to_numpy(float)
-    if role == "cd45":
-        mean = np.fmin(mean, cells["cd45_nucleus_mean"].to_numpy(float))
-    return mean - np.maximum(around, 0)
 
 
 def _terms(
@@ -211,7 +246,7 @@ def _named(
     cells: pd.DataFrame,
     terms: Mapping[str, Floats],
     positive: Mapping[str, NDArray[np.bool_]],
-    contrast: Mapping[str, Floats],
+    contrast: Contrast,
     noise: Mapping[str, float],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return call and reason of each cell as far as it is no CTC."""

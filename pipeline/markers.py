@@ -27,6 +27,30 @@ def log_scale(values: Floats, floor: float) -> tuple[float, float]:
     return float(centre), max(float(high - centre), _LEAST_SPREAD)
 
 
+def contrast_of(cells: pd.DataFrame, role: str) -> Floats:
+    """Return the mean of a role above the cell's own surroundings, counts; of CD45 over cell or nucleus, the lesser.
+
+    A leukocyte shows CD45 in both. A CTC beside one is lit at its edge only, and bleeding from DNA lights the nucleus
+    only.
+
+    Parameters
+    ----------
+    cells : DataFrame, n rows
+        ``{role}_mean``, ``{role}_ring_mean`` and for CD45 ``cd45_nucleus_mean`` of `schema.CELLS`.
+    role : str
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        May be below zero: nothing brighter than what lies around.
+    """
+    around = np.nan_to_num(cells[f"{role}_ring_mean"].to_numpy(float))
+    mean = cells[f"{role}_mean"].to_numpy(float)
+    if role == "cd45":
+        mean = np.fmin(mean, cells["cd45_nucleus_mean"].to_numpy(float))
+    return np.asarray(mean - np.maximum(around, 0))
+
+
 def marker_columns(
     cells: pd.DataFrame,
     leukocytes: NDArray[np.bool_],
@@ -110,8 +134,7 @@ def _light(cells: pd.DataFrame, role: str, place: str) -> Floats:
     if place == "nucleus":
         inside, around = (cells[f"{role}_{part}_mean"].to_numpy(float) for part in ("nucleus", "cytoplasm"))
         return np.asarray(inside - around)
-    around = np.nan_to_num(cells[f"{role}_ring_mean"].to_numpy(float))
-    return np.asarray(cells[f"{role}_mean"].to_numpy(float) - np.maximum(around, 0))
+    return contrast_of(cells, role)
 
 
 def _is_local(cells: pd.DataFrame, role: str, rule: Mapping[str, Any]) -> NDArray[np.bool_]:

@@ -235,6 +235,24 @@ _REVIEW = _object(
 )
 _QUANTILES = {"type": "array", "items": _POSITIVE, "minItems": 2}
 
+CALLS_REFERENCE = _object(
+    {
+        "n_leukocytes": _COUNT,  # the sample's own that its cells were compared with; 0: with its noise
+        # centre and floor in counts above the surroundings, scale of ln(counts + floor)
+        "ck": _object({"centre": _NUMBER, "scale_ln": _POSITIVE, "floor": _POSITIVE}),
+        "cd45": _object({"centre": _NUMBER}),
+        "dna": _object({"peak": _POSITIVE}),
+        # by gate: a CTC lies above or below the threshold in that feature. A feature is a column of cells, or
+        # ck_contrast or cd45_contrast (`markers.contrast_of`), or dna_peak (dna_max / dna_nucleus_mean)
+        "gates": _map(
+            _object({"feature": _TEXT, "threshold": _NUMBER, "direction": {"enum": ["above", "below"]}}),
+        ),
+        # points [cd45_contrast, ck_contrast] of the line above which a CTC lies: the more CD45, the more cytokeratin
+        "ck_by_cd45": _array({"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}),
+    }
+)
+"""What stands as `reference` in the metadata of calls: what its cells were compared with, for drawing the gates."""
+
 _MARKER = _object(  # a further marker of the sample's CTCs
     {
         "role": _TEXT,

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import cv2
+import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +10,10 @@ import yaml
 from calling import SETTINGS, assay, called, called_slide, matched
 
 from pipeline import store
-from pipeline.classify import call_cells, classify
+from pipeline.classify import call_cells, classify, reference_of
+from pipeline.markers import contrast_of
 from pipeline.phantom import Optics, Recipe, Slide, render
-from pipeline.schema import CALLS, CELLS, FRAMES
+from pipeline.schema import CALLS, CALLS_REFERENCE, CELLS, FRAMES
 
 ROOT = Path(__file__).parents[1]
 GATES = assay("cellsearch")["gates"]
@@ -68,8 +70,12 @@ def touch(cells, *pairs):
     return [{**cell, "contacts": contacts[n][0], "contact_gaps_um": contacts[n][1]} for n, cell in enumerate(cells)]
 
 
+def call(cells, noise, gates, settings):
+    return call_cells(cells, reference_of(cells, noise), noise, gates, settings)
+
+
 def calls_of(*cells, **more):
-    return call_cells(cells_table(*cells, **more), NOISE, GATES, SETTINGS)
+    return call(cells_table(*cells, **more), NOISE, GATES, SETTINGS)
 
 
 KNOWN = {
@@ -123,8 +129,8 @@ def test_swapped_cytokeratin_and_cd45_are_another_answer():
             + "".join(name.partition("_")[1:])
         )
     )
-    calls = call_cells(swapped[right.columns], NOISE, GATES, SETTINGS)
-    assert call_cells(right, NOISE, GATES, SETTINGS)["call"].iloc[:3].tolist() == ["ctc", "ctc", "leukocyte"]
+    calls = call(swapped[right.columns], NOISE, GATES, SETTINGS)
+    assert call(right, NOISE, GATES, SETTINGS)["call"].iloc[:3].tolist() == ["ctc", "ctc", "leukocyte"]
     assert "ctc" not in set(calls["call"].iloc[:2])
 
 
@@ -164,7 +170,7 @@ def test_a_leukocyte_does_not_bridge_two_ctcs():
 def test_cluster_numbers_are_unique_across_frames():
     cells = cells_table(*touch([CTC] * 4, (0, 1, 0.0), (2, 3, 0.0)))
     again = cells[cells["frame"] == "f1"].assign(frame="f2")
-    calls = call_cells(pd.concat([cells, again], ignore_index=True), NOISE, GATES, SETTINGS)
+    calls = call(pd.concat([cells, again], ignore_index=True), NOISE, GATES, SETTINGS)
     numbered = calls[calls["cluster"].notna()]
     assert numbered["frame"].tolist() == ["f1"] * 4 + ["f2"] * 4
     assert numbered["cluster"].tolist() == [1, 1, 2, 2, 3, 3, 4, 4]
@@ -237,7 +243,7 @@ def test_condensed_chromatin_is_told_by_the_grain_of_the_samples_own_nuclei(grai
 
 
 def test_no_cells_no_calls(tmp_path):
-    calls = call_cells(cells_table(leukocytes=0), NOISE, GATES, SETTINGS)
+    calls = call(cells_table(leukocytes=0), NOISE, GATES, SETTINGS)
     assert len(calls) == 0
     store.write_table(tmp_path / "calls.parquet", "calls", calls, store.provenance({}, {}))
     assert len(store.read_table(tmp_path / "calls.parquet", "calls")) == 0
@@ -273,18 +279,18 @@ def test_brighter_or_dimmer_by_a_factor_is_the_same_sample(factor):
     light = [name for name in cells if name.partition("_")[0] in ALL_ROLES and not name.endswith(("_fill", "_overlap"))]
     scaled = cells.assign(**{name: cells[name] * factor for name in light})
     noise = {role: value * factor for role, value in NOISE.items()}
-    expected = call_cells(cells, NOISE, GATES, SETTINGS)
+    expected = call(cells, NOISE, GATES, SETTINGS)
     assert set(expected["call"]) == set(CALLS)
-    pd.testing.assert_frame_equal(call_cells(scaled, noise, GATES, SETTINGS), expected, rtol=1e-6)
+    pd.testing.assert_frame_equal(call(scaled, noise, GATES, SETTINGS), expected, rtol=1e-6)
 
 
 @pytest.mark.property
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_order_of_the_rows_changes_no_call_and_no_cluster(seed):
     cells = cells_table(*mixed())
-    expected = call_cells(cells, NOISE, GATES, SETTINGS)
+    expected = call(cells, NOISE, GATES, SETTINGS)
     order = np.random.default_rng(seed).permutation(len(cells))
-    calls = call_cells(cells.iloc[order].reset_index(drop=True), NOISE, GATES, SETTINGS)
+    calls = call(cells.iloc[order].reset_index(drop=True), NOISE, GATES, SETTINGS)
     calls = calls.sort_values(["frame", "cell"]).reset_index(drop=True)
     expected = expected.sort_values(["frame", "cell"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(calls.drop(columns="cluster"), expected.drop(columns="cluster"))
@@ -309,6 +315,70 @@ def test_calls_are_written_with_what_made_them(tmp_path):
     assert calls["p_ctc"].between(0, 1).all()
     inputs = store.table_provenance(tmp_path / "calls.parquet")["inputs"]
     assert inputs == {name: store.file_hash(tmp_path / f"{name}.parquet") for name in ("cells", "frames")}
+
+
+def drawn(cells, gates=GATES):
+    found = reference_of(cells, NOISE).drawn(gates)
+    jsonschema.validate(found, CALLS_REFERENCE)
+    return found
+
+
+def test_gates_are_told_in_the_units_of_what_was_measured():
+    cells = cells_table(CTC, leukocytes=400)
+    found = drawn(cells)
+    assert 390 <= found["n_leukocytes"] <= 400  # less those of little CD45
+    assert found["ck"]["centre"] == pytest.approx(10.0, rel=0.1)
+    assert found["cd45"]["centre"] == pytest.approx(500.0, rel=0.1)
+    assert found["dna"]["peak"] == pytest.approx(LEUKOCYTE["dna_peak"])
+    gates = found["gates"]
+    assert set(gates) == set(GATES)
+    assert gates["cd45_max_ratio"]["threshold"] == pytest.approx(GATES["cd45_max_ratio"] * found["cd45"]["centre"])
+    assert gates["max_dna_peak"]["threshold"] == pytest.approx(GATES["max_dna_peak"] * LEUKOCYTE["dna_peak"])
+    for name in ("min_diameter_um", "max_diameter_um", "min_nucleus_um2", "min_nucleus_solidity", "min_ck_fill"):
+        assert gates[name]["threshold"] == GATES[name]
+        assert gates[name]["direction"] == ("below" if name.startswith("max") else "above")
+        assert gates[name]["feature"] in cells
+    for feature in ("ck_contrast", "cd45_contrast"):
+        assert len(contrast_of(cells, feature.removesuffix("_contrast"))) == len(cells)
+
+
+@pytest.mark.parametrize("gate", list(GATES))
+def test_a_cell_on_a_gate_as_told_has_half_the_probability(gate):
+    """Everything else about the cell is far inside, so that one term decides: what is told is what is used."""
+    rows = cells_table({**CTC, "cd45": 1e-4}, leukocytes=400)
+    told = drawn(rows)["gates"][gate]
+    columns = {
+        "ck_contrast": ["ck_mean"],
+        "cd45_contrast": ["cd45_mean", "cd45_nucleus_mean"],
+        "dna_peak": ["dna_max"],
+    }.get(told["feature"], [told["feature"]])
+    scale = rows["dna_nucleus_mean"][0] if columns == ["dna_max"] else 1
+    rows.loc[0, columns] = told["threshold"] * scale
+    if gate == "cd45_max_ratio":
+        rows.loc[0, ["ck_mean"]] = 1e5
+    assert call(rows, NOISE, GATES, SETTINGS)["p_ctc"][0] == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_more_cd45_the_more_cytokeratin_a_ctc_needs():
+    line = np.array(drawn(cells_table(leukocytes=400))["ck_by_cd45"])
+    assert (np.diff(line, axis=0) > 0).all()
+    gates = drawn(cells_table(leukocytes=400))["gates"]
+    assert line[0].tolist() == [0.0, pytest.approx(gates["ck_min_z"]["threshold"])]
+    assert line[-1, 0] == pytest.approx(gates["cd45_max_ratio"]["threshold"])
+
+
+def test_the_reference_stands_beside_the_calls(tmp_path):
+    _, cells, _ = called_slide(tmp_path, Slide(frames=1, recipe=Recipe(leukocytes=40, ctcs=1)), 1, "cellsearch")
+    found = store.table_provenance(tmp_path / "calls.parquet")["reference"]
+    jsonschema.validate(found, CALLS_REFERENCE)
+    frames = store.read_table(tmp_path / "frames.parquet", "frames")
+    noise = {role: float(frames[f"{role}_noise"].median()) for role in ALL_ROLES}
+    assert found == reference_of(cells, noise).drawn(GATES)
+
+
+def test_without_leukocytes_the_reference_says_so():
+    for cells in (cells_table(leukocytes=0), cells_table(CTC, leukocytes=3)):
+        assert drawn(cells)["n_leukocytes"] == 0
 
 
 @pytest.mark.parametrize(
