@@ -21,6 +21,10 @@ def _check(args: argparse.Namespace) -> None:
     consensus.check_against_results(study)
     for note in study.notes:
         print(note, file=sys.stderr)
+    for name in study.samples:
+        about = sheets.settings_for(study, "detect", sample=name)
+        listed = index.list_frames(about["images"], study.base, about["format"], about["assay"])
+        print(f"{name}: {len(listed.frames)} frames, {listed.format} ({listed.why})")
     print(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to mend")
 
 

@@ -141,6 +141,42 @@ def agreement(ratings: NDArray[np.integer[Any]], level: float) -> Agreement | No
     return Agreement(n, m, observed, kappa, low, high, level)
 
 
+def partners(
+    places: Sequence[tuple[str, float, float]], calls: pd.DataFrame, pixel_um: Mapping[str, float], farthest_um: float
+) -> dict[int, int]:
+    """Return the row of the calls table that is meant by each place (frame, y, x in pixels) that has one.
+
+    Parameters
+    ----------
+    places : sequence of (str, float, float)
+    calls : DataFrame
+        ``frame, y_px, x_px`` of each cell.
+    pixel_um : mapping of str to float
+        Edge of a pixel, by frame.
+    farthest_um : float
+        Cells farther away are not meant.
+
+    Returns
+    -------
+    dict of int to int
+        Pairs are made from the nearest on, and no cell is used twice.
+    """
+    pairs = []
+    rows_of = calls.groupby("frame", sort=False).indices
+    centres = calls[["y_px", "x_px"]].to_numpy(float)
+    for i, (frame, y, x) in enumerate(places):
+        rows = np.asarray(rows_of.get(frame, ()), dtype=np.int64)
+        away = np.hypot(*(centres[rows] - (y, x)).T) * pixel_um.get(frame, math.inf)
+        pairs += [(away[k], i, int(rows[k])) for k in np.flatnonzero(away <= farthest_um)]
+    partner: dict[int, int] = {}
+    taken: set[int] = set()
+    for _, i, row in sorted(pairs):
+        if i not in partner and row not in taken:
+            partner[i] = row
+            taken.add(row)
+    return partner
+
+
 def check_against_results(study: sheets.Study) -> None:
     """Refuse reviews of other calls than those that are there, where these are what the settings ask for.
 

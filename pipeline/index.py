@@ -1,7 +1,6 @@
-"""From a row of the sample sheet to its frames: names from one listing of each folder, no file is opened."""
+"""From a row of the sample sheet to its frames: one listing of each folder, and a header only where no name tells."""
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +22,19 @@ class FrameList:
     ignored : tuple of str
         Files and folders beside them that are no frame.
     format, why : str
-        The layout that was read, and why this one.
+        The layout that was read, and why this one; where parts differ, of each in turn.
+    sidecars : tuple of Path
+        Files that say how the images are to be read.
+    events : tuple of (int, Path)
+        Files with the calls of the scanner's operator, each with the number of its part.
     """
 
     frames: tuple[FrameRef, ...]
     ignored: tuple[str, ...]
     format: str
     why: str
+    sidecars: tuple[Path, ...] = ()
+    events: tuple[tuple[int, Path], ...] = ()
 
 
 def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> FrameList:
@@ -60,64 +65,56 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
         refuse("format", "", fmt, " | ".join(formats.FORMATS), "choose one, or leave the column empty")
     frames: list[FrameRef] = []
     ignored: list[str] = []
-    layouts = []
+    layouts, sidecars, events = [], list[Path](), list[tuple[int, Path]]()
     parts = [part.strip() for part in images.split(";") if part.strip()]
     if not parts:
         refuse("images", "", "nothing", "folders or files of images, parts separated by ;", "name them")
     for number, part in enumerate(parts):
-        names, others = _listing(part, Path(base))
-        layout = formats.recognise(names, fmt, dict(assay))
+        folder = _folder(part, Path(base))
+        layout = formats.recognise(folder, fmt, dict(assay))
         layouts.append(layout)
-        ignored += [*others, *layout.ignored]
+        ignored += layout.ignored
         if not layout.frames:
-            found = f"{len(names)} image files, none of that layout" if names else "no image file"
-            refuse(part, "", found, _expected(fmt, assay), "name the folder that holds the images themselves")
+            found = f"{len(folder.images)} image files, none of that layout" if folder.images else "no image file"
+            wanted = formats.expected(fmt, dict(assay))
+            refuse(part, "", found, wanted, "name the folder that holds the images themselves")
         refuse_all(
             Fault(part, plain(frame), f"{plain(a)} and {plain(b)}", "one file a frame name", "rename or remove one")
             for frame, a, b in layout.repeated
         )
-        folder = Path(os.path.relpath(part, base) if os.path.isabs(part) else part)
-        folder = folder if (Path(base) / folder).is_dir() else folder.parent
-        for frame in sorted(layout.frames, key=_natural):
-            entries = layout.frames[frame]
-            frames.append(
-                FrameRef(
-                    frame=frame,
-                    path=(folder / entries[0][1]).as_posix(),
-                    files=tuple(Path(base) / folder / name for _, name in entries),
-                    part=number,
-                    format=layout.format,
-                    channels=tuple(channel for channel, _ in entries),
-                )
-            )
+        frames += _refs(layout, folder, number, Path(base))
+        sidecars += [folder.path / name for name in layout.sidecars]
+        events += [(number, folder.path / layout.events)] if layout.events else []
     if len({ref.frame for ref in frames}) < len(frames):  # slides of one draw that number their frames alike
         frames = [replace(ref, frame=f"{ref.part + 1}_{ref.frame}") for ref in frames]
-    return FrameList(tuple(frames), tuple(ignored), layouts[0].format, layouts[0].why)
+    fmt, why = ("; ".join(dict.fromkeys(told)) for told in zip(*((a.format, a.why) for a in layouts), strict=True))
+    return FrameList(tuple(frames), tuple(ignored), fmt, why, tuple(sidecars), tuple(events))
 
 
-def _listing(part: str, base: Path) -> tuple[list[str], list[str]]:
-    """Return the image files of a folder (or the one file), and all else that lies there, by name."""
+def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path) -> list[FrameRef]:
+    """Return the frames of one part, by name."""
+    place = Path(os.path.relpath(folder.path, base))
+    refs = []
+    for frame in sorted(layout.frames, key=formats.natural):
+        entries = layout.frames[frame]
+        refs.append(
+            FrameRef(
+                frame=frame,
+                path=(place / entries[0][1]).as_posix(),
+                files=tuple(base / place / name for _, name in entries),
+                part=part,
+                format=layout.format,
+                channels=layout.pages or tuple(channel for channel, _ in entries if channel),
+            )
+        )
+    return refs
+
+
+def _folder(part: str, base: Path) -> formats.Folder:
+    """Return what lies in the folder of a part, or the one file."""
     place = base / part
     if place.is_file():
-        return [place.name], []
+        return formats.Folder(place.parent, (place.name,))
     if not place.is_dir():
         refuse(part, "", "no such folder or file", "a folder of images, relative to the sample sheet", "mend the path")
-    entries = sorted((e for e in place.iterdir() if not e.name.startswith(".")), key=lambda e: _natural(e.name))
-    names = [e.name for e in entries if e.is_file() and e.suffix.lower() in formats.IMAGE_SUFFIXES]
-    taken = set(names)
-    return names, [e.name for e in entries if e.name not in taken]
-
-
-def _natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a key that puts f2 before f10, and is total: names that differ never tie."""
-    key = tuple((0, int(t), t) if t.isdecimal() else (1, 0, t) for t in re.split(r"([0-9]+)", name) if t)
-    return (*key, (2, 0, name))
-
-
-def _expected(fmt: str, assay: Mapping[str, Any]) -> str:
-    layouts = {
-        "ome-tiff": "TIFF files, one a frame",
-        "files": f"files named {assay.get('files')} with the assay's channel names",
-        "bzscanner": "files named Tile000001.jpg (or .tif) and so on",
-    }
-    return layouts.get(fmt) or f"one of: {'; '.join(layouts.values())}"
+    return formats.look_into(place)

@@ -2,17 +2,15 @@
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline import documents, store
-from pipeline.consensus import calls_hash
+from pipeline.consensus import calls_hash, partners
 from pipeline.errors import Fault, plain, refuse, refuse_all
 from pipeline.verdicts import read
 
@@ -64,31 +62,14 @@ def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list
     own, results = calls_hash(table), []
     for path, review in zip(reviews, found, strict=True):
         cells = [row.cells for row in review.rows]
-        partner = _partners(cells, table, pixel_um)
+        places = [(cell["frame"], cell["y_px"], cell["x_px"]) for cell in cells]
+        partner = partners(places, table, pixel_um, FARTHEST_UM)
         rows = [_moved(cells[i], table.iloc[row], own) for i, row in sorted(partner.items())]
         lost = list(_lost(cells, partner))
         if rows:
             store.write_text(out / path.name, _as_csv(rows))
         results.append(Carried(out / path.name, len(rows), lost))
     return results
-
-
-def _partners(cells: Sequence[Mapping[str, Any]], table: pd.DataFrame, pixel_um: Mapping[str, float]) -> dict[int, int]:
-    """Return the row of the calls table for each row of the review that has one."""
-    pairs = []
-    rows_of = table.groupby("frame", sort=False).indices
-    places = table[["y_px", "x_px"]].to_numpy(float)
-    for i, cell in enumerate(cells):
-        rows = np.asarray(rows_of.get(cell["frame"], ()), dtype=np.int64)
-        away = np.hypot(*(places[rows] - (cell["y_px"], cell["x_px"])).T) * pixel_um.get(cell["frame"], math.inf)
-        pairs += [(away[k], i, int(rows[k])) for k in np.flatnonzero(away <= FARTHEST_UM)]
-    partner: dict[int, int] = {}
-    taken: set[int] = set()
-    for _, i, row in sorted(pairs):
-        if i not in partner and row not in taken:
-            partner[i] = row
-            taken.add(row)
-    return partner
 
 
 def _moved(line: Mapping[str, Any], row: pd.Series, own: str) -> dict[str, Any]:

@@ -220,7 +220,7 @@ def test_metadata_with_entities_is_refused_unread(tmp_path):
     xml = f'{entities}<OME><Image><Pixels SizeC="4">&b;</Pixels></Image></OME>'
     path = tmp_path / "f.tif"
     tifffile.imwrite(path, planes(), photometric="minisblack", description=xml, metadata=None)
-    assert refused(path) == "OME metadata with entity definitions"
+    assert refused(path) == "OME metadata: entity definitions"
 
 
 def test_planes_may_lie_in_another_order_than_the_channels(tmp_path):

@@ -1,42 +1,84 @@
 """Readers of image files: each knows one layout and gives frames whose channels go by role.
 
-`recognise` tells which layout a folder's file names follow and groups them into frames, without opening a file; `read`
-opens one frame. The vendors' words stay inside the modules of this package.
+`recognise` tells which layout a folder follows, by its file names, or where these do not tell by the header of one
+file, and groups the files into frames; `read` opens one frame. The vendors' words stay inside the modules of this
+package.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-from pipeline.formats import bzscanner, ome_tiff, planes
+from pipeline.formats import bzscanner, cellsearch, ome_tiff, planes, tiff
+from pipeline.formats.cellsearch import Event
+from pipeline.formats.cellsearch import read_events as operator_events
+from pipeline.formats.folder import Folder, look_into, natural
 from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout
 
-__all__ = ["FORMATS", "IMAGE_SUFFIXES", "Frame", "FrameError", "FrameRef", "Layout", "read", "recognise"]
+__all__ = [
+    "FORMATS",
+    "Event",
+    "Folder",
+    "Frame",
+    "FrameError",
+    "FrameRef",
+    "Layout",
+    "expected",
+    "look_into",
+    "natural",
+    "operator_events",
+    "read",
+    "recognise",
+]
 
-_READERS: dict[str, Any] = {"bzscanner": bzscanner, "files": planes, "ome-tiff": ome_tiff}
+_READERS: dict[str, Any] = {
+    "bzscanner": bzscanner,
+    "files": planes,
+    "cellsearch": cellsearch,
+    "ome-tiff": ome_tiff,
+}
+_BY_NAME = ("bzscanner", "files")
+_LOOKED_AT = 3  # TIFF files whose header is read, should the first be broken
 FORMATS = ("auto", *_READERS)
-IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
 
 
-def recognise(names: Sequence[str], fmt: str, assay: dict[str, Any]) -> Layout:
-    """Return how the image files `names` make up frames.
+def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
+    """Return how the image files of a folder make up frames.
 
     Parameters
     ----------
-    names : sequence of str
-        File names of one folder that end like an image, in order.
+    folder : Folder
     fmt : str
         One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: BZScanner tiles, then one
-        file a channel where the assay gives a pattern for it, else a file a frame.
+        file a channel where the assay gives a pattern for it. Else a file is a frame, and the header of the first
+        TIFF tells of which kind.
     assay : dict
         ``channels`` and ``files`` of the assay.
+
+    Raises
+    ------
+    InputError
+        If a file that says how the images lie cannot be read.
     """
     if fmt != "auto":
-        return _READERS[fmt].group(names, assay)
-    for reader in _READERS.values():
-        layout = reader.group(names, assay)
+        return _READERS[fmt].group(folder, assay)
+    for name in _BY_NAME:
+        layout = _READERS[name].group(folder, assay)
         if layout.frames:
             return layout
-    return layout
+    return _READERS[_kind_of_tiff(folder)].group(folder, assay)
+
+
+def expected(fmt: str, assay: dict[str, Any]) -> str:
+    """Return in words which files the layout `fmt` has; with ``auto`` all layouts."""
+    if fmt != "auto":
+        return _READERS[fmt].EXPECTED.format(files=assay.get("files"))
+    return "one of: " + "; ".join(expected(name, assay) for name in _READERS)
+
+
+def _kind_of_tiff(folder: Folder) -> str:
+    inside = folder.deepest()
+    names = [name for name in inside.images if name.lower().endswith(tiff.SUFFIXES)]
+    stretched = any(cellsearch.is_stretched(folder.path / name) for name in names[:_LOOKED_AT])
+    return "cellsearch" if stretched else "ome-tiff"
 
 
 def read(ref: FrameRef, assay: dict[str, Any]) -> Frame:

@@ -49,7 +49,7 @@ class FrameRef:
     format : str
         The reader.
     channels : tuple of str
-        With one file a channel: the name of the channel in each file.
+        Where names outside the images say it: the channel of each file, or of each page of the one file.
     """
 
     frame: str
@@ -72,6 +72,12 @@ class Layout:
         Frame name to ((channel, file name), ...); the channel is empty where one file holds all.
     ignored : tuple of str
         Names that belong to no frame.
+    sidecars : tuple of str
+        Files beside the images that say how these are to be read.
+    pages : tuple of str
+        Channel of each page, where a sidecar says it.
+    events : str
+        The file with the calls of the scanner's operator, if there is one.
     repeated : tuple of (str, str, str)
         Frame name and two files that both claim to be the same of it.
     """
@@ -80,6 +86,9 @@ class Layout:
     why: str
     frames: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    sidecars: tuple[str, ...] = ()
+    pages: tuple[str, ...] = ()
+    events: str = ""
     repeated: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -156,7 +165,7 @@ def grouped(
             repeated.append((frame, seen[key], name))
         seen[key] = name
         frames[frame] = (*frames.get(frame, ()), (channel, name))
-    return Layout(fmt, why, frames, tuple(ignored), tuple(repeated))
+    return Layout(fmt, why, frames, tuple(ignored), repeated=tuple(repeated))
 
 
 def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:

@@ -1,7 +1,7 @@
 """One file a channel: ``{frame}_{channel}.jpg`` and the like, as the assay's pattern says."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from pipeline.formats.folder import Folder
 from pipeline.formats.frame import (
     Frame,
     FrameError,
@@ -22,24 +23,25 @@ from pipeline.formats.frame import (
     role_of,
     sized,
 )
-from pipeline.formats.ome_tiff import refuse_truncated
+from pipeline.formats.tiff import SUFFIXES, refuse_truncated
 
 Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
+EXPECTED = "files named {files} with the assay's channel names"
 _GREY = ("L", "I;16", "I;16B", "I")
 
 
-def group(names: Sequence[str], assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     """Return the layout of files named by the assay's pattern; a channel that the assay does not know is no frame's."""
     pattern = assay.get("files")
     if not pattern:
-        return Layout("files", "the assay gives no pattern of file names", ignored=tuple(names))
+        return Layout("files", "the assay gives no pattern of file names", ignored=(*folder.others, *folder.images))
     order = re.escape(pattern).replace(r"\{frame\}", "(?P<frame>.+)").replace(r"\{channel\}", "(?P<channel>.+)")
     known = sorted((n for ns in assay["channels"].values() for n in ns), key=len, reverse=True)
     order = order.replace("(?P<channel>.+)", f"(?P<channel>{'|'.join(map(re.escape, known))})")
     matcher = re.compile(order + r"\.[A-Za-z]+", re.IGNORECASE)
-    matches = [(name, matcher.fullmatch(name)) for name in names]
+    matches = [(name, matcher.fullmatch(name)) for name in folder.images]
     found = [(match["frame"], match["channel"], name) for name, match in matches if match]
-    ignored = [name for name, match in matches if not match]
+    ignored = [*folder.others, *(name for name, match in matches if not match)]
     return grouped("files", f"file names follow {pattern}", found, ignored, assay)
 
 
@@ -61,7 +63,7 @@ def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
         size = path.stat().st_size
         if size == 0:
             raise FrameError(f"{path.name} is empty (0 bytes)")
-        if path.suffix.lower() in (".tif", ".tiff"):
+        if path.suffix.lower() in SUFFIXES:
             with tifffile.TiffFile(path) as tiff:
                 page = tiff.pages.first
                 check_size(page.imagelength, page.imagewidth)

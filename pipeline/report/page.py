@@ -247,6 +247,7 @@ def _environment() -> jinja2.Environment:
         segment=_segment,
         settings_text=_settings_text,
         percent=_percent,
+        kappa=kappa,
         of_hundred=of_hundred,
         exact=_exact,
     )

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline import formats, operators
+from pipeline.errors import InputError
+from pipeline.index import FrameList
 from pipeline.report.axes import Axis, Tick
 from pipeline.report.thumbnails import Picture, Pictures, Spot
 from pipeline.schema import CUTOFFS
@@ -203,6 +206,41 @@ def frame_rows(frames: pd.DataFrame) -> list[Row]:
         ["usable", "_flagged"], kind="stable", ignore_index=True
     )
     return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in _records(order)]
+
+
+def layout(listed: FrameList) -> Light:
+    """Return as which layout the images were read, and why."""
+    return Light("Layout", "ok", f"{listed.format}: {listed.why}")
+
+
+def operator(
+    listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, level: float
+) -> tuple[operators.Compared | None, str]:
+    """Return the calls of the scanner's operator beside ours, or why not; neither where the images come without them.
+
+    Parameters
+    ----------
+    listed : FrameList
+    calls, frames : DataFrame
+        Tables of the sample.
+    level : float
+        Probability of the interval of kappa.
+    """
+    usable = frames[frames["usable"]]
+    events: list[formats.Event] = []
+    try:
+        for part, path in listed.events:
+            sizes = usable.loc[usable["part"] == part, ["height_px", "width_px"]].to_numpy(int).tolist()
+            if sizes:
+                names = [ref.frame for ref in listed.frames if ref.part == part]
+                events += formats.operator_events(path, names, (sizes[0][0], sizes[0][1]))
+    except InputError as error:
+        fault = error.faults[0]  # without its folder, which is the machine's
+        return None, f"{path.name}, {fault.at}: found {fault.found}; expected {fault.expected}"
+    if not events:
+        return None, "no event in it is of a frame that was analysed" if listed.events else ""
+    pixel_um = dict(zip(usable["frame"], usable["pixel_size_um"].astype(float), strict=True))
+    return operators.compare(events, calls, pixel_um, level), ""
 
 
 def verdicts(counts: Mapping[str, Any]) -> dict[tuple[str, int], str]:

@@ -85,8 +85,8 @@ class Pictures:
         shown: pd.DataFrame,
     ):
         sample, self._assay, self._detected = settings["sample"], settings["assay"], detected
-        listed = index.list_frames(sample["images"], base, sample["format"], self._assay)
-        self._refs = {ref.frame: ref for ref in listed.frames}
+        self.listed = index.list_frames(sample["images"], base, sample["format"], self._assay)
+        self._refs = {ref.frame: ref for ref in self.listed.frames}
         self.roles = [role for role in self._assay["channels"] if f"{role}_max" in cells]
         self._white = {role: _white(cells[f"{role}_max"], shown[f"{role}_max"]) for role in self.roles}
 

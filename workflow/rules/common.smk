@@ -71,28 +71,41 @@ def settings(verb, of=None):
 
 
 @functools.cache
-def frames_of(sample):
+def listed_of(sample):
     about = sheets.settings_for(study, "detect", sample=sample)
     return index.list_frames(
         about["images"], study.base, about["format"], about["assay"]
-    ).frames
+    )
+
+
+def frames_of(sample):
+    return listed_of(sample).frames
+
+
+def stamp_of(paths):
+    digest = hashlib.sha256()
+    for path in paths:
+        state = os.stat(path)
+        digest.update(
+            f"{os.path.relpath(path, study.base)}\t{state.st_size}\t{state.st_mtime_ns}\n".encode()
+        )
+    return digest.hexdigest()[:16]
 
 
 @functools.cache
-def stamp_of(sample):
-    digest = hashlib.sha256()
-    for frame in frames_of(sample):
-        for path in frame.files:
-            state = os.stat(path)
-            digest.update(
-                f"{os.path.relpath(path, study.base)}\t{state.st_size}\t{state.st_mtime_ns}\n".encode()
-            )
-    return digest.hexdigest()[:16]
+def stamp_of_images(sample):
+    frames = dict.fromkeys(path for frame in frames_of(sample) for path in frame.files)
+    return stamp_of([*frames, *listed_of(sample).sidecars])
 
 
 def stamp(wildcards):
     """Return a digest of names, sizes and dates of the sample's image files: images that change are read again."""
-    return stamp_of(wildcards.sample)
+    return stamp_of_images(wildcards.sample)
+
+
+def events_stamp(wildcards):
+    """Return such a digest of the files with the operator's calls, which only the report reads."""
+    return stamp_of(path for _, path in listed_of(wildcards.sample).events)
 
 
 def labels_option(wildcards):

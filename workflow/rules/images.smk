@@ -125,6 +125,7 @@ rule report_sample:
     params:
         settings=settings("report", of="sample"),
         base=str(study.base),
+        events=events_stamp,
         code=CODE,
     shell:
         "ctcascade report sample --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"

@@ -1,0 +1,58 @@
+"""What lies in a folder, by name alone and in order: numbers go by their value."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
+_DEEPEST = 10
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The names in one folder, or a single file of it.
+
+    Attributes
+    ----------
+    path : Path
+    images, others : tuple of str
+        Names of image files, and of all else, relative to `path`; hidden ones are left out.
+    """
+
+    path: Path
+    images: tuple[str, ...]
+    others: tuple[str, ...] = ()
+
+    def beside(self, *used: str) -> tuple[str, ...]:
+        """Return the other names without those that a reader used, nor a folder on the way to one of these."""
+        return tuple(name for name in self.others if not any(u == name or u.startswith(f"{name}/") for u in used))
+
+    def deepest(self) -> "Folder":
+        """Return this folder, or with no image in it the one that is reached through single sub-folders.
+
+        Names stay relative to this folder, and what lies beside the sub-folders is among the others.
+        """
+        images, others, at = self.images, list(self.others), self.path
+        for _ in range(_DEEPEST):
+            below = [name for name in others if (self.path / name).is_dir() and (self.path / name).parent == at]
+            if images or len(below) != 1:
+                break
+            at = self.path / below[0]
+            inside = look_into(at)
+            images = tuple(f"{below[0]}/{name}" for name in inside.images)
+            others += [f"{below[0]}/{name}" for name in inside.others]
+        return Folder(self.path, images, tuple(others))
+
+
+def look_into(path: Path) -> Folder:
+    """Return the names in a folder; no file is opened."""
+    entries = sorted((e for e in path.iterdir() if not e.name.startswith(".")), key=lambda e: natural(e.name))
+    images = tuple(e.name for e in entries if e.is_file() and e.suffix.lower() in IMAGE_SUFFIXES)
+    taken = set(images)
+    return Folder(path, images, tuple(e.name for e in entries if e.name not in taken))
+
+
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a key that puts f2 before f10, and is total: names that differ never tie."""
+    key = tuple((0, int(t), t) if t.isdecimal() else (1, 0, t) for t in re.split(r"([0-9]+)", name) if t)
+    return (*key, (2, 0, name))

@@ -1,0 +1,80 @@
+"""TIFF files below any vendor's layout: pages that are checked before they cost memory."""
+
+import contextlib
+import struct
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from pipeline.formats.frame import FrameError, check_size
+
+SUFFIXES = (".tif", ".tiff")
+_MAX_PAGES = 64
+_MOST_TO_ONE = {5: 1400, 8: 1100, 32773: 65, 32946: 1100}  # LZW, deflate, PackBits: none packs tighter
+
+
+@contextlib.contextmanager
+def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile.TiffFile, list[Any]]]:
+    """Open a TIFF whose pages are planes of one frame; nothing is decoded yet.
+
+    Parameters
+    ----------
+    path : Path
+    shapes : list of (int, int)
+        The size of the first page is noted here as soon as it is known.
+
+    Yields
+    ------
+    TiffFile, list of TiffPage
+
+    Raises
+    ------
+    FrameError
+        If the file is empty or cut off, or a page is none of grey values, larger than a frame may be, or said to be
+        larger than its bytes can hold.
+    """
+    size = path.stat().st_size
+    if size == 0:
+        raise FrameError("the file is empty (0 bytes)")
+    with tifffile.TiffFile(path) as tiff:
+        pages = _pages(tiff)
+        shapes.append(pages[0].shape)
+        refuse_truncated(pages, size)
+        _refuse_lost_pages(tiff, pages[-1].offset, size)
+        yield tiff, pages
+
+
+def refuse_truncated(pages: Sequence[Any], size: int) -> None:
+    """Refuse TIFF pages whose headers say more than a file of `size` bytes can hold."""
+    for page in pages:
+        if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)):
+            raise FrameError("truncated: the file ends before its pixels do")
+        if page.nbytes > _MOST_TO_ONE.get(page.compression, 1) * size and page.compression in (1, *_MOST_TO_ONE):
+            raise FrameError("truncated: the header declares more pixels than the file holds")
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[Any]:
+    """Return the file's pages after a look at what their headers claim."""
+    if not len(tiff.pages):
+        raise FrameError("a TIFF without a page")
+    if len(tiff.pages) > _MAX_PAGES:
+        raise FrameError(f"{len(tiff.pages)} pages; at most {_MAX_PAGES} make up a frame")
+    pages = [page.aspage() for page in tiff.pages]
+    for page in pages:
+        if len(page.shape) != 2:
+            raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
+        check_size(*page.shape)
+    return pages
+
+
+def _refuse_lost_pages(tiff: tifffile.TiffFile, last: int, size: int) -> None:
+    """Refuse a file whose last readable page, at the offset `last`, points to a further one beyond the file's end."""
+    form, handle = tiff.tiff, tiff.filehandle
+    handle.seek(last)
+    (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
+    handle.seek(last + form.tagnosize + tags * form.tagsize)
+    (following,) = struct.unpack(form.offsetformat, handle.read(form.offsetsize))
+    if following >= size:
+        raise FrameError("truncated: the file ends before its last page does")

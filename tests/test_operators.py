@@ -1,0 +1,167 @@
+"""The operator's calls beside ours: matched by place, counted by who called what, shown on the sample's page."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import report_cases
+import tiff_bytes
+from calling import assay, called
+from test_formats_cellsearch import export, record
+
+from pipeline import formats, phantom, report
+from pipeline.formats import Event
+from pipeline.index import list_frames
+from pipeline.operators import compare
+from pipeline.report import sample as page
+
+PIXEL = {"a": 0.5, "b": 0.5}
+CALLS = pd.DataFrame(
+    [
+        ("a", 1, 10.0, 10.0, "ctc"),
+        ("a", 2, 50.0, 50.0, "ctc"),
+        ("a", 3, 90.0, 10.0, "leukocyte"),
+        ("b", 1, 10.0, 10.0, "ctc"),
+        ("b", 2, 80.0, 80.0, "uncertain"),
+    ],
+    columns=["frame", "cell", "y_px", "x_px", "call"],
+)
+
+
+def test_events_are_counted_by_who_called_them():
+    events = [
+        Event("a", 12, 10, True),  # ours too
+        Event("a", 50, 56, False),  # ours alone
+        Event("a", 90, 10, True),  # a leukocyte to us
+        Event("a", 10, 31, True),  # 10.5 um from the nearest cell: no cell there
+        Event("b", 80, 80, False),  # uncertain is not called
+        Event("c", 10, 10, True),  # a frame that was not analysed
+    ]
+    found = compare(events, CALLS, PIXEL, 0.95)
+    assert (found.n_events, found.n_elsewhere) == (5, 1)
+    assert (found.both, found.operator_only, found.ours_only, found.neither) == (1, 2, 1, 1)
+    assert found.ours_without_event == 1
+    assert [(row["frame"], row["operator"], row["call"], row["cell"]) for row in found.differing] == [
+        ("a", False, "ctc", 2),
+        ("a", True, "leukocyte", 3),
+        ("a", True, None, None),
+    ]
+
+
+@pytest.mark.oracle
+def test_agreement_and_kappa_are_those_of_the_four_numbers():
+    """40 cells by Cohen's formula, written out for two words."""
+    calls = pd.DataFrame(
+        {
+            "frame": "a",
+            "cell": range(1, 41),
+            "y_px": np.arange(40) * 100.0,
+            "x_px": 5.0,
+            "call": ["ctc"] * 15 + ["leukocyte"] * 25,
+        }
+    )
+    operator = [True] * 12 + [False] * 3 + [True] * 5 + [False] * 20
+    found = compare([Event("a", 100.0 * k, 5.0, is_ctc) for k, is_ctc in enumerate(operator)], calls, PIXEL, 0.95)
+    both, alone, ours, neither = 12, 5, 3, 20
+    assert (found.both, found.operator_only, found.ours_only, found.neither) == (both, alone, ours, neither)
+    observed = (both + neither) / 40
+    chance = (both + alone) / 40 * (both + ours) / 40 + (ours + neither) / 40 * (alone + neither) / 40
+    assert found.agreement.agreement == pytest.approx(observed)
+    assert found.agreement.kappa == pytest.approx((observed - chance) / (1 - chance))
+    assert found.agreement.low < found.agreement.kappa < found.agreement.high
+
+
+def test_no_event_is_no_agreement():
+    found = compare([], CALLS, PIXEL, 0.95)
+    assert (found.n_events, found.ours_without_event, found.agreement) == (0, 3, None)
+
+
+@pytest.fixture(scope="module")
+def cartridge(tmp_path_factory):
+    """Phantom frames as a cartridge of two rows, its events at every true CTC and leukocyte; truth; tables."""
+    folder = tmp_path_factory.mktemp("cartridge")
+    slide = phantom.Slide(4, (400, 500), recipe=phantom.Recipe(leukocytes=60, ctcs=16))
+    truth = phantom.write_slide(folder / "as_ome", slide, seed=11)
+    images = folder / "C7"
+    images.mkdir()
+    of = assay("cellsearch")
+    names = sorted(truth["frame"].unique())
+    for name in names:
+        ref = formats.FrameRef(name, name, (folder / "as_ome" / f"{name}.ome.tif",), 0, "ome-tiff")
+        frame = formats.read(ref, of)
+        plane = dict(zip(frame.roles, frame.pixels, strict=True))
+        pages = []
+        for role in ("dna", "fitc", "ck", "cd45"):
+            low, high = int(plane[role].min()), int(plane[role].max())
+            eight = np.round((plane[role] - low) / (high - low) * 255).astype(np.uint8)
+            pages.append(tiff_bytes.Page(eight, tags=[(754, 3, [1]), (755, 3, [low]), (756, 3, [high])]))
+        tiff_bytes.write(images / f"C7_{names.index(name) + 1:03d}.tif", pages)
+    events = []
+    for n, row in enumerate(truth.to_dict("records")):
+        number = names.index(row["frame"]) + 1
+        down, across = divmod(number - 1, 2)
+        across = 1 - across if down else across
+        corner = (across * 500 + round(row["x_px"]) - 8, down * 400 + round(row["y_px"]) - 8)
+        is_ctc = row["kind"] in phantom.CTC_KINDS
+        events.append(record(n, number, corner, (16, 16), str(is_ctc).lower()))
+    (images / "C7.xml").write_text(export(*events, columns=2))
+    _, calls = called(folder, images, of)
+    frames = pd.read_parquet(folder / "frames.parquet")
+    return folder, truth, list_frames("C7", folder, "auto", of), frames, calls
+
+
+def test_a_cartridge_goes_through_detection_to_an_agreement(cartridge):
+    """Eight bits cost no CTC here, and the true places come back through the stitched grid."""
+    _, truth, listed, frames, calls = cartridge
+    assert listed.format == "cellsearch"
+    assert frames["usable"].all()
+    found, problem = page.operator(listed, calls, frames, 0.95)
+    n_ctc = int(truth["kind"].isin(phantom.CTC_KINDS).sum())
+    assert problem == ""
+    assert found.n_events == len(truth)
+    assert found.both >= 0.9 * n_ctc
+    assert found.ours_only + found.ours_without_event <= 1
+    assert found.agreement.kappa > 0.85
+    assert found.both + found.ours_only + found.ours_without_event == (calls["call"] == "ctc").sum()
+
+
+def test_events_that_cannot_be_placed_are_told_and_cost_no_page(cartridge, tmp_path):
+    _, _, listed, frames, calls = cartridge
+    path = tmp_path / "C7.xml"
+    path.write_text(export(record(1, 1, (9000, 12))))
+    moved = type(listed)(listed.frames, (), "cellsearch", "", (), ((0, path),))
+    found, problem = page.operator(moved, calls, frames, 0.95)
+    assert found is None
+    assert "expected a location inside frame 1" in problem
+    path.write_text(export())
+    assert page.operator(moved, calls, frames, 0.95) == (None, "no event in it is of a frame that was analysed")
+    assert page.operator(type(listed)(listed.frames, (), "ome-tiff", ""), calls, frames, 0.95) == (None, "")
+
+
+def test_the_page_of_a_cartridge_shows_the_agreement(cartridge):
+    folder, _, listed, frames, calls = cartridge
+    found, _ = page.operator(listed, calls, frames, 0.95)
+    write = report_cases.write
+    results = (
+        write(folder / "counts.json", "counts", report_cases.counts()),
+        write(folder / "quality.json", "quality", report_cases.quality()),
+    )
+    sample = {"sample": "S1", "images": "C7", "format": "auto", "note": None}
+    settings = {"sample": sample, "patient": {"patient": "P1"}, "assay": assay("cellsearch"), "max_thumbnails": 3}
+    tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
+    report.report_sample(settings, folder, *tables, *results, folder / "report.html")
+    html = (folder / "report.html").read_text()
+    assert "The scanner&#39;s operator" in html or "The scanner's operator" in html
+    assert f"kappa {found.agreement.kappa:.2f}" in html
+    assert f'<th scope="row">operator: CTC</th><td class="num">{found.both}</td>' in html
+    assert "cellsearch: TIFF pages with stretch limits, events in C7.xml" in html
+    assert str(folder) not in html
+
+
+def test_wilson_keeps_a_width_where_all_agree():
+    calls = CALLS.iloc[[0, 2]]
+    found = compare([Event("a", 10, 10, True), Event("a", 90, 10, False)], calls, PIXEL, 0.95)
+    assert found.agreement.kappa == pytest.approx(1)
+    assert found.agreement.low < 0.5
+    assert math.isclose(found.agreement.high, 1, abs_tol=1e-9)
