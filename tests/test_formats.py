@@ -7,6 +7,7 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import tiff_bytes
 import tifffile
 from PIL import Image
 
@@ -75,6 +76,19 @@ def test_the_pixel_size_is_the_files_own_and_a_disagreement_is_noted(tmp_path, s
     frame = read(write(tmp_path / "f.ome.tif", planes(), size=size, unit=unit))
     assert frame.pixel_size_um == pytest.approx(um)
     assert frame.notes == ("pixel_size_differs",)
+
+
+@pytest.mark.parametrize(("down", "reason"), [("0.5", ""), ("0.503", ""), ("0.65", "pixels of 0.65 x 0.5 um")])
+def test_pixels_that_are_not_square_are_refused(tmp_path, down, reason):
+    sizes = f'PhysicalSizeX="0.5" PhysicalSizeY="{down}"'
+    channels = "".join(f'<Channel Name="{name}"/>' for name in NAMES)
+    xml = f'<OME xmlns="u"><Image><Pixels SizeC="4" {sizes}>{channels}</Pixels></Image></OME>'
+    pages = [tiff_bytes.Page(plane, description=xml if k == 0 else "") for k, plane in enumerate(planes())]
+    path = tiff_bytes.write(tmp_path / "f.ome.tif", pages)
+    if reason:
+        assert refused(path).startswith(reason)
+    else:
+        assert read(path).pixel_size_um == 0.5
 
 
 def test_the_assays_pixel_size_holds_where_the_file_has_none(tmp_path):

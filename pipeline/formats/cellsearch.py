@@ -88,10 +88,10 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
 def is_stretched(path: Path) -> bool:
     """Return whether the first page of a TIFF has stretch limits; False for what is no TIFF."""
     try:
-        with tifffile.TiffFile(path) as file:
+        with reading("the file"), tifffile.TiffFile(path) as file:
             tags = file.pages.first.tags
             return _LOW in tags and _HIGH in tags
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError):
+    except FrameError:
         return False
 
 
