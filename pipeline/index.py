@@ -97,6 +97,7 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
     refs = []
     for frame in sorted(layout.frames, key=formats.natural):
         entries = layout.frames[frame]
+        beside = [layout.sidecar_of.get(name) for _, name in entries]
         refs.append(
             FrameRef(
                 frame=frame,
@@ -105,6 +106,7 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
                 part=part,
                 format=layout.format,
                 channels=layout.pages or tuple(channel for channel, _ in entries if channel),
+                sidecars=tuple(base / place / name if name else None for name in beside) if any(beside) else (),
             )
         )
     return refs

@@ -25,7 +25,9 @@ class Folder:
 
     def beside(self, *used: str) -> tuple[str, ...]:
         """Return the other names without those that a reader used, nor a folder on the way to one of these."""
-        return tuple(name for name in self.others if not any(u == name or u.startswith(f"{name}/") for u in used))
+        on_the_way = {name[:i] for name in used for i, letter in enumerate(name) if letter == "/"}
+        taken = on_the_way.union(used)
+        return tuple(name for name in self.others if name not in taken)
 
     def deepest(self) -> "Folder":
         """Return this folder, or with no image in it the one that is reached through single sub-folders.

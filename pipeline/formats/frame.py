@@ -50,6 +50,8 @@ class FrameRef:
         The reader.
     channels : tuple of str
         Where names outside the images say it: the channel of each file, or of each page of the one file.
+    sidecars : tuple of Path or None
+        For each file the one beside it that says how it is to be read, which need not be there; empty without any.
     """
 
     frame: str
@@ -58,6 +60,7 @@ class FrameRef:
     part: int
     format: str
     channels: tuple[str, ...] = ()
+    sidecars: tuple[Path | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class Layout:
         Names that belong to no frame.
     sidecars : tuple of str
         Files beside the images that say how these are to be read.
+    sidecar_of : dict
+        The one of them for a single image, by the image's name; it need not be there.
     pages : tuple of str
         Channel of each page, where a sidecar says it.
     events : str
@@ -87,6 +92,7 @@ class Layout:
     frames: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     sidecars: tuple[str, ...] = ()
+    sidecar_of: dict[str, str] = field(default_factory=dict)
     pages: tuple[str, ...] = ()
     events: str = ""
     repeated: tuple[tuple[str, str, str], ...] = ()
@@ -174,7 +180,9 @@ def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
     return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
 
 
-def assemble(planes: Planes, assay: Mapping[str, Any], pixel_size_um: float | None, notes: Sequence[str] = ()) -> Frame:
+def assemble(
+    planes: Planes, assay: Mapping[str, Any], pixel_size_um: float | None, ceiling: float | None = None
+) -> Frame:
     """Return the frame of planes by role, brought to one scale and looked at for what cannot be measured.
 
     Parameters
@@ -183,7 +191,8 @@ def assemble(planes: Planes, assay: Mapping[str, Any], pixel_size_um: float | No
     assay : mapping
     pixel_size_um : float or None
         From the file; None where it does not say.
-    notes : sequence of str
+    ceiling : float, optional
+        The count of a full pixel where the reader knows it.
     """
     missing = [role for role in ROLES if role not in planes]
     if missing:
@@ -194,9 +203,9 @@ def assemble(planes: Planes, assay: Mapping[str, Any], pixel_size_um: float | No
     roles = tuple(role for role in assay["channels"] if role in planes)
     full = 2 ** int(assay["bit_depth"]) - 1
     scaled = [_scaled(planes[role], full) for role in roles]
-    ceiling = _ceiling(planes.values(), scaled, full)
+    ceiling = _ceiling(planes.values(), scaled, full) if ceiling is None else ceiling
     _refuse_blank(dict(zip(roles, scaled, strict=True)), ceiling)
-    notes = list(notes)
+    notes = []
     if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
         notes.append("pixel_size_differs")
     used = pixel_size_um if pixel_size_um is not None else float(assay["pixel_size_um"])

@@ -1,7 +1,7 @@
 """One file a channel: ``{frame}_{channel}.jpg`` and the like, as the assay's pattern says."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +47,24 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
 
 def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
     """Return the frame of one file a channel."""
-    planes: dict[str, NDArray[Any]] = {}
+    return assembled(ref, assay, lambda _, plane: plane, None)
+
+
+def assembled(
+    ref: FrameRef,
+    assay: Mapping[str, Any],
+    restored: Callable[[Path, NDArray[Any]], NDArray[Any]],
+    ceiling: float | None,
+) -> Frame:
+    """Return the frame of one file a channel, each plane by its path brought back to the camera's scale."""
+    found: dict[str, NDArray[Any]] = {}
     shapes: list[tuple[int, int]] = []
     with sized(shapes):
         for channel, path in zip(ref.channels, ref.files, strict=True):
             role = role_of(channel, assay["channels"])
             if role is not None:
-                planes[role] = _plane(path, shapes)
-        return assemble(planes, assay, None)
+                found[role] = restored(path, _plane(path, shapes))
+        return assemble(found, assay, None, ceiling=ceiling)
 
 
 def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
