@@ -5,7 +5,7 @@ BIN    := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench verify mutants clean
+.PHONY: help setup demo test check bench verify mutants fuzz audit clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -44,6 +44,15 @@ verify: .venv/ready  ## the statistical verification suite, each row with its ve
 
 mutants: .venv/ready  ## break a copy in ten ways; the tests must notice each
 	$(BIN)/python tests/mutants.py
+
+fuzz: .venv/ready  ## throw mutated files at every reader (CASES each)
+	$(BIN)/python tests/fuzz.py $(or $(CASES),100000)
+
+audit:  ## check the pinned packages against public advisories (network) and write the bill of materials
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
+	build/audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
+	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
 
 clean:  ## remove results, logs and caches (not .venv)
 	rm -rf results logs .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -19,7 +19,7 @@ def _check(args: argparse.Namespace) -> None:
 
     study = sheets.read_study(args.configfile, dict(args.config), index.list_frames)
     consensus.check_against_results(study)
-    for note in study.notes:
+    for note in (*study.notes, *index.personal(study)):
         print(note, file=sys.stderr)
     for name in study.samples:
         about = sheets.settings_for(study, "detect", sample=name)

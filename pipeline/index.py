@@ -1,12 +1,13 @@
 """From a row of the sample sheet to its frames: one listing of each folder, and a header only where no name tells."""
 
+import datetime
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pipeline import formats
+from pipeline import formats, privacy, sheets
 from pipeline.errors import Fault, plain, refuse, refuse_all
 from pipeline.formats import FrameRef
 
@@ -110,6 +111,19 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
             )
         )
     return refs
+
+
+def personal(study: sheets.Study) -> Iterator[str]:
+    """Yield a note for each sample whose images' headers seem to name a person; the first frame of each is read.
+
+    What stands in such headers is never copied into a result or a page; but the images themselves may travel.
+    """
+    today = datetime.date.today()
+    for sample in study.samples:
+        about = sheets.settings_for(study, "detect", sample=sample)
+        ref = list_frames(about["images"], study.base, about["format"], about["assay"]).frames[0]
+        for kind in privacy.suspicions(formats.read_words(ref), today, whole_numbers=False):
+            yield f"{sample}: the header of {plain(ref.path)} seems to hold {kind}; share the images without it"
 
 
 def _folder(part: str, base: Path) -> formats.Folder:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pipeline import documents, verdicts
+from pipeline import documents, privacy, verdicts
 from pipeline.documents import Row
 from pipeline.errors import Fault, InputError, plain, refuse_all
 from pipeline.schema import IMAGING, MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
@@ -114,9 +114,10 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     assert sheet is not None
     named = {row.cells["patient"]: row.cells for row in patients}
     with_samples = {row.cells["patient"] for row in samples}
+    rows = {row.cells["sample"]: _plain_sample(row.cells) for row in samples}
     return Study(
         config,
-        {row.cells["sample"]: _plain_sample(row.cells) for row in samples},
+        rows,
         {
             name: {**cells, "setting": cells["setting"] or "none"}
             for name, cells in named.items()
@@ -128,6 +129,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
             *(f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples),
             *notes,
             *unused,
+            *privacy.in_rows(str(sheet), rows, ("sample", "patient", "images", "lot", "tube", "note")),
         ),
         reviews,
     )

@@ -12,6 +12,7 @@ from pipeline.formats.cellsearch import Event
 from pipeline.formats.cellsearch import read_events as operator_events
 from pipeline.formats.folder import Folder, look_into, natural
 from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout
+from pipeline.formats.metadata import read_words
 
 __all__ = [
     "FORMATS",
@@ -26,6 +27,7 @@ __all__ = [
     "natural",
     "operator_events",
     "read",
+    "read_words",
     "recognise",
 ]
 
