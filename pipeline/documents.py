@@ -200,7 +200,8 @@ def _explain(error: jsonschema.ValidationError, file: str, at: str) -> Iterator[
     by = cast(Mapping[str, Any], error.schema)
     if error.validator == "additionalProperties":
         known = list(by.get("properties", {}))
-        for name in sorted(set(cast(Mapping[str, Any], error.instance)) - set(known)):
+        # YAML makes numbers and days of names too
+        for name in sorted(map(str, set(cast(Mapping[str, Any], error.instance)) - set(known))):
             todo = nearest(name, known, "remove it")
             yield Fault(file, place, f"an unknown name {plain(name)!r}", "one of " + ", ".join(known), todo)
     elif error.validator == "required":

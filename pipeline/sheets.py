@@ -435,7 +435,7 @@ def _draws_before_diagnosis(sheet: Path, samples: list[Row], patients: list[Row]
 
 
 def _assays(folder: Path, sheet: Path, samples: list[Row], faults: list[Fault]) -> dict[str, dict[str, Any]]:
-    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    known = sorted(path.stem for path in folder.glob("*.yaml")) if os.path.isdir(folder) else []
     used = {row.cells["assay"]: None for row in samples if row.cells["assay"]}
     for row in samples:
         name = row.cells["assay"]

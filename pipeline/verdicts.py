@@ -1,5 +1,6 @@
 """What reviewers said of single cells: their files, SAMPLE.REVIEWER.csv, found and checked before they are used."""
 
+import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Review:
 
 def find(folder: Path, samples: Collection[str], faults: list[Fault]) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the review files of each sample, by reviewer, and what is in the folder but not used; check each file."""
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path.is_dir, no name is too long for it
         faults.append(Fault("reviews", "", plain(folder), "a folder of SAMPLE.REVIEWER.csv files", "mend the path"))
         return {}, []
     found: dict[str, list[Path]] = {}

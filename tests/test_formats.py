@@ -283,3 +283,32 @@ def test_a_bug_is_not_taken_for_a_broken_frame(tmp_path):
     without = {key: value for key, value in ASSAY.items() if key != "bit_depth"}
     with pytest.raises(KeyError, match="bit_depth"):
         formats.read(FrameRef("f1", path.name, (path,), 0, "ome-tiff"), without)
+
+
+def test_more_pixels_than_compressed_bytes_can_hold_are_refused_before_decoding(tmp_path):
+    path = tmp_path / "f_DAPI.tif"
+    tifffile.imwrite(path, planes()[0], compression="lzw", photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    rows = data.index(struct.pack("<HHI", 257, 4, 1))
+    data[rows + 8 : rows + 12] = struct.pack("<I", 1_000_000)
+    path.write_bytes(data)
+    assert "more pixels than the file" in refused(path, path, path, fmt="files", channels=NAMES[:3])
+
+
+def test_a_small_picture_that_declares_many_pixels_is_refused_before_decoding(tmp_path):
+    path = tmp_path / "f_DAPI.png"
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 8000, 8000, 8, 0, 0, 0, 0)
+    empty = [b"IDAT" + zlib.compress(b""), b"IEND"]
+    parts = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (chunk, *empty)]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    assert "more pixels than the file" in refused(path, path, path, fmt="files", channels=NAMES[:3])
+
+
+def test_a_type_that_no_array_has_is_refused(tmp_path):
+    path = tmp_path / "f_DAPI.tif"
+    tifffile.imwrite(path, planes()[0], photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    bits = data.index(struct.pack("<HHI", 258, 3, 1))
+    data[bits + 8 : bits + 10] = struct.pack("<H", 57)
+    path.write_bytes(data)
+    assert refused(path, path, path, fmt="files", channels=NAMES[:3])

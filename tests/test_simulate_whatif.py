@@ -93,6 +93,7 @@ def test_a_lesion_is_known_from_the_next_scan_on(tmp_path):
         ("all: {sheding_cut: 0.5}", "shedding_cut"),
         ("all: {from_years: 1}", "shedding_cut"),
         ("all: {}", "what changes"),
+        ("all: {0.5: 1, 7: 2}", "an unknown name .0.5."),
         ("- 1", "a YAML mapping"),
         ("{}", "scenarios"),
     ],

@@ -198,6 +198,8 @@ def assemble(
     if missing:
         raise FrameError(f"channel missing: {', '.join(missing)}")
     shapes = {plane.shape for plane in planes.values()}
+    if any(len(shape) != 2 or 0 in shape for shape in shapes):
+        raise FrameError(f"no plane of pixels came out: {sorted(shapes)}")
     if len(shapes) > 1:
         raise FrameError(f"channels of different size: {sorted(shapes)}")
     roles = tuple(role for role in assay["channels"] if role in planes)

@@ -1,5 +1,7 @@
 """What a frame's files say in words, beside their pixels."""
 
+import io
+
 import tifffile
 from PIL import Image
 
@@ -18,7 +20,7 @@ def read_words(ref: FrameRef) -> str:
                 with tifffile.TiffFile(path) as tiff:
                     found = [tag.value for tag in tiff.pages.first.tags if tag.code in _TAGS]
             else:
-                with Image.open(path) as image:
+                with Image.open(io.BytesIO(path.read_bytes())) as image:
                     found = [*image.info.values(), *image.getexif().values()]
             return "\n".join(map(_text, found))[:_LONGEST]
     except FrameError:

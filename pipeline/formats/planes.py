@@ -1,5 +1,6 @@
 """One file a channel: ``{frame}_{channel}.jpg`` and the like, as the assay's pattern says."""
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,9 @@ from pipeline.formats.tiff import SUFFIXES, refuse_truncated
 
 Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
 EXPECTED = "files named {files} with the assay's channel names"
+
+
+_MOST_PER_BYTE = 8 * 1032  # pixels of one bit under deflate's best ratio, of which JPEG's falls short
 _GREY = ("L", "I;16", "I;16B", "I")
 
 
@@ -82,8 +86,11 @@ def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
                 plane = page.asarray()
                 plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
         else:
-            with Image.open(path) as image:
+            # from memory: a broken length in a PNG makes Pillow ask a file for gigabytes, of which memory has none
+            with Image.open(io.BytesIO(path.read_bytes())) as image:
                 check_size(image.height, image.width)
+                if image.height * image.width > _MOST_PER_BYTE * size:
+                    raise FrameError("truncated: the header declares more pixels than the file can hold")
                 shapes.append((image.height, image.width))
                 plane = np.asarray(image if image.mode in _GREY else image.convert("RGB"))
     return plane[..., :3].max(axis=2) if plane.ndim == 3 else plane

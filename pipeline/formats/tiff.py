@@ -12,7 +12,8 @@ from pipeline.formats.frame import FrameError, check_size
 
 SUFFIXES = (".tif", ".tiff")
 _MAX_PAGES = 64
-_MOST_TO_ONE = {5: 1400, 8: 1100, 32773: 65, 32946: 1100}  # LZW, deflate, PackBits: none packs tighter
+_MOST_TO_ONE = {1: 1, 5: 1400, 8: 1100, 32773: 65, 32946: 1100}  # stored, LZW, deflate, PackBits
+_BEST_TO_ONE = 32768  # zstd: 128 KiB of one value in four bytes
 
 
 @contextlib.contextmanager
@@ -51,7 +52,7 @@ def refuse_truncated(pages: Sequence[Any], size: int) -> None:
     for page in pages:
         if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)):
             raise FrameError("truncated: the file ends before its pixels do")
-        if page.nbytes > _MOST_TO_ONE.get(page.compression, 1) * size and page.compression in (1, *_MOST_TO_ONE):
+        if page.nbytes > _MOST_TO_ONE.get(page.compression, _BEST_TO_ONE) * sum(page.databytecounts):
             raise FrameError("truncated: the header declares more pixels than the file holds")
 
 

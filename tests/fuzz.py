@@ -1,0 +1,315 @@
+"""Mutated files for every reader: each is read, or refused in words; nothing else may happen.
+
+A crash is any exception that is no refusal, more than `SECONDS` for a case, or more than `MEMORY` bytes on top of what
+the process already holds. A mutant that is refused for a reason not met before joins the seeds, so that the search goes
+deeper than one step. The same seed gives the same cases.
+
+    python tests/fuzz.py [CASES] [TARGET ...]     crashing files are kept in build/fuzz/
+"""
+
+import contextlib
+import io
+import json
+import logging
+import re
+import resource
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+import yaml
+from PIL import Image
+
+from pipeline import cli, documents, formats, sheets, verdicts
+from pipeline.errors import InputError, refuse_all
+from pipeline.formats import FrameError, FrameRef
+from pipeline.simulate import whatif
+
+ROOT = Path(__file__).parent.parent
+SECONDS, MEMORY = 5.0, 2 * 2**30
+ASSAY = {
+    "channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
+    "pixel_size_um": 0.645,
+    "frame_px": [12, 16],
+    "bit_depth": 12,
+    "files": "{frame}_{channel}",
+}
+NAMES = ("DAPI", "CK", "CD45", "FITC")
+PLANES = (np.arange(4 * 12 * 16).reshape(4, 12, 16) * 37 % 4000).astype(np.uint16)
+REFUSALS = (FrameError, InputError)
+TOKENS = [
+    b"nan",
+    b"inf",
+    b"-1",
+    b"0",
+    b"1e999",
+    b"9" * 40,
+    b"\0",
+    b"\xff\xfe",
+    b"'",
+    b'"',
+    b"\t",
+    b"\n",
+    b";",
+    b",",
+    b":",
+]
+TOKENS += [
+    b"- ",
+    b"&a ",
+    b"*a",
+    b"!!python/object/apply:os.system ['true']",
+    b"<<: *a",
+    b"{",
+    b"[",
+    b"2026-02-30",
+    b"../",
+]
+TOKENS += [
+    "\u202e".encode(),
+    "٣".encode(),
+    b"x" * 70_000,
+    b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
+    b"</Pixels>",
+    b"true",
+    b"~",
+]
+EDGES = [0, 1, 2, 3, 7, 8, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+
+
+class Target(NamedTuple):
+    """A reader with whole files to start from; `read` is given the path of the mutant."""
+
+    name: str
+    suffix: str
+    seeds: list[bytes]
+    read: Callable[[Path], object]
+
+
+def targets() -> list[Target]:
+    """Return every reader of files from outside."""
+    return [
+        Target("ome-tiff", ".tif", [*_tiffs(), *_tiffs(ome=True)], _frame("ome-tiff")),
+        Target("files-tiff", ".tif", _tiffs(grey=True), _frame("files", NAMES[:3])),
+        Target("files-picture", ".png", [_picture("png"), _picture("jpeg")], _frame("files", NAMES[:3])),
+        Target("bzscanner", ".jpg", [_picture("jpeg"), _picture("png")], _frame("bzscanner", ("DAPI", "TRITC", "CY5"))),
+        Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
+        Target("samples", ".tsv", _texts("config/samples.tsv"), _sheet("samples", "\t")),
+        Target("patients", ".tsv", _texts("config/patients.tsv"), _sheet("patients", "\t")),
+        Target("review", ".csv", [_review()], _reviewed),
+        Target("config", ".yaml", _texts("config/config.yaml"), _schema("config")),
+        Target("assay", ".yaml", _texts("config/assays/cellsearch.yaml", "config/assays/hdsca.yaml"), _schema("assay")),
+        Target("study", ".yaml", _texts("config/config.yaml"), _study),
+        Target(
+            "what-if",
+            ".yaml",
+            [b"half: {shedding_cut: 0.5, from_years: 0.25}\nscans: {scans_every_years: 0.5}\n"],
+            whatif.read,
+        ),
+        Target("settings", ".json", [json.dumps({"sample": "S", "assay": ASSAY}).encode()], _settings),
+    ]
+
+
+def mutate(rng: np.random.Generator, whole: list[bytes], seeds: list[bytes]) -> bytes:
+    """Return one of the whole files, or more seldom of the seeds, with one change, or more seldom more of them."""
+    start = whole if rng.random() < 0.7 else seeds
+    data = bytearray(start[rng.integers(len(start))])
+    for _ in range(int(rng.geometric(0.6))):
+        near_an_end = int(min(rng.exponential(150), len(data)))  # where headers and directories stand
+        at = [int(rng.integers(len(data) + 1)), near_an_end, len(data) - near_an_end][rng.integers(3)]
+        span = int(rng.integers(1, 1 + max(1, min(64, len(data) - at))))
+        kind = rng.choice(9, p=[0.3, 0.1, 0.1, 0.1, 0.02, 0.1, 0.18, 0.05, 0.05])
+        if kind == 0 and at < len(data):
+            data[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            data[at : at + span] = b""
+        elif kind == 2:
+            data[at:at] = data[at : at + span] * int(rng.integers(1, 9))
+        elif kind == 3:
+            data[at : at + span] = rng.bytes(span)
+        elif kind == 4:
+            data[at:] = b""
+        elif kind == 5:
+            data[at:at] = TOKENS[rng.integers(len(TOKENS))]
+        elif kind == 6:  # a number in a binary header, where such numbers stand
+            at -= at % 2
+            data[at : at + 4] = struct.pack("<I", EDGES[rng.integers(len(EDGES))])
+        elif kind == 7:
+            other = seeds[rng.integers(len(seeds))]
+            data[at:] = other[int(rng.integers(len(other) + 1)) :]
+        else:
+            data[at : at + span] = TOKENS[rng.integers(len(TOKENS))]
+    return bytes(data)
+
+
+def fuzz(target: Target, cases: int, seed: int, folder: Path, keep: Path | None = None) -> tuple[int, list[str]]:
+    """Return how many of `cases` mutants were refused, and what went wrong with others."""
+    rng, corpus, reasons, crashes, n_refused = np.random.default_rng(seed), list(target.seeds), set(), [], 0
+    path = folder / f"S1.R1{target.suffix}"
+    for _ in range(cases):
+        data = mutate(rng, target.seeds, corpus)
+        path.write_bytes(data)
+        try:
+            with _limited():
+                target.read(path)
+        except REFUSALS as refusal:
+            n_refused += 1
+            reason = re.sub(r"\W+|\d+", "", str(refusal))[:60]
+            if reason not in reasons and len(data) < 200_000 and len(corpus) < 2000:
+                reasons.add(reason)
+                corpus.append(data)
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            crashes.append(f"{type(error).__name__}: {str(error)[:200]} at {_where(error)}")
+            if keep:
+                keep.mkdir(parents=True, exist_ok=True)
+                (keep / f"{target.name.replace(' ', '-')}-{zlib.crc32(data):08x}{target.suffix}").write_bytes(data)
+    return n_refused, crashes
+
+
+def _where(error: BaseException) -> str:
+    return " < ".join(f"{f.name}:{f.lineno}" for f in reversed(traceback.extract_tb(error.__traceback__)[-4:]))
+
+
+@contextlib.contextmanager
+def _limited() -> Iterator[None]:
+    def late(*_: object) -> None:
+        raise TimeoutError(f"more than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _frame(fmt: str, channels: tuple[str, ...] = ()) -> Callable[[Path], object]:
+    def read(path: Path) -> object:
+        files = (path,) * max(1, len(channels))
+        return formats.read(FrameRef("f", path.name, files, 0, fmt, channels), ASSAY)
+
+    return read
+
+
+def _words(path: Path) -> object:
+    return formats.read_words(FrameRef("f", path.name, (path,), 0, "ome-tiff"))
+
+
+def _sheet(schema: str, delimiter: str) -> Callable[[Path], object]:
+    def read(path: Path) -> object:
+        faults: list = []
+        rows = documents.read_sheet(path, schema, faults, delimiter)
+        if schema == "patients":
+            faults += sheets._patient_faults(path, rows)
+        refuse_all(faults)
+        return rows
+
+    return read
+
+
+def _reviewed(path: Path) -> object:
+    faults: list = []
+    review = verdicts.read(path, faults)
+    refuse_all(faults)
+    return review
+
+
+def _schema(name: str) -> Callable[[Path], object]:
+    def read(path: Path) -> object:
+        faults: list = []
+        found = documents.read_yaml(path, faults)
+        if not faults:
+            faults += documents.check(found, documents.schema(name), str(path), partial=True)
+        if not faults and name == "assay" and not documents.check(found, documents.schema(name), str(path)):
+            faults += sheets._assay_contradictions(str(path), found)
+        refuse_all(faults)
+        return found
+
+    return read
+
+
+def _study(path: Path) -> object:
+    return sheets.read_study([ROOT / "config" / "config.yaml", path], {})
+
+
+def _settings(path: Path) -> object:
+    return cli._settings(path.read_bytes().decode("utf-8", "surrogateescape"))
+
+
+def _tiffs(ome: bool = False, grey: bool = False) -> list[bytes]:
+    made = []
+    for options in (
+        {},
+        {"compression": "lzw"},
+        {"compression": "zlib", "predictor": True},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+    ):
+        file = io.BytesIO()
+        metadata = {"axes": "CYX", "Channel": {"Name": list(NAMES)}, "PhysicalSizeX": 0.645} if ome else None
+        pixels = PLANES[0] if grey else PLANES
+        tifffile.imwrite(file, pixels, photometric="minisblack", ome=ome, metadata=metadata, **options)
+        made.append(file.getvalue())
+    return made
+
+
+def _picture(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray((PLANES[0] >> 4).astype(np.uint8)).save(file, kind)
+    return file.getvalue()
+
+
+def _texts(*names: str) -> list[bytes]:
+    return [(ROOT / name).read_bytes() for name in names]
+
+
+def _review() -> bytes:
+    columns = yaml.safe_load((ROOT / "pipeline" / "schemas" / "review.yaml").read_text())["properties"]
+    given = {"sample": "S1", "reviewer": "R1", "calls_sha256": "0" * 64, "frame": "f1", "cell": "1"}
+    given |= {"call": "ctc", "x_px": "3.5", "y_px": "4"}
+    return (",".join(columns) + "\n" + ",".join(given.get(name, "") for name in columns) + "\n").encode()
+
+
+def main(cases: int, chosen: list[str]) -> int:
+    """Fuzz the chosen targets, or all; return 1 if anything crashed."""
+    logging.disable()
+    held = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text()).group(1)) * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (held + MEMORY, resource.RLIM_INFINITY))
+    bad = 0
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+        for target in targets():
+            if chosen and target.name not in chosen:
+                continue
+            began = time.perf_counter()
+            refused, crashes = fuzz(target, cases, 1, Path(folder), ROOT / "build" / "fuzz")
+            took = time.perf_counter() - began
+            print(
+                f"{target.name:14} {cases} cases, {refused} refused, {len(crashes)} crashed, {took:.0f} s", flush=True
+            )
+            for crash, times in _counted(crashes):
+                print(f"    {times} x {crash}", flush=True)
+            bad += len(crashes)
+    return int(bad > 0)
+
+
+def _counted(crashes: list[str]) -> list[tuple[str, int]]:
+    return sorted(((crash, crashes.count(crash)) for crash in set(crashes)), key=lambda item: -item[1])[:20]
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000, sys.argv[2:]))
