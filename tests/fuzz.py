@@ -38,7 +38,7 @@ from pipeline.simulate import whatif
 ROOT = Path(__file__).parent.parent
 SECONDS, MEMORY = 5.0, 2 * 2**30
 ASSAY = {
-    "channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
+    "channels": {"dna": ["DAPI", "DNA"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
     "pixel_size_um": 0.645,
     "frame_px": [12, 16],
     "bit_depth": 12,
@@ -86,6 +86,11 @@ TOKENS += [
 ]
 EDGES = [0, 1, 2, 3, 7, 8, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
 
+_LIMITS = [(755, 4, 1, 100, False), (756, 4, 1, 4000, False)]
+_EVENTS = b"""<?xml version="1.0"?><archive><runs><record><numcols>2</numcols></record></runs><events>
+<record><eventnum>1</eventnum><framenum>1</framenum><location>(9,9)(3,4)</location><assigned>true</assigned></record>
+<record eventnum="2" framenum="2" location="(29,9)(23,4)" numselected="0"/></events></archive>"""
+
 
 class Target(NamedTuple):
     """A reader with whole files to start from; `read` is given the path of the mutant."""
@@ -103,6 +108,8 @@ def targets() -> list[Target]:
         Target("files-tiff", ".tif", _tiffs(grey=True), _frame("files", NAMES[:3])),
         Target("files-picture", ".png", [_picture("png"), _picture("jpeg")], _frame("files", NAMES[:3])),
         Target("bzscanner", ".jpg", [_picture("jpeg"), _picture("png")], _frame("bzscanner", ("DAPI", "TRITC", "CY5"))),
+        Target("cellsearch", ".tif", _tiffs(extratags=_LIMITS), _frame("cellsearch")),
+        Target("events", ".xml", [_EVENTS], lambda path: formats.operator_events(path, ["f1", "f2"], (12, 16))),
         Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
         Target("samples", ".tsv", _texts("config/samples.tsv"), _sheet("samples", "\t")),
         Target("patients", ".tsv", _texts("config/patients.tsv"), _sheet("patients", "\t")),
@@ -251,7 +258,7 @@ def _settings(path: Path) -> object:
     return cli._settings(path.read_bytes().decode("utf-8", "surrogateescape"))
 
 
-def _tiffs(ome: bool = False, grey: bool = False) -> list[bytes]:
+def _tiffs(ome: bool = False, grey: bool = False, **more: object) -> list[bytes]:
     made = []
     for options in (
         {},
@@ -263,7 +270,7 @@ def _tiffs(ome: bool = False, grey: bool = False) -> list[bytes]:
         file = io.BytesIO()
         metadata = {"axes": "CYX", "Channel": {"Name": list(NAMES)}, "PhysicalSizeX": 0.645} if ome else None
         pixels = PLANES[0] if grey else PLANES
-        tifffile.imwrite(file, pixels, photometric="minisblack", ome=ome, metadata=metadata, **options)
+        tifffile.imwrite(file, pixels, photometric="minisblack", ome=ome, metadata=metadata, **options, **more)
         made.append(file.getvalue())
     return made
 
