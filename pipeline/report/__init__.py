@@ -7,11 +7,13 @@ from typing import Any
 from pipeline import consensus, store
 from pipeline.report import cohort as of_cohort
 from pipeline.report import controls as of_controls
+from pipeline.report import overview as of_overview
 from pipeline.report import patient as of_patient
 from pipeline.report import sample as of_sample
+from pipeline.report import scatter as of_scatter
 from pipeline.report.axes import Axis
 from pipeline.report.page import Result, anchor, write_page
-from pipeline.report.thumbnails import Pictures
+from pipeline.report.thumbnails import Pictures, Spot
 from pipeline.schema import CALLS, HORIZONS_YEARS
 
 
@@ -47,11 +49,15 @@ def report_sample(
     frame_table, cell_table, call_table = (
         store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
     )
+    cell_table = of_scatter.with_contrast(cell_table)
     found = of_sample.candidates_of(call_table, cell_table)
-    detected = store.table_provenance(frames)["settings"]
-    pictures = Pictures(settings, base, detected, cell_table, found)
-    longest, gates = settings["max_thumbnails"], settings["assay"]["gates"]
-    shown = of_sample.gallery(found, pictures, longest)
+    pictures = Pictures(settings, base, store.table_provenance(frames)["settings"], cell_table, found)
+    longest, marked = settings["max_thumbnails"], of_sample.records(found.head(of_scatter.MARKED))
+    single, groups = of_sample.records(found.head(longest)), of_sample.cluster_members(found, longest)
+    grid = of_overview.grid_of(frame_table)
+    spots = [Spot.around(rows) for rows in [*([row] for row in single), *groups]]
+    shots, small = pictures.of(spots, grid.sizes_px if grid else {})
+    shown = of_sample.gallery(single, shots[: len(single)], pictures.roles)
     write_page(
         out,
         "sample.html",
@@ -64,12 +70,17 @@ def report_sample(
         frames=of_sample.frame_rows(frame_table),
         found=len(found),
         shown=shown,
-        clusters=of_sample.clusters(found, pictures, longest),
-        scatters=of_sample.scatters(call_table, cell_table, frame_table, gates),
+        clusters=of_sample.clusters(groups, shots[len(single) :]),
+        overview=of_overview.overview(frame_table, grid, small, marked) if grid else None,
+        scatters=of_scatter.scatters(
+            call_table, cell_table, frame_table, marked, store.table_provenance(calls).get("reference")
+        ),
+        narrowed=of_sample.NARROWED,
+        shown_calls=of_sample.SHOWN_CALLS,
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
         operator=of_sample.operator(pictures.listed, call_table, frame_table, data["limit_of_blank"]["level"]),
         factors=of_sample.factors(data),
-        gates=sorted(gates.items()),
+        gates=sorted(settings["assay"]["gates"].items()),
         calls_sha256=consensus.calls_hash(call_table),
         verdicts=of_sample.verdicts(data),
         all_calls=CALLS,

@@ -24,6 +24,7 @@ from pipeline.errors import plain
 from pipeline.store import write_text
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("page.js", "select.js")
 LONGEST_TEXT = 1200
 LONGEST_NAME = 60
 RESEARCH_USE = (
@@ -55,7 +56,7 @@ def render(template: str, **content: Any) -> str:
     their SHA-256: a script that slipped through the escape would still not run.
     """
     environment = _environment()
-    style, script = (_asset(name) for name in ("style.css", "page.js"))
+    style, script = _asset("style.css"), "".join(_asset(name) for name in SCRIPTS)
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source_hash(style)}; script-src {_source_hash(script)}; "
         "base-uri 'none'; form-action 'none'"

@@ -1,24 +1,28 @@
-"""What a sample's page shows, as plain data: quality, candidates, clusters, scatter plots, what the count rests on."""
+"""What a sample's page shows, as plain data: quality, candidates, clusters, what the count rests on."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline import formats, operators
 from pipeline.errors import InputError
 from pipeline.index import FrameList
 from pipeline.report.axes import Axis, Tick
-from pipeline.report.thumbnails import Picture, Pictures, Spot
+from pipeline.report.thumbnails import Picture
 from pipeline.schema import CUTOFFS
 
 Row = dict[str, Any]
 SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
-CLOUD_BINS = (64, 44)
-WIDTH, HEIGHT = 560.0, 380.0
+NARROWED = {
+    "ck_contrast": "CK above surroundings, counts",
+    "cd45_contrast": "CD45 above surroundings, counts",
+    "equivalent_diameter_um": "diameter, µm",
+    "p_ctc": "P(CTC), 0 to 1",
+}
+"""What the gallery can be narrowed by: columns of calls and cells, and their names for the reader."""
 _FACTORS = (
     ("recovery", "Recovery", "share of the blood's CTCs that the assay keeps on the slide"),
     ("sensitivity", "Sensitivity", "share of the CTCs on the slide that are called"),
@@ -49,6 +53,11 @@ class Candidate:
         """What a reviewer is asked about."""
         return [reviewable(self.call)]
 
+    @property
+    def values(self) -> dict[str, float]:
+        """What the page can narrow the gallery by."""
+        return {name: float(self.call[name]) for name in NARROWED}
+
 
 @dataclass(frozen=True)
 class Cluster:
@@ -62,50 +71,6 @@ class Cluster:
     def asked(self) -> list[Row]:
         """What a reviewer is asked about."""
         return [reviewable(member) for member in self.members]
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """A square of a density map: corner, size and opacity."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    opacity: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """A candidate in a scatter plot."""
-
-    x: float
-    y: float
-    call: Row
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What an axis shows: a column, its name for the reader, and up to what noise it is linear (None: everywhere)."""
-
-    column: str
-    name: str
-    noise: float | None
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """A scatter plot: axes with ticks, the other cells as a density map, candidates as points, limits across."""
-
-    title: str
-    x_name: str
-    y_name: str
-    x_ticks: list[Tick]
-    y_ticks: list[Tick]
-    cloud: list[Cloud]
-    points: list[Point]
-    n_others: int
-    limits: list[float]
 
 
 @dataclass(frozen=True)
@@ -126,23 +91,20 @@ def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     return joined.sort_values(["p_ctc", "frame", "cell"], ascending=[False, True, True], ignore_index=True)
 
 
-def gallery(found: pd.DataFrame, pictures: Pictures, longest: int) -> list[Candidate]:
-    """Return the first `longest` candidates with their pictures and features."""
-    rows = _records(found.head(longest))
-    shots = pictures.of([Spot.around([row]) for row in rows])
-    return [Candidate(row, _features(row, pictures.roles), shot) for row, shot in zip(rows, shots, strict=True)]
+def cluster_members(found: pd.DataFrame, longest: int) -> list[list[Row]]:
+    """Return the CTCs of each cluster, the largest clusters first."""
+    grouped = [records(group) for _, group in found[found["cluster"].notna()].groupby("cluster", sort=True)]
+    return sorted(grouped, key=lambda rows: (-len(rows), int(rows[0]["cluster"])))[:longest]
 
 
-def clusters(found: pd.DataFrame, pictures: Pictures, longest: int) -> list[Cluster]:
-    """Return the CTC clusters, the largest first, each with one picture of all its cells."""
-    grouped = [
-        (int(rows[0]["cluster"]), rows)
-        for _, group in found[found["cluster"].notna()].groupby("cluster", sort=True)
-        if (rows := _records(group))
-    ]
-    grouped = sorted(grouped, key=lambda item: (-len(item[1]), item[0]))[:longest]
-    shots = pictures.of([Spot.around(members) for _, members in grouped])
-    return [Cluster(number, members, shot) for (number, members), shot in zip(grouped, shots, strict=True)]
+def gallery(rows: Sequence[Row], shots: Sequence[Picture], roles: Sequence[str]) -> list[Candidate]:
+    """Return candidates with their pictures and features."""
+    return [Candidate(row, _features(row, roles), shot) for row, shot in zip(rows, shots, strict=True)]
+
+
+def clusters(groups: Sequence[list[Row]], shots: Sequence[Picture]) -> list[Cluster]:
+    """Return CTC clusters, each with one picture of all its cells."""
+    return [Cluster(int(rows[0]["cluster"]), rows, shot) for rows, shot in zip(groups, shots, strict=True)]
 
 
 def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
@@ -167,30 +129,6 @@ def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
     ]
 
 
-def scatters(
-    calls: pd.DataFrame, cells: pd.DataFrame, frames: pd.DataFrame, gates: Mapping[str, float]
-) -> list[Scatter]:
-    """Return CK against CD45, and CK against diameter, as the calls see them: above the cell's own surroundings.
-
-    Of the gates only the smallest diameter is drawn: those of CK and CD45 are relative to the sample's leukocytes.
-    """
-    joined = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="inner")
-    if joined.empty:
-        return []
-    for role in ("ck", "cd45"):
-        joined[role] = joined[f"{role}_mean"] - joined[f"{role}_ring_mean"].fillna(0).clip(lower=0)
-    ck, cd45 = (
-        Quantity(role, f"{role.upper()} above the cell's surroundings, counts", _noise(frames, role))
-        for role in ("ck", "cd45")
-    )
-    size = Quantity("equivalent_diameter_um", "diameter, µm", None)
-    limits = [gates["min_diameter_um"]] if "min_diameter_um" in gates else []
-    return [
-        _scatter("CK against CD45", joined, cd45, ck, []),
-        _scatter("CK against size; dashed: the smallest diameter of a CTC", joined, size, ck, limits),
-    ]
-
-
 def strips(frames: pd.DataFrame) -> list[Strip]:
     """Return focus, saturation and background of the DNA channel frame by frame, in the order of the table."""
     return [
@@ -205,7 +143,7 @@ def frame_rows(frames: pd.DataFrame) -> list[Row]:
     order = frames.assign(_flagged=frames["flags"] == "").sort_values(
         ["usable", "_flagged"], kind="stable", ignore_index=True
     )
-    return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in _records(order)]
+    return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in records(order)]
 
 
 def layout(listed: FrameList) -> Light:
@@ -269,7 +207,8 @@ def reference_odds(counts: Mapping[str, Any]) -> list[str]:
     return [str(k) for k in CUTOFFS] if None not in counts["p_at_least"].values() else []
 
 
-def _records(data: pd.DataFrame) -> list[Row]:
+def records(data: pd.DataFrame) -> list[Row]:
+    """Return a table's rows."""
     return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
 
 
@@ -282,40 +221,6 @@ def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, s
         ("Diameter", shown("equivalent_diameter_um", 1, "µm")),
         ("Nucleus", shown("nucleus_area_um2", 0, "µm²")),
         ("Mean signal", f"{signals} counts"),
-    ]
-
-
-def _noise(frames: pd.DataFrame, role: str) -> float:
-    values = frames[f"{role}_noise"].dropna() if f"{role}_noise" in frames else pd.Series(dtype=float)
-    return max(1.0, float(values.median())) if len(values) else 1.0
-
-
-def _scatter(title: str, data: pd.DataFrame, x: Quantity, y: Quantity, limits: Sequence[float]) -> Scatter:
-    ends = {q: (min(0.0, float(data[q.column].min())), float(data[q.column].max()) * 1.1 + 1e-9) for q in (x, y)}
-    across = Axis(*ends[x], 64, WIDTH - 12, linear_to=x.noise)
-    up = Axis(*ends[y], HEIGHT - 46, 12, linear_to=y.noise)
-    is_shown = data["call"].isin(SHOWN_CALLS)
-    others = data[~is_shown]
-    points = [
-        Point(across(row[x.column]), up(row[y.column]), row)
-        for row in _records(data[is_shown].sort_values(["p_ctc", "frame", "cell"]))
-    ]
-    cloud = _cloud([across(v) for v in others[x.column]], [up(v) for v in others[y.column]])
-    return Scatter(
-        title, x.name, y.name, across.ticks(6), up.ticks(6), cloud, points, len(others), [across(v) for v in limits]
-    )
-
-
-def _cloud(xs: Sequence[float], ys: Sequence[float]) -> list[Cloud]:
-    """Return the density of points in user units: a page holds some hundred squares, however many cells there are."""
-    if not xs:
-        return []
-    number, x_edges, y_edges = np.histogram2d(xs, ys, bins=CLOUD_BINS, range=[[64, WIDTH - 12], [12, HEIGHT - 46]])
-    width, height = x_edges[1] - x_edges[0], y_edges[1] - y_edges[0]
-    shade = 0.15 + 0.65 * np.log1p(number) / np.log1p(number.max())
-    return [
-        Cloud(round(x_edges[i], 1), round(y_edges[j], 1), round(width, 1), round(height, 1), round(shade[i, j], 2))
-        for i, j in zip(*np.nonzero(number), strict=True)
     ]
 
 

@@ -174,7 +174,10 @@
     }
 
     function go(step) {
-      here = Math.min(Math.max(here + step, 0), cards.length - 1);
+      var next = here + step;
+      while (cards[next] && cards[next].hidden) { next += step; }
+      if (!cards[next]) { return; }
+      here = next;
       cards[here].focus({ preventScroll: true });
       cards[here].scrollIntoView({ block: "nearest" });
     }
