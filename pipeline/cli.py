@@ -87,9 +87,10 @@ def _report(args: argparse.Namespace) -> None:
 
     if args.of == "sample":
         tables = (args.frames, args.cells, args.calls)
-        report.report_sample(args.settings, args.base, *tables, args.counts, args.quality, args.out)
+        report.report_sample(args.settings, args.base, *tables, args.counts, args.quality, args.out, args.control)
     elif args.of == "patient":
-        report.report_patient(args.settings, args.counts, args.cascade, args.prognosis, args.out)
+        results = (args.counts, args.quality, args.cascade, args.prognosis)
+        report.report_patient(args.settings, *results, args.out, args.control)
     else:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         report.report_cohort(args.settings, *results, args.out, args.multiqc)
@@ -156,6 +157,13 @@ def _review_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the new files")
 
 
+def _control_argument(page: argparse.ArgumentParser) -> None:
+    about = "results of a control of the same assay and lot; as often as there are some"
+    page.add_argument(
+        "--control", type=Path, nargs=2, action="append", default=[], metavar=("COUNTS", "QUALITY"), help=about
+    )
+
+
 def _report_arguments(sub: argparse.ArgumentParser) -> None:
     pages = sub.add_subparsers(dest="of", required=True, metavar="OF")
 
@@ -167,9 +175,11 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
     page = page_of("sample", "quality, gallery, scatter, counts")
     page.add_argument("--base", type=Path, required=True, metavar="DIR")
     _files(page, "--frames", "--cells", "--calls", "--counts", "--quality", "--out")
+    _control_argument(page)
     page = page_of("patient", "timeline, organs at risk, prognosis, evidence")
-    _files(page, "--counts", many=True)
+    _files(page, "--counts", "--quality", many=True)
     _files(page, "--cascade", "--prognosis", "--out")
+    _control_argument(page)
     page = page_of("cohort", "all patients and samples")
     _files(page, "--counts", "--quality", "--cascade", "--prognosis", many=True)
     _files(page, "--out", "--multiqc")

@@ -16,12 +16,13 @@ import tifffile
 from pipeline import index, store
 from pipeline.errors import refuse
 from pipeline.formats import Frame, FrameError, FrameRef, read
-from pipeline.measure import measure
+from pipeline.measure import measure, registration
 from pipeline.schema import CELLS, FRAMES
 from pipeline.segment import Channel, Segmentation, correct, segment
 
 _UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is flagged
 _SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged
+_APART_UM = 1.0  # shift against DNA from which a channel is flagged
 _SHARP = 1.5  # sharpness of pure noise is about 0.5; a frame below this shows no edge
 
 
@@ -114,10 +115,11 @@ def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd
     for column in CELLS.for_roles(set(assay["channels"]) - set(channels)):
         if column.name not in cells:
             cells[column.name] = np.nan
-    return {**row, **_quality(frame, channels), "n_cells": len(cells)}, cells, found
+    shifts = registration(found.cells, cells, channels, frame.pixel_size_um)
+    return {**row, **_quality(frame, channels, shifts), "n_cells": len(cells)}, cells, found
 
 
-def _quality(frame: Frame, channels: Mapping[str, Channel]) -> dict[str, Any]:
+def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str, float]) -> dict[str, Any]:
     height, width = frame.pixels.shape[1:]
     area = height * width * frame.pixel_size_um**2
     each: dict[str, float] = {}
@@ -126,12 +128,18 @@ def _quality(frame: Frame, channels: Mapping[str, Channel]) -> dict[str, Any]:
         each[f"{role}_noise"] = channel.noise
         each[f"{role}_focus"] = _sharpness(channel)
         each[f"{role}_saturation"] = float(np.count_nonzero(plane >= frame.ceiling)) / plane.size
+        # light that hardly leaves the noise says nothing of how even it is
+        each[f"{role}_unevenness"] = channel.unevenness if channel.background > 10 * channel.noise else np.nan
+        each[f"{role}_shift_um"] = shifts.get(role, np.nan)
     saturation = max(each[f"{role}_saturation"] for role in channels)
     flags = list(frame.notes)
     if saturation > _SATURATED:
         flags.append("saturated")
-    if channels["dna"].unevenness > _UNEVEN and channels["dna"].background > 10 * channels["dna"].noise:
+    if each["dna_unevenness"] > _UNEVEN:
         flags.append("uneven")
+    shift = np.fmax.reduce(list(shifts.values()))
+    if shift > _APART_UM:
+        flags.append("misregistered")
     if each["dna_focus"] < _SHARP:
         flags.append("weak_focus")
     return {
@@ -146,6 +154,8 @@ def _quality(frame: Frame, channels: Mapping[str, Channel]) -> dict[str, Any]:
         "focus": each["dna_focus"],
         "saturation": saturation,
         "background": each["dna_background"],
+        "unevenness": each["dna_unevenness"],
+        "registration_um": float(shift),
         **each,
     }
 

@@ -15,6 +15,7 @@ from pipeline.segment import Channel, Segmentation, kernel, nearest
 
 _ABOVE = 3.0  # standard deviations of the noise above which a pixel shows the role
 _RING_UM = 3.0  # width of the surroundings that a cell is set against
+_FEWEST, _MOST = 10, 200  # cells that a channel's place is learnt from
 
 Floats = NDArray[np.float64]
 
@@ -92,6 +93,41 @@ def measure(
     return pd.DataFrame(data)
 
 
+def registration(
+    cells: NDArray[np.int32], table: pd.DataFrame, channels: Mapping[str, Channel], pixel_size_um: float
+) -> dict[str, float]:
+    """Return how far each channel lies beside DNA, um, by role; NaN where too few cells show both.
+
+    Parameters
+    ----------
+    cells : ndarray of int32, shape (Y, X)
+        Label image.
+    table : DataFrame
+        Its cells, from `measure`.
+    channels : mapping of str to Channel
+    pixel_size_um : float
+
+    Notes
+    -----
+    A cell's light is centred on its nucleus, give or take; the median over many cells of (centroid of the channel less
+    centroid of DNA, both weighted by their signal inside the cell) is what the channels are apart. At most 200 cells
+    are taken, evenly over the frame; ten are needed. The cell's outline is drawn around the nucleus and cuts light that
+    lies outside, so that about four fifths of a shift are seen, and less of one beyond 3 um.
+    """
+    whole = (table["nucleus_area_um2"].to_numpy() > 0) & ~table["touches_border"].to_numpy(bool)
+    rows = np.flatnonzero(whole & (table["dna_mean"].to_numpy() > channels["dna"].noise))
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).astype(int)]
+    columns = [table[name].to_numpy()[rows] for name in ("cell", "y0_px", "x0_px", "y1_px", "x1_px")]
+    boxes = np.stack(columns, axis=1).astype(np.int64)
+    centres = {role: _centroids(cells, boxes, channel.signal) for role, channel in channels.items()}
+    shifts = {}
+    for role in (role for role in channels if role != "dna"):
+        lit = table[f"{role}_mean"].to_numpy()[rows] > channels[role].noise
+        away = np.median((centres[role] - centres["dna"])[lit], axis=0) if lit.sum() >= _FEWEST else [np.nan, np.nan]
+        shifts[role] = float(np.hypot(*away)) * pixel_size_um
+    return shifts
+
+
 def shapes(labels: NDArray[np.int32], count: int) -> Shapes:
     """Return the shapes of the objects 1..`count` of a label image; area 0 and NaN where there is none.
 
@@ -145,7 +181,9 @@ def warm() -> None:
     labels[1:3, 1:3] = 1
     shapes(labels, 1)
     contacts(labels, 1, 1.0, 1.0)
-    _sums(labels, labels, labels, np.zeros((4, 4), np.float32), 1.0, 1)
+    signal = np.zeros((4, 4), np.float32)
+    _sums(labels, labels, labels, signal, 1.0, 1)
+    _centroids(labels, np.zeros((1, 5), np.int64), signal)
 
 
 def _p2a(shape: Shapes) -> Floats:
@@ -215,6 +253,24 @@ def _sums(cells: Any, nuclei: Any, zone: Any, signal: Any, above: float, count: 
                 out[4, k] += 1
                 if inside:
                     out[5, k] += 1
+    return out
+
+
+@kernel
+def _centroids(cells: Any, boxes: Any, signal: Any) -> Any:  # pragma: no cover - compiled
+    """Return the centroids (n, 2) of the positive signal inside cells, given as rows of (number, box)."""
+    out = np.empty((len(boxes), 2))
+    for i in range(len(boxes)):
+        k, y0, x0, y1, x1 = boxes[i]
+        total, along_y, along_x = 1e-12, 0.0, 0.0
+        for y in range(y0, y1):
+            for x in range(x0, x1):
+                if cells[y, x] == k and signal[y, x] > 0:
+                    value = float(signal[y, x])
+                    total += value
+                    along_y += value * y
+                    along_x += value * x
+        out[i, 0], out[i, 1] = along_y / total, along_x / total
     return out
 
 

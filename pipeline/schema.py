@@ -23,6 +23,11 @@ MARKERS = ("HER2", "ER", "AR-V7", "PD-L1", "vimentin", "Ki-67", "M30", "CD61", "
 IMAGING = ("CT", "MRI", "PET", "PET_CT", "bone_scan", "SPECT", "ultrasound", "X_ray")
 """How a finding of the patient sheet may have been made."""
 
+CONTROLS = ("control_low", "control_high")
+"""Roles of the sample sheet that make a sample a control of its run."""
+AT_LEAST = ("focus", "staining_index", "nuclei_per_mm2")
+"""Checks of quality whose limits are the least that will do; the others' are the most."""
+
 SETTINGS = {
     "breast": ("early", "metastatic"),
     "prostate": ("early", "metastatic", "localized", "mhspc", "mcrpc"),
@@ -91,7 +96,9 @@ FRAMES = Table(
         Column("part", "int", "which of the sheet's image folders it came from, from 0"),
         Column("usable", "bool", "false only for what cannot be read or measured"),
         Column("reason", "str", "why the frame is not usable, else empty"),
-        Column("flags", "str", "quality flags, comma-separated (weak_focus, saturated, uneven ...), else empty"),
+        Column(
+            "flags", "str", "quality flags (weak_focus, saturated, uneven, misregistered ...) with commas, else empty"
+        ),
         Column("height_px", "int", "rows; the assay's nominal number where the file could not be read"),
         Column("width_px", "int", "columns, likewise"),
         Column("pixel_size_um", "float", "edge of a pixel that was used"),
@@ -103,12 +110,20 @@ FRAMES = Table(
             "saturation", "float", "largest share of pixels at the ceiling over the channels, 0 to 1", nullable=True
         ),
         Column("background", "float", "background of the DNA channel, counts", nullable=True),
+        Column(
+            "unevenness", "float", "(largest - smallest) background of the DNA channel over its median", nullable=True
+        ),
+        Column(
+            "registration_um", "float", "largest shift of a channel against DNA; null: too few cells", nullable=True
+        ),
     ),
     per_role=(
         Column("{role}_background", "float", "median background of the channel, counts", nullable=True),
         Column("{role}_noise", "float", "standard deviation of the background, counts", nullable=True),
         Column("{role}_focus", "float", "sharpness of the channel", nullable=True),
         Column("{role}_saturation", "float", "share of pixels at the ceiling, 0 to 1", nullable=True),
+        Column("{role}_unevenness", "float", "as unevenness; null where the background is mere noise", nullable=True),
+        Column("{role}_shift_um", "float", "shift against DNA; null for DNA and with too few cells", nullable=True),
     ),
 )
 
@@ -317,6 +332,7 @@ COUNTS_JSON = _object(
     },
 )
 
+_STATE = {"enum": ["ok", "warn", "fail"]}
 _CHANGED = _object({name: {"type": "number", "minimum": -1, "maximum": 1} for name in ("mean", "low", "high")})
 _LIMIT = _or_null(_NUMBER)
 QUALITY_JSON = _object(
@@ -325,20 +341,23 @@ QUALITY_JSON = _object(
         "lot": _or_null(_TEXT),
         "tube": _or_null(_TEXT),
         "hours_to_processing": _or_null(_POSITIVE),
-        "status": {"enum": ["ok", "warn", "fail"]},  # the worst of the checks
+        "status": _STATE,  # the worst of the checks
         "checks": _array(
             _object(
                 {
                     "check": _TEXT,
                     "meaning": _TEXT,
                     "value": _or_null(_NUMBER),  # null where there was nothing to measure it on
-                    "state": {"enum": ["ok", "warn", "fail"]},
+                    "state": _STATE,
                     "limit": {"enum": ["at least", "at most"]},
                     "warn": _LIMIT,
                     "fail": _LIMIT,
                 }
             )
         ),
+        # each frame: which of its own checks are beyond a limit; one that is not usable fails for that alone
+        "frames": _array(_object({"frame": _TEXT, "state": _STATE, "warn": _array(_TEXT), "fail": _array(_TEXT)})),
+        "frame_states": _map(_COUNT, _STATE["enum"]),  # how many frames have which
         "provenance": _PROVENANCE,
     }
 )

@@ -1,6 +1,7 @@
 """The study that a run is about: settings, sheets and assays, checked together before any work starts."""
 
 import datetime
+import functools
 import math
 import os
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from pipeline import documents, privacy, verdicts
 from pipeline.documents import Row
 from pipeline.errors import Fault, InputError, plain, refuse_all
-from pipeline.schema import IMAGING, MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
+from pipeline.schema import AT_LEAST, CONTROLS, IMAGING, MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
 
 
 class Listing(Protocol):
@@ -64,6 +65,23 @@ class Study:
         """Return the patient's samples, the earliest first (of one day: in the sheet's order)."""
         own = [name for name, row in self.samples.items() if row["patient"] == patient]
         return sorted(own, key=lambda name: self.samples[name]["collected"])
+
+    def controls_of(self, samples: Sequence[str]) -> list[str]:
+        """Return the control samples of the runs (assay and lot) that samples belong to, themselves left out."""
+        runs = dict.fromkeys(_run(self.samples[name]) for name in samples)
+        return [name for run in runs for name in self._controls.get(run, []) if name not in samples]
+
+    @functools.cached_property
+    def _controls(self) -> dict[tuple[str, str], list[str]]:
+        found: dict[tuple[str, str], list[str]] = {}
+        for name, row in self.samples.items():
+            if row["role"] in CONTROLS:
+                found.setdefault(_run(row), []).append(name)
+        return found
+
+
+def _run(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["assay"], row["lot"] or ""
 
 
 def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: Look | None = None) -> Study:
@@ -282,6 +300,13 @@ def _contradictions(config: dict[str, Any], file: str) -> list[Fault]:
     if uncertain > call:
         wanted = f"at most p_ctc_call, {call}"
         faults.append(Fault(file, "classify.p_ctc_uncertain", str(uncertain), wanted, "lower it, or raise p_ctc_call"))
+    frame = {f"frame.{check}": limits for check, limits in config["quality"]["frame"].items()}
+    for check, limits in {**config["quality"], **frame}.items():
+        if check != "frame" and None not in limits:
+            low, high = reversed(limits) if check.rpartition(".")[2] in AT_LEAST else limits
+            if low > high:
+                wanted = "the limit that warns, then one that is not easier to pass: [warn, fail]"
+                faults.append(Fault(file, f"quality.{check}", str(limits), wanted, "swap or mend them"))
     return faults
 
 

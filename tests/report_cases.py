@@ -82,7 +82,14 @@ def quality(sample="S1", lot=None, **values):
     ]
     worst = max((c["state"] for c in checks), key=["ok", "warn", "fail"].index)
     about = {"sample": sample, "lot": lot, "tube": None, "hours_to_processing": None, "status": worst}
-    return {**about, "checks": checks, "provenance": PROVENANCE}
+    lights = [{"frame": f"f{i:03d}", "state": "ok", "warn": [], "fail": []} for i in range(4)]
+    return {
+        **about,
+        "checks": checks,
+        "frames": lights,
+        "frame_states": {"ok": 4, "warn": 0, "fail": 0},
+        "provenance": PROVENANCE,
+    }
 
 
 def not_evaluable(sample="S1", patient="P1", collected="2026-02-01", reason="no frame could be measured"):
@@ -113,9 +120,11 @@ def frames(n=4, hostile=False):
             "frame_area_um2": 256 * 256 * PIXEL_UM**2,
             "area_um2": 256 * 256 * PIXEL_UM**2,
             "n_cells": 30,
-            "focus": np.linspace(8, 3, n),
+            "focus": [1.2 if i == 1 else 8 - 5 * i / max(1, n - 1) for i in range(n)],
             "saturation": np.linspace(0, 0.01, n),
             "background": np.linspace(101, 120, n),
+            "unevenness": 0.1,
+            "registration_um": np.linspace(0.2, 0.4, n),
         }
     )
     for role in ("dna", "ck", "cd45"):
@@ -123,6 +132,7 @@ def frames(n=4, hostile=False):
         table[f"{role}_noise"] = 4.0
         table[f"{role}_focus"] = 5.0
         table[f"{role}_saturation"] = 0.0
+        table[f"{role}_unevenness"], table[f"{role}_shift_um"] = 0.1, np.nan
     lost = table.index == n - 1
     table.loc[lost, ["usable", "reason", "area_um2", "n_cells"]] = [
         False,
@@ -130,7 +140,8 @@ def frames(n=4, hostile=False):
         0.0,
         0,
     ]
-    measured = ["focus", "saturation", "background", *(c for c in table if c.count("_") == 1 and c[-5:] in "noise")]
+    measured = ["focus", "saturation", "background", "unevenness", "registration_um"]
+    measured += [c for c in table if c.count("_") == 1 and c[-5:] in "noise"]
     table.loc[lost, measured] = np.nan
     return table
 
@@ -371,7 +382,7 @@ def assay():
     }  # fmt: skip
 
 
-def sample_page(folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True):
+def sample_page(folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True, controls=()):
     """Write a sample's tables and (`draw`) its images, and return its page's path."""
     data = counts_data or counts()
     table = frames() if table is None else table
@@ -388,11 +399,11 @@ def sample_page(folder, counts_data=None, table=None, found=None, thumbnails=100
     }  # fmt: skip
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
     judged = write(folder / "quality.json", "quality", quality(data["sample"]))
-    report.report_sample(settings, folder, *tables, folder / "counts.json", judged, folder / "report.html")
+    report.report_sample(settings, folder, *tables, folder / "counts.json", judged, folder / "report.html", controls)
     return folder / "report.html"
 
 
-def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, **about):
+def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, controls=(), **about):
     """Write a patient's results and page; return its path."""
     folder = Path(folder)
     draws = draws or [counts("S1", n_ctc=12, collected="2026-01-05"), counts("S2", n_ctc=6, collected="2026-02-09")]
@@ -401,7 +412,9 @@ def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, **a
     outlook = write(folder / "prognosis.json", "prognosis", prognosis_data or prognosis())
     patient = {"patient": "P1", "primary": "breast", "setting": "metastatic", "sex": "female", "subtype": None,
                "line": 1, "therapy_start": "2026-01-12", "imaging": None, **about}  # fmt: skip
-    report.report_patient({"patient": patient, "max_thumbnails": 100}, paths, road, outlook, folder / "report.html")
+    judged = [write(folder / f"quality{i}.json", "quality", quality(d["sample"])) for i, d in enumerate(draws)]
+    results = (paths, judged, road, outlook)
+    report.report_patient({"patient": patient, "max_thumbnails": 100}, *results, folder / "report.html", controls)
     return folder / "report.html"
 
 

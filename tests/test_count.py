@@ -57,6 +57,8 @@ def frames_table(areas, whole=1000.0):
             "focus": 1.0,
             "saturation": 0.0,
             "background": 5.0,
+            "unevenness": 0.1,
+            "registration_um": 0.2,
         }
     )
 

@@ -43,6 +43,7 @@ SETTINGS = {
     "contact_gap_max_um": 3.0,
 }
 N_FRAMES = 5
+FIELDS = Path(__file__).parents[2] / "shared" / "data" / "ctc_hdsca_wbc_fields"
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +302,33 @@ def blurred(pixels):
 )
 def test_a_poor_frame_is_flagged_and_used(tmp_path, change, optics, expected):
     assert flags(tmp_path, change, **optics) == expected
+
+
+def test_a_channel_that_lies_beside_the_others_is_flagged(tmp_path):
+    one = phantom.Slide(1, (300, 300), phantom.Optics(shift_px=0), phantom.Recipe(leukocytes=40))
+    pixels, _ = phantom.render(one, [], np.random.default_rng(3))
+    pixels[2] = np.roll(pixels[2], 4, axis=0)
+    phantom.write_frame(tmp_path / "slide", "f1", pixels, one)
+    row = tables(tmp_path)[0].iloc[0]
+    assert row["flags"] == "misregistered"
+    assert row["registration_um"] == row["cd45_shift_um"] == pytest.approx(0.8 * 4 * 0.645, abs=0.3)
+    assert row["ck_shift_um"] < 0.4
+    assert np.isnan(row["dna_shift_um"])
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not FIELDS.is_dir(), reason="the real images are not here")
+def test_a_real_field_whose_channels_lie_apart_is_flagged(tmp_path):
+    """By correlation of the whole images CD45 lies 3 px (1.8 um) beside DNA in one field, 2 px in the other."""
+    (tmp_path / "slide").mkdir()
+    for path in FIELDS.glob("*.jpg"):
+        (tmp_path / "slide" / path.name).symlink_to(path)
+    assay = {**SETTINGS["assay"], "channels": {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"]}, "pixel_size_um": 0.591}
+    settings = {**SETTINGS, "assay": {**assay, "files": "{frame}_{channel}", "bit_depth": 8}}
+    detect(settings, tmp_path, (1, 1), tmp_path / "f", tmp_path / "c")
+    frames = store.read_table(tmp_path / "f", "frames").set_index("frame")
+    assert frames["cd45_shift_um"].to_dict() == pytest.approx({"field03": 1.75, "field06": 0.8}, abs=0.2)
+    assert frames["flags"].str.contains("misregistered").to_dict() == {"field03": True, "field06": False}
 
 
 @pytest.mark.property

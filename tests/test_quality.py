@@ -54,6 +54,7 @@ def test_each_check_is_what_it_says(run, slide):
     signal = (leukocytes["cd45_mean"] - leukocytes["cd45_ring_mean"]).median()
     assert checks["staining_index"]["value"] == pytest.approx(signal / 8, rel=1e-4)  # noise 4
     assert checks["hours_to_processing"]["value"] == 30
+    assert checks["registration_um"]["value"] == pytest.approx(0.2 + 0.2 / 3)  # the median of three
     assert {c["check"] for c in found["checks"] if c["state"] != "ok"} == {"lost_area_share", "weak_focus_share"}
     assert (found["status"], found["lot"], found["tube"]) == ("warn", "L7", "CellSave")
     assert {c["state"] for c in run(*slide, lost_area_share=[0.1, 0.2])[0]["checks"]} >= {"fail"}
@@ -73,6 +74,50 @@ def test_each_check_is_what_it_says(run, slide):
 )
 def test_a_limit_is_held_to_its_side(run, slide, check, limits, state):
     assert run(*slide, **{check: limits})[1][check]["state"] == state
+
+
+@pytest.mark.property
+@pytest.mark.parametrize(
+    ("column", "value", "check", "state"),
+    [
+        ("focus", 1.49, "focus", "warn"),
+        ("saturation", 0.011, "saturation", "warn"),
+        ("saturation", 0.21, "saturation", "fail"),
+        ("unevenness", 0.51, "unevenness", "warn"),
+        ("unevenness", np.nan, "unevenness", "ok"),
+        ("background", 300.0, "background_ratio", "warn"),
+        ("background", 10.0, "background_ratio", "fail"),
+        ("registration_um", 1.2, "registration_um", "warn"),
+        ("registration_um", 3.2, "registration_um", "fail"),
+    ],
+)
+def test_each_frame_has_its_own_lights(run, slide, column, value, check, state):
+    frames, cells, calls = slide
+    frames.loc[0, column] = value
+    found, _ = run(frames, cells, calls)
+    lights = {light["frame"]: light for light in found["frames"]}
+    beyond = {} if state == "ok" else {state: [check]}
+    assert lights["f000"] == {"frame": "f000", "state": state, "warn": [], "fail": [], **beyond}
+    assert lights["f001"] == {"frame": "f001", "state": "warn", "warn": ["focus"], "fail": []}
+    assert lights["f003"] == {"frame": "f003", "state": "fail", "warn": [], "fail": ["usable"]}
+    n_ok = 2 if state == "ok" else 1
+    assert found["frame_states"] == {"ok": n_ok, "warn": 1 + (state == "warn"), "fail": 1 + (state == "fail")}
+
+
+@pytest.mark.parametrize(
+    ("check", "limits"),
+    [("background_cv", [0.5, 0.1]), ("staining_index", [2, 5]), ("nuclei_per_mm2", [1, 2])],
+)
+def test_limits_in_the_wrong_order_are_refused(folder, check, limits):  # noqa: F811
+    fault = only_fault([SAMPLE], quality={check: limits})
+    assert f"quality.{check}: found {limits}; expected the limit that warns" in fault
+
+
+def test_limits_of_a_frame_in_the_wrong_order_are_refused(folder):  # noqa: F811
+    assert "quality.frame.focus: found [1, 2]" in only_fault([SAMPLE], quality={"frame": {"focus": [1, 2]}})
+    assert "quality.frame.saturation: found [1, 0.5]" in only_fault(
+        [SAMPLE], quality={"frame": {"saturation": [1, 0.5]}}
+    )
 
 
 @pytest.mark.property
@@ -161,6 +206,50 @@ def test_a_failed_sample_keeps_its_count_on_its_page(tmp_path, monkeypatch):
     page = cases.Page(cases.sample_page(tmp_path))
     assert "This sample fails its quality checks: lost area share" in " ".join(page.text.split())
     assert any(e["data-key"] == "ctc_per_7_5_ml.estimate" for e in page.numbers())
+
+
+def test_a_failed_control_is_named_on_the_pages_of_its_run(tmp_path):
+    counts, judged = (both[1] for both in run_of([1000, 0]))
+    pair = [cases.write(tmp_path / f"control_{k}.json", k, d) for k, d in (("counts", counts), ("quality", judged))]
+    in_lot, other = ({**judged, "lot": None}, judged)  # the sample of the pages names no lot
+    for lot, named in ((other, False), (in_lot, True)):
+        cases.write(pair[1], "quality", lot)
+        for make in (cases.sample_page, cases.patient_page):
+            page = cases.Page(make(tmp_path / make.__name__, controls=[pair]))
+            assert ("control C01 failed" in page.text) == named, (make, named)
+
+
+def test_a_failed_sample_is_shown_as_failed_with_its_count_on_the_patients_page(tmp_path, monkeypatch):
+    good = cases.quality
+    bad = {"S2": {"background_cv": (0.9, "fail")}}
+    monkeypatch.setattr(cases, "quality", lambda sample: good(sample, **bad.get(sample, {})))
+    page = cases.Page(cases.patient_page(tmp_path))
+    assert "Sample S2 fails its quality checks: background cv 0.9. Its count is shown" in " ".join(page.text.split())
+    assert "Sample S1 fails" not in page.text
+    assert any(e["data-key"] == "ctc_per_7_5_ml.estimate" for e in page.numbers())
+
+
+def test_the_frames_of_a_page_have_their_lights(tmp_path, monkeypatch):
+    good = cases.quality("S1")
+    lights = [{"frame": "f000", "state": "fail", "warn": ["focus"], "fail": ["registration_um"]}]
+    monkeypatch.setattr(cases, "quality", lambda sample: {**good, "frames": lights})
+    page = cases.Page(cases.sample_page(tmp_path))
+    rows = {e["text"].strip()[:4]: e["text"] for e in page.tagged("tr")}
+    assert "■ failsbeyond the limit: registration (µm), focus30" in rows["f000"]
+    assert "● goodweak focus30" in rows["f001"]
+    assert "■ unusablethe file ends early0" in rows["f003"]
+
+
+def test_controls_are_found_by_assay_and_lot(folder):  # noqa: F811
+    def row(name, role, lot):
+        return {**SAMPLE, "sample": name, "role": role, "lot": lot}
+
+    study = read([row("S1", "", "A"), row("C1", "control_low", "A"), row("C2", "control_high", "A"),
+                  row("C3", "control_high", "B"), row("S2", "", "")])  # fmt: skip
+    assert study.controls_of(["S1"]) == ["C1", "C2"]
+    assert study.controls_of(["C1"]) == ["C2"]
+    assert study.controls_of(["S1", "C1", "C3"]) == ["C2"]
+    assert study.controls_of(["S2"]) == []
 
 
 @pytest.mark.skipif(shutil.which("multiqc") is None, reason="multiqc is not installed")

@@ -26,6 +26,7 @@ def report_sample(
     counts: Path,
     quality: Path,
     out: Path,
+    controls: Sequence[Sequence[Path]] = (),
 ) -> None:
     """Write a sample's page: count, quality, cells to look at, plots, what the count rests on.
 
@@ -39,6 +40,8 @@ def report_sample(
         Tables and results of the sample.
     out : Path
         The page.
+    controls : sequence of (Path, Path)
+        Counts and quality of the controls of the sample's assay and lot: a failed one speaks against the sample.
 
     Raises
     ------
@@ -46,6 +49,7 @@ def report_sample(
         If a table or the result cannot be read or lacks a column.
     """
     data, judged = store.read_json(counts, "counts"), store.read_json(quality, "quality")
+    against = _doubts([(counts, quality)], controls)
     frame_table, cell_table, call_table = (
         store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
     )
@@ -66,6 +70,8 @@ def report_sample(
         odds=of_sample.reference_odds(data),
         lights=[*of_sample.lights(data, frame_table), of_sample.layout(pictures.listed)],
         quality=Result(f"quality/{data['sample']}", judged),
+        doubts=against[data["sample"]],
+        frame_lights={light["frame"]: light for light in judged["frames"]},
         strips=of_sample.strips(frame_table),
         frames=of_sample.frame_rows(frame_table),
         found=len(found),
@@ -88,7 +94,13 @@ def report_sample(
 
 
 def report_patient(
-    settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path, prognosis: Path, out: Path
+    settings: Mapping[str, Any],
+    counts: Sequence[Path],
+    quality: Sequence[Path],
+    cascade: Path,
+    prognosis: Path,
+    out: Path,
+    controls: Sequence[Sequence[Path]] = (),
 ) -> None:
     """Write a patient's page: count, change, organs at risk, survival of published groups, evidence, limits.
 
@@ -96,11 +108,13 @@ def report_patient(
     ----------
     settings : mapping
         ``patient``: the row of the patient sheet.
-    counts : sequence of Path
-        counts.json of each of the patient's samples.
+    counts, quality : sequence of Path
+        counts.json and quality.json of each of the patient's samples, in one order.
     cascade, prognosis : Path
     out : Path
         The page.
+    controls : sequence of (Path, Path)
+        Counts and quality of the controls of their assays and lots.
 
     Raises
     ------
@@ -113,6 +127,7 @@ def report_patient(
         (Result(f"counts/{c['sample']}", c) for c in (store.read_json(path, "counts") for path in counts)),
         key=lambda r: (r.data["collected"], r.data["sample"]),
     )
+    against = _doubts(list(zip(counts, quality, strict=True)), controls)
     road = Result(f"cascade/{name}", store.read_json(cascade, "cascade"))
     outlook = Result(f"prognosis/{name}", store.read_json(prognosis, "prognosis"))
     measured = [d for d in draws if d.data["status"] == "ok"]
@@ -123,6 +138,7 @@ def report_patient(
         "patient.html",
         patient=patient,
         draws=draws,
+        doubts={d.data["sample"]: against[d.data["sample"]] for d in draws if against[d.data["sample"]]},
         measured=len(measured),
         latest=latest,
         axis=_ruler(latest.data) if latest else None,
@@ -190,6 +206,14 @@ def report_cohort(
         control_words=of_controls.ROLES,
         lost=sum(c["status"] != "ok" for c in found),
         results=[r for row in rows for r in (row.cascade, row.prognosis)],
+    )
+
+
+def _doubts(own: Sequence[Sequence[Path]], controls: Sequence[Sequence[Path]]) -> dict[str, list[str]]:
+    """Return by sample what speaks against it, from counts and quality of the samples and of their runs' controls."""
+    counts, quality = zip(*own, *controls, strict=True)
+    return of_controls.doubts(
+        [store.read_json(path, "counts") for path in counts], [store.read_json(path, "quality") for path in quality]
     )
 
 

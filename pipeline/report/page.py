@@ -185,6 +185,7 @@ def _words(value: object) -> str:
 
 _WORDS = {
     "ctc": "CTC",
+    "registration_um": "registration (µm)",
     "lung_nsclc": "lung, non-small-cell",
     "lung_sclc": "lung, small-cell",
     "hr_pos_her2_neg": "HR+ HER2−",

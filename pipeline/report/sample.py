@@ -125,16 +125,21 @@ def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
             if share >= 1
             else "a part of the imaged area; the count is scaled up for the rest",
         ),
-        Light("Flags", "warn" if flags else "ok", named or "no frame is flagged for focus, saturation or unevenness"),
+        Light(
+            "Flags",
+            "warn" if flags else "ok",
+            named or "no frame is flagged for focus, saturation, unevenness or registration",
+        ),
     ]
 
 
 def strips(frames: pd.DataFrame) -> list[Strip]:
-    """Return focus, saturation and background of the DNA channel frame by frame, in the order of the table."""
+    """Return focus, saturation, background and registration frame by frame, in the order of the table."""
     return [
         _strip(frames, "focus", "Focus", "higher is sharper"),
         _strip(frames, "saturation", "Saturation", "largest share of pixels at the ceiling"),
         _strip(frames, "background", "Background", "DNA channel, counts"),
+        _strip(frames, "registration_um", "Registration", "largest shift of a channel against DNA, µm"),
     ]
 
 

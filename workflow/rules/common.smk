@@ -144,9 +144,35 @@ def chunks_of(kind):
     return build
 
 
+def results_of(samples, kind):
+    return [f"{study.config['results']}/samples/{name}/{kind}.json" for name in samples]
+
+
 def counts_of(wildcards):
     """Return the counts of all of the patient's samples, the earliest first."""
-    return [
-        f"{study.config['results']}/samples/{name}/counts.json"
-        for name in study.samples_of(wildcards.patient)
-    ]
+    return results_of(study.samples_of(wildcards.patient), "counts")
+
+
+def quality_of(wildcards):
+    return results_of(study.samples_of(wildcards.patient), "quality")
+
+
+def own_of(wildcards):
+    """Return the samples that a page is about."""
+    return (
+        [wildcards.sample]
+        if "sample" in wildcards.keys()
+        else study.samples_of(wildcards.patient)
+    )
+
+
+def controls_of(wildcards):
+    """Return counts and quality of the controls of the runs that the samples of a page belong to."""
+    names = study.controls_of(own_of(wildcards))
+    return results_of(names, "counts") + results_of(names, "quality")
+
+
+def controls_option(wildcards, input):
+    half = len(input.controls) // 2
+    pairs = zip(input.controls[:half], input.controls[half:])
+    return [word for pair in pairs for word in ("--control", *pair)]

@@ -111,6 +111,7 @@ rule report_sample:
         calls=rules.classify.output,
         counts=rules.count.output,
         quality=rules.quality.output,
+        controls=controls_of,
     output:
         report(
             "<results>/samples/{sample}/report.html",
@@ -126,8 +127,9 @@ rule report_sample:
         settings=settings("report", of="sample"),
         base=str(study.base),
         events=events_stamp,
+        controls=controls_option,
         code=CODE,
     shell:
         "ctcascade report sample --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --counts {input.counts:q}"
-        " --quality {input.quality:q} --out {output:q} 2> {log:q}"
+        " --quality {input.quality:q} --out {output:q} {params.controls:q} 2> {log:q}"

@@ -38,8 +38,10 @@ rule prognose:
 rule report_patient:
     input:
         counts=counts_of,
+        quality=quality_of,
         cascade=rules.simulate.output,
         prognosis=rules.prognose.output,
+        controls=controls_of,
     output:
         report(
             "<results>/patients/{patient}/report.html",
@@ -53,10 +55,11 @@ rule report_patient:
         "<benchmarks>/patients/{patient}/report.tsv"
     params:
         settings=settings("report", of="patient"),
+        controls=controls_option,
         code=CODE,
     shell:
-        "ctcascade report patient --settings {params.settings:q} --counts {input.counts:q} --cascade {input.cascade:q}"
-        " --prognosis {input.prognosis:q} --out {output:q} 2> {log:q}"
+        "ctcascade report patient --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
+        " --cascade {input.cascade:q} --prognosis {input.prognosis:q} --out {output:q} {params.controls:q} 2> {log:q}"
 
 
 # A command line cannot hold the names of all results once there are some hundred patients.
