@@ -103,8 +103,9 @@ def _phantom(args: argparse.Namespace) -> None:
 
 
 def _warm(args: argparse.Namespace) -> None:
-    from pipeline import measure, segment  # noqa: PLC0415
+    from pipeline import labels, measure, segment  # noqa: PLC0415
 
+    labels.warm()
     segment.warm()
     measure.warm()
 

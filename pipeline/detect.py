@@ -4,6 +4,7 @@ What is found in a frame depends on that frame alone, so the result does not dep
 and memory does not grow with their number.
 """
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ _UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is 
 _SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged
 _APART_UM = 1.0  # shift against DNA from which a channel is flagged
 _SHARP = 1.5  # sharpness of pure noise is about 0.5; a frame below this shows no edge
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_KEPT = 32 << 20  # bytes, glibc's own limit for the second
 
 
 def detect(
@@ -55,6 +58,7 @@ def detect(
         If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
     """
     cv2.setNumThreads(1)  # a job takes the one core that it asked for
+    _keep_freed_memory()
     listed = index.list_frames(settings["images"], base, settings["format"], settings["assay"])
     number, of = chunk
     total = len(listed.frames)
@@ -92,6 +96,14 @@ def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_
         for path in cells:
             for part in store.read_parts(path):
                 write(part)
+
+
+def _keep_freed_memory() -> None:
+    """Let this process use the memory of one frame for the next: giving it back costs a tenth of the time."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the GNU C library alone
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT)
+        mallopt(_M_TRIM_THRESHOLD, 8 * _KEPT)
 
 
 def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd.DataFrame, Segmentation | None]:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.segment import Channel, Segmentation, kernel, nearest
+from pipeline.labels import kernel, nearest, runs_of
+from pipeline.segment import Channel, Segmentation
 
 _ABOVE = 3.0  # standard deviations of the noise above which a pixel shows the role
 _RING_UM = 3.0  # width of the surroundings that a cell is set against
@@ -53,6 +54,9 @@ def measure(
     px = pixel_size_um
     count = int(found.cells.max(initial=0))
     cell, nucleus = shapes(found.cells, count), shapes(found.nuclei, count)
+    _, zone = nearest(found.cells, _RING_UM / px)
+    zone[found.cells > 0] = 0
+    parts = [runs_of(labels) for labels in (found.cells, found.nuclei, zone)]
     data: dict[str, Any] = {
         "cell": np.arange(1, count + 1),
         "y_px": cell.y,
@@ -73,21 +77,21 @@ def measure(
     }
     near, gaps = contacts(found.cells, count, contact_gap_max_um, px)
     data |= {"contacts": pd.Series(near, dtype=object), "contact_gaps_um": pd.Series(gaps, dtype=object)}
-    distance, zone = nearest(found.cells)
-    zone *= distance <= _RING_UM / px
     for role, channel in channels.items():
-        sums = _sums(found.cells, found.nuclei, zone, channel.signal, _ABOVE * channel.noise, count)
-        total, squares, highest, in_nucleus, lit, lit_nucleus, outside, around = sums[:, 1:]
+        of_cell, of_nucleus, of_ring = (
+            _sums(runs, channel.signal, _ABOVE * channel.noise, count)[:, 1:] for runs in parts
+        )
+        _, total, squares, highest, lit = of_cell
         mean = total / cell.area
         data |= {
             f"{role}_mean": mean,
             f"{role}_max": highest,
             f"{role}_std": np.sqrt(np.maximum(squares / cell.area - mean**2, 0)),
             f"{role}_sum": total,
-            f"{role}_nucleus_mean": _share(in_nucleus, nucleus.area),
-            f"{role}_cytoplasm_mean": _share(total - in_nucleus, cell.area - nucleus.area),
-            f"{role}_ring_mean": _share(outside, around),
-            f"{role}_overlap": _share(lit_nucleus, nucleus.area),
+            f"{role}_nucleus_mean": _share(of_nucleus[1], nucleus.area),
+            f"{role}_cytoplasm_mean": _share(total - of_nucleus[1], cell.area - nucleus.area),
+            f"{role}_ring_mean": _share(of_ring[1], of_ring[0]),
+            f"{role}_overlap": _share(of_nucleus[4], nucleus.area),
             f"{role}_fill": lit / cell.area,
         }
     return pd.DataFrame(data)
@@ -137,7 +141,8 @@ def shapes(labels: NDArray[np.int32], count: int) -> Shapes:
     that lines in one direction enter the object; it equals scikit-image's `perimeter_crofton(directions=4)`. The
     solidity counts the pixels whose centre lies in the convex hull of the pixels' edge midpoints, as `regionprops`.
     """
-    moments, box, edges = _moments(labels, count)
+    runs = runs_of(labels)
+    moments, box, edges = _moments(runs, labels, count)
     area, y, x, yy, xx, yx = moments[:, 1:]
     box, edges = box[1:], edges[1:]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -145,7 +150,7 @@ def shapes(labels: NDArray[np.int32], count: int) -> Shapes:
         a, b, c = yy / area - y**2, xx / area - x**2, yx / area - y * x
         middle, spread = (a + b) / 2, np.sqrt(((a - b) / 2) ** 2 + c**2)
         eccentricity = np.sqrt(np.clip(np.where(middle > 0, 2 * spread / (middle + spread), 0), 0, 1))
-        solidity = area / _hull_areas(labels, box, area)
+        solidity = area / _hull_areas(runs[np.argsort(runs[:, 3], kind="stable")], count)
     perimeter = np.pi / 4 * (edges[:, 0] + edges[:, 1] + (edges[:, 2] + edges[:, 3]) / np.sqrt(2))
     eccentricity[area == 0] = np.nan
     return Shapes(area, y, x, box, perimeter, eccentricity, solidity)
@@ -160,12 +165,7 @@ def contacts(
     -----
     The gap is the smallest distance of two pixel centres less one pixel: 0 for neighbours that touch.
     """
-    reach = gap_max_um / pixel_size_um + 1
-    r = int(np.ceil(reach))
-    dy, dx = (grid.ravel() for grid in np.mgrid[0 : r + 1, -r : r + 1])
-    offsets = np.stack([dy, dx, dy**2 + dx**2], axis=1)
-    ahead = (offsets[:, 2] <= reach**2) & ((dy > 0) | (dx > 0))  # each two pixels once
-    pairs = _near_pairs(np.pad(labels, r), offsets[ahead], r, count)
+    pairs = _near_pairs(runs_of(labels), labels.shape[0], (gap_max_um / pixel_size_um + 1) ** 2, count)
     pairs = np.concatenate([pairs, pairs[:, [1, 0, 2]]])
     near: list[list[int]] = [[] for _ in range(count)]
     gaps: list[list[float]] = [[] for _ in range(count)]
@@ -182,7 +182,7 @@ def warm() -> None:
     shapes(labels, 1)
     contacts(labels, 1, 1.0, 1.0)
     signal = np.zeros((4, 4), np.float32)
-    _sums(labels, labels, labels, signal, 1.0, 1)
+    _sums(runs_of(labels), signal, 1.0, 1)
     _centroids(labels, np.zeros((1, 5), np.int64), signal)
 
 
@@ -197,62 +197,63 @@ def _share(part: NDArray[Any], whole: NDArray[Any]) -> Floats:
 
 
 @kernel
-def _moments(labels: Any, count: int) -> Any:  # pragma: no cover - compiled
+def _moments(runs: Any, labels: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return raw moments (6, count + 1), boxes (count + 1, 4) and entries of lines in four directions."""
     rows, columns = labels.shape
     moments = np.zeros((6, count + 1))
     box = np.zeros((count + 1, 4), np.int64)
     box[:, 0], box[:, 1] = rows, columns
     edges = np.zeros((count + 1, 4))
-    for y in range(rows):
-        for x in range(columns):
-            k = labels[y, x]
-            if k == 0:
-                continue
-            moments[0, k] += 1
-            moments[1, k] += y
-            moments[2, k] += x
-            moments[3, k] += y * y
-            moments[4, k] += x * x
-            moments[5, k] += y * x
-            box[k, 0], box[k, 1] = min(box[k, 0], y), min(box[k, 1], x)
-            box[k, 2], box[k, 3] = max(box[k, 2], y + 1), max(box[k, 3], x + 1)
-            edges[k, 0] += x == 0 or labels[y, x - 1] != k
-            edges[k, 1] += y == 0 or labels[y - 1, x] != k
-            edges[k, 2] += y == 0 or x == 0 or labels[y - 1, x - 1] != k
-            edges[k, 3] += y == 0 or x == columns - 1 or labels[y - 1, x + 1] != k
+    nothing = np.zeros(columns + 2, labels.dtype)
+    above = nothing.copy()
+    current = -1
+    for y, start, stop, k in runs:
+        if y != current and y > 0:
+            above[1:-1] = labels[y - 1]
+            current = y
+        n = stop - start
+        last = stop - 1
+        along = n * (start + last) / 2
+        moments[0, k] += n
+        moments[1, k] += n * y
+        moments[2, k] += along
+        moments[3, k] += n * y * y
+        moments[4, k] += along * (start + last) / 2 + n * (n * n - 1) / 12  # of n neighbours about their middle
+        moments[5, k] += along * y
+        box[k, 0], box[k, 1] = min(box[k, 0], y), min(box[k, 1], start)
+        box[k, 2], box[k, 3] = max(box[k, 2], y + 1), max(box[k, 3], stop)
+        edges[k, 0] += 1
+        for direction, shift in ((1, 1), (2, 0), (3, 2)):
+            edges[k, direction] += n - _equal(above[start + shift : stop + shift], k)
     return moments, box, edges
 
 
 @kernel
-def _sums(cells: Any, nuclei: Any, zone: Any, signal: Any, above: float, count: int) -> Any:  # pragma: no cover
-    """Return eight rows, by cell: sum, sum of squares, maximum, sum in the nucleus, pixels above, those in the nucleus.
+def _equal(values: Any, k: int) -> int:  # pragma: no cover - compiled
+    found = 0
+    for value in values:
+        found += value == k
+    return found
 
-    The last two are the sum over, and the number of, the pixels outside all cells that `zone` gives to the cell.
-    """
-    rows, columns = cells.shape
-    out = np.zeros((8, count + 1))
-    out[2] = -np.inf
-    for y in range(rows):
-        for x in range(columns):
-            k = cells[y, x]
-            value = float(signal[y, x])
-            if k == 0:
-                beside = zone[y, x]
-                if beside > 0:
-                    out[6, beside] += value
-                    out[7, beside] += 1
-                continue
-            out[0, k] += value
-            out[1, k] += value * value
-            out[2, k] = max(out[2, k], value)
-            inside = nuclei[y, x] == k
-            if inside:
-                out[3, k] += value
-            if value > above:
-                out[4, k] += 1
-                if inside:
-                    out[5, k] += 1
+
+@kernel
+def _sums(runs: Any, signal: Any, above: float, count: int) -> Any:  # pragma: no cover - compiled
+    """Return five rows, by label up to `count`: pixels, their sum, sum of squares, maximum, number above a limit."""
+    out = np.zeros((5, count + 1))
+    out[3] = -np.inf
+    for y, start, stop, k in runs:
+        values = signal[y, start:stop]
+        total, squares, highest, lit = 0.0, 0.0, -np.inf, 0
+        for value in values:
+            total += value
+            squares += float(value) * float(value)
+            highest = max(highest, value)
+            lit += value > above
+        out[0, k] += stop - start
+        out[1, k] += total
+        out[2, k] += squares
+        out[3, k] = max(out[3, k], highest)
+        out[4, k] += lit
     return out
 
 
@@ -275,35 +276,26 @@ def _centroids(cells: Any, boxes: Any, signal: Any) -> Any:  # pragma: no cover 
 
 
 @kernel
-def _near_pairs(labels: Any, offsets: Any, r: int, count: int) -> Any:  # pragma: no cover - compiled
-    """Return rows (object, greater object, least squared distance of their pixels) of objects that come near.
-
-    `labels` has a rim of `r` zeros, and `offsets` holds (dy, dx, squared distance).
-    """
+def _near_pairs(runs: Any, rows: int, most: float, count: int) -> Any:  # pragma: no cover - compiled
+    """Return rows (object, greater object, least squared distance of their pixels, at most `most`) of near objects."""
+    r = int(np.sqrt(most))
+    start_of = np.searchsorted(runs[:, 0], np.arange(rows + 1))
     pairs = [(0, 0, 0)]
     first = np.zeros(count + 1, np.int64)  # of the pairs of each lesser object, and of each pair the following one
     following = [0]
-    for y in range(r, labels.shape[0] - r):
-        for x in range(r, labels.shape[1] - r):
-            k = labels[y, x]
-            if k == 0 or (
-                labels[y - 1, x] == k and labels[y, x - 1] == k and labels[y, x + 1] == k and labels[y + 1, x] == k
-            ):
-                continue
-            for i in range(len(offsets)):
-                other = labels[y + offsets[i, 0], x + offsets[i, 1]]
-                if other <= 0 or other == k:
-                    continue
-                a, b = min(k, other), max(k, other)
-                at = first[a]
-                while at > 0 and pairs[at][1] != b:
-                    at = following[at]
-                if at == 0:
-                    pairs.append((a, b, offsets[i, 2]))
-                    following.append(first[a])
-                    first[a] = len(pairs) - 1
-                elif pairs[at][2] > offsets[i, 2]:
-                    pairs[at] = (a, b, offsets[i, 2])
+    for i in range(len(runs)):
+        y, start, stop, k = runs[i]
+        for dy in range(min(r + 1, rows - y)):
+            across = int(np.sqrt(most - dy * dy))
+            j = i + 1 if dy == 0 else start_of[y + dy]
+            while j < start_of[y + dy + 1] and runs[j, 2] <= start - across:
+                j += 1
+            while j < start_of[y + dy + 1] and runs[j, 1] - stop + 1 <= across:
+                other = runs[j, 3]
+                if other != k:
+                    dx = max(0, runs[j, 1] - stop + 1, start - runs[j, 2] + 1)
+                    _note(pairs, first, following, min(k, other), max(k, other), dy * dy + dx * dx)
+                j += 1
     out = np.empty((len(pairs) - 1, 3), np.int64)
     for i in range(1, len(pairs)):
         out[i - 1, 0], out[i - 1, 1], out[i - 1, 2] = pairs[i]
@@ -311,31 +303,39 @@ def _near_pairs(labels: Any, offsets: Any, r: int, count: int) -> Any:  # pragma
 
 
 @kernel
-def _hull_areas(labels: Any, box: Any, area: Any) -> Any:  # pragma: no cover - compiled
-    """Return the number of pixel centres in the convex hull of each object's pixel-edge midpoints."""
-    out = np.full(len(area), np.nan)
-    for k in range(len(area)):
-        if area[k] == 0:
-            continue
-        y0, x0, y1, x1 = box[k, 0], box[k, 1], box[k, 2], box[k, 3]
-        height = y1 - y0
-        # in half pixels, from the box's first row: the outermost points of each half row
+def _note(pairs: Any, first: Any, following: Any, a: int, b: int, squared: int) -> None:  # pragma: no cover - compiled
+    at = first[a]
+    while at > 0 and pairs[at][1] != b:
+        at = following[at]
+    if at == 0:
+        pairs.append((a, b, squared))
+        following.append(first[a])
+        first[a] = len(pairs) - 1
+    elif pairs[at][2] > squared:
+        pairs[at] = (a, b, squared)
+
+
+@kernel
+def _hull_areas(runs: Any, count: int) -> Any:  # pragma: no cover - compiled
+    """Return the number of pixel centres in the convex hull of each object's pixel-edge midpoints, from sorted runs."""
+    out = np.full(count, np.nan)
+    begin = 0
+    while begin < len(runs):
+        k = runs[begin, 3]
+        end = begin
+        while end < len(runs) and runs[end, 3] == k:
+            end += 1
+        y0, height = runs[begin, 0], runs[end - 1, 0] + 1 - runs[begin, 0]
+        # in half pixels, from the object's first row: the outermost points of each half row
         left = np.full(2 * height + 1, 1 << 40, np.int64)
         right = np.full(2 * height + 1, -(1 << 40), np.int64)
-        for y in range(y0, y1):
-            low, high = -1, -1
-            for x in range(x0, x1):
-                if labels[y, x] == k + 1:
-                    if low < 0:
-                        low = x
-                    high = x
-            if low < 0:
-                continue
-            row = 2 * (y - y0) + 1
-            left[row], right[row] = min(left[row], 2 * low - 1), max(right[row], 2 * high + 1)
+        for i in range(begin, end):
+            row, low, high = 2 * (runs[i, 0] - y0) + 1, 2 * runs[i, 1], 2 * (runs[i, 2] - 1)
+            left[row], right[row] = min(left[row], low - 1), max(right[row], high + 1)
             for near in (row - 1, row + 1):
-                left[near], right[near] = min(left[near], 2 * low), max(right[near], 2 * high)
-        out[k] = _hull_pixels(left, right, height)
+                left[near], right[near] = min(left[near], low), max(right[near], high)
+        out[k - 1] = _hull_pixels(left, right, height)
+        begin = end
     return out
 
 

@@ -4,19 +4,16 @@ Background and noise are taken off each channel; nuclei are what rises above hal
 channel, split where a waist says that two touch; cells are grown around them over what cytokeratin and CD45 show.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.formats import Frame
-
-Floats = NDArray[np.float32]
-Labels = NDArray[np.int32]
+from pipeline.labels import Floats, Labels, Runs, flood, kernel, means, nearest, painted, runs_of, tops
 
 _TILE_UM = 32.0  # background is followed at this scale: wider than a cell, narrower than vignetting
 _SAMPLES = 16  # pixels that are looked at along each side of a tile
@@ -27,6 +24,8 @@ _DETECT = 5.0  # standard deviations of the noise above which a pixel can be sig
 _HALF = 0.5  # share of its own brightness at which an object ends: half, where a blurred edge lies
 _GLOW = 0.04  # of the brightest nuclei: what is fainter is glow
 _OBJECT_UM = 1.6  # smoothing at which a nucleus is one hill
+_REST_UM = float(np.sqrt(_OBJECT_UM**2 - _SMOOTH_UM**2))  # what that takes beyond the first smoothing
+_COARSE_UM = 1.3  # the largest pixel that still shows hills of that smoothing
 _APART_UM = 2.0  # nearer maxima are one
 _WAIST = 0.87
 _CONTENT = 0.12  # of the usual nucleus's DNA: what holds less is glow, a fragment or noise
@@ -34,14 +33,6 @@ _EDGE_UM = 1.5
 _LOBED_UM2 = 60.0  # a lobed granulocyte nucleus with its gaps, at most
 _RIM_UM = 2.0  # cytoplasm that every nucleated cell is given
 _BARE_UM2 = 6.0  # smaller cytokeratin specks without nucleus are noise
-
-
-def kernel(function: Callable[..., Any]) -> Any:
-    """Return the function, compiled when first called and kept for the next job where there is a place to keep it."""
-    try:
-        return numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:  # neither the package's folder nor the user's may be written to
-        return numba.njit(nogil=True)(function)
 
 
 @dataclass(frozen=True)
@@ -136,86 +127,112 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
     that dye aggregates and debris are seen and counted as what they are.
     """
     px = frame.pixel_size_um
-    nuclei = _nuclei(channels["dna"], px, settings["nucleus_diameter_um"])
+    found = nuclei(channels["dna"], px, settings["nucleus_diameter_um"])
     markers = [
         (_blur(channels[role].signal, _SMOOTH_UM / px), _DETECT * channels[role].noise) for role in ("ck", "cd45")
     ]
-    cells = _cells(nuclei, markers, px, settings["cell_margin_um"])
+    cells = _cells(found, markers, px, settings["cell_margin_um"])
     cells = _add_bare(cells, *markers[0], px)
-    return Segmentation(nuclei, cells)
+    return Segmentation(found, cells)
 
 
 def warm() -> None:
     """Compile the kernels into their cache."""
     labels = np.eye(2, dtype=np.int32)
     height = np.ones((2, 2), np.float32)
-    _flood(np.zeros((2, 2), np.uint8), labels, np.ones((2, 2), np.bool_))
-    _merge(labels, height, 1.0)
-    nearest(labels)
-    _means(labels, height, 2)
-    _cells(labels, [(height, 0.5)], 1.0, 1.0)
-    _shaded(height, height, labels, height[0])
+    _borders(labels, height)
+    _cells(labels, [(height, 0.5)] * 2, 1.0, 1.0)
+    _levels(height, 1.0)
 
 
-def _nuclei(dna: Channel, px: float, diameter_um: Sequence[float]) -> Labels:
+def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> Labels:
+    """Return the nuclei of a frame, numbered 1..N.
+
+    Parameters
+    ----------
+    dna : Channel
+    pixel_size_um : float
+    diameter_um : (float, float)
+        Of a disc as large as the smallest and as the largest nucleus.
+    """
+    px = pixel_size_um
     smooth = _blur(dna.signal, _SMOOTH_UM / px)
     sample = _sorted_sample(smooth)
     _, noise = _centre_and_noise(sample)
     lit = smooth > max(_DETECT * max(noise, 0.3), _GLOW * float(sample[int(0.998 * len(sample))]))
-    coarse = _blur(dna.signal, _OBJECT_UM / px)
-    regions, peaks = _split(coarse, lit, _APART_UM / px)
-    solid = _fill_holes((smooth > _HALF * peaks[regions]) & lit)
+    floor, share = _hills(smooth, lit, px)
+    solid = _fill_holes((smooth > floor) & lit)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel).astype(np.uint8, copy=False)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5).astype(np.float32, copy=False)
-    depth_um = _shaded(_blur(depth, 0.5 / px) * np.float32(px), coarse, regions, peaks)
-    parts, _ = _split(depth_um, solid > 0, _APART_UM * 0.75 / px)
-    nuclei = _merge(parts, depth_um, px)
+    depth_um = _blur(depth, 0.5 / px) * (share * np.float32(px))
+    runs, area = _merged(_split(depth_um, solid > 0, _APART_UM * 0.75 / px), depth_um, px)
     smallest, largest = (np.pi / 4 * d**2 / px**2 for d in diameter_um)
-    area, _ = _extent(nuclei, depth_um, int(nuclei.max()) + 1)
-    nuclei = _keep(nuclei, (area >= smallest) & (area <= largest))
-    return _keep(nuclei, _holds_dna(nuclei, dna.signal, px))
+    runs = _kept(runs, (area >= smallest) & (area <= largest))
+    return painted(_kept(runs, _holds_dna(runs, dna.signal, px)), dna.signal.shape)
 
 
-def _holds_dna(nuclei: Labels, signal: Floats, px: float) -> NDArray[np.bool_]:
+def _hills(smooth: Floats, lit: NDArray[np.bool_], px: float) -> tuple[Floats, Floats]:
+    """Return, for each pixel, half of the peak of the hill that it lies on, and how far up that hill it is (0 to 1).
+
+    A hill is wide beside the pixels: it is looked for in a smaller image.
+    """
+    shrunk = max(1, int(_COARSE_UM / px))
+    size = (-(-smooth.shape[1] // shrunk), -(-smooth.shape[0] // shrunk))
+    small = cv2.resize(smooth, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    coarse = _blur(small, _REST_UM / (px * shrunk))
+    mask = cv2.resize(lit.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA) > 0
+    hills = _split(coarse, mask, _APART_UM / (px * shrunk))
+    _, peaks = tops(runs_of(hills), coarse, int(hills.max()) + 1)
+    peak = peaks[hills]
+    share = np.sqrt(np.sqrt(np.clip(coarse / np.maximum(peak, 1e-6), 0, 1) * (hills > 0)))
+    whole = smooth.shape[::-1]
+    return (
+        cv2.resize(_HALF * peak, whole, interpolation=cv2.INTER_NEAREST),
+        cv2.resize(share, whole, interpolation=cv2.INTER_LINEAR),
+    )
+
+
+def _holds_dna(runs: Runs, signal: Floats, px: float) -> NDArray[np.bool_]:
     """Return, by number, which nuclei hold a fair share of the usual nucleus's DNA above what surrounds them."""
-    count = int(nuclei.max()) + 1
-    reach = 2 * max(1, round(_EDGE_UM / px)) + 1
-    ring = cv2.dilate(nuclei.astype(np.float32), np.ones((reach, reach), np.uint8)).astype(np.int32)
-    ring[nuclei > 0] = 0
-    inside, around = _means(nuclei, signal, count), _means(ring, signal, count)
-    area, _ = _extent(nuclei, signal, count)
+    count = int(runs[:, 3].max(initial=0)) + 1
+    found = painted(runs, signal.shape)
+    _, ring = nearest(found, _EDGE_UM / px)
+    ring[found > 0] = 0
+    area, inside = means(runs, signal, count)
+    _, around = means(runs_of(ring), signal, count)
     contrast = np.clip(1 - around / np.maximum(inside, 1e-6), 0, 0.7)  # of blurred nuclei too: the ring is not dark
     content = area * inside * contrast
     return content >= _CONTENT * np.sort(content[1:])[(count - 2) // 2] if count > 1 else np.zeros(1, np.bool_)
 
 
-def _split(height: Floats, mask: NDArray[Any], apart_px: float) -> tuple[Labels, Floats]:
-    """Return the regions of a mask around the maxima of a height, and the height at each region's maximum."""
+def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
+    """Return the regions of a mask around the maxima of a height; each pixel of a level top has its own."""
     reach = 2 * max(1, round(apart_px)) + 1
     summit = cv2.dilate(height, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    top = ((height >= summit) & mask).astype(np.uint8)
-    count, markers = cv2.connectedComponents(top, connectivity=8, ltype=cv2.CV_32S)
-    _, peaks = _extent(markers, height, count)
-    steps = np.float32(255) * (1 - np.sqrt(np.maximum(height * np.float32(1 / max(peaks.max(), 1e-6)), 0)))
-    return _flood(steps.astype(np.uint8), markers, mask), peaks
+    highest = np.flatnonzero((height >= summit) & mask & (height > 0))
+    markers = np.zeros(height.shape, np.int32)
+    markers.ravel()[highest] = 1 + np.arange(len(highest))
+    return flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask)
 
 
-def _merge(parts: Labels, depth_um: Floats, px: float) -> Labels:
-    """Join parts that no waist divides, and the lobes of one small nucleus."""
-    pairs, saddle = _borders(parts, depth_um)
-    area, peak = _extent(parts, depth_um, int(parts.max()) + 1)
-    area *= px**2
+def _merged(parts: Labels, depth_um: Floats, px: float) -> tuple[Runs, NDArray[np.float64]]:
+    """Return the parts, those joined that no waist divides or that are lobes of one small nucleus, and their pixels."""
+    runs = runs_of(parts)
+    area, peak = tops(runs, depth_um, int(parts.max()) + 1)
     root = np.arange(len(area), dtype=np.int32)
-    for pair, pass_um in zip(pairs, saddle, strict=True):
+    lobed = _LOBED_UM2 / px**2
+    for pair, pass_um in zip(*_borders(parts, depth_um), strict=True):
         a, b = (_root(root, label) for label in pair)
-        if a != b and (pass_um >= _WAIST * min(peak[a], peak[b]) or area[a] + area[b] <= _LOBED_UM2):
+        if a != b and (pass_um >= _WAIST * min(peak[a], peak[b]) or area[a] + area[b] <= lobed):
             root[b] = a
             area[a] += area[b]
+            area[b] = 0
             peak[a] = max(peak[a], peak[b])
     while not np.array_equal(root, root[root]):
         root = root[root]
-    return root[parts]
+    runs[:, 3] = root[runs[:, 3]]
+    return runs, area
 
 
 def _root(parent: NDArray[np.int32], label: int) -> int:
@@ -244,42 +261,36 @@ def _cells(nuclei: Labels, markers: Sequence[tuple[Floats, float]], px: float, m
     """
     if not nuclei.any():
         return nuclei.copy()
-    distance, zone = nearest(nuclei)
-    distance *= np.float32(px)
-    area, _ = _extent(nuclei, distance, int(nuclei.max()) + 1)
-    reach_um = np.maximum(margin_um, np.sqrt(area / np.pi) * px)  # large cells have more cytoplasm
-    rim = zone * (distance <= _RIM_UM)
-    body = rim > 0
-    for smooth, detectable in markers:
-        _, brightest = _extent(rim, smooth, len(area))
-        _add_shown(body, zone, distance, reach_um, smooth, np.maximum(_HALF * brightest, detectable))
-    levels = np.minimum(255, distance * 8).astype(np.uint8)
-    return _flood(levels, nuclei, body)
-
-
-def nearest(labels: Labels) -> tuple[Floats, Labels]:
-    """Return the distance (pixels) of each pixel to the nearest object and that object's label."""
-    distance, index = cv2.distanceTransformWithLabels(
-        (labels == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    area = np.bincount(nuclei.ravel()).astype(np.float32)
+    reach = np.maximum(margin_um / px, np.sqrt(area / np.pi))  # large cells have more cytoplasm
+    squared, zone = nearest(nuclei, reach[1:].max())
+    rim = (_RIM_UM / px) ** 2
+    runs = runs_of(np.where(squared <= rim, zone, 0))
+    (ck, ck_floor), (cd45, cd45_floor) = (
+        (smooth, np.maximum(_HALF * tops(runs, smooth, len(area))[1], detectable)) for smooth, detectable in markers
     )
-    return distance, _carried(labels, index)
+    reach = np.maximum(reach**2, rim)
+    body, levels = _body(zone, squared, rim, reach, ck, ck_floor, cd45, cd45_floor, 8 * px)
+    return flood(levels, nuclei, body)
 
 
 def _add_bare(cells: Labels, smooth: Floats, detectable: float, px: float) -> Labels:
     """Add objects without nucleus that show more cytokeratin than most cells do, numbered after the cells."""
     n_cells = int(cells.max())
-    _, brightest = _extent(cells, smooth, n_cells + 1)
+    _, brightest = tops(runs_of(cells), smooth, n_cells + 1)
     usual = float(np.quantile(brightest[1:], 0.75)) if n_cells else 0.0
     lit = ((smooth > max(2 * detectable, usual)) & (cells == 0)).astype(np.uint8)
+    if not lit.any():
+        return cells
     count, objects = cv2.connectedComponents(lit, connectivity=4, ltype=cv2.CV_32S)
-    area, _ = _extent(objects, smooth, count)
+    runs = runs_of(objects)
+    area, _ = tops(runs, smooth, count)
     keep = area * px**2 >= _BARE_UM2
     beside = cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) & lit
     keep[objects[beside > 0]] = False  # the rest of a cell that its margin cut off
-    keep[0] = False
-    number = np.zeros(count, np.int32)
-    number[keep] = n_cells + 1 + np.arange(int(keep.sum()))
-    return cells + number[objects]
+    runs = _kept(runs, keep)
+    runs[:, 3] += n_cells
+    return cells + painted(runs, cells.shape)
 
 
 def _blur(image: Floats, sigma: float) -> Floats:
@@ -294,125 +305,44 @@ def _fill_holes(mask: NDArray[Any]) -> NDArray[np.uint8]:
     return (patches[1:-1, 1:-1] != 2).astype(np.uint8)
 
 
-def _keep(labels: Labels, wanted: NDArray[np.bool_]) -> Labels:
-    """Return the labels with only the wanted ones left, numbered 1..N in the order of the old."""
-    wanted = wanted.copy()
-    wanted[0] = False
-    number = np.zeros(len(wanted), np.int32)
-    number[wanted] = 1 + np.arange(int(wanted.sum()))
-    return number[labels]
+def _kept(runs: Runs, wanted: NDArray[np.bool_]) -> Runs:
+    """Return the runs of the wanted labels alone, numbered 1..N in the order of the old."""
+    number = np.cumsum(wanted & (np.arange(len(wanted)) > 0), dtype=np.int32)
+    runs = runs[wanted[runs[:, 3]]]
+    runs[:, 3] = number[runs[:, 3]]
+    return runs
 
 
 @kernel
-def _flood(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
-    """Return the watershed of 8-bit levels from markers inside a mask.
+def _levels(height: Any, scale: float) -> Any:  # pragma: no cover - compiled
+    """Return 255 where the scaled height is 0, and 0 where it is 1, finest near 1."""
+    levels = np.empty(height.shape, np.uint8)
+    for y in range(height.shape[0]):
+        for x in range(height.shape[1]):
+            levels[y, x] = np.int32(
+                np.float32(255) * (1 - np.sqrt(max(height[y, x] * np.float32(scale), np.float32(0))))
+            )
+    return levels
 
-    The water rises level by level; pixels join the marker from which it reaches them first, and of several pixels that
-    it reaches at one level the earlier one passes it on first. This is the order, and so the result, of scikit-image's
-    `watershed` with four neighbours, which leaves open which of two markers at one level comes first: here the upper.
+
+@kernel
+def _body(
+    zone: Any, squared: Any, rim: float, reach: Any, ck: Any, ck_floor: Any, cd45: Any, cd45_floor: Any, steps: float
+) -> Any:  # pragma: no cover - compiled
+    """Return where cells are, and how far from a nucleus that is, in `steps` a pixel up to 255.
+
+    That is in the rim, and as far as the zone's object reaches where a marker is above that object's floor; all
+    distances are squared.
     """
-    rows, columns = levels.shape
-    wide = columns + 2
-    state, following, first, last = _queued(levels, markers, mask)
-    current = 0
-    while current < 256:
-        i = first[current]
-        if i < 0:
-            current += 1
-            continue
-        first[current] = following[i]
-        for step in (-wide, -1, 1, wide):
-            j = i + step
-            if state[j] < 0:
-                level = max(current, -1 - state[j])
-                state[j] = state[i]
-                _push(first, last, following, level, j)
-    labels = np.empty((rows, columns), np.int32)
-    for y in range(rows):
-        for x in range(columns):
-            labels[y, x] = max(0, state[(y + 1) * wide + x + 1])
-    return labels
-
-
-@kernel
-def _queued(levels: Any, markers: Any, mask: Any) -> Any:  # pragma: no cover - compiled
-    """Return the state of each pixel, in rows with a rim, and one queue a level that holds the markers.
-
-    The state is a label, or minus (level + 1) of a pixel that waits for one, or 0 where none may come.
-    """
-    rows, columns = levels.shape
-    wide = columns + 2
-    state = np.zeros((rows + 2) * wide, np.int32)
-    following = np.empty(len(state), np.int32)
-    first, last = np.full(256, -1, np.int32), np.full(256, -1, np.int32)
-    for y in range(rows):
-        for x in range(columns):
-            if mask[y, x]:
-                i = (y + 1) * wide + x + 1
-                state[i] = markers[y, x] if markers[y, x] > 0 else -1 - np.int32(levels[y, x])
-                if state[i] > 0:
-                    _push(first, last, following, levels[y, x], i)
-    return state, following, first, last
-
-
-@kernel
-def _push(first: Any, last: Any, following: Any, level: int, pixel: int) -> None:  # pragma: no cover - compiled
-    if first[level] < 0:
-        first[level] = pixel
-    else:
-        following[last[level]] = pixel
-    last[level] = pixel
-    following[pixel] = -1
-
-
-@kernel
-def _add_shown(
-    body: Any, zone: Any, distance: Any, reach: Any, values: Any, floor: Any
-) -> None:  # pragma: no cover - compiled
-    """Add to `body` the pixels in reach of the object of their zone whose value is above that object's floor."""
-    for y in range(body.shape[0]):
-        for x in range(body.shape[1]):
+    body, levels = np.zeros(zone.shape, np.bool_), np.empty(zone.shape, np.uint8)
+    for y in range(zone.shape[0]):
+        for x in range(zone.shape[1]):
             k = zone[y, x]
-            if distance[y, x] <= reach[k] and values[y, x] > floor[k]:
-                body[y, x] = True
-
-
-@kernel
-def _shaded(depth: Any, height: Any, regions: Any, peaks: Any) -> Any:  # pragma: no cover - compiled
-    """Return the depth, less where a hill is below its peak, so that a dark line cuts as a waist does."""
-    out = np.zeros_like(depth)
-    for y in range(depth.shape[0]):
-        for x in range(depth.shape[1]):
-            if regions[y, x] > 0 and depth[y, x] > 0 and height[y, x] > 0:
-                share = min(np.float32(1), height[y, x] / peaks[regions[y, x]])
-                out[y, x] = depth[y, x] * np.sqrt(np.sqrt(share))
-    return out
-
-
-@kernel
-def _means(labels: Any, values: Any, count: int) -> Any:  # pragma: no cover - compiled
-    """Return the mean of the values over each label below `count`; 0 where a label has no pixel."""
-    total, area = np.zeros(count), np.zeros(count)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            k = labels[y, x]
-            if k > 0:
-                total[k] += values[y, x]
-                area[k] += 1
-    return total / np.maximum(area, 1)
-
-
-@kernel
-def _extent(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
-    """Return the pixels and the largest height (at least 0) of each label below `count`; nothing of label 0."""
-    area, highest = np.zeros(count), np.zeros(count, np.float32)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            k = labels[y, x]
-            if k > 0:
-                area[k] += 1
-                highest[k] = max(highest[k], height[y, x])
-    return area, highest
+            if k > 0 and squared[y, x] <= reach[k]:
+                shown = ck[y, x] > ck_floor[k] or cd45[y, x] > cd45_floor[k]
+                body[y, x] = shown or squared[y, x] <= rim
+                levels[y, x] = min(255, int(np.sqrt(squared[y, x]) * steps))
+    return body, levels
 
 
 @kernel
@@ -432,18 +362,3 @@ def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover 
                         keys.append(np.int64(min(a, b)) * count + max(a, b))
                         passes.append(min(height[y, x], height[y + dy, x + dx]))
     return np.array(keys), np.array(passes)
-
-
-@kernel
-def _carried(labels: Any, index: Any) -> Any:  # pragma: no cover - compiled
-    """Return at each pixel the label of the pixel whose number `index` holds there: each labelled one has its own."""
-    label = np.zeros(labels.size + 1, np.int32)
-    out = np.empty(labels.shape, np.int32)
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            if labels[y, x] > 0:
-                label[index[y, x]] = labels[y, x]
-    for y in range(labels.shape[0]):
-        for x in range(labels.shape[1]):
-            out[y, x] = label[index[y, x]]
-    return out

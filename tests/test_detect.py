@@ -20,8 +20,8 @@ from pipeline import detect as module
 from pipeline import formats, phantom, store
 from pipeline.detect import detect, gather
 from pipeline.errors import InputError
+from pipeline.labels import kernel
 from pipeline.schema import CELLS, FRAMES
-from pipeline.segment import kernel
 
 ROLES = ("dna", "ck", "cd45", "fitc")
 ASSAY = {

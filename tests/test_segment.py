@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from skimage.segmentation import watershed
 
-from pipeline import segment as module
 from pipeline.formats import Frame
+from pipeline.labels import flood
 from pipeline.segment import correct, segment
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
@@ -58,7 +58,7 @@ def test_the_watershed_is_that_of_scikit_image(seed):
     _, first = np.unique(levels.ravel()[inside], return_index=True)  # of equal markers theirs leaves the order open
     spots = inside[first][::6]
     markers.ravel()[spots] = 1 + np.arange(len(spots))
-    ours = module._flood(levels, markers, mask)
+    ours = flood(levels, markers, mask)
     np.testing.assert_array_equal(ours, watershed(levels, markers, mask=mask))
 
 
