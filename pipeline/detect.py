@@ -17,7 +17,7 @@ import tifffile
 from pipeline import index, store
 from pipeline.errors import refuse
 from pipeline.formats import Frame, FrameError, FrameRef, read
-from pipeline.measure import measure, registration
+from pipeline.measure import measure, registration, sharpness
 from pipeline.schema import CELLS, FRAMES
 from pipeline.segment import Channel, Segmentation, correct, segment
 
@@ -138,7 +138,7 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
     for plane, (role, channel) in zip(frame.pixels, channels.items(), strict=True):
         each[f"{role}_background"] = channel.background
         each[f"{role}_noise"] = channel.noise
-        each[f"{role}_focus"] = _sharpness(channel)
+        each[f"{role}_focus"] = sharpness(channel)
         each[f"{role}_saturation"] = float(np.count_nonzero(plane >= frame.ceiling)) / plane.size
         # light that hardly leaves the noise says nothing of how even it is
         each[f"{role}_unevenness"] = channel.unevenness if channel.background > 10 * channel.noise else np.nan
@@ -170,17 +170,6 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         "registration_um": float(shift),
         **each,
     }
-
-
-def _sharpness(channel: Channel) -> float:
-    """Return the steepest gradients of a channel relative to the usual one: about 0.5 for noise alone."""
-    smooth = cv2.GaussianBlur(channel.signal, (0, 0), 1.0)
-    middle = smooth[1:-1:2, 1:-1:2]
-    y = smooth[2::2, 1:-1:2][: len(middle)] - smooth[:-2:2, 1:-1:2]
-    x = smooth[1:-1:2, 2::2][:, : middle.shape[1]] - smooth[1:-1:2, :-2:2]
-    slope = np.sort(np.sqrt(y * y + x * x), axis=None)  # the last bit of cv2.magnitude depends on where arrays lie
-    usual = float(slope[len(slope) // 2]) + channel.noise / 4
-    return float(slope[int(0.999 * len(slope))]) / (4 * usual)
 
 
 def _frames_table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> pd.DataFrame:

@@ -140,7 +140,7 @@ def warm() -> None:
     """Compile the kernels into their cache."""
     labels = np.eye(2, dtype=np.int32)
     height = np.ones((2, 2), np.float32)
-    _borders(labels, height)
+    _borders(runs_of(labels), labels, height)
     _cells(labels, [(height, 0.5)] * 2, 1.0, 1.0)
     _levels(height, 1.0)
 
@@ -222,7 +222,7 @@ def _merged(parts: Labels, depth_um: Floats, px: float) -> tuple[Runs, NDArray[n
     area, peak = tops(runs, depth_um, int(parts.max()) + 1)
     root = np.arange(len(area), dtype=np.int32)
     lobed = _LOBED_UM2 / px**2
-    for pair, pass_um in zip(*_borders(parts, depth_um), strict=True):
+    for pair, pass_um in zip(*_borders(runs, parts, depth_um), strict=True):
         a, b = (_root(root, label) for label in pair)
         if a != b and (pass_um >= _WAIST * min(peak[a], peak[b]) or area[a] + area[b] <= lobed):
             root[b] = a
@@ -241,10 +241,10 @@ def _root(parent: NDArray[np.int32], label: int) -> int:
     return label
 
 
-def _borders(labels: Labels, height: Floats) -> tuple[NDArray[np.int64], Floats]:
+def _borders(runs: Runs, labels: Labels, height: Floats) -> tuple[NDArray[np.int64], Floats]:
     """Return the pairs of labels that touch and the highest pass between each, the highest pass first."""
-    count = int(labels.max()) + 1
-    keys, passes = _touching(labels, height, count)
+    count = int(runs[:, 3].max(initial=0)) + 1
+    keys, passes = _touching(runs, labels, height, count)
     if not len(keys):
         return np.empty((0, 2), np.int64), passes
     order = np.argsort(keys, kind="stable")
@@ -261,11 +261,12 @@ def _cells(nuclei: Labels, markers: Sequence[tuple[Floats, float]], px: float, m
     """
     if not nuclei.any():
         return nuclei.copy()
-    area = np.bincount(nuclei.ravel()).astype(np.float32)
+    runs = runs_of(nuclei)
+    area = np.bincount(runs[:, 3], runs[:, 2] - runs[:, 1])
     reach = np.maximum(margin_um / px, np.sqrt(area / np.pi))  # large cells have more cytoplasm
     squared, zone = nearest(nuclei, reach[1:].max())
     rim = (_RIM_UM / px) ** 2
-    runs = runs_of(np.where(squared <= rim, zone, 0))
+    runs = runs_of(zone * (squared <= rim))
     (ck, ck_floor), (cd45, cd45_floor) = (
         (smooth, np.maximum(_HALF * tops(runs, smooth, len(area))[1], detectable)) for smooth, detectable in markers
     )
@@ -346,15 +347,12 @@ def _body(
 
 
 @kernel
-def _touching(labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
+def _touching(runs: Any, labels: Any, height: Any, count: int) -> Any:  # pragma: no cover - compiled
     """Return lesser label * count + greater label, and the lower height, of each two neighbours of two labels."""
     rows, columns = labels.shape
     keys, passes = [np.int64(0) for _ in range(0)], [np.float32(0) for _ in range(0)]
-    for y in range(rows):
-        for x in range(columns):
-            a = labels[y, x]
-            if a == 0:
-                continue
+    for y, start, stop, a in runs:
+        for x in range(start, stop):
             for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1)):
                 if y + dy < rows and 0 <= x + dx < columns:
                     b = labels[y + dy, x + dx]
