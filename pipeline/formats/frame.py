@@ -211,19 +211,19 @@ def assemble(
     if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
         notes.append("pixel_size_differs")
     used = pixel_size_um if pixel_size_um is not None else float(assay["pixel_size_um"])
-    return Frame(np.stack(scaled), roles, used, ceiling, tuple(notes))
+    return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes))
 
 
-def _scaled(plane: NDArray[Any], full: int) -> NDArray[np.float32]:
-    """Return counts as float32, less the offset of cameras that put their few bits above the middle of sixteen."""
+def _scaled(plane: NDArray[Any], full: int) -> NDArray[Any]:
+    """Return counts, less the offset of cameras that put their few bits above the middle of sixteen."""
     if plane.dtype.kind == "f":
         if not np.isfinite(plane).all():
             raise FrameError("pixels that are no numbers")
-        return plane.astype(np.float32)
+        return plane
     sixteen_bits = plane.dtype.kind == "u" and plane.dtype.itemsize == 2
     if sixteen_bits and plane.min() >= _OFFSET and plane.max() <= _OFFSET + max(full, _TWELVE_BITS) < 2 * _OFFSET:
         plane = plane - np.uint16(_OFFSET)
-    return plane.astype(np.float32)
+    return plane
 
 
 def _ceiling(planes: Any, scaled: Sequence[NDArray[np.float32]], full: int) -> float:
