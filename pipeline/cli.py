@@ -3,7 +3,9 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pipeline import __version__
 from pipeline.errors import InputError, refuse
 
 Run = Callable[[argparse.Namespace], None]
+_SAY_EVERY_S = 5.0
 
 
 # The stages are imported inside their verbs: a job starts in a fraction of a second, whatever the others need.
@@ -32,7 +35,22 @@ def _detect(args: argparse.Namespace) -> None:
     from pipeline import detect  # noqa: PLC0415
 
     number, of = args.chunk
-    detect.detect(args.settings, args.base, (number, of), args.frames, args.cells, args.labels)
+    detect.detect(args.settings, args.base, (number, of), args.frames, args.cells, args.labels, _progress())
+
+
+def _progress() -> Callable[[int, int, int], None]:
+    """Return a function that says on stderr how far a job is: every few seconds, and at its end."""
+    start = said = time.monotonic()
+
+    def say(done: int, of: int, cells: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if done == of or now - said >= _SAY_EVERY_S:
+            said = now
+            left = timedelta(seconds=round((now - start) * (of - done) / done))
+            print(f"{done} of {of} frames, {cells} cells, {left} left", file=sys.stderr, flush=True)
+
+    return say
 
 
 def _gather(args: argparse.Namespace) -> None:

@@ -5,7 +5,7 @@ and memory does not grow with their number.
 """
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ def detect(
     frames_out: Path,
     cells_out: Path,
     labels_out: Path | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
 ) -> None:
     """Write the frames table and the cells table of one chunk of a sample's frames.
 
@@ -51,6 +52,8 @@ def detect(
         Tables to write.
     labels_out : Path, optional
         Folder for one ``FRAME.tif`` a readable frame: uint32 (2, Y, X), nuclei and cells.
+    progress : callable, optional
+        Called after each frame with the frames done, those of the chunk, and the cells found so far.
 
     Raises
     ------
@@ -64,15 +67,19 @@ def detect(
     total = len(listed.frames)
     refs = listed.frames[(number - 1) * total // of : number * total // of]
     made_by = store.provenance(settings, {})
-    rows = []
+    rows: list[dict[str, Any]] = []
+    n_cells = 0
     with store.table_writer(cells_out, "cells", list(settings["assay"]["channels"]), made_by) as write:
         for ref in refs:
             row, cells, found = _one(ref, settings)
             rows.append(row)
+            n_cells += row["n_cells"]
             if found is not None:
                 write(cells)
                 if labels_out is not None:
                     _write_labels(Path(labels_out) / f"{ref.frame}.tif", found)
+            if progress is not None:
+                progress(len(rows), len(refs), n_cells)
     store.write_table(frames_out, "frames", _frames_table(rows, settings), made_by)
 
 

@@ -99,3 +99,14 @@ def test_the_command_starts_fast_and_is_the_module():
         [sys.executable, "-m", "pipeline", "--version"], capture_output=True, text=True, check=True
     )
     assert version.stdout.startswith("ctcascade 0.")
+
+
+def test_progress_is_said_now_and_then_and_at_the_end(monkeypatch, capsys):
+    seconds = iter([0.0, 1.0, 6.0, 7.0, 8.0])
+    monkeypatch.setattr(cli.time, "monotonic", lambda: next(seconds))
+    say = cli._progress()
+    for done, cells in ((1, 10), (2, 20), (3, 35), (4, 40)):
+        say(done, 4, cells)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == ["2 of 4 frames, 20 cells, 0:00:06 left", "4 of 4 frames, 40 cells, 0:00:00 left"]

@@ -121,6 +121,14 @@ def test_cells_lie_where_their_light_is(slide, whole):
     assert cd45[box].max() - np.median(cd45) == pytest.approx(brightest["cd45_max"], rel=0.2)
 
 
+def test_progress_counts_frames_and_cells(slide, tmp_path, whole):
+    _, frames, _ = whole
+    said = []
+    paths = tmp_path / "frames.parquet", tmp_path / "cells.parquet"
+    detect(SETTINGS, slide, (1, 1), *paths, progress=lambda *state: said.append(state))
+    assert said == [(k, N_FRAMES, n) for k, n in enumerate(frames["n_cells"].cumsum(), start=1)]
+
+
 def test_label_images_are_the_cells_of_the_table(whole):
     out, _, cells = whole
     assert sorted(p.name for p in (out / "labels").iterdir()) == ["f001.tif", "f002.tif", "f004.tif", "f005.tif"]
