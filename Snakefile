@@ -15,6 +15,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"  # sheets and settings: read, checked, refused here
 include: "workflow/rules/images.smk"  # each sample: frames to counts
 include: "workflow/rules/patients.smk"  # each patient: counts to prognosis, and all pages
+include: "workflow/rules/recovery.smk"  # snakemake recovery: a spike-in of phantom cells, beside the flow
 
 
 localrules:
@@ -29,6 +30,9 @@ localrules:
     report_patient,
     list_cohort,
     report_cohort,
+    recovery,
+    fit_recovery,
+    report_recovery,
 
 
 rule all:

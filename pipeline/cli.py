@@ -100,6 +100,18 @@ def _prognose(args: argparse.Namespace) -> None:
     prognose.prognose(args.settings, args.counts, args.cascade, args.out)
 
 
+def _spike(args: argparse.Namespace) -> None:
+    from pipeline import recovery  # noqa: PLC0415
+
+    recovery.spike(args.settings, args.base, args.images, args.spiked)
+
+
+def _recovery(args: argparse.Namespace) -> None:
+    from pipeline import recovery  # noqa: PLC0415
+
+    recovery.recovery(args.settings, args.spiked, args.calls, args.out, args.out_assay)
+
+
 def _report(args: argparse.Namespace) -> None:
     from pipeline import report  # noqa: PLC0415
 
@@ -109,6 +121,8 @@ def _report(args: argparse.Namespace) -> None:
     elif args.of == "patient":
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         report.report_patient(args.settings, *results, args.out, args.control)
+    elif args.of == "recovery":
+        report.report_recovery(args.settings, args.recovery, args.out)
     else:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         report.report_cohort(args.settings, *results, args.out, args.multiqc)
@@ -199,6 +213,8 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
     _files(page, "--counts", "--quality", many=True)
     _files(page, "--cascade", "--prognosis", "--out")
     _control_argument(page)
+    page = page_of("recovery", "what an in-silico spike-in found")
+    _files(page, "--recovery", "--out")
     page = page_of("cohort", "all patients and samples")
     _files(page, "--counts", "--quality", "--cascade", "--prognosis", many=True)
     _files(page, "--out", "--multiqc")
@@ -259,6 +275,18 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub, "--cascade", "--out")
 
     _report_arguments(verb("report", _report, "a self-contained HTML page", settings=False))
+
+    sub = verb("spike", _spike, "paste phantom CTCs of known number into frames without any")
+    sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
+    sub.add_argument("--images", type=Path, required=True, metavar="DIR", help="folder for the spiked frames")
+    _files(sub, "--spiked")
+
+    sub = verb(
+        "recovery", _recovery, "what of a spike-in was found and called; sensitivity and background for the assay"
+    )
+    _files(sub, "--spiked")
+    _files(sub, "--calls", many=True, meaning="of each level, in order")
+    _files(sub, "--out", "--out-assay")
 
     sub = verb("phantom", _phantom, "write synthetic slides of known truth", settings=False)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")

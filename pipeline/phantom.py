@@ -127,7 +127,7 @@ class Slide:
     optics: Optics = field(default_factory=Optics)
     recipe: Recipe = field(default_factory=Recipe)
     layout: str = "ome-tiff"
-    channel_names: tuple[str, str, str, str] = ("DAPI", "CK-PE", "CD45-APC", "FITC")
+    channel_names: tuple[str, ...] = ("DAPI", "CK-PE", "CD45-APC", "FITC")
 
 
 def write_slide(folder: Path, slide: Slide, seed: int) -> pd.DataFrame:
@@ -202,10 +202,28 @@ def add_ctc(pixels: NDArray[np.uint16], optics: Optics, y_px: float, x_px: float
     return np.minimum(pixels.astype(np.int64) + extra, 2**optics.bit_depth - 1).astype(np.uint16)
 
 
+def lit_ctc(
+    optics: Optics, recipe: Recipe, y_px: float, x_px: float, rng: np.random.Generator
+) -> tuple[NDArray[np.uint16], tuple[int, int], float]:
+    """Return the counts that a CTC adds to a frame: a patch (4, Y, X), its first row and column, the CTC's diameter.
+
+    The patch has photon noise of its own, but neither background nor vignetting nor a shift between channels: these are
+    the frame's. It may reach beyond the frame.
+    """
+    px = optics.pixel_size_um
+    ctc = _ctc(recipe, rng)
+    reach = int(ctc.diameter_um / px) + 8
+    y0, x0 = int(y_px) - reach, int(x_px) - reach
+    light = np.zeros((len(ROLES), 2 * reach + 1, 2 * reach + 1))
+    _draw(light, replace(ctc, y_um=(y_px - y0) * px, x_um=(x_px - x0) * px), px, rng)
+    dark = replace(optics, offset=0.0, read_noise=0.0, haze=(0.0, 0.0, 0.0, 0.0), vignetting=0.0, shift_px=0.0)
+    return _photographed(light, dark, rng), (y0, x0), ctc.diameter_um
+
+
 def write_frame(folder: Path, name: str, pixels: NDArray[np.uint16], slide: Slide, order: int = 0) -> None:
     """Write one frame in the slide's layout; ``order`` turns the order of the channels in the file."""
     folder = Path(folder)
-    turned = [(k + order) % len(ROLES) for k in range(len(ROLES))]
+    turned = [(k + order) % len(pixels) for k in range(len(pixels))]
     if slide.layout == "ome-tiff":
         names = [slide.channel_names[k] for k in turned]
         description = _ome_xml(pixels.shape, names, slide.optics)

@@ -184,7 +184,20 @@ CALL_TABLE = Table(
     ),
 )
 
-TABLES = {"frames": FRAMES, "cells": CELLS, "calls": CALL_TABLE}
+SPIKED = Table(
+    columns=(
+        Column("level", "int", "which of recovery.levels, from 0"),
+        Column("frame", "str", "name of the spiked frame"),
+        Column("source", "str", "frame that it was made from, as SAMPLE/FRAME, or phantom/NUMBER"),
+        Column("blood_ml", "float", "blood that the source stands for; null for a phantom", nullable=True),
+        Column("pixel_size_um", "float", "edge of a pixel"),
+        Column("y_px", "float", "row of a pasted CTC; null in the one row of a frame without any", nullable=True),
+        Column("x_px", "float", "column of a pasted CTC", nullable=True),
+        Column("diameter_um", "float", "its diameter", nullable=True),
+    )
+)
+
+TABLES = {"frames": FRAMES, "cells": CELLS, "calls": CALL_TABLE, "spiked": SPIKED}
 
 
 # JSON results. The helpers keep the declarations readable; `None` as a value is allowed only where said.
@@ -658,4 +671,60 @@ PROGNOSIS_JSON = _object(
     },
 )
 
-JSON_SCHEMAS = {"counts": COUNTS_JSON, "quality": QUALITY_JSON, "cascade": CASCADE_JSON, "prognosis": PROGNOSIS_JSON}
+_FITTED = _object({"estimate": _NUMBER, "low": _NUMBER, "high": _NUMBER, "level": _SHARE})
+RECOVERY_JSON = _object(
+    {
+        "assay": _TEXT,
+        "title": _TEXT,
+        "background": {"enum": ["samples", "phantom"]},  # what the CTCs were pasted into
+        "samples": _array(_TEXT),
+        "n_frames": _COUNT,  # different ones
+        "ctc": _object({"ctc_diameter_um": _POSITIVE, "ck": _SHARE, "weak_ck": _SHARE}),
+        "levels": _array(
+            _object(
+                {
+                    "expected": _COUNT,  # CTCs pasted
+                    "observed": _COUNT,  # CTCs called
+                    "found": _COUNT,  # of those pasted
+                    "false": _COUNT,
+                    "n_frames": _COUNT,
+                    "recovery": _or_null(_INTERVAL),  # found of pasted; null where none was
+                }
+            )
+        ),
+        "regression": _object(
+            {
+                "model": _TEXT,
+                "weights": _TEXT,
+                "slope": _FITTED,
+                "intercept": _FITTED,
+                "r2": _FITTED,
+                "n_levels": _COUNT,
+            }
+        ),
+        "sensitivity": _FACTOR,
+        "background_per_7_5_ml": _or_null(_FACTOR),
+        "why_no_background": _TEXT,
+        "published": _object(
+            {
+                "evidence_id": _TEXT,
+                "meaning": _TEXT,
+                "least_recovery": _SHARE,
+                "citation": _TEXT,
+                "identifier": _TEXT,
+                "locator": _TEXT,
+                "how_read": _TEXT,
+                "note": _TEXT,
+            }
+        ),
+        "provenance": _PROVENANCE,
+    }
+)
+
+JSON_SCHEMAS = {
+    "recovery": RECOVERY_JSON,
+    "counts": COUNTS_JSON,
+    "quality": QUALITY_JSON,
+    "cascade": CASCADE_JSON,
+    "prognosis": PROGNOSIS_JSON,
+}

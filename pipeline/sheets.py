@@ -27,7 +27,7 @@ class Listing(Protocol):
 Look = Callable[[str, Path, str, dict[str, Any]], Listing]
 
 _COMMAND_LINE = "--config/--configfile"
-_STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report")
+_STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery")
 _NAMED = 10  # ignored files that a note names; the number says how many there are
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
@@ -70,6 +70,10 @@ class Study:
         """Return the control samples of the runs (assay and lot) that samples belong to, themselves left out."""
         runs = dict.fromkeys(_run(self.samples[name]) for name in samples)
         return [name for run in runs for name in self._controls.get(run, []) if name not in samples]
+
+    def healthy_of(self, assay: str) -> list[str]:
+        """Return the samples of healthy donors that were made with an assay."""
+        return [name for name, row in self.samples.items() if row["role"] == "healthy" and row["assay"] == assay]
 
     @functools.cached_property
     def _controls(self) -> dict[tuple[str, str], list[str]]:
@@ -191,15 +195,18 @@ def _spelt(modality: str) -> str:
     return {m.casefold(): m for m in IMAGING}.get(modality.strip().replace(" ", "_").casefold(), modality)
 
 
-def settings_for(study: Study, verb: str, sample: str | None = None, patient: str | None = None) -> dict[str, Any]:
+def settings_for(
+    study: Study, verb: str, sample: str | None = None, patient: str | None = None, assay: str | None = None
+) -> dict[str, Any]:
     """Return the settings of one job: what the stage may know, and nothing that only another stage needs.
 
     Parameters
     ----------
     study : Study
-    verb : {"detect", "classify", "count", "quality", "simulate", "prognose", "report"}
-    sample, patient : str, optional
-        What the job is about; a report is about a sample, a patient, or with neither the cohort.
+    verb : {"detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery"}
+    sample, patient, assay : str, optional
+        What the job is about; a report is about a sample, a patient, or with neither the cohort. An assay's is a
+        spike-in of it.
 
     Returns
     -------
@@ -207,7 +214,9 @@ def settings_for(study: Study, verb: str, sample: str | None = None, patient: st
         JSON types.
     """
     assert verb in _STAGES
-    own = study.config[verb]
+    own = study.config["recovery" if verb == "spike" else verb]
+    if assay is not None:
+        return {**_about_spike_in(study, verb, assay), **own}
     if sample is not None:
         return {**_about_sample(study, verb, sample), **own}
     if patient is not None:
@@ -225,11 +234,7 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
         about = {"name": name, **_camera(assay)}
         return {"sample": sample, "images": row["images"], "format": row["format"], "assay": about}
     if verb == "classify":
-        gates = {gate: given["value"] for gate, given in assay["gates"].items()}
-        limits = ("place", "min_z", "min_nucleus_ratio")
-        markers = assay.get("markers", {}).items()
-        judged = {role: {key: _value(given[key]) for key in limits if key in given} for role, given in markers}
-        return {"sample": sample, "assay": {"name": name, "gates": gates, **_where_any("markers", judged)}}
+        return {"sample": sample, "assay": {"name": name, **_judged_by(assay)}}
     if verb == "count":
         kept = ("patient", "collected", "role", "note", "blood_volume_ml", "sampled_fraction")
         factors = {factor: assay.get(factor) for factor in FACTORS}
@@ -241,6 +246,33 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
     values = {key: _value(given) for key, given in assay.items()}
     values["gates"] = {gate: _value(given) for gate, given in assay["gates"].items()}
     return {"sample": row, "patient": study.patients[row["patient"]], "assay": {"name": name, **values}}
+
+
+def _about_spike_in(study: Study, verb: str, name: str) -> dict[str, Any]:
+    assay = study.assays[name]
+    if verb == "detect":
+        return {"sample": name, "images": ".", "format": "ome-tiff", "assay": {"name": name, **_camera(assay)}}
+    if verb == "classify":
+        return {"sample": name, "assay": {"name": name, **_judged_by(assay)}}
+    seed = {"random_seed": study.config["random_seed"]}
+    if verb == "recovery":
+        return {"assay": {"name": name, "file": assay}, **seed}
+    kept = ("sample", "images", "format", "blood_volume_ml", "sampled_fraction")
+    healthy = [study.samples[sample] for sample in study.healthy_of(name)]
+    return {
+        "assay": {"name": name, **_camera(assay)},
+        "samples": [{key: row[key] for key in kept} for row in healthy],
+        "detect": study.config["detect"],
+        **seed,
+    }
+
+
+def _judged_by(assay: Mapping[str, Any]) -> dict[str, Any]:
+    gates = {gate: given["value"] for gate, given in assay["gates"].items()}
+    limits = ("place", "min_z", "min_nucleus_ratio")
+    markers = assay.get("markers", {}).items()
+    judged = {role: {key: _value(given[key]) for key in limits if key in given} for role, given in markers}
+    return {"gates": gates, **_where_any("markers", judged)}
 
 
 def _where_any(key: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,6 +332,10 @@ def _contradictions(config: dict[str, Any], file: str) -> list[Fault]:
     if uncertain > call:
         wanted = f"at most p_ctc_call, {call}"
         faults.append(Fault(file, "classify.p_ctc_uncertain", str(uncertain), wanted, "lower it, or raise p_ctc_call"))
+    levels = config["recovery"]["levels"]
+    if len(set(levels)) < 3:
+        found, wanted = f"{len(set(levels))} different numbers", "three or more, for a line with its spread"
+        faults.append(Fault(file, "recovery.levels", found, wanted, "add levels"))
     frame = {f"frame.{check}": limits for check, limits in config["quality"]["frame"].items()}
     for check, limits in {**config["quality"], **frame}.items():
         if check != "frame" and None not in limits:

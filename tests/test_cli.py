@@ -7,7 +7,20 @@ import pytest
 from pipeline import cli
 from pipeline.errors import refuse
 
-VERBS = ["check", "detect", "gather", "classify", "count", "simulate", "prognose", "report", "phantom", "warm"]
+VERBS = [
+    "check",
+    "detect",
+    "gather",
+    "classify",
+    "count",
+    "simulate",
+    "prognose",
+    "report",
+    "spike",
+    "recovery",
+    "phantom",
+    "warm",
+]
 
 
 def run(*args):

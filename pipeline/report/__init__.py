@@ -9,6 +9,7 @@ from pipeline.report import cohort as of_cohort
 from pipeline.report import controls as of_controls
 from pipeline.report import overview as of_overview
 from pipeline.report import patient as of_patient
+from pipeline.report import recovery as of_recovery
 from pipeline.report import sample as of_sample
 from pipeline.report import scatter as of_scatter
 from pipeline.report.axes import Axis
@@ -206,6 +207,30 @@ def report_cohort(
         control_words=of_controls.ROLES,
         lost=sum(c["status"] != "ok" for c in found),
         results=[r for row in rows for r in (row.cascade, row.prognosis)],
+    )
+
+
+def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> None:
+    """Write the page of an in-silico spike-in: levels, the line through them, what the assay can take, limits.
+
+    Parameters
+    ----------
+    settings : mapping
+        Nothing is needed.
+    recovery : Path
+        As `schema.RECOVERY_JSON`.
+    out : Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the result cannot be read.
+    """
+    data = store.read_json(recovery, "recovery")
+    found = Result(f"recovery/{data['assay']}", data)
+    write_page(
+        out, "recovery.html", found=found, plot=of_recovery.plot(data), means=of_recovery.means(data), **settings
     )
 
 

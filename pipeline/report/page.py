@@ -132,6 +132,11 @@ def kappa(value: float) -> str:
     return f"{value:.2f}".replace("-", "−")
 
 
+def signed(value: float) -> str:
+    """Return a fitted number of either sign with three digits behind the point."""
+    return f"{value:.3f}".replace("-", "−")
+
+
 def whole(value: float) -> str:
     """Return a count with thin spaces between the thousands."""
     return f"{value:,.0f}".replace(",", "\u2009")
@@ -162,6 +167,7 @@ STYLES: dict[str, Callable[[Any], str]] = {
     "percent": percent,
     "of_hundred": of_hundred,
     "kappa": kappa,
+    "signed": signed,
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

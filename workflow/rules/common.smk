@@ -58,6 +58,8 @@ wildcard_constraints:
     patient="[A-Za-z0-9._-]+",
     k="[0-9]+",
     n="[0-9]+",
+    level="[0-9]+",
+    assay="[A-Za-z0-9._-]+",
 
 
 def settings(verb, of=None):
