@@ -134,7 +134,7 @@ def kappa(value: float) -> str:
 
 def signed(value: float) -> str:
     """Return a fitted number of either sign with three digits behind the point."""
-    return f"{value:.3f}".replace("-", "−")
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no minus before a nought
 
 
 def whole(value: float) -> str:
