@@ -113,6 +113,11 @@ def _recovery(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
+    if args.open is not None:
+        _open_report(args.open)
+        return
+    if args.of is None:
+        refuse("report", "", "nothing to do", "sample, patient, cohort, or --open RESULTS", "see ctcascade report -h")
     from pipeline import report  # noqa: PLC0415
 
     if args.of == "sample":
@@ -125,7 +130,18 @@ def _report(args: argparse.Namespace) -> None:
         report.report_recovery(args.settings, args.recovery, args.out)
     else:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
-        report.report_cohort(args.settings, *results, args.out, args.multiqc)
+        report.report_cohort(args.settings, *results, args.out, args.multiqc, args.table)
+
+
+def _open_report(results: Path) -> None:
+    import webbrowser  # noqa: PLC0415
+
+    page = (results / "index.html").absolute()
+    if not page.is_file():
+        refuse(page, "", "no such page", "the results of a run", "run snakemake first, or name another folder")
+    if not webbrowser.open(page.as_uri()):
+        print("no browser could be started; open this page:")
+    print(page)
 
 
 def _phantom(args: argparse.Namespace) -> None:
@@ -198,7 +214,8 @@ def _control_argument(page: argparse.ArgumentParser) -> None:
 
 
 def _report_arguments(sub: argparse.ArgumentParser) -> None:
-    pages = sub.add_subparsers(dest="of", required=True, metavar="OF")
+    sub.add_argument("--open", type=Path, metavar="RESULTS", help="show the pages of a finished run in the browser")
+    pages = sub.add_subparsers(dest="of", metavar="OF")
 
     def page_of(name: str, text: str) -> argparse.ArgumentParser:
         page = pages.add_parser(name, help=text, description=text)
@@ -217,7 +234,7 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
     _files(page, "--recovery", "--out")
     page = page_of("cohort", "all patients and samples")
     _files(page, "--counts", "--quality", "--cascade", "--prognosis", many=True)
-    _files(page, "--out", "--multiqc")
+    _files(page, "--out", "--multiqc", "--table")
 
 
 def _parser() -> argparse.ArgumentParser:

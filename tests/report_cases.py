@@ -432,6 +432,7 @@ def cohort_page(folder, draws, cascades, prognoses, judged=()):
         *paths,
         folder / "index.html",
         folder / "qc_mqc.tsv",
+        folder / "cohort.csv",
     )
     return folder / "index.html"
 

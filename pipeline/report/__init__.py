@@ -7,6 +7,7 @@ from typing import Any
 from pipeline import consensus, store
 from pipeline.report import cohort as of_cohort
 from pipeline.report import controls as of_controls
+from pipeline.report import export
 from pipeline.report import overview as of_overview
 from pipeline.report import patient as of_patient
 from pipeline.report import recovery as of_recovery
@@ -173,6 +174,7 @@ def report_cohort(
     prognoses: Sequence[Path],
     out: Path,
     multiqc: Path,
+    table: Path,
 ) -> None:
     """Write the cohort's index: all patients and samples, with links to their pages.
 
@@ -186,6 +188,8 @@ def report_cohort(
         The page, beside the folders ``samples/`` and ``patients/``.
     multiqc : Path
         Table of samples and their checks, for MultiQC.
+    table : Path
+        CSV, a row a sample with its patient's risk.
 
     Raises
     ------
@@ -196,13 +200,20 @@ def report_cohort(
     found, judged, roads, outlooks = ([store.read_json(path, kind) for path in paths] for kind, paths in kinds.items())
     store.write_text(multiqc, of_controls.multiqc(found, judged))
     rows = of_cohort.patient_rows(settings["patients"], found, roads, outlooks)
+    doubts, quality_of = of_controls.doubts(found, judged), {q["sample"]: q for q in judged}
+    exported = {
+        "patients": [export.of_patient(row) for row in rows],
+        "samples": [export.of_sample(c, quality_of[c["sample"]], doubts[c["sample"]]) for c in found],
+    }
+    store.write_text(table, export.cohort(exported["samples"], exported["patients"]))
     write_page(
         out,
         "cohort.html",
         patients=rows,
         samples=[Result(f"counts/{c['sample']}", c) for c in found],
-        quality={q["sample"]: q for q in judged},
-        doubts=of_controls.doubts(found, judged),
+        quality=quality_of,
+        doubts=doubts,
+        csv={name: export.lines(lines) for name, lines in exported.items()},
         charts=of_controls.charts(found, judged),
         control_words=of_controls.ROLES,
         lost=sum(c["status"] != "ok" for c in found),

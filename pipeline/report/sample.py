@@ -226,7 +226,15 @@ def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, s
         ("Diameter", shown("equivalent_diameter_um", 1, "µm")),
         ("Nucleus", shown("nucleus_area_um2", 0, "µm²")),
         ("Mean signal", f"{signals} counts"),
+        *((role.upper(), _marked(row, role)) for role in roles if f"{role}_positive" in row),
     ]
+
+
+def _marked(row: Mapping[str, Any], role: str) -> str:
+    """Return in words whether a cell shows a further marker."""
+    if pd.isna(row[f"{role}_positive"]):
+        return "not evaluable"
+    return f"{'positive' if row[f'{role}_positive'] else 'negative'}, {row[f'{role}_z']:.1f} spreads above leukocytes"
 
 
 def _strip(frames: pd.DataFrame, column: str, title: str, unit: str) -> Strip:

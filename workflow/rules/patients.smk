@@ -90,6 +90,7 @@ rule report_cohort:
             category="Cohort",
         ),
         multiqc="<results>/qc_mqc.tsv",
+        table="<results>/cohort.csv",
     log:
         "<logs>/report_cohort.log",
     benchmark:
@@ -98,4 +99,5 @@ rule report_cohort:
         settings=settings("report"),
         code=CODE,
     shell:
-        "ctcascade report cohort @{input:q} --out {output.page:q} --multiqc {output.multiqc:q} 2> {log:q}"
+        "ctcascade report cohort @{input:q} --out {output.page:q} --multiqc {output.multiqc:q} --table {output.table:q}"
+        " 2> {log:q}"

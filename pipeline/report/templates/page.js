@@ -50,6 +50,23 @@
     });
   });
 
+  function handOutText(text, name) {
+    var link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+    link.download = name;
+    link.click();
+    setTimeout(function () { URL.revokeObjectURL(link.href); }, 10000);
+  }
+
+  document.querySelectorAll("button[data-exports]").forEach(function (button) {
+    var table = document.getElementById(button.getAttribute("data-exports"));
+    button.addEventListener("click", function () {
+      var rows = Array.from(table.tBodies[0].rows).filter(function (row) { return !row.hidden; });
+      var lines = [table].concat(rows).map(function (part) { return JSON.parse(part.getAttribute("data-csv")); });
+      handOutText(lines.join("\n") + "\n", table.id.replace("-table", ".csv"));
+    });
+  });
+
   var contrast = document.getElementById("contrast"), outlines = document.getElementById("outlines");
   if (contrast) {
     contrast.addEventListener("input", function () { root.style.setProperty("--contrast", contrast.value); });
@@ -204,12 +221,9 @@
         return;
       }
       if (!said.size) { told.textContent = "Nothing is reviewed yet"; return; }
-      var link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([csv()], { type: "text/csv" }));
-      link.download = sample + "." + reviewer.value + ".csv";
-      link.click();
-      setTimeout(function () { URL.revokeObjectURL(link.href); }, 10000);
-      told.textContent = "Exported " + link.download + ": " + said.size + " cells";
+      var name = sample + "." + reviewer.value + ".csv";
+      handOutText(csv(), name);
+      told.textContent = "Exported " + name + ": " + said.size + " cells";
     }
 
     recall();
