@@ -117,7 +117,7 @@ def _report(args: argparse.Namespace) -> None:
         _open_report(args.open)
         return
     if args.of is None:
-        refuse("report", "", "nothing to do", "sample, patient, cohort, or --open RESULTS", "see ctcascade report -h")
+        args.misused("sample, patient, cohort or --open RESULTS is needed")
     from pipeline import report  # noqa: PLC0415
 
     if args.of == "sample":
@@ -214,6 +214,7 @@ def _control_argument(page: argparse.ArgumentParser) -> None:
 
 
 def _report_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.set_defaults(misused=sub.error)
     sub.add_argument("--open", type=Path, metavar="RESULTS", help="show the pages of a finished run in the browser")
     pages = sub.add_subparsers(dest="of", metavar="OF")
 

@@ -382,7 +382,9 @@ def assay():
     }  # fmt: skip
 
 
-def sample_page(folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True, controls=()):
+def sample_page(
+    folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True, controls=(), reference=None
+):
     """Write a sample's tables and (`draw`) its images, and return its page's path."""
     data = counts_data or counts()
     table = frames() if table is None else table
@@ -391,7 +393,8 @@ def sample_page(folder, counts_data=None, table=None, found=None, thumbnails=100
     if draw:
         images(folder / "images", table[~table["frame"].str.contains("/")], cells, calls)
     for kind, rows in (("frames", table), ("cells", cells), ("calls", calls)):
-        store.write_table(folder / f"{kind}.parquet", kind, rows, PROVENANCE)
+        made_by = PROVENANCE | ({"reference": reference} if reference and kind == "calls" else {})
+        store.write_table(folder / f"{kind}.parquet", kind, rows, made_by)
     write(folder / "counts.json", "counts", data)
     settings = {
         "sample": {"sample": data["sample"], "images": "images", "format": "auto", "note": data["note"]},
@@ -440,7 +443,7 @@ def cohort_page(folder, draws, cascades, prognoses, judged=()):
 class Page(HTMLParser):
     """A page as a browser's parser sees it: elements with attributes and text, in order."""
 
-    VOID = ("meta", "image", "img", "input", "br", "path", "rect", "circle", "line", "link")
+    VOID = ("meta", "img", "input", "br", "link")
 
     def __init__(self, path):
         super().__init__(convert_charrefs=True)

@@ -29,6 +29,8 @@ MARGIN = 1.5
 LARGEST_PX = 72
 BAR_UM = 10.0
 LOSSLESS = 101
+STEP_PX = 24
+"""Windows begin and end at multiples of this, so that what is done in a smaller image falls on the same pixels."""
 WINDOW_UM = 40.0
 """How far around a cell is looked at to find its outline again."""
 BRIGHT = 0.9
@@ -210,8 +212,9 @@ class Outlines:
         """Return labels of a part of the frame, its upper left corner, and the cell's number in it."""
         pixel_um, beside = self._frame.pixel_size_um, round(WINDOW_UM / self._frame.pixel_size_um)
         y0, x0, y1, x1 = cell.box_px
-        top, left = max(y0 - beside, 0), max(x0 - beside, 0)
-        window = np.s_[top : y1 + beside, left : x1 + beside]
+        top, left = (max(edge - beside, 0) // STEP_PX * STEP_PX for edge in (y0, x0))
+        bottom, right = (-(-(edge + beside) // STEP_PX) * STEP_PX for edge in (y1, x1))
+        window = np.s_[top:bottom, left:right]
         channels = {
             role: replace(channel, signal=np.ascontiguousarray(channel.signal[window]))
             for role, channel in self._channels.items()

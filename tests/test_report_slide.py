@@ -1,0 +1,276 @@
+"""The sample's page where it shows the slide: outlines, the overview, plots with gates, markers; and the CSV."""
+
+import base64
+import csv
+import io
+import json
+import re
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import report_cases as cases
+
+from pipeline import detect, store
+from pipeline.report import export, overview, scatter, thumbnails
+
+REFERENCE = {
+    "n_leukocytes": 90,
+    "ck": {"centre": 5.0, "scale_ln": 0.5, "floor": 1.0},
+    "cd45": {"centre": 350.0},
+    "dna": {"peak": 1.4},
+    "gates": {
+        "ck_min_z": {"feature": "ck_contrast", "threshold": 60.0, "direction": "above"},
+        "min_diameter_um": {"feature": "equivalent_diameter_um", "threshold": 4.0, "direction": "above"},
+        "max_diameter_um": {"feature": "equivalent_diameter_um", "threshold": 400.0, "direction": "below"},
+        "min_nucleus_um2": {"feature": "nucleus_area_um2", "threshold": 14.0, "direction": "above"},
+    },
+    "ck_by_cd45": [[0.0, 60.0], [30.0, 100.0], [70.0, 300.0]],
+}
+
+
+@pytest.fixture(scope="module")
+def detected(tmp_path_factory):
+    """Frames with images, and the cells and calls that were found in them."""
+    folder = tmp_path_factory.mktemp("detected")
+    table = cases.frames(3)
+    drawn = cases.cells_and_calls(table, n_cells=40, n_ctc=6)
+    cases.images(folder / "images", table, *drawn)
+    settings = {"images": "images", "format": "auto", "assay": cases.assay(), **cases.DETECTED, "contact_gap_max_um": 3}
+    detect.detect(settings, folder, (1, 1), folder / "frames.parquet", folder / "cells.parquet")
+    frames, cells = (store.read_table(folder / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
+    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, cluster=pd.NA, reason="")
+    return folder, frames, (cells, calls.astype({"cluster": "Int64"}))
+
+
+def outlines(page):
+    return [e["d"] for e in page.tagged("path") if e.get("class") == "contour"]
+
+
+# Outlines
+@pytest.mark.oracle
+def test_outlines_from_windows_are_those_of_whole_frames(detected, monkeypatch):
+    folder, frames, found = detected
+    honest, numbers = thumbnails.Found.label_in, []
+    monkeypatch.setattr(thumbnails.Found, "label_in", lambda *at: numbers.append(honest(*at)) or numbers[-1])
+    windows = outlines(cases.Page(cases.sample_page(folder, table=frames, found=found, draw=False)))
+    assert len(windows) >= len(found[0]) == len(numbers)
+    assert np.mean(np.array(numbers) > 0) >= 0.95
+    monkeypatch.setattr(thumbnails.Found, "label_in", lambda *_: 0)
+    segmented, whole = thumbnails.segment, []
+
+    def counted(frame, *others):
+        whole.append(frame.pixels.shape[1:] == (256, 256))
+        return segmented(frame, *others)
+
+    monkeypatch.setattr(thumbnails, "segment", counted)
+    assert outlines(cases.Page(cases.sample_page(folder, table=frames, found=found, draw=False))) == windows
+    assert sum(whole) == frames["usable"].sum()  # once a frame, however many cells
+
+
+def test_a_window_is_believed_only_if_it_gives_the_very_cell():
+    labels = np.zeros((9, 9), np.int32)
+    labels[2:5, 3:6] = 4
+    cell = thumbnails.Found(7, (12, 23, 15, 26), 9 * 0.5**2)
+    assert cell.label_in(labels, (10, 20), 0.5) == 4
+    assert cell.label_in(labels, (9, 20), 0.5) == 0
+    labels[2, 3] = 0
+    assert cell.label_in(labels, (10, 20), 0.5) == 0  # a pixel less
+    labels[1, 5] = 4
+    assert cell.label_in(labels, (10, 20), 0.5) == 0  # as many, elsewhere
+
+
+# The overview
+def picture(uri):
+    return cv2.imdecode(np.frombuffer(base64.b64decode(str(uri).partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+
+
+def test_marks_lie_on_the_cells_of_the_stitched_picture(tmp_path):
+    table = cases.frames(4)
+    cells, calls = cases.cells_and_calls(table, n_cells=40, n_ctc=6)
+    page = cases.Page(cases.sample_page(tmp_path, table=table, found=(cells, calls)))
+    (slide,) = [e for e in page.tagged("svg") if e.get("class") == "slide"]
+    (image,) = [e for e in page.tagged("image") if slide in e["in"]]
+    seen = picture(image["href"]).astype(int)
+    scale = seen.shape[1] / 1000
+    marks = [e for e in page.tagged("path") if slide in e["in"] and e.get("class") == "m-ctc"]
+    assert len(marks) == 6
+    green = seen[..., 1]  # of CK alone: DNA and CD45 are drawn without it, or nearly so
+    assert np.mean(green > 130) < 0.05
+    for mark in marks:
+        x, y = map(float, re.match(r"M([\d.]+) ([\d.]+)", mark["d"]).groups())
+        assert green[round((y + 7) * scale), round(x * scale)] > 130
+
+
+def test_a_lost_frame_is_crossed_out_and_named(tmp_path):
+    page = cases.Page(cases.sample_page(tmp_path))
+    (slide,) = [e for e in page.tagged("svg") if e.get("class") == "slide"]
+    tiles = [e for e in page.tagged("rect") if slide in e["in"] and e["class"].startswith("tile")]
+    assert [t["class"] for t in tiles] == ["tile ok", "tile warn", "tile ok", "tile bad"]
+    assert "f003: the file ends early" in tiles[3]["text"]
+    assert "4 frames" in page.section("slide")
+
+
+def test_a_frame_that_has_gone_leaves_a_page_that_says_so(tmp_path):
+    table = cases.frames()
+    cells, calls = cases.cells_and_calls(table)
+    cases.images(tmp_path / "images", table, cells, calls)
+    gone = calls.loc[calls["call"] == "ctc", "frame"].iloc[0]
+    (tmp_path / "images" / f"{gone}.ome.tif").unlink()
+    page = cases.Page(cases.sample_page(tmp_path, table=table, found=(cells, calls), draw=False))
+    assert "1 of them cannot be read now" in page.section("slide")
+    assert "the frame is no longer there" in page.section("gallery")
+
+
+@pytest.mark.parametrize("n", [1, 3, 175, 3000])
+def test_the_picture_stays_small_however_many_frames(n):
+    table = cases.frames(n).assign(height_px=1036, width_px=1384)
+    grid = overview.grid_of(table)
+    places = {(t.y_px, t.x_px) for t in grid.tiles}
+    assert len(places) == n
+    assert grid.rows_px * grid.columns_px < 1.2e6
+    assert all(t.x + t.width <= 1000.01 and t.y + t.height <= grid.height + 0.01 for t in grid.tiles)
+    rng = np.random.default_rng(1)
+    small = {f: rng.gamma(1, 100, (3, *size)).astype(np.float32) for f, size in grid.sizes_px.items()}
+    drawn = overview.overview(table, grid, small, [])
+    assert len(str(drawn.image)) < 1_500_000  # pure noise, the worst there is
+    assert 1 <= grid.columns_px / grid.rows_px <= 4.1
+
+
+def test_noise_alone_stays_dark():
+    table = cases.frames(4).assign(usable=True)
+    grid = overview.grid_of(table)
+    rng = np.random.default_rng(1)
+    small = {f: rng.normal(100, 3, (3, *size)).astype(np.float32) for f, size in grid.sizes_px.items()}
+    assert np.quantile(picture(overview.overview(table, grid, small, []).image), 0.99) < 90
+
+
+# Plots and gates
+def plots(found, frames, reference):
+    cells, calls = found
+    cells = scatter.with_contrast(cells)
+    rows = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"])
+    marked = rows[rows["call"] == "ctc"].to_dict("records")
+    return scatter.scatters(calls, cells, frames, marked, reference)
+
+
+def test_gates_are_drawn_where_their_thresholds_lie():
+    frames = cases.frames(2)
+    found = cases.cells_and_calls(frames, n_cells=60, n_ctc=5)
+    by_cd45, by_size = plots(found, frames, REFERENCE)
+    (bent,) = by_cd45.gates
+    corners = [tuple(map(float, p.split())) for p in bent[1:].split("L")]
+    expected = [(by_cd45.across(x), by_cd45.up(y)) for x, y in REFERENCE["ck_by_cd45"]]
+    assert corners[1:-1] == expected
+    assert corners[0] == (64, by_cd45.up(60.0))
+    assert corners[-1] == (by_cd45.across(70.0), 12)
+    at = by_size.across(4.0)
+    assert by_size.gates == [
+        f"M64.0 {by_size.up(60.0)}L548.0 {by_size.up(60.0)}",
+        f"M{at} 334.0L{at} 12.0",
+    ]  # the largest diameter lies outside
+    assert [p.gates for p in plots(found, frames, None)] == [[], []]
+
+
+def test_each_cell_is_drawn_once():
+    frames = cases.frames(2)
+    found = cases.cells_and_calls(frames, n_cells=60, n_ctc=5)
+    for plot in plots(found, frames, REFERENCE):
+        assert len(plot.points) == 5
+        assert plot.n_others == 55
+
+
+def test_page_draws_the_gates_of_the_calls(tmp_path):
+    page = cases.Page(cases.sample_page(tmp_path, reference=REFERENCE))
+    assert len([e for e in page.tagged("path") if e.get("class") == "event gate"]) == 3
+    assert not [
+        e for e in cases.Page(cases.sample_page(tmp_path / "old")).tagged("path") if e.get("class") == "event gate"
+    ]
+
+
+# Markers
+def marker(status="positive", **other):
+    return {
+        "role": "her2", "marker": "HER2", "place": "cell", "min_z": {"value": 3.0, "source": "made up"},
+        "min_nucleus_ratio": None,
+        "rule": {"min_ctcs": 6, "min_positive": 1, "min_share": 0.75, "source": "made up for a test"},
+        "n_evaluable": 7, "n_positive": 6, "n_negative": 1,
+        "share": {"estimate": 0.8125, "low": 0.49, "high": 0.98, "level": 0.95},
+        "status": status, "reason": "", **other,
+    }  # fmt: skip
+
+
+@pytest.mark.oracle
+def test_markers_are_those_of_the_counts(tmp_path):
+    none = dict.fromkeys(("n_evaluable", "n_positive", "n_negative", "share"))
+    unseen = marker("not_evaluable", marker="AR-V7", role="arv7", place="nucleus", reason="no CTC was seen", **none)
+    data = cases.counts(markers=[marker(), unseen])
+    page = cases.Page(cases.sample_page(tmp_path, data))
+    shown = {e["data-key"]: e for e in page.numbers() if e["data-key"].startswith("markers.")}
+    for key, value in (("n_positive", 6), ("n_negative", 1), ("n_evaluable", 7), ("share.estimate", 0.8125)):
+        element = shown[f"markers.0.{key}"]
+        assert json.loads(element["data-value"]) == value
+        assert cases.agrees(element["text"], value)
+    assert not [key for key in shown if re.match(r"markers\.1\.(n_|share)", key)]
+    assert "no CTC was seen" in page.section("markers")
+    assert "markers" not in cases.Page(cases.sample_page(tmp_path / "none")).source.partition("<main")[2]
+
+
+def test_foreign_text_of_the_new_parts_stays_text(tmp_path):
+    bad = cases.HOSTILE
+    data = cases.counts(markers=[marker(role=bad, reason=bad + 5000 * "x", rule={**marker()["rule"], "source": bad})])
+    table = cases.frames(hostile=True).assign(flags=bad)
+    page = cases.Page(cases.sample_page(tmp_path, data, table))
+    assert len(page.tagged("script")) == 1
+    assert not page.tagged("img")
+    for section in ("markers", "slide"):
+        assert "<script>alert(1)</script>" in page.section(section)
+    assert 3000 * "x" not in page.text
+
+
+# CSV
+def read_csv(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.mark.oracle
+def test_cohort_csv_holds_the_results_unrounded(tmp_path):
+    draws = [cases.counts("S1", n_ctc=12), cases.counts("S2", n_ctc=6, collected="2026-03-01"), cases.counts("D1", "D")]
+    lost = cases.not_evaluable("S3", collected="2026-04-01")
+    road = cases.cascade(samples=["S1", "S2", "S3"])
+    roads, outlooks = (
+        [road, cases.cascade_not_applicable("D", ["D1"])],
+        [cases.prognosis(), cases.refused("no_evidence", "D")],
+    )
+    judged = [cases.quality("S1", share=(0.5, "fail")), *(cases.quality(s) for s in ("S2", "D1", "S3"))]
+    page = cases.cohort_page(tmp_path, [*draws, lost], roads, outlooks, judged)
+    rows = {row["sample"]: row for row in read_csv((tmp_path / "cohort.csv").read_text(encoding="utf-8"))}
+    assert list(rows) == ["S1", "S2", "D1", "S3"]
+    for data in draws:
+        row = rows[data["sample"]]
+        for end in ("estimate", "low", "high", "level"):
+            assert float(row[f"ctc_per_7_5_ml_{end}"]) == data["ctc_per_7_5_ml"][end]
+        assert int(row["n_ctc"]) == data["n_ctc"]
+    assert float(rows["S1"]["p_any_2_years_mean"]) == road["p_any"]["2"]["mean"]
+    assert (rows["S1"]["quality"], rows["S2"]["quality"]) == ("fail", "warn")
+    assert rows["S1"]["quality_failures"].startswith("share")
+    assert (rows["D1"]["p_any_2_years_mean"], rows["D1"]["prognosis"]) == ("", "no_evidence")
+    assert {rows["S3"][k] for k in ("n_ctc", "ctc_per_7_5_ml_estimate", "above_blank")} == {""}
+    lines = [json.loads(e["data-csv"]) for e in cases.Page(page).elements if "data-csv" in e]
+    by_sample = {row["sample"]: row for row in read_csv("\n".join(lines[3:]))}
+    assert {name: {k: rows[name][k] for k in row} for name, row in by_sample.items()} == by_sample
+    assert [row["latest_sample"] for row in read_csv("\n".join(lines[:3]))] == ["S2", "D1"]
+
+
+def test_no_cell_of_a_csv_is_a_formula(tmp_path):
+    texts = ["=1+1", "+1", "-1", "@x", " =1", "\t=1", '=HYPERLINK("http://x","y")', cases.HOSTILE]
+    lines = export.lines([{"text": text, "number": -0.25} for text in texts])
+    rows = read_csv("\n".join(lines))
+    assert len(rows) == len(lines) - 1 == len(texts)
+    assert [row["number"] for row in rows] == ["-0.25"] * len(texts)
+    assert not [row for row in rows if row["text"].lstrip().startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert rows[0]["text"] == "'=1+1"
+    assert rows[-1]["text"].startswith("<script>alert(1)</script>\"'>&{{7*7}}\\u202eevil")
+    cases.cohort_page(tmp_path, [cases.counts(assay="=cmd|' /C calc'!A0")], [cases.cascade()], [cases.prognosis()])
+    assert ",'=cmd|" in (tmp_path / "cohort.csv").read_text(encoding="utf-8")
