@@ -7,6 +7,7 @@ import shutil
 import pytest
 import report_cases as cases
 from test_report import hostile_pages
+from test_report_slide import REFERENCE, read_csv
 
 pytestmark = pytest.mark.browser
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -40,7 +41,7 @@ def files(tmp_path_factory):
     roads = [road, cases.cascade_not_applicable("D", ["D1"])]
     outlooks = [cases.prognosis(), cases.refused("not_applicable", "D")]
     return {
-        "sample": cases.sample_page(folder / "sample", draws[1]),
+        "sample": cases.sample_page(folder / "sample", draws[1], reference=REFERENCE),
         "patient": cases.patient_page(folder / "patient", draws, road),
         "cohort": cases.cohort_page(folder / "cohort", [*draws, donor], roads, outlooks),
     }
@@ -128,6 +129,95 @@ def test_outlines_and_brightness(browser, files):
     assert heard == []
 
 
+def shown_cells(page):
+    return page.locator("article[data-values]:visible").count()
+
+
+def test_ranges_narrow_gallery_and_plots_alike(browser, files):
+    page, heard = opened(browser, files["sample"])
+    every = shown_cells(page)
+    values = page.evaluate(
+        "[...document.querySelectorAll('article[data-values]')].map(e => JSON.parse(e.dataset.values).ck_contrast)"
+    )
+    limit = sorted(values)[every // 2]
+    page.get_by_label("CK above surroundings, counts, from").fill(str(limit))
+    assert shown_cells(page) == sum(v >= limit for v in values) < every
+    assert page.locator(".narrow [role=status]").inner_text() == f"{shown_cells(page)} of {every} cells shown"
+    assert page.locator(".scatter >> nth=0 >> a.pick:not(.dim)").count() == shown_cells(page)
+    assert page.locator(".slide a.pick:not(.dim)").count() == shown_cells(page)
+    page.get_by_role("checkbox", name="CTC").uncheck()
+    assert page.locator("article[data-call=ctc]:visible").count() == 0
+    page.locator(".narrowed button").click()
+    assert shown_cells(page) == every
+    assert not page.locator(".narrowed").is_visible()
+    assert heard == []
+
+
+def test_cells_framed_in_a_plot_are_those_of_the_gallery(browser, files):
+    page, heard = opened(browser, files["sample"])
+    plot = page.locator(".scatter").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    place = "e => { const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; }"
+    picks = [(*pick.evaluate(place), pick.get_attribute("href")) for pick in plot.locator("a.pick").all()]
+    top = sorted(picks, key=lambda p: p[1])[0]
+    left, right, upper, lower = top[0] - 14, top[0] + 14, top[1] - 14, top[1] + 14
+    page.mouse.move(max(left, box["x"]), max(upper, box["y"]))
+    page.mouse.down()
+    page.mouse.move(right, lower, steps=4)
+    assert page.locator("rect.brush").count() == 1
+    page.mouse.up()
+    assert page.locator("rect.brush").count() == 0
+    inside = {h for x, y, h in picks if left < x < right and upper < y < lower}
+    cards = "[...document.querySelectorAll('article[data-values]')].filter(e => !e.hidden).map(e => '#' + e.id)"
+    seen = set(page.evaluate(cards))
+    assert 0 < len(seen) < len(picks)
+    assert seen == inside
+    assert "report.html" in page.url
+    assert "#" not in page.url
+    hidden = next(h for _, _, h in picks if h not in seen)
+    page.locator(f".slide a.pick[href='{hidden}']").click()
+    assert page.locator(hidden).is_visible()
+    assert heard == []
+
+
+def test_a_mark_leads_to_its_cell_by_keyboard(browser, files):
+    page, _ = opened(browser, files["sample"])
+    pick = page.locator(".slide a.pick").first
+    pick.focus()
+    page.keyboard.press("Enter")
+    target = pick.get_attribute("href")
+    assert page.evaluate("location.hash") == target
+    assert page.locator(f"{target}:target").is_visible()
+
+
+def test_export_is_what_the_table_shows(browser, files):
+    page, heard = opened(browser, files["cohort"])
+    page.get_by_label("Filter the samples").fill("S")
+    page.locator("#samples-table").get_by_role("button", name="CTCs seen").click()
+    with page.expect_download() as caught:
+        page.locator("button[data-exports=samples-table]").click()
+    assert caught.value.suggested_filename == "samples.csv"
+    rows = read_csv(caught.value.path().read_text(encoding="utf-8"))
+    assert [row["sample"] for row in rows] == page.locator("#samples-table tbody tr:visible th").all_inner_texts()
+    whole = read_csv((files["cohort"].parent / "cohort.csv").read_text(encoding="utf-8"))
+    of = {row["sample"]: row for row in whole}
+    assert [{k: of[row["sample"]][k] for k in row} for row in rows] == rows
+    assert heard == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 360), ("dark", 1280)])
+@pytest.mark.parametrize("kind", ["sample", "patient", "cohort"])
+def test_axe_finds_nothing_serious(browser, files, kind, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page, _ = opened(browser, files[kind], width, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 20
+    serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []
+
+
 def test_index_is_whole_without_script(browser, files):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -164,3 +254,41 @@ def test_print_of_a_patient_is_short_and_says_what_it_is(browser, files):
     page.emulate_media(media="print")
     assert page.locator(".research").is_visible()
     assert not page.locator("nav").is_visible()
+
+
+@pytest.fixture(scope="module")
+def largest(tmp_path_factory):
+    """A sample's page with a hundred candidates and clusters."""
+    table = cases.frames(12)
+    cells, calls = cases.cells_and_calls(table, n_cells=40, n_ctc=110)
+    ctcs = calls.index[calls["call"] == "ctc"]
+    for number, start in enumerate(range(2, 60, 3), start=2):
+        calls.loc[ctcs[start : start + 3], "cluster"] = number
+    calls["cluster"] = calls["cluster"].where(calls.groupby("cluster")["frame"].transform("nunique") == 1)
+    return cases.sample_page(tmp_path_factory.mktemp("largest"), table=table, found=(cells, calls))
+
+
+def test_sizes_and_first_paint(browser, files, largest):
+    limits = {files["patient"]: 3e6, files["cohort"]: 3e6, largest: 8e6}
+    for path, limit in limits.items():
+        assert path.stat().st_size < limit
+        paints = []
+        for _ in range(2):  # the better of two: others may be at work on the machine
+            page, heard = opened(browser, path)
+            page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length === 1")
+            paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+            assert heard == []
+        assert min(paints) < 1000, path.parent.name
+    assert page.locator("article[data-values]").count() == 100
+
+
+def test_print_names_what_is_folded_away(browser, files):
+    for kind in ("patient", "sample", "cohort"):
+        page, _ = opened(browser, files[kind])
+        folded = page.locator("details:not([open])")
+        names = page.locator("details > summary").all_inner_texts()
+        page.emulate_media(media="print")
+        shown = [summary for summary in page.locator("details > summary").all() if summary.is_visible()]
+        reviewing = page.locator(".review-panel details").count()
+        assert folded.count() == len(names)
+        assert len(shown) == len(names) - reviewing, kind
