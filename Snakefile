@@ -43,6 +43,10 @@ rule all:
         collect("<results>/patients/{patient}/report.html", patient=study.patients),
 
 
+onstart:
+    take_results()
+
+
 onsuccess:
     index_page = os.path.abspath(
         os.path.join(study.config["results"], "index.html")

@@ -1,11 +1,14 @@
 """Runs of the workflow as a user makes them; the demonstration runs once for all tests that look at its results."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from pipeline.store import file_hash
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,21 +26,43 @@ class Run:
         return self.folder / "results"
 
 
-def run_snakemake(folder, *args, cores=2):
-    """Run the workflow in a folder, the way `snakemake -s REPO/Snakefile --directory RUN` does."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        ROOT / "Snakefile",
-        "--directory",
-        folder,
-        "--cores",
-        str(cores),
-    ]
-    done = subprocess.run([*command, *args], text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+def command(folder, *args, cores=2):
+    """The way to run the workflow in a folder: `snakemake -s REPO/Snakefile --directory RUN`."""
+    start = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", folder]
+    return [str(part) for part in (*start, *(["--cores", cores] if cores else []), *args)]
+
+
+def run_snakemake(folder, *args, cores=2, **environment):
+    """Run the workflow in a folder to its end."""
+    done = subprocess.run(
+        command(folder, *args, cores=cores),
+        env={**os.environ, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     return Run(Path(folder), done.stdout, done.returncode)
+
+
+def write_study(folder, *patients):
+    """Write sheets of some of the demonstration's patients; image paths, which are in the results, stay the same."""
+    (folder / "config").mkdir(parents=True)
+    (folder / "test_data").symlink_to(ROOT / "test_data")
+    for name in ("samples.tsv", "patients.tsv"):
+        header, *rows = (ROOT / "config" / name).read_text().splitlines()
+        kept = [row for row in rows if row.startswith(patients)]
+        (folder / "config" / name).write_text("\n".join([header, *kept]) + "\n")
+    return folder
+
+
+def digests(results, *patients):
+    """The sha256 of each result of the patients and their samples, by name; of all patients where none is named."""
+    found = [path for kind in ("samples", "patients") for path in (results / kind).rglob("*") if path.is_file()]
+    named = {path.relative_to(results).as_posix(): path for path in found}
+    return {
+        name: file_hash(path) for name, path in sorted(named.items()) if name.split("/")[1].startswith(patients or "")
+    }
 
 
 @pytest.fixture(scope="session")

@@ -1,12 +1,15 @@
+import fcntl
 import functools
 import hashlib
 import json
 import os
+import pathlib
 import shlex
+import socket
 import sys
 
 from pipeline import index, sheets, store
-from pipeline.errors import InputError
+from pipeline.errors import InputError, refuse
 
 
 def read_study():
@@ -37,6 +40,48 @@ def read_study():
         for note in found.notes:
             print(note, file=sys.stderr)
     return found
+
+
+def take_results():
+    """Keep other runs out of the results folder for as long as this process lives; exit 2 where one is in it.
+
+    Snakemake's own lock knows only the runs of one working directory. What killed jobs left half-written is removed;
+    a job of a killed run that still writes then ends without effect.
+    """
+    folder = study.config["results"]
+    place = os.path.join(folder, "logs", "run.lock")
+    os.makedirs(os.path.dirname(place), exist_ok=True)
+    handle = os.open(
+        place, os.O_RDWR | os.O_CREAT
+    )  # never closed: the lock ends with the process
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(handle, 200, 0).decode(errors="replace")
+        try:
+            refuse(
+                folder,
+                "",
+                f"another run that writes into it ({holder})",
+                "one run at a time",
+                "wait for it, or choose another folder with --config results=DIR",
+            )
+        except InputError as error:
+            print(error, file=sys.stderr)
+            sys.exit(2)
+    except OSError as error:
+        print(f"{folder}: not guarded against a second run: {error}", file=sys.stderr)
+    os.truncate(handle, 0)
+    os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+    for level in (
+        "",
+        "patients/*/",
+        "samples/*/",
+        "samples/*/chunks/",
+        "samples/*/labels/",
+    ):
+        for part in pathlib.Path(folder).glob(f"{level}.*.part"):
+            part.unlink(missing_ok=True)
 
 
 # the command lies beside this Python, whether its environment was activated or not

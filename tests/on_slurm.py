@@ -1,0 +1,131 @@
+"""The workflow on a real Slurm of two nodes, and through what befalls a cluster: `make slurm-test` (root, Debian).
+
+Not collected by a plain run of the tests: it installs Slurm and needs some minutes.
+"""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from conftest import command, digests, write_study
+from slurm_cluster import Cluster, NoClusterError, run, wait_until
+
+pytestmark = pytest.mark.workflow
+# as a user calls it, only that the tests ask every second whether a job has ended
+ON_SLURM = ("--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10")
+BY_FRAME = ("--config", "chunk_frames=1")
+SECONDS = 400
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    try:
+        with Cluster() as started:
+            yield started
+    except NoClusterError as reason:
+        pytest.exit(f"make slurm-test: {reason}", returncode=2)
+
+
+class SlurmRun:
+    """A run on the cluster that is under way."""
+
+    def __init__(self, folder, *args):
+        self.results = folder / "results"
+        self.log = folder / "printed.txt"
+        with open(self.log, "wb") as log:
+            started = command(folder, *ON_SLURM, *args, cores=None)
+            self.process = subprocess.Popen(started, stdout=log, stderr=log, start_new_session=True)
+
+    def kill(self):
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end(self):
+        """Wait for the end; what was printed."""
+        self.code = self.process.wait(SECONDS)
+        return self.log.read_text()
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path, "P02")
+
+
+@pytest.fixture
+def start(cluster):
+    """Start a run; none outlives its test."""
+    runs = []
+
+    def start_one(folder, *args):
+        runs.append(SlurmRun(folder, *args))
+        return runs[-1]
+
+    yield start_one
+    for run_ in runs:
+        if run_.process.poll() is None:
+            run_.kill()
+    subprocess.run(["scancel", "--user=root"], check=True)
+
+
+def a_running_job(cluster):
+    return wait_until(lambda: cluster.running("rule_detect"), SECONDS, "a job of detect to start")[0]
+
+
+def test_results_are_those_of_one_machine_byte_for_byte(cluster, demo, start, tmp_path):
+    there = start(write_study(tmp_path, ""), "--config", "chunk_frames=2")
+    printed = there.end()
+    assert there.code == 0, printed
+    assert printed.count("has been submitted with SLURM jobid") == 11  # detect alone leaves the machine, by two frames
+    assert set(cluster.history()) == {"COMPLETED"}
+    found = digests(there.results)
+    assert len(found) == 5 * 6 + 4 * 3
+    assert found == digests(demo.results)
+    for page in ("index.html", "qc_mqc.tsv"):
+        assert (there.results / page).read_bytes() == (demo.results / page).read_bytes()
+
+
+def test_a_job_that_is_cancelled_runs_again(cluster, demo, start, study):
+    three_jobs = start(study, *BY_FRAME)
+    number, _ = a_running_job(cluster)
+    run("scancel", number)
+    printed = three_jobs.end()
+    assert three_jobs.code == 0, printed
+    assert "CANCELLED" in cluster.history()
+    assert printed.count("Trying to restart job") == 1
+    assert digests(three_jobs.results) == digests(demo.results, "P02")
+
+
+def test_a_job_over_its_memory_is_ended_and_gets_more(cluster, demo, start, study):
+    squeezed = start(study, "--set-resources", "detect:mem_mb=200*attempt**3")
+    printed = squeezed.end()
+    assert squeezed.code == 0, printed
+    assert printed.count("Trying to restart job") == 1
+    assert digests(squeezed.results) == digests(demo.results, "P02")
+
+
+def test_a_lost_node_does_not_stop_the_run(cluster, demo, start, study):
+    three_jobs = start(study, *BY_FRAME)
+    _, node = a_running_job(cluster)
+    cluster.lose_node(node)
+    printed = three_jobs.end()
+    cluster.start_node(node)
+    assert three_jobs.code == 0, printed
+    assert "NODE_FAIL" in cluster.history()
+    assert "Trying to restart job" in printed
+    assert digests(three_jobs.results) == digests(demo.results, "P02")
+
+
+def test_a_killed_snakemake_goes_on_beside_the_jobs_that_it_left(cluster, demo, start, study):
+    first = start(study, *BY_FRAME)
+    a_running_job(cluster)
+    first.kill()
+    locked = start(study, *BY_FRAME)
+    assert "--unlock" in locked.end()
+    assert locked.code == 1
+    start(study, "--unlock").end()
+    again = start(study, *BY_FRAME)
+    printed = again.end()
+    assert again.code == 0, printed
+    wait_until(lambda: not cluster.jobs(), SECONDS, "the jobs that were left to end")
+    assert digests(again.results) == digests(demo.results, "P02")

@@ -1,0 +1,232 @@
+"""What befalls a run: killed jobs, a killed Snakemake, a full disk, read errors, too little memory, two runs at once.
+
+No half-written file is ever taken for whole, what was finished is not done again, and the results are those of a run
+that nothing befell. The faults are real ones, brought on at a chosen moment.
+"""
+
+import builtins
+import errno
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, command, digests, write_study
+
+from pipeline import detect, sheets
+from pipeline.formats import read
+from pipeline.index import list_frames
+
+CALLS = "results/samples/P02_1/calls.parquet"
+MANY = 10**6
+BY_FRAME = ("--config", "chunk_frames=1")
+PAUSED = {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "paused"), str(ROOT)])}
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path / "run", "P02")
+
+
+def settings_of(sample):
+    study = sheets.read_study([ROOT / "config" / "config.yaml"], {"samples": str(ROOT / "config" / "samples.tsv")})
+    return sheets.settings_for(study, "detect", sample=sample), study.base
+
+
+def wait_for(path):
+    for _ in range(1200):
+        if path.exists() and path.read_text():
+            return int(path.read_text())
+        time.sleep(0.05)
+    raise TimeoutError(f"nothing reached {path}")
+
+
+def paused_run(study, name):
+    """A run that stands still where it is about to move `name` into place, and the process that does so."""
+    started = subprocess.Popen(
+        command(study, CALLS, *BY_FRAME, cores=1),
+        env={**os.environ, **PAUSED, "PAUSE": f"{name}:{study}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return started, wait_for(study / "reached")
+
+
+def calls_of(results):
+    return digests(results).get("samples/P02_1/calls.parquet")
+
+
+def leftovers(results):
+    return [path.name for path in results.rglob(".*.part")]
+
+
+@pytest.mark.workflow
+def test_a_job_killed_as_it_writes_leaves_nothing_whole_and_alone_is_run_again(study, demo, snakemake):
+    run, job = paused_run(study, "2-of-3.cells.parquet")
+    os.kill(job, signal.SIGKILL)
+    assert run.wait(120) == 1
+    assert leftovers(study / "results")  # what it had written, under a name that nothing reads
+    assert not (study / "results/samples/P02_1/chunks/2-of-3.cells.parquet").exists()
+    again = snakemake(study, CALLS, *BY_FRAME)
+    assert again.code == 0, again.output
+    assert again.output.count("rule detect:") == 1  # the other two were finished
+    assert calls_of(again.results) == calls_of(demo.results)
+    assert leftovers(again.results) == []
+
+
+@pytest.mark.workflow
+def test_snakemake_killed_and_started_again_beside_a_job_that_it_left(study, demo, snakemake, tmp_path):
+    run, job = paused_run(study, "2-of-3.frames.parquet")
+    elsewhere = write_study(tmp_path / "elsewhere", "P02")
+    second = snakemake(elsewhere, CALLS.replace("results", f"{study}/results"), "--config", f"results={study}/results")
+    assert second.code == 2
+    assert f"another run that writes into it (process {run.pid} on " in second.output
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait(120)
+    finished = len(list((study / "results/samples/P02_1/chunks").glob("[13]-of-3.frames.parquet")))
+    locked = snakemake(study, CALLS, *BY_FRAME)
+    assert locked.code == 1
+    assert "--unlock" in locked.output
+    assert snakemake(study, "--unlock").code == 0
+    again = snakemake(study, CALLS, *BY_FRAME)
+    assert again.code == 0, again.output
+    assert again.output.count("rule detect:") == 3 - finished
+    assert calls_of(again.results) == calls_of(demo.results)
+    (study / "go").touch()  # the job of the first run goes on, and finds that its file is no longer wanted
+    for _ in range(200):
+        if not Path(f"/proc/{job}").exists():
+            break
+        time.sleep(0.05)
+    assert calls_of(again.results) == calls_of(demo.results)
+    assert leftovers(again.results) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 1 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+@pytest.mark.workflow
+def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(study, demo, snakemake, small_disk):
+    (study / "results").symlink_to(small_disk)
+    (small_disk / "filler").write_bytes(bytes(1024 * (1024 - 60)))
+    full = snakemake(study, CALLS)
+    assert full.code == 1
+    assert "No space left on device" in full.output
+    assert not (study / CALLS).exists()
+    (small_disk / "filler").unlink()
+    again = snakemake(study, CALLS)
+    assert again.code == 0, again.output
+    assert calls_of(again.results) == calls_of(demo.results)
+    assert leftovers(again.results) == []
+
+
+class FailsLater(io.FileIO):
+    """A file whose disk fails at the n-th read."""
+
+    reads_left = 0
+
+    def _one_read_less(self):
+        FailsLater.reads_left -= 1
+        if FailsLater.reads_left < 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.name))
+
+    def read(self, *args):
+        self._one_read_less()
+        return super().read(*args)
+
+    def readinto(self, *args):
+        self._one_read_less()
+        return super().readinto(*args)
+
+
+@pytest.fixture
+def failing_disk(monkeypatch):
+    """A disk that fails the images' reads from the n-th on."""
+    open_well, opened = builtins.open, []
+
+    def open_there(path, mode="r", *args, **options):
+        if mode != "rb" or "test_data" not in str(path):
+            return open_well(path, mode, *args, **options)
+        opened.append(FailsLater(path, "rb"))
+        return opened[-1]
+
+    monkeypatch.setattr(builtins, "open", open_there)
+    yield
+    for file in opened:  # the decoders do not, once a read has failed
+        file.close()
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("sample", ["P02_1", "P03_1"])
+def test_a_read_error_anywhere_in_a_frame_is_no_fault_of_the_frame(sample, failing_disk):
+    settings, base = settings_of(sample)
+    frame = list_frames(settings["images"], base, settings["format"], settings["assay"]).frames[0]
+    FailsLater.reads_left = MANY
+    read(frame, settings["assay"])
+    needed = MANY - FailsLater.reads_left
+    assert needed > 3
+    for good_reads in range(needed):
+        FailsLater.reads_left = good_reads
+        with pytest.raises(OSError, match="Input/output error"):
+            read(frame, settings["assay"])
+
+
+def test_a_read_error_in_the_middle_of_a_frame_fails_the_job_and_writes_nothing(failing_disk, tmp_path):
+    settings, base = settings_of("P03_1")
+    FailsLater.reads_left = 20
+    with pytest.raises(OSError, match="Input/output error"):
+        detect.detect(settings, base, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+IN_LITTLE_MEMORY = """
+import json, resource, sys
+from pathlib import Path
+from pipeline import detect, store
+
+settings, base, out = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+tables = out / "frames.parquet", out / "cells.parquet"
+detect.detect(settings, base, (1, 1), *tables)  # all that is loaded once, is
+whole = [store.file_hash(table) for table in tables]
+outcomes = []
+for more_mb in (0, 2, 5, 10, 20, 200):
+    for table in tables:
+        table.unlink(missing_ok=True)
+    now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (now + more_mb * 2**20, -1))
+    try:
+        detect.detect(settings, base, (1, 1), *tables)
+    except Exception as error:
+        outcomes.append(type(error).__name__)
+        assert not tables[0].exists(), "a table of frames was written"
+    else:
+        outcomes.append("whole")
+        assert [store.file_hash(table) for table in tables] == whole, "other results"
+    resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print(*outcomes)
+"""
+
+
+def test_too_little_memory_fails_the_job_and_is_no_broken_frame(tmp_path):
+    settings, base = settings_of("P02_1")
+    start = [sys.executable, "-c", IN_LITTLE_MEMORY, json.dumps(settings), base, tmp_path]
+    done = subprocess.run(start, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "MemoryError" in done.stdout
+    assert done.stdout.split()[-1] == "whole"
