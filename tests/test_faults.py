@@ -150,6 +150,10 @@ class FailsLater(io.FileIO):
         self._one_read_less()
         return super().read(*args)
 
+    def readall(self):
+        self._one_read_less()
+        return super().readall()
+
     def readinto(self, *args):
         self._one_read_less()
         return super().readinto(*args)
@@ -158,7 +162,8 @@ class FailsLater(io.FileIO):
 @pytest.fixture
 def failing_disk(monkeypatch):
     """A disk that fails the images' reads from the n-th on."""
-    open_well, opened = builtins.open, []
+    open_well, opened = io.open, []
+    FailsLater.reads_left = MANY
 
     def open_there(path, mode="r", *args, **options):
         if mode != "rb" or "test_data" not in str(path):
@@ -166,9 +171,10 @@ def failing_disk(monkeypatch):
         opened.append(FailsLater(path, "rb"))
         return opened[-1]
 
-    monkeypatch.setattr(builtins, "open", open_there)
+    for module in (builtins, io):  # pathlib goes through io
+        monkeypatch.setattr(module, "open", open_there)
     yield
-    for file in opened:  # the decoders do not, once a read has failed
+    for file in opened:
         file.close()
 
 
@@ -180,16 +186,16 @@ def test_a_read_error_anywhere_in_a_frame_is_no_fault_of_the_frame(sample, faili
     FailsLater.reads_left = MANY
     read(frame, settings["assay"])
     needed = MANY - FailsLater.reads_left
-    assert needed > 3
+    assert needed >= len(frame.files)
     for good_reads in range(needed):
         FailsLater.reads_left = good_reads
         with pytest.raises(OSError, match="Input/output error"):
             read(frame, settings["assay"])
 
 
-def test_a_read_error_in_the_middle_of_a_frame_fails_the_job_and_writes_nothing(failing_disk, tmp_path):
+def test_a_read_error_after_some_frames_fails_the_job_and_writes_nothing(failing_disk, tmp_path):
     settings, base = settings_of("P03_1")
-    FailsLater.reads_left = 20
+    FailsLater.reads_left = 9  # of 24 files
     with pytest.raises(OSError, match="Input/output error"):
         detect.detect(settings, base, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
     assert list(tmp_path.iterdir()) == []

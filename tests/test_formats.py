@@ -146,7 +146,7 @@ def test_a_jpeg_comes_back_within_its_own_error(tmp_path):
 def test_what_is_no_image_is_refused_with_its_reason(tmp_path):
     whole = write(tmp_path / "f.ome.tif", planes()).read_bytes()
     for name, content, reason in (
-        ("empty", b"", "the file is empty (0 bytes)"),
+        ("empty", b"", "empty.tif is empty (0 bytes)"),
         ("text", b"no image\n" * 99, "the file cannot be read: not a TIFF file"),
         ("half", whole[: len(whole) // 2], "truncated"),
     ):

@@ -15,6 +15,7 @@ from pipeline.schema import ROLES
 
 MAX_PIXELS = 64_000_000
 """Pixels a channel; a header that declares more is refused before anything is allocated."""
+_MOST_BYTES = 32 * MAX_PIXELS  # sixteen channels of sixteen bits
 _OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
 _TWELVE_BITS = 4095
 _MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE)
@@ -139,6 +140,16 @@ def reading(what: str) -> Iterator[list[tuple[int, int]]]:
             if isinstance(error, OSError) and error.errno in _MACHINE:
                 raise
             raise FrameError(f"{what} cannot be read: {plain(error)}") from error
+
+
+def bytes_of(path: Path) -> bytes:
+    """Return a file's bytes, read before any decoder sees them: decoders call what a disk fails to give corrupt."""
+    size = path.stat().st_size
+    if size == 0:
+        raise FrameError(f"{path.name} is empty (0 bytes)")
+    if size > _MOST_BYTES:
+        raise FrameError(f"{path.name} has {size} bytes; at most {_MOST_BYTES} are read")
+    return path.read_bytes()
 
 
 @contextlib.contextmanager

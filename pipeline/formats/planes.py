@@ -18,6 +18,7 @@ from pipeline.formats.frame import (
     FrameRef,
     Layout,
     assemble,
+    bytes_of,
     check_size,
     grouped,
     reading,
@@ -74,11 +75,10 @@ def assembled(
 def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
     """Return one grey plane; of a pseudo-coloured picture the brightest of its colours. Its size goes into `shapes`."""
     with reading(path.name):
-        size = path.stat().st_size
-        if size == 0:
-            raise FrameError(f"{path.name} is empty (0 bytes)")
+        data = bytes_of(path)
+        size = len(data)
         if path.suffix.lower() in SUFFIXES:
-            with tifffile.TiffFile(path) as tiff:
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
                 page = tiff.pages.first
                 check_size(page.imagelength, page.imagewidth)
                 shapes.append((page.imagelength, page.imagewidth))
@@ -87,7 +87,7 @@ def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
                 plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
         else:
             # from memory: a broken length in a PNG makes Pillow ask a file for gigabytes, of which memory has none
-            with Image.open(io.BytesIO(path.read_bytes())) as image:
+            with Image.open(io.BytesIO(data)) as image:
                 check_size(image.height, image.width)
                 if image.height * image.width > _MOST_PER_BYTE * size:
                     raise FrameError("truncated: the header declares more pixels than the file can hold")

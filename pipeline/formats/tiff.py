@@ -1,6 +1,7 @@
 """TIFF files below any vendor's layout: pages that are checked before they cost memory."""
 
 import contextlib
+import io
 import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import tifffile
 
-from pipeline.formats.frame import FrameError, check_size
+from pipeline.formats.frame import FrameError, bytes_of, check_size
 
 SUFFIXES = (".tif", ".tiff")
 _MAX_PAGES = 64
@@ -36,10 +37,9 @@ def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile
         If the file is empty or cut off, or a page is none of grey values, larger than a frame may be, or said to be
         larger than its bytes can hold.
     """
-    size = path.stat().st_size
-    if size == 0:
-        raise FrameError("the file is empty (0 bytes)")
-    with tifffile.TiffFile(path) as tiff:
+    data = bytes_of(path)
+    size = len(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         pages = _pages(tiff)
         shapes.append(pages[0].shape)
         refuse_truncated(pages, size)
