@@ -1,0 +1,45 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import evidence, schema
+from pipeline.evidence.tables import TABLES
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reference")
+    subprocess.run([sys.executable, ROOT / "docs" / "reference.py", folder], check=True)
+    return {path.stem: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+
+
+def test_the_reference_has_every_column_and_every_key(reference):
+    for table in schema.TABLES.values():
+        for column in (*table.columns, *table.per_role):
+            assert f"| {column.name} | " in reference["results"]
+    assert "| ctc_per_7_5_ml.estimate | number from 0 | yes |" in reference["results"]
+    assert "| organs[].p_metastasis.5.high | number from 0 to 1 | yes |" in reference["results"]
+
+
+def test_the_reference_has_every_number_with_its_source(reference):
+    for name in TABLES:
+        section = reference["evidence"].split(f"\n## {name}\n")[1].split("\n## ")[0]
+        assert len(re.findall(r"^\| ", section, re.MULTILINE)) == len(evidence.load(name)) + 2
+
+
+def test_the_reference_has_every_verb(reference):
+    for verb in ("check", "detect", "classify", "count", "quality", "review", "simulate", "prognose", "report"):
+        assert f"ctcascade {verb} --help" in reference["stages"]
+
+
+@pytest.mark.parametrize(
+    "page", sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md")]), ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name}: {target}"
