@@ -67,7 +67,14 @@ def _stage() -> tuple[str, str, str]:
         posterior = {"ctc_quantiles_per_7_5_ml": QUANTILES[0], "cluster_quantiles_per_7_5_ml": QUANTILES[1]}
         store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0, **posterior))
         patient = {"patient": "P1", "primary": "breast", "setting": "early", "sex": "female"}
-        settings = {"patient": patient, "random_seed": 1, "draws": 4000, "level": 0.95, "switched_off": []}
+        settings = {
+            "patient": patient,
+            "random_seed": 1,
+            "draws": 4000,
+            "level": 0.95,
+            "switched_off": [],
+            "reseeding": False,
+        }
         command = [sys.executable, "-m", "pipeline", "simulate", "--settings", json.dumps(settings)]
         command += ["--counts", str(folder / "counts.json"), "--out", str(folder / "cascade.json")]
         start = time.perf_counter()

@@ -420,12 +420,32 @@ CASCADE_JSON = _object(
             _object({"date": _TEXT, "modality": _TEXT, "organ": _TEXT, "n_lesions": _COUNT, "use": _TEXT})
         ),
         "statements": _array(_TEXT),  # what a reader of the risks must know
+        # of the variance of "a lesion in sight, yes or no": chance within a draw, and what the draws differ in
+        "variance_shares": _or_null(_map(_object({"aleatoric": _SHARE, "epistemic": _SHARE}), HORIZONS_YEARS)),
+        # from the latest sample to the first lesion in sight, where none is yet and one comes within the last horizon
+        "lead_time": _or_null(
+            _object(
+                {
+                    "median_years": _POSITIVE,
+                    "low_years": _POSITIVE,
+                    "high_years": _POSITIVE,
+                    "within_years": _POSITIVE,
+                    "p_within": _BAND,
+                }
+            )
+        ),
         "what_if": _array(
             _object(
                 {
                     "name": _TEXT,
                     "shedding_cut": _or_null(_SHARE),
+                    "resection_in_years": _or_null(_POSITIVE),
+                    "therapy": _or_null(_TEXT),
                     "from_years": _or_null(_POSITIVE),
+                    "to_years": _or_null(_POSITIVE),
+                    "shedding": _or_null(_SHARE),
+                    "growth": _or_null(_SHARE),
+                    "killing": _or_null(_POSITIVE),
                     "scans_every_years": _or_null(_POSITIVE),
                     "p_any": _map(_BAND, HORIZONS_YEARS),
                     "p_any_lower_by": _map(_CHANGED, HORIZONS_YEARS),

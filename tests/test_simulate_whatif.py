@@ -9,9 +9,8 @@ import pytest
 from scipy import integrate
 from test_simulate import cascade, counts_file, means
 
-from pipeline import cli, simulate
+from pipeline import cli, scenarios, simulate
 from pipeline.errors import InputError
-from pipeline.simulate import whatif
 
 FILE = """
 no more shedding: {shedding_cut: 1}
@@ -24,7 +23,7 @@ a scan every two years: {scans_every_years: 2}
 def run(folder, text=FILE, setting="early", **patient):
     (folder / "scenarios.yaml").write_text(text)
     about = {"patient": "P1", "primary": "colon", "setting": setting, "sex": "female", **patient}
-    settings = {"patient": about, "random_seed": 1, "draws": 400, "level": 0.95, "switched_off": []}
+    settings = {"patient": about, "random_seed": 1, "draws": 400, "level": 0.95, "switched_off": [], "reseeding": False}
     simulate.simulate(settings, [counts_file(folder)], folder / "cascade.json", folder / "scenarios.yaml")
     found = json.loads((folder / "cascade.json").read_text())
     return found, {scenario["name"]: scenario for scenario in found["what_if"]}
@@ -33,7 +32,7 @@ def run(folder, text=FILE, setting="early", **patient):
 @pytest.mark.oracle
 def test_an_end_of_shedding_is_followed_in_time():
     model = cascade("colon", draws=3)
-    ended = dataclasses.replace(model, shedding=dataclasses.replace(model.shedding, ends=(0.5, 0.8)))
+    ended = dataclasses.replace(model, shedding=model.shedding.from_then_on(0.5, 0.2))
     lost = model.lesions([4.0])[0, :, 1] - ended.lesions([4.0])[0, :, 1]
     shed, ages = model.shedding, model.detection_ages(5)[:, 1]
     for d in range(3):
@@ -45,15 +44,15 @@ def test_an_end_of_shedding_is_followed_in_time():
             )[0]
             for age in ages[d]
         ) / 5  # fmt: skip
-        level = 0.8 * shed.after[d] * shed.levels[0, d] * model.founding.by_organ[d, 1]
+        level = 0.8 * shed.course[0][1][d] * shed.levels[0, d] * model.founding.by_organ[d, 1]
         assert lost[d] == pytest.approx(expected * level, rel=1e-5, abs=1e-15)
 
 
 @pytest.mark.property
-@pytest.mark.parametrize("setting", ["early", "metastatic"])
+@pytest.mark.parametrize("about", [{"setting": "early", "resected": "2027-02-01"}, {"setting": "metastatic"}])
 @pytest.mark.parametrize("imaging", [None, "2026-02-01:CT:liver=1,lung=0"])
-def test_less_shedding_is_less_risk_and_differences_are_of_each_draw(tmp_path, setting, imaging):
-    found, by = run(tmp_path, setting=setting, imaging=imaging)
+def test_less_shedding_is_less_risk_and_differences_are_of_each_draw(tmp_path, about, imaging):
+    found, by = run(tmp_path, imaging=imaging, **about)
     whole, half, none = (np.array(means(f)) for f in (found, by["half from month three"], by["no more shedding"]))
     assert (whole >= half).all()
     assert (half >= none).all()
@@ -69,7 +68,7 @@ def test_less_shedding_is_less_risk_and_differences_are_of_each_draw(tmp_path, s
 @pytest.mark.property
 def test_shedding_that_ends_freezes_the_founders():
     model = cascade("breast", draws=50, off=["dormancy", "angiogenesis"])
-    ended = dataclasses.replace(model, shedding=dataclasses.replace(model.shedding, ends=(1.0, 1.0)))
+    ended = dataclasses.replace(model, shedding=model.shedding.from_then_on(1.0, 0.0))
     late, later = ended.lesions([150.0, 200.0])
     assert later == pytest.approx(late, rel=1e-5)
     go_on = model.lesions([150.0, 200.0])
@@ -101,13 +100,20 @@ def test_a_lesion_is_known_from_the_next_scan_on(tmp_path):
 def test_a_scenario_that_cannot_be_is_refused(tmp_path, text, expected):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(InputError, match=expected):
-        whatif.read(tmp_path / "s.yaml")
+        scenarios.read(tmp_path / "s.yaml")
 
 
 def test_command_line(tmp_path):
     (tmp_path / "s.yaml").write_text(FILE)
     patient = {"patient": "P1", "primary": "colon", "setting": "early", "sex": "male"}
-    settings = {"patient": patient, "random_seed": 1, "draws": 50, "level": 0.95, "switched_off": []}
+    settings = {
+        "patient": patient,
+        "random_seed": 1,
+        "draws": 50,
+        "level": 0.95,
+        "switched_off": [],
+        "reseeding": False,
+    }
     words = ["simulate", "--settings", json.dumps(settings), "--counts", str(counts_file(tmp_path))]
     words += ["--out", str(tmp_path / "c.json")]
     cli.main([*words, "--what-if", str(tmp_path / "s.yaml")])

@@ -8,15 +8,17 @@ import functools
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
+import verify_simulate
 from scipy import stats
 from verify_simulate import DRAWS, SEED, Row, cascade, verdict
 
 from pipeline import evidence
 from pipeline.observation import Factor, Observation
 from pipeline.simulate import conditioning, engine, recurrence
-from pipeline.simulate.model import Floats, Flow
+from pipeline.simulate.model import Circulation, Floats, Flow
 from pipeline.simulate.parameters import Draws
 
 SYNCHRONOUS = {
@@ -29,11 +31,13 @@ SYNCHRONOUS = {
     "oesophagus": {"lung": 6.50, "liver": 10.9, "brain": 1.41},
 }
 """Per cent of all cases with lesions in an organ at diagnosis: registry cells that were read in abstracts."""
+_PLEXUS = tuple(evidence.load("drainage").loc["prostate:red_marrow", ["central", "low", "high"]].astype(float))
 
 
 def rows() -> list[Row]:
     """Return what was checked, what came out, and the verdict."""
-    parts = (_mouse, _treatment, _doubled, _late, _peaks, _colon, _brain, _registry, _adrenal, _healthy)
+    parts = (_mouse, _treatment, _doubled, _late, _receptors, _peaks, _colon, _melanoma, _plexus, _brain, _registry,
+             _adrenal, _healthy)  # fmt: skip
     return sorted(row for part in parts for row in part())
 
 
@@ -53,18 +57,32 @@ def _mouse() -> Iterator[Row]:
     draws = Draws(SEED, DRAWS)
     blood = conditioning.blood(draws, "male")
     flow = Flow.from_table(evidence.load("flow"), "male")
-    killed = blood.clearance_per_circulation * blood.kill_share
-    extraction = flow.extraction(blood.clearance_per_circulation - killed)
     start = np.eye(len(flow.compartments))[flow.compartments.index("veins")]
-    with_kill = 1 - flow.arrest(start, extraction, killed)[1]
-    cells, lesions = 1 / (1 - blood.kill_share), 1 / with_kill
-    figure = f"cells x{np.median(cells):.1f} (2.8), lesions x{np.median(lesions):.1f} (3.8), medians of {DRAWS} draws"
-    good = all(2 <= np.median(x) <= 5 for x in (cells, lesions))
-    yield (
-        "V48 mice without killer cells",
-        figure,
-        verdict(good, "the prior's share of killing was lowered from mouse to man"),
+
+    def reached(blood: Circulation) -> Floats:
+        killed = blood.clearance_per_circulation * blood.kill_share
+        return 1 - flow.arrest(start, flow.extraction(blood.clearance_per_circulation - killed), killed)[1]
+
+    # mice: the share of the clearance that gives the published rise of the cells; what it gives for lesions is the test
+    share = 1 - 24 / 68
+    none = np.zeros(DRAWS)
+    mouse = replace(
+        blood, killer_cells_per_hour=share * np.log(2) / blood.half_life_hours, shear_per_hour=none, cloaked_share=none
     )
+    lesions = float(np.median(1 / reached(mouse)))
+    figure = f"cells x{1 / (1 - share):.1f} (2.8, fitted), lesions x{lesions:.1f} (3.8)"
+    yield "V48 mice without killer cells", figure, verdict(2 <= lesions <= 5)
+    ours = 1 / (1 - blood.killed_by[0])
+    low, middle, high = np.quantile(ours, [0.025, 0.5, 0.975])
+    figure = f"x{middle:.1f} ({low:.1f} to {high:.1f}) (2.8)"
+    yield "V48 the same, the prior for people", figure, verdict(low < 2.8 < high)
+    off = {"killer_cells"}
+    bare, cloaked = (
+        reached(conditioning.blood(draws, "male", conditioning.SWITCHES.keys() - off - more))
+        for more in (set(), {"cloaking"})
+    )
+    ratio = float(np.abs(cloaked / bare - 1).max())
+    yield "V49 cloaks without killer cells", f"off by {ratio:.0e} at most (no effect)", verdict(ratio < 0.02)
 
 
 def _treatment() -> Iterator[Row]:
@@ -96,13 +114,17 @@ def _doubled() -> Iterator[Row]:
 
 
 @functools.cache
-def _breast() -> tuple[engine.Cascade, recurrence.EarlyBreast]:
-    return cascade("breast", 0), recurrence.early_breast(DRAWS)
+def _breast(subtype: str | None = None) -> tuple[engine.Cascade, recurrence.EarlyBreast]:
+    patients = recurrence.early_breast(DRAWS)
+    model = conditioning.build(
+        "breast", [verify_simulate._sample(0)], Draws(SEED, DRAWS), sex="female", early=True, subtype=subtype
+    )
+    return model, patients
 
 
-def _recurred(years: Sequence[float], organ: int | None = None) -> Floats:
+def _recurred(years: Sequence[float], organ: int | None = None, subtype: str | None = None) -> Floats:
     """Return the share of patients with early breast cancer with a lesion in sight, in any organ or in one."""
-    model, patients = _breast()
+    model, patients = _breast(subtype)
     lesions = model.lesions([0.0, *years]) / model.shedding.levels[0][None, :, None]
     mean = lesions.sum(axis=2) if organ is None else lesions[:, :, organ]
     unseen = float(evidence.load("parameters").central["unseen_shedding"]) * patients.unseen
@@ -112,6 +134,9 @@ def _recurred(years: Sequence[float], organ: int | None = None) -> Floats:
         free = np.exp(-k * np.log1p(mean * (patients.levels[least] + unseen) / k)).mean(axis=1)
         total += share * (1 - free[1:] / free[0])
     return total
+
+
+_TOO_FEW_LATE = "nothing is founded after local therapy; any recurrence was counted in some of the studies"
 
 
 def _late() -> Iterator[Row]:
@@ -124,12 +149,37 @@ def _late() -> Iterator[Row]:
     yield (
         "V35 years 5 to 20, all breast cancers in one",
         f"{late:.3f} (0.13 to 0.41 in six strata)",
-        verdict(0.13 < late < 0.41),
+        verdict(0.13 < late < 0.41, _TOO_FEW_LATE),
     )
     fall = math.log1p(-between(15, 20)) / math.log1p(-between(5, 10))
     yield "V37 hazard of years 15 to 20 over years 5 to 10", f"{fall:.2f} (0.52 to 1)", verdict(0.4 <= fall <= 1.05)
     later = between(10, 20)
-    yield "V38 recurrence by year 20, free at year 10", f"{later:.3f} (0.125 to 0.248)", verdict(0.08 < later < 0.26)
+    yield (
+        "V38 recurrence by year 20, free at year 10",
+        f"{later:.3f} (0.125 to 0.248)",
+        verdict(0.08 < later < 0.26, _TOO_FEW_LATE),
+    )
+
+
+def _receptors() -> Iterator[Row]:
+    years = np.arange(0, 21)
+    recurred = {
+        s: np.concatenate([[0.0], _recurred(years[1:].tolist(), subtype=s)]) for s in ("hr_pos_her2_neg", "tnbc")
+    }
+    hazard = {s: -np.diff(np.log1p(-share)) for s, share in recurred.items()}
+    with_receptors, without = hazard["hr_pos_her2_neg"], hazard["tnbc"]
+    crossing = int(np.argmax(with_receptors > without)) if (with_receptors > without).any() else 99
+    ratio = with_receptors[10:].sum() / without[10:].sum()
+    yield (
+        "V36 hazard with receptors above that without from year",
+        f"{crossing} (4 to 6); ratio of years 10 to 20 {ratio:.1f} (2.2)",
+        verdict(3 <= crossing <= 7 and 1.5 <= ratio <= 3.5, "one founding rate for all breast cancers"),
+    )
+    late = float((recurred["tnbc"][15] - recurred["tnbc"][5]) / (1 - recurred["tnbc"][5]))
+    yield "V39 triple-negative, years 5 to 15", f"{late:.3f} (0.05)", verdict(0.02 <= late <= 0.09)
+    early, later = (float(with_receptors[a:b].sum()) for a, b in ((0, 5), (5, 10)))
+    figure = f"{later / early:.2f} (0.55), not fitted"
+    yield "hazard of years 5 to 10 over years 0 to 5, with receptors", figure, verdict(0.4 < later / early < 0.7)
 
 
 def _peaks() -> Iterator[Row]:
@@ -141,31 +191,52 @@ def _peaks() -> Iterator[Row]:
         peaks[organ] = float(grid[int(np.argmax(-np.diff(np.log(free)))) + 1])
     figure = ", ".join(f"{organ} {years:g} y" for organ, years in peaks.items())
     spread = max(peaks.values()) - min(peaks.values())
-    limit = "too late and flat: shedding after surgery never ends, and most founders rest or wait for vessels first"
-    yield "V40 peak of the hazard alike in all organs, breast", f"{figure} (2 y)", verdict(spread <= 1, limit)
+    yield "V40 peak of the hazard alike in all organs, breast", f"{figure} (2 y)", verdict(spread <= 1)
 
 
 def _colon() -> Iterator[Row]:
     model = cascade("colon", 0)
-    years = np.arange(0.25, 10.01, 0.25)
+    years = np.arange(0.25, 5.01, 0.25)
     organs, anywhere = model.risk(years.tolist())
     recurred = anywhere.mean(axis=1)
     median = float(np.interp(recurred[-1] / 2, recurred, years)) * 12
     by_three = float(recurred[11] / recurred[-1])
-    figure = f"median {median:.0f} months (17), {by_three:.0%} by 3 years (86 %) of those within 10 years"
-    good = 12 <= median <= 24 and 0.78 <= by_three <= 0.92
+    figure = f"median {median:.0f} months (17), {by_three:.0%} by 3 years (86 %) of those within 5 years, the follow-up"
+    in_time = verdict(12 <= median <= 24 and 0.78 <= by_three <= 0.92)
+    yield "V41 colon: when recurrences come, another cohort than that fitted", figure, in_time
+    share = float(recurred[-1])
     yield (
-        "V41 colon: when recurrences come",
-        figure,
-        verdict(
-            good, "too late: dormancy, the wait for vessels and the rest of the shedding are those of breast cancer"
-        ),
+        "V41 colon: recurred within five years, none in the tube",
+        f"{share:.3f} (0.18)",
+        verdict(0.14 <= share <= 0.22),
     )
     mean = dict(zip(model.organs, organs[-1].mean(axis=0), strict=True))
     yield (
         "V41 colon: liver before lung",
         f"{mean['liver']:.3f} and {mean['lung']:.3f}",
         verdict(mean["liver"] > mean["lung"]),
+    )
+
+
+def _melanoma() -> Iterator[Row]:
+    free = 1 - cascade("melanoma", 0).risk([10.0, 15.0, 20.0])[1].mean(axis=1)
+    fifteen, twenty = (float(1 - f / free[0]) for f in free[1:])
+    figure = f"{fifteen:.3f} and {twenty:.3f} (0.068 and 0.113)"
+    good = 0.04 <= fifteen <= 0.10 and 0.07 <= twenty <= 0.16
+    limit = "recurrences of any kind in the study, distant ones here; dormancy is the mouse's"
+    yield "V43 melanoma: by years 15 and 20, free at year 10", figure, verdict(good, limit)
+
+
+def _plexus() -> Iterator[Row]:
+    model, plexus = cascade("prostate"), Draws(SEED, DRAWS)
+    share = plexus.spread("drainage: red_marrow", *_PLEXUS, "normal")
+    bone, lung = (model.arrival.mixed[:, model.organs.index(organ)] for organ in ("bone", "lung"))
+    up, down = (float(stats.spearmanr(share, x).statistic) for x in (bone, lung))
+    figure = f"rank correlation with the plexus' share: bone {up:+.2f}, lung {down:+.2f}, {DRAWS} draws"
+    yield (
+        "V22 prostate: the more by the vertebral plexus, the more spine and the less lung",
+        figure,
+        verdict(up > 0 > down),
     )
 
 

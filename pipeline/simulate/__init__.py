@@ -1,13 +1,14 @@
 """The metastatic cascade of a patient, conditioned on the counts: risk by organ and time, and the road of the cells.
 
 `model` holds the mathematics step by step, `parameters` the draws of the evidence, `conditioning` puts them together
-for a patient, `engine` evaluates them, `findings` adds what imaging saw and `whatif` changes what follows. `lesions`
+for a patient, `engine` evaluates them, `findings` adds what imaging saw, `whatif` changes what follows and
+`uncertainty` tells chance from not knowing. `lesions`
 samples the same cascade founder by founder; `network` and `theory` have slow oracles and closed forms that the tests
 compare with; `sensitivity` tells where the spread comes from; `calibrate` refits, by `tropism` and `recurrence`, what
 no paper states. The stage has no recovery and no background of its own: it takes the posterior of each sample as it is.
 
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
-to it. Age, stage, histology beyond the sheet's primary, and drugs are not used (`OUTSIDE`).
+to it. Age, stage, histology beyond the sheet's primary and breast subtype, and drugs are not used (`OUTSIDE`).
 """
 
 import datetime
@@ -20,13 +21,14 @@ from numpy.typing import NDArray
 
 from pipeline import evidence, store
 from pipeline.errors import refuse
+from pipeline.scenarios import read as read_scenarios
 from pipeline.schema import HORIZONS_YEARS
-from pipeline.simulate import conditioning, engine, findings, whatif
+from pipeline.simulate import conditioning, engine, findings, uncertainty, whatif
 from pipeline.simulate.model import DAYS_PER_YEAR, Floats
 from pipeline.simulate.parameters import Draws
 
 EARLY = frozenset({"early", "localized", "limited", "m0", "stage_iii"})
-"""Settings in which no lesion is in sight at first and local therapy ends most of the shedding.
+"""Settings in which no lesion is in sight at first and local therapy ends the shedding.
 
 In all others a lesion is in sight already, in an organ of the model with the probability ``seen_if_advanced``, and the
 shedding stays as it is. The setting enters by this meaning of its words only: nothing ties it to the founding itself.
@@ -34,16 +36,14 @@ shedding stays as it is. The setting enters by this meaning of its words only: n
 
 OUTSIDE = (
     "local invasion: the tumour is taken to shed already",
-    "what protects a cell in the blood: platelets, and leukocytes that ride along",
     "spread through lymph vessels and along the peritoneum and pleura",
-    "cells shed by metastases as a further source: today's count holds them, their growth does not raise it later",
-    "change of therapy, and the drugs given",
-    "stage, subtype and histology of the patient, sizes and growth of the lesions that imaging found",
+    "lesions founded by metastases, unless reseeding is on: today's count holds their cells, but their growth does not "
+    "raise it later",
+    "change of therapy, and the drugs given, but as scenarios",
+    "stage and histology of the patient, sizes and growth of the lesions that imaging found",
     "size of the CTCs: the same share of every tumour's cells is deformable enough to recirculate",
     "death of other causes before a lesion comes into sight",
 )
-_LARGEST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
-_SMALLEST = float(np.finfo(float).tiny)
 
 
 def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
@@ -52,7 +52,7 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, wha
     Parameters
     ----------
     settings : mapping
-        ``patient`` (the sheet's row), ``random_seed``, ``draws``, ``level``, ``switched_off``.
+        ``patient`` (the sheet's row), ``random_seed``, ``draws``, ``level``, ``switched_off``, ``reseeding``.
     counts : sequence of Path
         The counts of all of the patient's samples.
     out : Path
@@ -64,7 +64,7 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, wha
     InputError
         If a step to be switched off is no step of the model, a file holds no counts, or a scenario cannot be.
     """
-    scenarios = whatif.read(what_if) if what_if else {}
+    scenarios = read_scenarios(what_if) if what_if else {}
     unknown = sorted(set(settings["switched_off"]) - conditioning.SWITCHES.keys())
     if unknown:
         known = ", ".join(conditioning.SWITCHES)
@@ -110,6 +110,8 @@ def _empty(settings: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> d
         "assumptions": [],
         "findings": [],
         "statements": [],
+        "variance_shares": None,
+        "lead_time": None,
         "what_if": [],
     }
 
@@ -119,17 +121,21 @@ def _cascade(
 ) -> dict[str, Any]:
     patient, level = settings["patient"], settings["level"]
     draws = Draws(settings["random_seed"], settings["draws"])
-    early = patient["setting"] in EARLY
+    early, latest = patient["setting"] in EARLY, usable[0]
+    day = datetime.date.fromisoformat(latest["collected"])
+    resected = patient.get("resected")
     cascade = conditioning.build(
         patient["primary"],
         _samples(usable),
         draws,
         sex=patient["sex"],
         early=early,
+        subtype=patient.get("subtype"),
+        resected_years=(datetime.date.fromisoformat(resected) - day).days / DAYS_PER_YEAR if resected else None,
+        reseeding=settings["reseeding"],
         switched_off=settings["switched_off"],
     )
-    latest = usable[0]
-    found = findings.read(patient.get("imaging"), datetime.date.fromisoformat(latest["collected"]))
+    found = findings.read(patient.get("imaging"), day)
     imaged = findings.Imaged.condition(cascade, found, draws.parameter("finding_true")) if found else None
     weights, softened = findings.temper(imaged.likelihood()) if imaged else (np.ones(draws.n), False)
     kept = findings.resample(weights)
@@ -138,14 +144,14 @@ def _cascade(
     founding = cascade.founding.rate_per_year / cascade.circulation.clearance_per_year
 
     def band(values: Floats) -> dict[str, float]:
-        return _band(values[kept], level)
+        return uncertainty.band(values[kept], level)
 
     return {
         "latest_sample": latest["sample"],
         "organs": [
             {
                 "organ": organ,
-                "p_metastasis": _by_horizon(by_organ[:, kept, i], level),
+                "p_metastasis": uncertainty.by_horizon(by_organ[:, kept, i], level),
                 "first_organ_share": {
                     **band(first[:, i] / any_organ),
                     "mean": float(first[kept, i].mean() / any_organ[kept].mean()),
@@ -156,21 +162,25 @@ def _cascade(
             }
             for i, organ in enumerate(cascade.organs)
         ],
-        "p_any": _by_horizon(anywhere[:, kept], level),
+        "p_any": uncertainty.by_horizon(anywhere[:, kept], level),
         "flow": [
             {"step": step, "meaning": meaning, "unit": unit, **band(values)}
             for step, meaning, unit, values in cascade.flow()
         ],
         "p_founding_per_ctc": band(founding),
         "share_due_to_clusters": band(cascade.cluster_share),
-        "prior_dominated": latest["n_ctc"] == 0,
+        "prior_dominated": uncertainty.prior_dominated(cascade, latest["n_ctc"]),
         "evidence_ids": sorted(draws.used),
         "assumptions": sorted(name for name, kind in draws.used.items() if kind == "assumption"),
         "findings": [
             {"date": f.date.isoformat(), "modality": f.modality, "organ": f.organ, "n_lesions": f.lesions, "use": use}
             for f, use in zip(found, findings.uses(found, cascade), strict=True)
         ],
-        "statements": _statements(cascade, imaged, early=early, softened=softened),
+        "statements": _statements(
+            cascade, imaged, early=early, resected=resected, reseeding=settings["reseeding"], softened=softened
+        ),
+        "variance_shares": uncertainty.variance_shares(anywhere[:, kept]),
+        "lead_time": uncertainty.lead_time((imaged or cascade).risk, kept, level),
         "what_if": [
             {
                 "name": name,
@@ -193,18 +203,28 @@ def _difference(
     """Return the risks of a scenario, and by how much they are lower than those without it, draw by draw."""
     fewer = now[1] - then[1]
     return {
-        "p_any": _by_horizon(then[1][:, kept], level),
-        "p_any_lower_by": {str(t): _band(values[kept], level) for t, values in zip(HORIZONS_YEARS, fewer, strict=True)},
+        "p_any": uncertainty.by_horizon(then[1][:, kept], level),
+        "p_any_lower_by": {
+            str(t): uncertainty.band(values[kept], level) for t, values in zip(HORIZONS_YEARS, fewer, strict=True)
+        },
         "organs": [
-            {"organ": organ, "p_metastasis": _by_horizon(then[0][:, kept, i], level)}
+            {"organ": organ, "p_metastasis": uncertainty.by_horizon(then[0][:, kept, i], level)}
             for i, organ in enumerate(cascade.organs)
         ],
     }
 
 
-def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, early: bool, softened: bool) -> list[str]:
+def _statements(
+    cascade: engine.Cascade,
+    imaged: findings.Imaged | None,
+    *,
+    early: bool,
+    resected: str | None,
+    reseeding: bool,
+    softened: bool,
+) -> list[str]:
     """Return what the reader must know to read the risks, in sentences."""
-    said = []
+    said = [_on_removal(early=early, resected=resected, reseeding=reseeding)]
     if not early and (imaged is None or not imaged.bounded):
         said.append(
             f"That any organ holds a lesion is mostly the setting's word: it is taken to mean, with a probability of "
@@ -225,6 +245,16 @@ def _statements(cascade: engine.Cascade, imaged: findings.Imaged | None, *, earl
             "make them, and risks of the other organs are rough."
         )
     return said
+
+
+def _on_removal(*, early: bool, resected: str | None, reseeding: bool) -> str:
+    if not early:
+        whatever = "whether the tumour was removed or not: lesions shed, too"
+        return f"The setting says that the shedding goes on, {whatever}."
+    when = f"on {resected}, when the tumour is removed" if resected else "with local therapy, taken to be at the sample"
+    if reseeding:
+        return f"Most of the shedding ends {when}; reseeding is on: what is left of it founds lesions as before."
+    return f"The shedding that founds lesions ends {when}; cells found later come from what they founded before."
 
 
 def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
@@ -252,17 +282,3 @@ def _times(
             {"modality": modality, "median_years": float(median), "low_years": float(low), "high_years": float(high)}
         )
     return result
-
-
-def _by_horizon(risk: Floats, level: float) -> dict[str, dict[str, float]]:
-    """Return the bands of risks of shape (horizons, n): where a double is out of room, the last one inside (0, 1)."""
-    bands = {str(years): _band(values, level) for years, values in zip(HORIZONS_YEARS, risk, strict=True)}
-    return {
-        years: {name: min(max(value, _SMALLEST), _LARGEST_BELOW_ONE) for name, value in band.items()}
-        for years, band in bands.items()
-    }
-
-
-def _band(values: Floats, level: float) -> dict[str, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return {"mean": float(values.mean()), "low": float(low), "high": float(high)}

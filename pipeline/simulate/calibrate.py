@@ -1,7 +1,8 @@
 """Refit what the cascade cannot read anywhere: ``python -m pipeline.simulate.calibrate``.
 
-Rewrites ``evidence/organs.tsv`` and ``evidence/organ_forms.tsv`` from the autopsies (`tropism`), then two rows of
-``evidence/parameters.tsv`` from the recurrences of early breast cancer (`recurrence`), and tells what it found.
+Rewrites ``evidence/organs.tsv`` and ``evidence/organ_forms.tsv`` from the autopsies (`tropism`), then four rows of
+``evidence/parameters.tsv`` from the recurrences of breast and colorectal cancer (`recurrence`), and
+tells what it found.
 """
 
 import csv
@@ -14,8 +15,6 @@ import pandas as pd
 from pipeline import evidence, store
 from pipeline.simulate import recurrence, tropism
 
-_FACTOR_AROUND = {"founding_rate": 5.0, "unseen_shedding": 3.0}  # 95 % limits: the fit says nothing of one patient
-
 
 def calibrate(folder: Path = evidence.FOLDER) -> str:
     """Rewrite the fitted evidence in `folder` and return the diagnostics as text."""
@@ -27,7 +26,8 @@ def calibrate(folder: Path = evidence.FOLDER) -> str:
     _write(folder / "organ_forms.tsv", scores)
     patients = recurrence.early_breast()
     rate, unseen = recurrence.fit(patients)
-    _centre(folder / "parameters.tsv", {"founding_rate": rate, "unseen_shedding": unseen})
+    resting = recurrence.fit_dormancy(patients, rate, unseen)
+    _centre(folder / "parameters.tsv", {"founding_rate": rate, "unseen_shedding": unseen, **resting})
     targets = evidence.load("targets").central
     ratios = [
         f"{least}: {patients.hazard_ratio(rate, unseen, least):.2f} (published {targets[f'hazard_ratio_{least}']})"
@@ -41,6 +41,7 @@ def calibrate(folder: Path = evidence.FOLDER) -> str:
             each.round(3).to_string(),
             f"sigma of tropism {organs.sigma:.3f}; soil against lung: {', '.join(soil)}",
             f"founding rate {rate:.4g} a year, unseen shedding {unseen:.4g} CTC per 7.5 mL",
+            f"resting first: {', '.join(f'{name} {share:.3f}' for name, share in resting.items())}",
             f"hazard ratios by count, {'; '.join(ratios)}",
             f"recurrence {', '.join(by_year)} (published at 10 y: {targets['recurrence_10y']})",
         ]
@@ -55,8 +56,7 @@ def _centre(path: Path, centres: dict[str, float]) -> None:
     """Set the central value of rows and their limits around it; all else stays as it was."""
     table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
     for name, value in centres.items():
-        factor = _FACTOR_AROUND[name]
-        numbers = [f"{v:.4g}" for v in (value, value / factor, value * factor)]
+        numbers = [f"{v:.4g}" for v in (value, *recurrence.limits(name, value))]
         table.loc[table.id == name, ["central", "low", "high"]] = numbers
     _write(path, table)
 

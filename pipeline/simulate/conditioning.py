@@ -30,6 +30,9 @@ from pipeline.simulate.parameters import Draws
 SWITCHES = {
     "clusters": "a cluster founds no more than its cells would one by one",
     "unseen_shedding": "what the draw does not show is not there",
+    "killer_cells": "no cell in the blood is killed by NK cells: what is cleared is sheared or arrested",
+    "shear": "no cell in the blood is killed by shear",
+    "cloaking": "platelets and leukocytes protect no cell from NK cells",
     "portal_route": "portal blood joins the veins instead of the liver",
     "first_pass": "no founder is caught in the first capillary bed",
     "tropism": "a soil is the same for every cancer",
@@ -39,8 +42,13 @@ SWITCHES = {
 }
 """Steps that can be left out, and what is then taken for true."""
 
-_NEVER_WAITS_PER_YEAR = 1e6
 _NO_FRAILTY = 1e9
+_DORMANCY = {
+    "colon": "dormancy_share_colorectal",
+    "rectum": "dormancy_share_colorectal",
+    "tnbc": "dormancy_share_tnbc",
+}
+"""Cancers and subtypes of which the timing of recurrences tells how many founders rest first."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,16 @@ class Sample:
 
 
 def build(
-    primary: str, samples: Sequence[Sample], draws: Draws, *, sex: str, early: bool, switched_off: Collection[str] = ()
+    primary: str,
+    samples: Sequence[Sample],
+    draws: Draws,
+    *,
+    sex: str,
+    early: bool,
+    subtype: str | None = None,
+    resected_years: float | None = None,
+    reseeding: bool = False,
+    switched_off: Collection[str] = (),
 ) -> Cascade:
     """Return the cascade of a patient, drawn from the evidence and conditioned on the samples.
 
@@ -73,8 +90,15 @@ def build(
     draws : Draws
     sex : {"female", "male"}
     early : bool
-        No lesion was in sight at the latest sample and local therapy ends most of the shedding; else one was, most
-        likely, and the shedding stays.
+        No lesion was in sight at the latest sample and local therapy ends the shedding; else one was, most likely, and
+        the shedding stays.
+    subtype : str, optional
+        As in the patient sheet.
+    resected_years : float, optional
+        When the tumour was or will be removed, in years after the latest sample, where `early`; at the sample if not
+        given.
+    reseeding : bool
+        Whether cells that circulate after local therapy found lesions as those before it did.
     switched_off : collection of str
         Keys of `SWITCHES`.
     """
@@ -82,9 +106,10 @@ def build(
     table = evidence.load("organs")
     table = table[table.primary == primary].set_index("organ", drop=False)
     organs = tuple(table.index)
-    circulation = blood(draws, sex)
+    circulation = blood(draws, sex, on)
     arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on)
-    shedding, ctc, cluster_share = _shedding(draws, early, samples, on)
+    course = _course(draws, early=early, resected_years=resected_years, reseeding=reseeding)
+    shedding, ctc, cluster_share, unseen_share = _shedding(draws, samples, course, on)
     avascular = draws.parameter("angiogenic_size")
     density = draws.parameter("cell_density")
     scans = _scans(draws, organs, density, avascular)
@@ -94,10 +119,11 @@ def build(
         organs=organs,
         ctc=ctc,
         cluster_share=cluster_share,
+        unseen_share=unseen_share,
         shedding=shedding,
         circulation=circulation,
         founding=_founding(draws, table, arrival, circulation, on),
-        waiting=_waiting(draws, on),
+        waiting=_waiting(draws, primary, subtype, on),
         growth=Growth(
             np.stack(days, axis=1) / DAYS_PER_YEAR,
             reference,
@@ -119,13 +145,18 @@ def best_modality(organ: str) -> str:
     return str(table[(table.organ == organ) & table.best].modality.iloc[0])
 
 
-def blood(draws: Draws, sex: str) -> Circulation:
-    """Return the blood of a patient of this sex and how fast it clears CTCs."""
+def blood(draws: Draws, sex: str, on: Collection[str] = SWITCHES.keys()) -> Circulation:
+    """Return the blood of a patient of this sex, how fast it clears CTCs and by what."""
+    rows = {"killer_cells": "killer_cell_rate", "shear": "shear_rate", "cloaking": "cloaked_share"}
+    drawn = {step: draws.parameter(row) if step in on else np.zeros(draws.n) for step, row in rows.items()}
     return Circulation(
         draws.parameter(f"blood_volume_{sex}"),
         draws.parameter(f"cardiac_output_{sex}"),
         draws.parameter("half_life"),
-        draws.parameter("kill_share"),
+        drawn["killer_cells"],
+        drawn["shear"],
+        drawn["cloaking"],
+        draws.parameter("cloaked_killing"),
     )
 
 
@@ -185,30 +216,58 @@ def _drainage(draws: Draws, cancer: str) -> dict[str, Floats]:
     return nodes
 
 
+@dataclass(frozen=True)
+class _Course:
+    """What becomes of the shedding: where it changes and to what; and of cells found after a removal, what they mean.
+
+    `removed` is when all that sheds was removed, if before the latest sample, and which share of the cells is still
+    found after it.
+    """
+
+    onward: tuple[tuple[float, Floats], ...]
+    removed: tuple[float, Floats] | None = None
+
+
+def _course(draws: Draws, *, early: bool, resected_years: float | None, reseeding: bool) -> _Course:
+    if not early:
+        return _Course(((0.0, draws.parameter("shed_after_advanced")),))
+    left = draws.parameter("shed_after_early")
+    time = resected_years or 0.0
+    onward = ((time, left if reseeding else np.zeros(draws.n)),)
+    return _Course(onward, (time, left) if time < 0 else None)
+
+
 def _shedding(
-    draws: Draws, early: bool, samples: Sequence[Sample], on: Collection[str]
-) -> tuple[Shedding, Floats, Floats]:
-    """Return the shedding, the CTCs per 7.5 mL at the latest sample and the clusters' share of the founders.
+    draws: Draws, samples: Sequence[Sample], course: _Course, on: Collection[str]
+) -> tuple[Shedding, Floats, Floats, Floats]:
+    """Return the shedding, the CTCs per 7.5 mL at the latest sample, and the shares of clusters and of the unseen.
 
     Where no cluster was seen, the posterior of the clusters knows only the volume; the share of clusters among CTCs
-    then bounds it.
+    then bounds it. Of the samples after a removal the latest stands for the day of the removal: its cells are the
+    share that is left of those before it.
     """
     unseen = draws.parameter("unseen_shedding") if "unseen_shedding" in on else np.zeros(draws.n)
     usual_share = draws.parameter("cluster_share")
     seen = [_concentrations(draws, i, sample, usual_share) for i, sample in enumerate(samples)]
     of_clusters = [_cluster_weight(draws, sample, on) for sample in samples]
-    levels = np.stack(
-        [unseen + ctc + extra * clusters for (ctc, clusters), (extra, _) in zip(seen, of_clusters, strict=True)]
-    )
+    cells = [ctc + extra * clusters for (ctc, clusters), (extra, _) in zip(seen, of_clusters, strict=True)]
+    ages = [sample.age_years for sample in samples]
     (ctc, clusters), (extra, size) = seen[0], of_clusters[0]
+    now = cells[0]
+    cluster_share = (extra * clusters + np.minimum(size * clusters, ctc)) / (unseen + now)
+    if course.removed:
+        time, left = course.removed
+        before = [i for i, age in enumerate(ages) if age > -time]
+        cells = [cells[0] / left, *(cells[i] for i in before)]
+        ages = [-time, *(ages[i] for i in before)]
     doubling = draws.parameter("shed_doubling_time") / DAYS_PER_YEAR
     shedding = Shedding(
-        levels=levels,
-        ages=np.array([sample.age_years for sample in samples]),
+        levels=unseen + np.stack(cells),
+        ages=np.array(ages),
         growth_per_year=np.log(2) / doubling,
-        after=draws.parameter("shed_after_early" if early else "shed_after_advanced"),
+        course=course.onward,
     )
-    return shedding, ctc, (extra * clusters + np.minimum(size * clusters, ctc)) / levels[0]
+    return shedding, ctc, cluster_share, unseen / (unseen + now)
 
 
 def _cluster_weight(draws: Draws, sample: Sample, on: Collection[str]) -> tuple[Floats, Floats]:
@@ -240,13 +299,15 @@ def _from_quantiles(uniform: Floats, quantiles: Sequence[float]) -> Floats:
     return np.interp(uniform, known, quantiles)
 
 
-def _waiting(draws: Draws, on: Collection[str]) -> Waiting:
-    rest, switch = draws.parameter("dormancy_share"), draws.parameter("angiogenic_rate")
+def _waiting(draws: Draws, primary: str, subtype: str | None, on: Collection[str]) -> Waiting:
+    rest = draws.parameter(_DORMANCY.get(subtype or primary, "dormancy_share"))
+    restricted = draws.parameter("restricted_share")
     return Waiting(
         dormancy_share=rest if "dormancy" in on else np.zeros(draws.n),
         wake_per_year=np.log(2) / draws.parameter("wake_half_life"),
         death_per_year=draws.parameter("dormant_death"),
-        switch_per_year=switch if "angiogenesis" in on else np.full(draws.n, _NEVER_WAITS_PER_YEAR),
+        restricted_share=restricted if "angiogenesis" in on else np.zeros(draws.n),
+        switch_per_year=np.log(2) / draws.parameter("escape_half_life"),
     )
 
 

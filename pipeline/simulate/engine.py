@@ -7,7 +7,7 @@ does, and organs are not independent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from pipeline.simulate.model import (
     Floats,
     Founding,
     Growth,
+    Pace,
     Shedding,
     Waiting,
     seen_from_history,
@@ -38,6 +39,7 @@ class Cascade:
     organs: tuple[str, ...]
     ctc: Floats  # per 7.5 mL at the latest sample, (n,)
     cluster_share: Floats  # of the founders, (n,)
+    unseen_share: Floats  # of the shedding at the latest sample, that which no draw shows, (n,)
     shedding: Shedding
     circulation: Circulation
     founding: Founding
@@ -49,6 +51,7 @@ class Cascade:
     seen_already: Floats  # P(a lesion in an organ was in sight at the latest sample), by the setting
     arrival: Arrival
     extravasation: Floats
+    pace: Pace = field(default_factory=Pace)
 
     def lesions(self, times_years: Sequence[float]) -> Floats:
         """Return the expected number of lesions in sight, Lambda, shape (times, n, organs).
@@ -71,12 +74,14 @@ class Cascade:
         for organ in range(len(self.organs)):
             own = np.ascontiguousarray(ages[:, organ])
             for i, time in enumerate(times_years):
-                out[i, :, organ] = scale[:, organ] * self._seen(time - own).mean(axis=1)
+                out[i, :, organ] = scale[:, organ] * self._seen(time, own).mean(axis=1)
         return out
 
-    def _seen(self, lag: Floats) -> Floats:
-        """Return the lesions in sight per founder a year for each CTC in 7.5 mL, for lags of shape (n, nodes)."""
+    def _seen(self, time_years: float, ages: Floats) -> Floats:
+        """Return the lesions in sight per founder a year for each CTC in 7.5 mL, by age at detection (n, nodes)."""
         shed = self.shedding
+        # whose growth began before this time has grown to what is shown
+        lag = self.pace.when(self.pace.seen(np.array(time_years)) - ages) if self.pace.spans else time_years - ages
         since_first = lag + shed.ages[-1]
         seen = shed.levels[-1][:, None] * seen_from_history(
             since_first, shed.growth_per_year, shed.onward, self.waiting
@@ -98,7 +103,7 @@ class Cascade:
         """Return the expected number of lesions of an organ that a modality would show at a time, shape (n,)."""
         at, scan = self.organs.index(organ), self.scans[organ, modality]
         ages = _ages(self.growth.of_organ(at), scan, _NODES)[:, 0]
-        return self.founding.by_organ[:, at] * scan.ceiling[:, 0] * self._seen(time_years - ages).mean(axis=1)
+        return self.founding.by_organ[:, at] * scan.ceiling[:, 0] * self._seen(time_years, ages).mean(axis=1)
 
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
         """Return P(a lesion in sight by t): by organ, (times, n, organs), and in any organ, (times, n)."""
@@ -145,10 +150,7 @@ class Cascade:
         cells = scan.cells(draws.uniform("one lesion: threshold")[:, None, None])
         luck = -np.log1p(-draws.uniform("one lesion: luck"))[:, None]
         ages = self.growth.of_organ(self.organs.index(organ)).age(cells, luck)[:, 0, 0]
-        waits = self.waiting.quantile_draw(
-            *(draws.uniform(f"one lesion: {step}") for step in ("rest", "wake", "switch"))
-        )
-        return ages + waits
+        return ages + self.waiting.quantile_draw(draws.uniform("one lesion: kind"), draws.uniform("one lesion: wait"))
 
     def flow(self) -> list[tuple[str, str, str, Floats]]:
         """Return the road of the cells at the latest sample: step, meaning, unit, draws (n,)."""
@@ -156,6 +158,7 @@ class Cascade:
         cleared = self.circulation.clearance_per_year * day
         shed = cleared / self.arrival.deformable_share
         passed = shed * self.arrival.passed_first_bed
+        by_killer_cells, by_shear = self.circulation.killed_by
         arrested = cleared * (1 - self.circulation.kill_share)
         out = arrested * self.extravasation
         resting = self.waiting.dormancy_share
@@ -166,6 +169,8 @@ class Cascade:
             ("shed", "cells that enter the blood", per_day, shed),
             ("first_pass_survived", "cells that pass the first capillary bed", per_day, passed),
             ("in_circulation", "cells in the blood at any moment", "cells", self.ctc * self.circulation.cells_in_blood),
+            ("killed", "of the cells cleared from the blood, killed by NK cells", per_day, cleared * by_killer_cells),
+            ("sheared", "of these, killed by shear", per_day, cleared * by_shear),
             ("arrested", "recirculating cells that a capillary bed holds", per_day, arrested),
             ("extravasated", "of these, leave the vessel alive", per_day, out),
             ("dormant", "of these, rest as single cells", per_day, out * resting),

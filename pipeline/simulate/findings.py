@@ -37,6 +37,7 @@ from pipeline.simulate.engine import Cascade
 from pipeline.simulate.model import DAYS_PER_YEAR, Floats
 
 _FIRST_ORGAN_STEPS = 5
+_STEPS_TO_NOW = 4
 _LEAST_SHARE = 0.05  # of the draws, that weighted draws are worth at least
 _UNKNOWN = "the size that this modality shows is not known"
 _LOST = 1e-12
@@ -174,14 +175,35 @@ class Imaged:
     def first_organ(self, horizon_years: float) -> tuple[Floats, Floats]:
         """Return P(the organ is the first with a lesion in sight, by the horizon), (n, organs), and P(any), (n,).
 
-        Organs share what each step of the grid adds to P(any) as they share what it adds to their own risks.
+        In each step of a path from none to the lesions at the horizon, organs share what it adds to P(any) as each of
+        them alone would add to it, given that none was in sight. What is in sight at the sample came in proportion.
         """
-        organs, anywhere = self.risk(np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist())
-        gained = np.maximum(np.diff(anywhere, axis=0, prepend=0.0), 0.0)
-        new = np.maximum(np.diff(organs, axis=0, prepend=0.0), 0.0)
-        share = new / np.maximum(new.sum(axis=2, keepdims=True), _TINY)
-        first = (share * gained[:, :, None]).sum(axis=0)
+        now = self.now[None]
+        until = np.arange(_STEPS_TO_NOW)[:, None, None] / _STEPS_TO_NOW * now
+        later = self.cascade.lesions(np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist())
+        path = np.concatenate([until, later])
+        unbounded = np.full_like(self.high, np.inf)
+        first = self._first(path, self.low, self.high)
+        if self.bounded:
+            lost = (self.likelihood() < _LOST)[:, None]
+            first = np.where(lost, self._first(path, self.low, unbounded), first)
+            mistaken = self._first(path, np.where(np.isfinite(self.high), self.high, self.low), unbounded)
+            first = self.true[:, None] * first + (1 - self.true[:, None]) * mistaken
         return first, first.sum(axis=1)
+
+    def _first(self, path: Floats, low: Floats, high: Floats) -> Floats:
+        given = np.maximum(self._given_setting(low, high), _TINY)
+        first = np.zeros_like(low)
+        for before, after in itertools.pairwise(path):
+            none = self._given_setting(np.maximum(low, before), high)
+            gained = none - self._given_setting(np.maximum(low, after), high)
+            new = np.empty_like(low)
+            for organ in range(low.shape[1]):
+                clear = np.maximum(low, before)
+                clear[:, organ] = np.maximum(low[:, organ], after[:, organ])
+                new[:, organ] = np.maximum(none - self._given_setting(clear, high), 0.0)
+            first += new * (np.maximum(gained, 0.0) / np.maximum(new.sum(axis=1), _TINY))[:, None]
+        return first / given[:, None]
 
     def _risk(self, lesions: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
         given = np.maximum(self._given_setting(low, high), _TINY)

@@ -15,6 +15,7 @@ of weight x event are unbiased, and need no more trajectories at a probability o
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,8 @@ class Lesions:
         draw = self.trajectory[own]
         cells = scan.of_draws(draw).cells(self.threshold[own, None, None])
         age = self.cascade.growth.of_organ(at).of_draws(draw).age(cells, self.luck[own, None])[:, 0, 0]
-        year = self.founded[own] + self.rest[own] + self.wait[own] + age
+        begun = self.founded[own] + self.rest[own] + self.wait[own]
+        year = self.cascade.pace.when(self.cascade.pace.seen(begun) + age)
         return draw, np.where(self.shown[own] < scan.ceiling[draw, 0], year, np.inf)
 
     def cells(self, organ: str, time_years: float) -> tuple[Ints, Floats]:
@@ -69,7 +71,7 @@ class Lesions:
 
         Notes
         -----
-        A lesion that has reached the avascular size stays at it until the wait for vessels is over.
+        A lesion that has reached the avascular size stays at it until the wait for vessels is over. Untreated.
         """
         at = self.cascade.organs.index(organ)
         own = np.flatnonzero(self.organ == at)
@@ -112,16 +114,16 @@ def sample(
     if at_least_one:
         first = -np.log1p(common.random(n) * np.expm1(-ends.sum(axis=1)))
     before = np.cumsum(ends, axis=1) - ends
-    waiting = cascade.waiting
-    leave = waiting.wake_per_year + waiting.death_per_year
+    _, (rested, leave), (restricted, switch) = cascade.waiting.mixture
     columns = []
     for i, organ in enumerate(cascade.organs):
         rng = _stream(random_seed, patient, organ)
         draw, place = _points(rng, first - before[:, i], ends[:, i])
         m = len(draw)
-        rested = rng.random(m) < waiting.rested[draw]
-        rest = np.where(rested, rng.standard_exponential(m) / leave[draw], 0.0)
-        wait = rng.standard_exponential(m) / waiting.switch_per_year[draw]
+        kind, years = rng.random(m), rng.standard_exponential(m)
+        rest = np.where(kind < rested[draw], years / leave[draw], 0.0)
+        waits = (kind >= rested[draw]) & (kind < (rested + restricted)[draw])
+        wait = np.where(waits, years / switch[draw], 0.0)
         own = (rng.standard_exponential(m), rng.random(m), rng.random(m))
         columns.append((draw, np.full(m, i), _time_of(place, pieces, shed, draw), rest, wait, *own))
     weights = -np.expm1(-ends.sum(axis=1)) if at_least_one else np.ones(n)
@@ -144,17 +146,11 @@ def _points(rng: np.random.Generator, first: Floats, end: Floats) -> tuple[Ints,
 
 
 def _integrals(shed: Shedding, horizon_years: float) -> Floats:
-    """Return the integral of the level over each of its pieces in time, no share ending, shape (pieces, n)."""
-    borders = _borders(shed)
-    constant = [
-        level * (end - start) for level, start, end in zip(shed.levels[::-1], borders, borders[1:], strict=False)
-    ]
-    return np.stack([shed.levels[-1] / shed.growth_per_year, *constant, shed.after * shed.levels[0] * horizon_years])
-
-
-def _borders(shed: Shedding) -> Floats:
-    """Return the times between the pieces of the level: at the earliest sample, midway between two, at the latest."""
-    return np.concatenate([[-shed.ages[-1]], -(shed.ages[1:] + shed.ages[:-1])[::-1] / 2, [0.0]])
+    """Return the integral of the level over each of its pieces in time, up to the horizon, shape (pieces, n)."""
+    starts = [start for start, _ in shed.constant]
+    lasts = [min(end, horizon_years) - start for start, end in zip(starts, [*starts[1:], math.inf], strict=True)]
+    constant = [level * max(years, 0.0) for years, (_, level) in zip(lasts, shed.constant, strict=True)]
+    return np.stack([shed.levels[-1] / shed.growth_per_year, *constant])
 
 
 def _time_of(place: Floats, pieces: Floats, shed: Shedding, draw: Ints) -> Floats:
@@ -162,13 +158,14 @@ def _time_of(place: Floats, pieces: Floats, shed: Shedding, draw: Ints) -> Float
     own = pieces[:, draw]
     up_to = np.cumsum(own, axis=0)
     target = place * up_to[-1]
-    piece = np.minimum((target >= up_to).sum(axis=0), len(pieces) - 1)
+    last = len(own) - 1 - (own[::-1] > 0).argmax(axis=0)  # rounding must not lead to a piece without founders
+    piece = np.minimum((target >= up_to).sum(axis=0), last)
     at = np.arange(len(draw))
     left = target - (up_to - own)[piece, at]
-    levels = np.concatenate([shed.levels[-1:], shed.levels[::-1], (shed.after * shed.levels[0])[None]])[piece, draw]
-    borders = _borders(shed)
-    constant = borders[np.maximum(piece - 1, 0)] + left / levels
-    grown = borders[0] + np.log(np.maximum(left / own[0], np.finfo(float).tiny)) / shed.growth_per_year[draw]
+    starts = np.array([-shed.ages[-1], *(start for start, _ in shed.constant)])
+    levels = np.stack([shed.levels[-1], *(level for _, level in shed.constant)])[piece, draw]
+    constant = starts[piece] + left / levels
+    grown = starts[0] + np.log(np.maximum(left / own[0], np.finfo(float).tiny)) / shed.growth_per_year[draw]
     return np.where(piece == 0, grown, constant)
 
 

@@ -8,6 +8,8 @@ organ that a scan would show at time t is Poisson with a mean Lambda(t) that has
 over parameter draws unless its docstring says otherwise. Times are in years from the latest sample.
 """
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,7 +23,11 @@ Floats = NDArray[np.float64]
 DAYS_PER_YEAR = 365.25
 HOURS_PER_YEAR = 24 * DAYS_PER_YEAR
 REFERENCE_VOLUME_ML = 7.5
-_SAME_RATE = 1e-4  # relative distance below which two rates are told apart no longer
+_STANDSTILL = 1e-9
+_MOST_KILLED = 0.95
+_TINY = float(np.finfo(float).tiny)
+AT_ONCE_PER_YEAR = 1e6
+"""The rate of a wait that is none: half a minute."""
 
 
 @dataclass(frozen=True)
@@ -29,48 +35,98 @@ class Shedding:
     """How many founding-equivalent CTCs 7.5 mL of blood held, holds and will hold.
 
     Before the earliest sample, at time ``-a_m``, the level grew exponentially; each sample stands for the time nearest
-    to it; after the latest one the level is `after` times what it was::
+    to it; then it follows `course`, in multiples of the level at the latest sample::
 
         E(u) = E_m exp(g (u + a_m))      u < -a_m
         E(u) = E_i                       u nearest to -a_i
-        E(u) = after E_0                 u > 0
-        E(u) = (1 - x) after E_0         u > s    where a share x ends at s
+        E(u) = f_j E_0                   u > t_j, the latest t_j of the course
 
     Parameters
     ----------
     levels : ndarray, shape (samples, n)
         E_i, the latest sample first, per 7.5 mL.
     ages : ndarray, shape (samples,)
-        a_i in years before the latest sample, ascending from 0.
+        a_i in years before the latest sample of the patient, ascending.
     growth_per_year : ndarray, shape (n,)
         g, the growth of the level before the first sample.
-    after : ndarray, shape (n,)
-        Shedding from the latest sample on, relative to that at the sample.
-    ends : tuple of float
-        s and x: years after the latest sample from which a share of the shedding is no more, and the share.
+    course : sequence of (float, ndarray of shape (n,))
+        t_j and f_j, ascending in time, none before the latest of `ages`.
     """
 
     levels: Floats
     ages: Floats
     growth_per_year: Floats
-    after: Floats
-    ends: tuple[float, float] = (0.0, 0.0)
+    course: tuple[tuple[float, Floats], ...]
+
+    @property
+    def constant(self) -> list[tuple[float, Floats]]:
+        """The pieces of constant level, the earliest first: when each begins, and its level (n,)."""
+        between = -(self.ages[:-1] + self.ages[1:])[::-1] / 2
+        starts = [-float(self.ages[-1]), *between.tolist()]
+        of_samples = list(zip(starts, self.levels[::-1], strict=True))
+        later = [(time, factor * self.levels[0]) for time, factor in self.course]
+        # the level of a single sample from which the course begins at once never lasted
+        return [*(of_samples[:-1] if later[0][0] <= of_samples[-1][0] else of_samples), *later]
 
     @property
     def onward(self) -> Floats:
-        """Level from the earliest sample on, up to the first step, relative to the level at it, (n,)."""
-        return self.after if len(self.ages) == 1 else np.ones_like(self.after)
+        """Level of the first of the constant pieces relative to that at the earliest sample, (n,)."""
+        return self.constant[0][1] / self.levels[-1]
 
     @property
     def steps(self) -> list[tuple[float, Floats]]:
-        """Changes of the level after the earliest sample: years ago (negative: to come), and by how much (n,)."""
-        time, share = self.ends
-        end = [(-time, -share * self.after * self.levels[0])] if share else []
-        if len(self.ages) == 1:
-            return end
-        between = (self.ages[:-1] + self.ages[1:]) / 2
-        changes = list(zip(between.tolist(), -np.diff(self.levels, axis=0), strict=True))
-        return [*changes, (0.0, (self.after - 1) * self.levels[0]), *end]
+        """Changes of the level after the first constant piece: years ago (negative: to come), and by how much (n,)."""
+        pieces = self.constant
+        return [(-time, level - before) for (_, before), (time, level) in itertools.pairwise(pieces)]
+
+    def from_then_on(self, time_years: float, factor: float | Floats, until: float = math.inf) -> "Shedding":
+        """Return the shedding with all of its course between two times multiplied by a factor."""
+        times = sorted({t for t, _ in self.course} | {t for t in (time_years, until) if math.isfinite(t)})
+        course = []
+        for time in times:
+            so_far = [f for t, f in self.course if t <= time]
+            level = so_far[-1] if so_far else np.ones_like(self.growth_per_year)
+            course.append((time, level * factor if time_years <= time < until else level))
+        return replace(self, course=tuple(course))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast lesions grow under a therapy: the clock by which they age.
+
+    Within each interval of `spans` lesions grow at a multiple of their pace, else as untreated ones: of a calendar time
+    t the growth sees ``tau(t) = t - sum of (1 - y) (part of the interval before t)``. A lesion whose growth begins at b
+    has the age T at the time at which ``tau = tau(b) + T``. Waits, of resting cells too, go by the calendar.
+
+    Parameters
+    ----------
+    spans : sequence of (float, float, float)
+        Start and end in years after the latest sample, not overlapping and ascending, and the pace y >= 0.
+    """
+
+    spans: tuple[tuple[float, float, float], ...] = ()
+
+    def seen(self, time_years: Floats) -> Floats:
+        """Return the time that growth has seen, tau."""
+        times, grown = self._knots
+        beyond = np.maximum(time_years - times[-1], 0.0) + np.minimum(time_years - times[0], 0.0)
+        return np.interp(time_years, times, grown) + beyond
+
+    def when(self, seen_years: Floats) -> Floats:
+        """Return the calendar time at which growth has seen a time: the inverse of `seen`."""
+        times, grown = self._knots
+        beyond = np.maximum(seen_years - grown[-1], 0.0) + np.minimum(seen_years - grown[0], 0.0)
+        return np.interp(seen_years, grown, times) + beyond
+
+    @property
+    def _knots(self) -> tuple[list[float], list[float]]:
+        times, grown = [0.0], [0.0]
+        for start, end, pace in self.spans:
+            grown += [grown[-1] + start - times[-1]]
+            # a growth that stands still has no inverse, one that all but does has
+            grown += [grown[-1] + max(pace, _STANDSTILL) * (end - start)]
+            times += [start, end]
+        return times, grown
 
 
 @dataclass(frozen=True)
@@ -78,18 +134,41 @@ class Circulation:
     """Survival of cells in the blood: how many pass through it a year, and what takes them out.
 
     A pool at rest, ``dN/dt = S - lambda N`` with ``lambda = ln 2 / half-life`` and ``N = C V``, so the flux through it
-    is ``J = C V ln 2 / half-life``. The share `kill_share` of the clearance is death in the blood (shear, NK cells),
-    the rest arrest in capillary beds.
+    is ``J = C V ln 2 / half-life``. Of lambda, NK cells take ``k_NK (1 - f_c (1 - c))``: the share f_c of the cells is
+    cloaked by platelets or leukocytes and killed at c times the rate of a bare one; shear takes k_s from all alike; the
+    rest is arrest in capillary beds. The half-life was measured apart from the two rates: together they take at most
+    the share 0.95.
 
     Parameters
     ----------
-    blood_volume_ml, cardiac_output_ml_per_min, half_life_hours, kill_share : ndarray, shape (n,)
+    blood_volume_ml, cardiac_output_ml_per_min, half_life_hours : ndarray, shape (n,)
+    killer_cells_per_hour, shear_per_hour : ndarray, shape (n,)
+        k_NK and k_s.
+    cloaked_share, cloaked_killing : ndarray, shape (n,)
+        f_c and c.
     """
 
     blood_volume_ml: Floats
     cardiac_output_ml_per_min: Floats
     half_life_hours: Floats
-    kill_share: Floats
+    killer_cells_per_hour: Floats
+    shear_per_hour: Floats
+    cloaked_share: Floats
+    cloaked_killing: Floats
+
+    @property
+    def killed_by(self) -> tuple[Floats, Floats]:
+        """Shares of the clearance that are killing by NK cells and by shear, (n,) each."""
+        killing = self.killer_cells_per_hour * (1 - self.cloaked_share * (1 - self.cloaked_killing))
+        clearance = np.log(2) / self.half_life_hours
+        fits = np.minimum(_MOST_KILLED * clearance / np.maximum(killing + self.shear_per_hour, _TINY), 1)
+        return fits * killing / clearance, fits * self.shear_per_hour / clearance
+
+    @property
+    def kill_share(self) -> Floats:
+        """Share of the clearance that is death in the blood, not arrest, (n,)."""
+        by_killer_cells, by_shear = self.killed_by
+        return by_killer_cells + by_shear
 
     @property
     def cells_in_blood(self) -> Floats:
@@ -262,45 +341,54 @@ class Founding:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Time that a founder spends at rest: dormancy as a single cell, then the wait for vessels at 1 to 2 mm3.
+    """Time that a founder spends at rest: as a single cell, or at 1 to 2 mm3 without vessels of its own, or not at all.
 
     Of the extravasated cells that could grow the share q rests first; a resting cell wakes at rate ``w_D`` and dies at
     ``d_D``, so of the founders the share ``m = q p / (1 - q + q p)``, ``p = w_D / (w_D + d_D)``, has rested for an
-    exponential time of rate ``w_D + d_D``. Every lesion waits at the avascular size for the angiogenic switch, rate
-    ``w_A``. The sum of the two waits is a signed mixture of exponentials (`weights`, `rates`)::
+    exponential time of rate ``w_D + d_D``. Of the others the share u stays at the avascular size until it escapes, at
+    rate ``w_A``; the rest finds vessels as it grows (its own, or those of the organ). The wait is a mixture::
 
-        W ~ c_A Exp(w_A) + c_D Exp(w_D + d_D)
-        c_D = -m w_A / (w_D + d_D - w_A),   c_A = 1 - c_D
+        W ~ (1 - m) (1 - u) delta_0 + m Exp(w_D + d_D) + (1 - m) u Exp(w_A)
 
     Parameters
     ----------
-    dormancy_share, wake_per_year, death_per_year, switch_per_year : ndarray, shape (n,)
+    dormancy_share, wake_per_year, death_per_year, restricted_share, switch_per_year : ndarray, shape (n,)
+        q, w_D, d_D, u and w_A.
     """
 
     dormancy_share: Floats
     wake_per_year: Floats
     death_per_year: Floats
+    restricted_share: Floats
     switch_per_year: Floats
 
     @property
     def rested(self) -> Floats:
         """Share of the founders that rested first, (n,)."""
-        late = self.dormancy_share * self.wake_per_year / (self.wake_per_year + self.death_per_year)
+        late = self.dormancy_share * self.wake_per_year / self.leave_per_year
         return late / (1 - self.dormancy_share + late)
 
-    @cached_property
-    def mixture(self) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-        """Weight and rate of the two exponentials, (n,) each."""
-        leave, switch = self.wake_per_year + self.death_per_year, self.switch_per_year
-        # equal rates have a limit, but no difference to divide by
-        leave = np.where(np.abs(leave / switch - 1) < _SAME_RATE, switch * (1 + _SAME_RATE), leave)
-        weight = -self.rested * switch / (leave - switch)
-        return (1 - weight, switch), (weight, leave)
+    @property
+    def leave_per_year(self) -> Floats:
+        """Rate at which cells rest no more, awake or dead, (n,)."""
+        return self.wake_per_year + self.death_per_year
 
-    def quantile_draw(self, rest: Floats, wake: Floats, switch: Floats) -> Floats:
-        """Return one wait a draw from three uniforms of (0, 1): whether it rested, how long, and for vessels, (n,)."""
-        leave = self.wake_per_year + self.death_per_year
-        return np.where(rest < self.rested, -np.log1p(-wake) / leave, 0.0) - np.log1p(-switch) / self.switch_per_year
+    @cached_property
+    def mixture(self) -> tuple[tuple[Floats, Floats], ...]:
+        """Weight and rate of each part of the wait, (n,) each; the first one does not wait."""
+        rested, restricted = self.rested, (1 - self.rested) * self.restricted_share
+        at_once = np.full_like(rested, AT_ONCE_PER_YEAR)
+        return (
+            (1 - rested - restricted, at_once),
+            (rested, self.leave_per_year),
+            (restricted, self.switch_per_year),
+        )
+
+    def quantile_draw(self, kind: Floats, wait: Floats) -> Floats:
+        """Return one wait a draw from two uniforms of (0, 1): of which kind the founder is, and how long, (n,)."""
+        (_, _), (rested, leave), (restricted, switch) = self.mixture
+        rate = np.where(kind < rested, leave, switch)
+        return np.where(kind < rested + restricted, -np.log1p(-wait) / rate, 0.0)
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,17 @@
-"""Founding rate and unseen shedding, fitted to the recurrences of early breast cancer.
+"""Founding rate, unseen shedding and dormancy, fitted to recurrences, most of them of early breast cancer.
 
 The shedding of a class of patients is what their count says, through the observation model of the count stage, plus
 what one draw does not show. Its level enters the expected number of lesions linearly, so the cascade is drawn once.
 The founding rate is the one at which the ten-year recurrence is the registry's; the unseen shedding the one at which
 the hazard ratios by count come nearest to the published ones in units of their errors. Death stands for recurrence.
+
+How many founders rest first is the mouse's share, except where the timing of recurrences was published: in colorectal
+cancer and in breast cancer without receptors it is the one that gives the published share of early ones.
 """
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -25,6 +29,9 @@ HORIZONS_YEARS = (0.0, *range(1, 11))
 _QUANTILES = (np.arange(256) + 0.5) / 256
 _MEMBERS = (np.arange(4) + 0.5) / 4  # quantiles of the counts within an open class
 _LARGEST_COUNT = 2000
+_FACTOR_AROUND = {"founding_rate": 5.0, "unseen_shedding": 3.0}
+_LOGITS_AROUND = 1.5
+_SHARES = (0.02, 0.98)
 _Z95 = 1.959963984540054
 
 
@@ -95,6 +102,66 @@ def early_breast(draws: int = 4000, random_seed: int = 1) -> EarlyBreast:
     scale = targets["early_positive"] / sum(positive.values())
     shares = {0: 1 - targets["early_positive"], **{c: p * scale for c, p in positive.items()}}
     return EarlyBreast(seen, levels, unseen / central["unseen_shedding"], model.frailty_shape, shares)
+
+
+def limits(name: str, centre: float) -> tuple[float, float]:
+    """Return the 95 % limits around a fitted row: the fit to a cohort says nothing of one patient."""
+    if name in _FACTOR_AROUND:
+        return centre / _FACTOR_AROUND[name], centre * _FACTOR_AROUND[name]
+    middle = float(special.logit(centre))
+    return float(special.expit(middle - _LOGITS_AROUND)), float(special.expit(middle + _LOGITS_AROUND))
+
+
+@dataclass(frozen=True)
+class Refitted(Draws):
+    """Draws with other centres of some rows of ``parameters``, with `limits` around them."""
+
+    centres: Mapping[str, float] = field(default_factory=dict)
+
+    def parameter(self, name: str) -> Floats:
+        """Return draws of a row of ``parameters``, shape (n,)."""
+        if name not in self.centres:
+            return super().parameter(name)
+        kind = str(evidence.load("parameters").distribution[name])
+        return self.spread(name, self.centres[name], *limits(name, self.centres[name]), kind)
+
+
+def fit_dormancy(patients: EarlyBreast, rate: float, unseen: float, random_seed: int = 1) -> dict[str, float]:
+    """Return the centres of the share of founders that rest first, of cancers whose recurrences were timed."""
+    targets = evidence.load("targets").central
+    fitted = {"founding_rate": rate, "unseen_shedding": unseen}
+    draws = len(patients.unseen)
+
+    def lesions(primary: str, subtype: str | None, name: str, share: float) -> tuple[engine.Cascade, Floats]:
+        moved = Refitted(random_seed, draws, centres={**fitted, name: share})
+        model = conditioning.build(primary, [_sample(0)], moved, sex="female", early=True, subtype=subtype)
+        return model, model.lesions(HORIZONS_YEARS).sum(axis=2)
+
+    def colorectal(share: float) -> float:
+        model, mean = lesions("colon", None, "dormancy_share_colorectal", share)
+        free = np.exp(-model.frailty_shape * np.log1p(mean / model.frailty_shape)).mean(axis=1)
+        three, five = ((free[0] - free[HORIZONS_YEARS.index(t)]) for t in (3.0, 5.0))
+        return float(three / five) - targets["colorectal_by_3y"]
+
+    def triple_negative(share: float) -> float:
+        model, mean = lesions("breast", "tnbc", "dormancy_share_tnbc", share)
+        alike = replace(patients, seen=mean / model.shedding.levels[0] / rate)
+        free = [1 - alike.recurrence(rate, unseen, t) for t in (5.0, 10.0)]
+        return math.log(free[0] / free[1]) / -math.log(free[0]) - targets["er_negative_late_ratio"]
+
+    return {
+        "dormancy_share_colorectal": _share_where_none(colorectal),
+        "dormancy_share_tnbc": _share_where_none(triple_negative),
+    }
+
+
+def _share_where_none(excess: Callable[[float], float]) -> float:
+    """Return the share at which a function is nought, or the end of the range that comes nearest."""
+    low, high = _SHARES
+    at_ends = excess(low), excess(high)
+    if at_ends[0] * at_ends[1] > 0:
+        return low if abs(at_ends[0]) < abs(at_ends[1]) else high
+    return float(special.expit(optimize.brentq(lambda x: excess(special.expit(x)), *special.logit(_SHARES), xtol=1e-6)))
 
 
 def fit(patients: EarlyBreast) -> tuple[float, float]:

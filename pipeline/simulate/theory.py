@@ -79,8 +79,9 @@ class Lesions:
     ----------
     founders_per_year : float
         At the sample; before it they grew at `shed_growth` a year, from then on they are `after` times as many.
-    rested, leave, switch : float
-        Share that rests first, rate of its end, rate of the angiogenic switch.
+    rested, leave, restricted, switch : float
+        Share that rests first and the rate at which its rest ends, share that waits for vessels and the rate of their
+        coming.
     age : float
         At which a lesion has the size that is shown, waits left out.
     frailty_shape : float
@@ -92,6 +93,7 @@ class Lesions:
     after: float
     rested: float
     leave: float
+    restricted: float
     switch: float
     age: float
     frailty_shape: float = math.inf
@@ -105,8 +107,10 @@ class Lesions:
         return sum(born + self.age + self._wait(rng) <= time for born in np.concatenate([before, since]))
 
     def _wait(self, rng: np.random.Generator) -> float:
-        rest = rng.exponential(1 / self.leave) if rng.random() < self.rested else 0.0
-        return rest + rng.exponential(1 / self.switch)
+        kind = rng.random()
+        if kind < self.rested:
+            return rng.exponential(1 / self.leave)
+        return rng.exponential(1 / self.switch) if kind < self.rested + self.restricted else 0.0
 
 
 def colony(birth: float, death: float, until: int, rng: np.random.Generator) -> float:

@@ -1,60 +1,66 @@
-"""What would change: the same patient, draws and random numbers under another shedding or another schedule of scans.
+"""What would change: the same patient, draws and random numbers under another course of treatment or of scans.
 
-    shedding_cut: x, from_years: s   E(u) = (1 - x) E_onward for u > s: a step of the level, with its closed form
-    scans_every_years: d             in sight by t counts only from the last scan at or before t on: t -> d floor(t / d)
+    shedding_cut: x, from_years: s     E(u) = (1 - x) E_onward for u > s: a step of the level, with its closed form
+    resection_in_years: s              the same with x = 1: the removal of all that sheds
+    therapy, from_years: s, to_years: e
+        shedding: x                    E(u) = x E_onward for s < u < e
+        growth: y                      lesions grow at y times their pace for s < u < e; dormant cells wake as before
+        killing: z                     NK cells kill z times as fast: the pool of cells in the blood, at rest within
+                                       hours, falls to 1 / (1 + (z - 1) kappa) of itself, kappa their share of the
+                                       clearance, and with it what arrests
+    scans_every_years: d               in sight by t counts only from the last scan at or before t: t -> d floor(t / d)
 
 A lesion in sight at the sample is known at the sample under any schedule. Differences are taken draw by draw, so that
-their bands hold only what the scenario changes. What a drug does to shedding, in whom, is not known here: a scenario is
-an arithmetic of the model and no advice.
+their bands hold only what the scenario changes. What a drug does to shedding, growth or killing, and in whom, is not
+known here: its class says which rates it may act on, the scenario by how much. It is an arithmetic of the model and no
+advice.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from pipeline import documents
-from pipeline.errors import Fault, refuse_all
 from pipeline.simulate.engine import Cascade
 from pipeline.simulate.findings import Imaged
-from pipeline.simulate.model import Floats
+from pipeline.simulate.model import Floats, Pace
 
-
-def read(path: Path) -> dict[str, dict[str, float]]:
-    """Return the scenarios of a YAML file, by name.
-
-    Raises
-    ------
-    InputError
-        With every fault of the file.
-    """
-    faults: list[Fault] = []
-    found = documents.read_yaml(path, faults)
-    if not faults:
-        faults += documents.check(found, documents.schema("what_if"), str(path))
-    refuse_all(faults)
-    return found
+Scenario = Mapping[str, Any]
 
 
 def risk(
-    cascade: Cascade, imaged: Imaged | None, scenario: Mapping[str, float], times_years: Sequence[float]
+    cascade: Cascade, imaged: Imaged | None, scenario: Scenario, times_years: Sequence[float]
 ) -> tuple[Floats, Floats]:
     """Return the risks of a scenario as `Cascade.risk` does, given the same findings."""
-    changed = cascade
-    if "shedding_cut" in scenario:
-        ends = (float(scenario.get("from_years", 0.0)), float(scenario["shedding_cut"]))
-        changed = replace(cascade, shedding=replace(cascade.shedding, ends=ends))
+    changed = _treated(cascade, scenario)
     every = scenario.get("scans_every_years")
     known = [every * math.floor(time / every + 1e-9) for time in times_years] if every else list(times_years)
     return (replace(imaged, cascade=changed) if imaged else changed).risk(known)
 
 
-def described(scenario: Mapping[str, float]) -> dict[str, Any]:
+def _treated(cascade: Cascade, scenario: Scenario) -> Cascade:
+    shed, start = cascade.shedding, float(scenario.get("from_years", 0.0))
+    if "shedding_cut" in scenario:
+        shed = shed.from_then_on(start, 1 - scenario["shedding_cut"])
+    if "resection_in_years" in scenario:
+        shed = shed.from_then_on(float(scenario["resection_in_years"]), 0.0)
+    pace = cascade.pace
+    if "therapy" in scenario:
+        end = float(scenario["to_years"])
+        more_killing = (scenario.get("killing", 1.0) - 1) * cascade.circulation.killed_by[0]
+        shed = shed.from_then_on(start, scenario.get("shedding", 1.0) / (1 + more_killing), end)
+        pace = Pace(((start, end, float(scenario.get("growth", 1.0))),))
+    return replace(cascade, shedding=shed, pace=pace)
+
+
+def described(scenario: Scenario) -> dict[str, Any]:
     """Return a scenario with all of its keys, None where it leaves something as it is."""
-    cut = scenario.get("shedding_cut")
+    begins = "shedding_cut" in scenario or "therapy" in scenario
+    keys = (
+        *("shedding_cut", "resection_in_years", "therapy", "to_years", "shedding", "growth", "killing"),
+        "scans_every_years",
+    )
     return {
-        "shedding_cut": cut,
-        "from_years": None if cut is None else scenario.get("from_years", 0.0),
-        "scans_every_years": scenario.get("scans_every_years"),
+        **{key: scenario.get(key) for key in keys},
+        "from_years": scenario.get("from_years", 0.0) if begins else None,
     }

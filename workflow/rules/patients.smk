@@ -3,7 +3,8 @@
 
 rule simulate:
     input:
-        counts_of,
+        counts=counts_of,
+        what_if=study.what_if or [],
     output:
         "<results>/patients/{patient}/cascade.json",
     log:
@@ -12,9 +13,11 @@ rule simulate:
         "<benchmarks>/patients/{patient}/simulate.tsv"
     params:
         settings=settings("simulate", of="patient"),
+        what_if=["--what-if", str(study.what_if)] if study.what_if else [],
         code=CODE,
     shell:
-        "ctcascade simulate --settings {params.settings:q} --counts {input:q} --out {output:q} 2> {log:q}"
+        "ctcascade simulate --settings {params.settings:q} --counts {input.counts:q} {params.what_if:q}"
+        " --out {output:q} 2> {log:q}"
 
 
 rule prognose:
