@@ -82,7 +82,7 @@ def early_breast(draws: int = 4000, random_seed: int = 1) -> EarlyBreast:
     targets = evidence.load("targets").central.to_dict()
 
     def cascade(count: int) -> engine.Cascade:
-        return conditioning.build("breast", [_sample(count)], Draws(random_seed, draws), sex="female", early=True)
+        return conditioning.build("breast", [tube(count)], Draws(random_seed, draws), sex="female", early=True)
 
     unseen = Draws(random_seed, draws).parameter("unseen_shedding")
     which = Draws(random_seed, draws).uniform("count within its class")
@@ -134,7 +134,7 @@ def fit_dormancy(patients: EarlyBreast, rate: float, unseen: float, random_seed:
 
     def lesions(primary: str, subtype: str | None, name: str, share: float) -> tuple[engine.Cascade, Floats]:
         moved = Refitted(random_seed, draws, centres={**fitted, name: share})
-        model = conditioning.build(primary, [_sample(0)], moved, sex="female", early=True, subtype=subtype)
+        model = conditioning.build(primary, [tube(0)], moved, sex="female", early=True, subtype=subtype)
         return model, model.lesions(HORIZONS_YEARS).sum(axis=2)
 
     def colorectal(share: float) -> float:
@@ -192,7 +192,7 @@ def fit(patients: EarlyBreast) -> tuple[float, float]:
     return rate_at(unseen), unseen
 
 
-def _sample(count: int) -> conditioning.Sample:
+def tube(count: int) -> conditioning.Sample:
     """Return a sample of `count` cells, none in clusters, by the assay of the studies.
 
     False cells come as a Poisson count of the mean at which as many healthy donors show two or more as did.

@@ -32,13 +32,14 @@ def risk(
     cascade: Cascade, imaged: Imaged | None, scenario: Scenario, times_years: Sequence[float]
 ) -> tuple[Floats, Floats]:
     """Return the risks of a scenario as `Cascade.risk` does, given the same findings."""
-    changed = _treated(cascade, scenario)
+    changed = treated(cascade, scenario)
     every = scenario.get("scans_every_years")
     known = [every * math.floor(time / every + 1e-9) for time in times_years] if every else list(times_years)
     return (replace(imaged, cascade=changed) if imaged else changed).risk(known)
 
 
-def _treated(cascade: Cascade, scenario: Scenario) -> Cascade:
+def treated(cascade: Cascade, scenario: Scenario) -> Cascade:
+    """Return the cascade under the course of treatment of a scenario."""
     shed, start = cascade.shedding, float(scenario.get("from_years", 0.0))
     if "shedding_cut" in scenario:
         shed = shed.from_then_on(start, 1 - scenario["shedding_cut"])
