@@ -9,6 +9,7 @@ from pipeline.errors import Fault, refuse_all
 
 ACTS_ON = {"chemotherapy": ("shedding", "growth"), "targeted": ("shedding", "growth"), "immunotherapy": ("killing",)}
 """The rates that a class of systemic therapy acts on."""
+_RATES = ("shedding", "growth", "killing")
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
@@ -38,18 +39,26 @@ def check(path: Path, faults: list[Fault]) -> dict[str, dict[str, Any]]:
 
 
 def _contradictions(file: str, name: str, scenario: Mapping[str, Any]) -> Iterator[Fault]:
-    therapy = scenario.get("therapy")
-    if "from_years" in scenario and not {"therapy", "shedding_cut"} & scenario.keys():
+    if "therapy" in scenario:
+        yield from _of_therapy(file, name, scenario)
+        return
+    if "from_years" in scenario and "shedding_cut" not in scenario:
         wanted = "a shedding_cut or a therapy that begins then"
         yield Fault(file, f"{name}, from_years", "nothing that begins", wanted, "add one, or leave it out")
-    if therapy is None:
-        return
+    for key in ("to_years", *_RATES):
+        if key in scenario:
+            yield Fault(file, f"{name}, {key}", "no therapy", f"one of {', '.join(ACTS_ON)}", "add therapy: CLASS")
+
+
+def _of_therapy(file: str, name: str, scenario: Mapping[str, Any]) -> Iterator[Fault]:
+    given, allowed = {*_RATES} & scenario.keys(), ACTS_ON[scenario["therapy"]]
     if "shedding_cut" in scenario:
         yield Fault(file, f"{name}, shedding_cut", "a cut beside a therapy", "one of them", "make two scenarios of it")
-    given, allowed = {"shedding", "growth", "killing"} & scenario.keys(), ACTS_ON[therapy]
     if not given or not given <= set(allowed):
-        wanted = f"what {therapy} acts on: {' or '.join(allowed)}"
+        wanted = f"what {scenario['therapy']} acts on: {' or '.join(allowed)}"
         found = ", ".join(sorted(given)) or "no rate"
         yield Fault(file, f"{name}, therapy", found, wanted, "say by how much the therapy changes it")
-    if scenario["to_years"] <= scenario.get("from_years", 0.0):
-        yield Fault(file, f"{name}, to_years", f"{scenario['to_years']:g}", "a time after from_years", "mend it")
+    end = scenario.get("to_years")
+    if end is None or end <= scenario.get("from_years", 0.0):
+        found = "nothing" if end is None else f"{end:g}"
+        yield Fault(file, f"{name}, to_years", found, "a time after from_years", "say when the therapy ends")
