@@ -29,7 +29,7 @@ class Plot:
             f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
             f'text-anchor="middle">{y_name}</text>',
         ]
-        for tick in x:
+        for tick in x if x_name else ():
             self.text(tick, self.y_limits[0], f"{tick:g}", dy=16, anchor="middle")
         for tick in y:
             self.text(self.x_limits[0], tick, f"{tick:g}", dx=-6, dy=4, anchor="end")
@@ -72,7 +72,7 @@ class Plot:
 
 def recurrences() -> None:
     """Draw when recurrences of early cancers come, of each hundred patients of a year."""
-    plot = Plot((0, 5, 10, 15, 20), (0, 1, 2, 3, 4), "years after local therapy", "per cent a year")
+    plot = Plot((0, 5, 10, 15, 20), (0, 2, 4, 6, 8), "years after local therapy", "per cent a year")
     years = np.arange(0, 21)
     count = recurrence.early_breast(DRAWS)
     central = evidence.load("parameters").central
@@ -88,7 +88,7 @@ def recurrences() -> None:
             none = np.exp(-k * np.log1p(seen * (count.levels[least] + unseen) / k)).mean(axis=1)
             free += share * none / none[0]
         plot.line(years[1:] - 0.5, -100 * np.diff(free) / free[:-1], COLOURS[i])
-        plot.text(9.5, 3.8 - 0.3 * i, label, fill=COLOURS[i])
+        plot.text(9.5, 7.6 - 0.6 * i, label, fill=COLOURS[i])
     plot.save("cascade-recurrences", "Yearly hazard of recurrence by cancer")
 
 

@@ -271,8 +271,12 @@ def cascade(patient="P1", samples=("S1",), **other):
         "outside_the_model": ["lymph node spread"],
         "evidence_ids": [],
         "assumptions": [],
+        "variance_shares": {str(k): {"aleatoric": 0.6, "epistemic": 0.4} for k in HORIZONS_YEARS},
+        "lead_time": {
+            "median_years": 1.7, "low_years": 0.2, "high_years": 4.6, "within_years": 5.0, "p_within": band(0.4)
+        },
         "provenance": {**PROVENANCE, "evidence": "cd" * 8},
-    }
+    }  # fmt: skip
     return {**data, **other}
 
 
@@ -280,6 +284,7 @@ def cascade_not_applicable(patient="P1", samples=("S1",)):
     return cascade(
         patient, samples, primary="none", status="not_applicable", reason="no primary tumour is stated",
         organs=[], p_any=None, flow=[], p_founding_per_ctc=None, share_due_to_clusters=None, prior_dominated=None,
+        variance_shares=None, lead_time=None,
     )  # fmt: skip
 
 

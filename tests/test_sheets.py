@@ -611,3 +611,20 @@ def test_any_bytes_are_read_or_refused(folder, content):
     given_files = [ROOT / "config" / "config.yaml", Path("over.yaml")]
     with pytest.raises(InputError):
         sheets.read_study(given_files, {"samples": "samples.tsv", "patients": "patients.tsv"})
+
+
+def test_scenarios_are_checked_with_the_study_and_are_no_setting(folder):
+    (folder / "scenarios.yaml").write_text("half: {shedding_cut: 0.5}\n")
+    study = read([SAMPLE], simulate={"what_if": "scenarios.yaml"})
+    assert study.what_if == Path("scenarios.yaml")
+    assert "what_if" not in sheets.settings_for(study, "simulate", patient="P1")
+    (folder / "scenarios.yaml").write_text("half: {shedding_cut: 5}\n")
+    with pytest.raises(InputError, match="from 0 to 1"):
+        read([SAMPLE], simulate={"what_if": "scenarios.yaml"})
+
+
+def test_a_removal_before_the_diagnosis_is_refused(folder):
+    with pytest.raises(
+        InputError, match="resected: found 2020-01-01; expected a day from the diagnosis on, 2021-01-01"
+    ):
+        read([SAMPLE], [{**PATIENT, "diagnosed": "2021-01-01", "resected": "2020-01-01"}])
