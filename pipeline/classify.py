@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, ndtr
 
 from pipeline import store
 from pipeline.clusters import group
 from pipeline.markers import contrast_of, log_scale, marker_columns
-from pipeline.schema import ROLES
+from pipeline.schema import ABOVE_NOISE, ROLES
 
 _FEWEST = 20  # leukocytes below which a sample cannot be its own reference
 _SNR = 5.0  # standard deviations of the noise that a positive channel rises above its surroundings at least
 _BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marker is extreme
+_BLUR_UM2 = 3.0  # area over which optics spread a point: the smaller a nucleus, the more its peak stands out
+_LEAST_SHOWN = 0.05  # share of the pixels of an evenly lit cell above the noise, at least: a ratio to less is noise
 _DRAWN = 17  # points of a line that is bent on a plot
 
 Floats = NDArray[np.float64]
@@ -66,6 +68,14 @@ class Reference:
         """Return the counts above the surroundings at so many spreads: the inverse of `z_ck`."""
         return np.asarray(np.exp(self.ck_centre + self.ck_spread * np.asarray(z)) - self.ck_floor)
 
+    def least_z(self, cd45: Floats, gates: Mapping[str, float]) -> Floats:
+        """Return the spreads of cytokeratin that a CTC with so much CD45 (over `cd45`) has at least.
+
+        Without leukocytes there are none to be mistaken for CTCs, and no spread of theirs to count in.
+        """
+        rise = gates["ck_rise_with_cd45"] if self.n_leukocytes else 0.0
+        return np.asarray(gates["ck_min_z"] * (1 + rise * (cd45 / gates["cd45_max_ratio"]) ** 2))
+
     def drawn(self, gates: Mapping[str, float]) -> dict[str, Any]:
         """Return centres, scales and gates in the units of what was measured, as `schema.CALLS_REFERENCE`."""
         cd45 = gates["cd45_max_ratio"] * self.cd45
@@ -77,10 +87,10 @@ class Reference:
             "max_dna_peak": ("dna_peak", gates["max_dna_peak"] * self.dna_peak, "below"),
             "min_diameter_um": ("equivalent_diameter_um", gates["min_diameter_um"], "above"),
             "max_diameter_um": ("equivalent_diameter_um", gates["max_diameter_um"], "below"),
-            "min_ck_fill": ("ck_fill", gates["min_ck_fill"], "above"),
+            "min_ck_fill": ("ck_evenness", gates["min_ck_fill"], "above"),
         }
         share = np.linspace(0, 1, _DRAWN)
-        bent = np.stack([share * cd45, self.ck_at(gates["ck_min_z"] * (1 + share))], axis=1)
+        bent = np.stack([share * cd45, self.ck_at(self.least_z(share * gates["cd45_max_ratio"], gates))], axis=1)
         return {
             "n_leukocytes": self.n_leukocytes,
             "ck": {"centre": float(self.ck_at(0)), "scale_ln": self.ck_spread, "floor": self.ck_floor},
@@ -145,12 +155,21 @@ def call_cells(
     sharp: a cell that clears all gates by far gets nearly 1, one that fails any of them by far nearly 0.
 
     The more CD45 a cell shows, the more cytokeratin it needs: what bleeds over from a bright channel grows with it, a
-    leukocyte's own CD45 does not. The gate ``ck_min_z`` is multiplied by 1 + CD45 / (its own gate).
+    leukocyte's own CD45 does not. ``ck_min_z`` is multiplied by ``1 + ck_rise_with_cd45 * (CD45 / its own gate)^2``.
+
+    The brightest DNA over the mean of the nucleus is divided by ``1 + 3 um2 / area``, by about which blur lifts it in
+    a small nucleus that is evenly lit. Of an evenly lit cell's pixels ``Phi(mean / noise - 3)`` show the role; the
+    share that does is divided by that, so that weak staining is not taken for a speckle.
+
+    How probable a doubtful cell is depends on how common CTCs are. The widths of the steps are such that the squared
+    error of `p_ctc` is least on phantoms of which one cell in 20 is a CTC; where CTCs are rarer the same value stands
+    for less. The verification prints both.
     """
     contrast = {role: contrast_of(cells, role) for role in ROLES}
     z_ck = reference.z_ck(contrast["ck"])
     cd45 = np.maximum(contrast["cd45"], 1e-3 * reference.cd45) / reference.cd45
-    terms = _terms(cells, z_ck, cd45, _peak(cells) / reference.dna_peak, gates)
+    measured = {"cd45": cd45, "peak": _peak(cells) / reference.dna_peak, "even": _evenness(cells, "ck", noise["ck"])}
+    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates)
     p_ctc = np.prod(list(terms.values()), axis=0)
     positive = {"ck": z_ck > gates["ck_min_z"], "cd45": cd45 >= gates["cd45_max_ratio"]}
     call, reason = _named(cells, terms, positive, contrast, noise)
@@ -201,9 +220,16 @@ def _median(values: Floats) -> float:
 
 
 def _peak(cells: pd.DataFrame) -> Floats:
-    """Return the brightest DNA over the mean of the nucleus: blur and the chromatin's grain make it more than 1."""
+    """Return the brightest DNA over the mean of the nucleus, less what blur makes of it: the chromatin's grain."""
     mean = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
-    return np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
+    peak = np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
+    return np.asarray(peak / (1 + _BLUR_UM2 / np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1.0)))
+
+
+def _evenness(cells: pd.DataFrame, role: str, noise: float) -> Floats:
+    """Return the share of the cell in which the role rises above the noise, over that of an evenly lit cell."""
+    even = ndtr(cells[f"{role}_mean"].to_numpy(float) / max(noise, 1e-6) - ABOVE_NOISE)
+    return np.asarray(cells[f"{role}_fill"].to_numpy(float) / np.maximum(even, _LEAST_SHOWN))
 
 
 def _leukocytes(cells: pd.DataFrame, contrast: Contrast, noise: Mapping[str, float]) -> NDArray[np.bool_]:
@@ -223,21 +249,21 @@ def _noise(frames: pd.DataFrame) -> dict[str, float]:
 
 
 def _terms(
-    cells: pd.DataFrame, z_ck: Floats, cd45: Floats, peak: Floats, gates: Mapping[str, float]
+    cells: pd.DataFrame, z_above: Floats, measured: Mapping[str, Floats], gates: Mapping[str, float]
 ) -> dict[str, Floats]:
     """Return one probability a gate, by the reason that is given where it is the lowest."""
     nucleus = np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1e-3)
     solidity = np.nan_to_num(cells["nucleus_solidity"].to_numpy(float))
     diameter = cells["equivalent_diameter_um"].to_numpy(float)
     steps = {
-        "ck-": (z_ck - gates["ck_min_z"] * (1 + cd45 / gates["cd45_max_ratio"])) / 0.4,
-        "cd45+": np.log(gates["cd45_max_ratio"] / cd45) / 0.2,
-        "small_nucleus": np.log(nucleus / gates["min_nucleus_um2"]) / 0.1,
-        "ragged_nucleus": (solidity - gates["min_nucleus_solidity"]) / 0.02,
-        "apoptotic": np.log(gates["max_dna_peak"] / peak) / 0.05,
-        "small": np.log(diameter / gates["min_diameter_um"]) / 0.05,
-        "large": np.log(gates["max_diameter_um"] / diameter) / 0.05,
-        "speckle": (cells["ck_fill"].to_numpy(float) - gates["min_ck_fill"]) / 0.05,
+        "ck-": z_above / 0.2,
+        "cd45+": np.log(gates["cd45_max_ratio"] / measured["cd45"]) / 0.05,
+        "small_nucleus": np.log(nucleus / gates["min_nucleus_um2"]) / 0.05,
+        "ragged_nucleus": (solidity - gates["min_nucleus_solidity"]) / 0.01,
+        "apoptotic": np.log(gates["max_dna_peak"] / measured["peak"]) / 0.025,
+        "small": np.log(diameter / gates["min_diameter_um"]) / 0.025,
+        "large": np.log(gates["max_diameter_um"] / diameter) / 0.025,
+        "speckle": (measured["even"] - gates["min_ck_fill"]) / 0.025,
     }
     return {name: expit(step) for name, step in steps.items()}
 

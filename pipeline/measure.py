@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.labels import Runs, kernel, nearest, runs_of
+from pipeline.schema import ABOVE_NOISE
 from pipeline.segment import Channel, Segmentation
 
-_ABOVE = 3.0  # standard deviations of the noise above which a pixel shows the role
 _RING_UM = 3.0  # width of the surroundings that a cell is set against
 _FEWEST, _MOST = 10, 200  # cells that a channel's place is learnt from
 
@@ -79,7 +79,7 @@ def measure(
     zone[found.cells > 0] = 0
     parts = _together([in_cell, in_nucleus, runs_of(zone)], count)
     for role, channel in channels.items():
-        sums = _sums(parts, channel.signal, _ABOVE * channel.noise, 3 * count)[:, 1:]
+        sums = _sums(parts, channel.signal, ABOVE_NOISE * channel.noise, 3 * count)[:, 1:]
         (_, in_nucleus_sum, ring_sum), (_, nucleus_lit, _) = (sums[row].reshape(3, count) for row in (1, 4))
         _, total, squares, highest, lit = sums[:, :count]
         mean = total / cell.area

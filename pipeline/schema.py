@@ -51,6 +51,10 @@ OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidne
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 
+ABOVE_NOISE = 3.0
+"""Standard deviations of the noise above which a pixel shows a role, for ``{role}_fill`` and ``{role}_overlap``."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column: ``dtype`` is str, bool, int, float (32 bit), ints or floats (lists)."""
@@ -271,7 +275,7 @@ CALLS_REFERENCE = _object(
         "cd45": _object({"centre": _NUMBER}),
         "dna": _object({"peak": _POSITIVE}),
         # by gate: a CTC lies above or below the threshold in that feature. A feature is a column of cells, or
-        # ck_contrast or cd45_contrast (`markers.contrast_of`), or dna_peak (dna_max / dna_nucleus_mean)
+        # ck_contrast or cd45_contrast (`markers.contrast_of`), or dna_peak or ck_evenness (`classify.call_cells`)
         "gates": _map(
             _object({"feature": _TEXT, "threshold": _NUMBER, "direction": {"enum": ["above", "below"]}}),
         ),

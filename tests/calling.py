@@ -1,12 +1,18 @@
 """Slides of known truth through detection and calling, and what of the truth was found."""
 
+import cv2
 import numpy as np
+import other_phantom
+import pandas as pd
 import yaml
 from conftest import ROOT
 
 from pipeline import phantom, store
 from pipeline.classify import classify
 from pipeline.detect import detect
+from pipeline.formats.frame import assemble
+from pipeline.measure import measure
+from pipeline.segment import correct, segment
 
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 SETTINGS = CONFIG["classify"]
@@ -36,6 +42,39 @@ def called_slide(folder, slide, seed, name):
     return (truth, *called(folder, folder / "images", assay(name)))
 
 
+def seen(slide, seed, of):
+    """Return truth, cells and noise of a slide that is never written: as detection makes them from its files.
+
+    An 8-bit slide goes through the JPEG that it would be kept in.
+    """
+    other = isinstance(slide, other_phantom.Blood)
+    maker = other_phantom if other else phantom
+    px = pixel_size(slide)
+    groups = list(slide.clusters) if other else list(slide.recipe.clusters)
+    groups += [(1, 0)] * (slide.ctcs if other else slide.recipe.ctcs)
+    truth, cells, noise = [], [], []
+    for number in range(slide.frames):
+        rng = np.random.default_rng([seed, number])
+        pixels, rows = maker.render(slide, groups[number :: slide.frames], rng)
+        planes = dict(zip(maker.ROLES, pixels, strict=True))
+        if not other and slide.layout == "files":
+            planes = {role: _as_jpeg(plane, slide.optics.bit_depth) for role, plane in planes.items()}
+        frame = assemble(planes, of, px)
+        channels = {role: correct(plane, px) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
+        found = segment(frame, channels, CONFIG["detect"])
+        name = f"f{number:04d}"
+        cells.append(measure(found, channels, px, CONFIG["detect"]["contact_gap_max_um"]).assign(frame=name))
+        truth.append(rows.assign(frame=name))
+        noise.append({role: channel.noise for role, channel in channels.items()})
+    joined = [pd.concat(tables, ignore_index=True) for tables in (truth, cells)]
+    return (*joined, pd.DataFrame(noise).median().to_dict())
+
+
+def _as_jpeg(plane, bit_depth):
+    grey = np.round(plane * (255 / (2**bit_depth - 1))).astype(np.uint8)
+    return cv2.imdecode(cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, 90])[1], cv2.IMREAD_GRAYSCALE)
+
+
 def matched(truth, calls, pixel_size_um):
     """Return, for each CTC call, whether it is one, and for each true CTC, whether it was called: one to one."""
     ctcs = truth[truth["kind"].isin(phantom.CTC_KINDS)].reset_index(drop=True)
@@ -44,6 +83,21 @@ def matched(truth, calls, pixel_size_um):
     right = np.zeros(len(made), bool)
     right[partner[partner >= 0]] = True
     return right, partner >= 0
+
+
+def partners(truth, cells, pixel_size_um):
+    """Return the row of `cells` that is each row of `truth`, -1 where none is, frame by frame."""
+    partner = np.full(len(truth), -1)
+    for frame, things in truth.groupby("frame"):
+        here = np.flatnonzero(cells["frame"] == frame)
+        near = pair_up(things, cells.iloc[here], pixel_size_um)
+        partner[things.index] = np.append(here, -1)[near]
+    return partner
+
+
+def pixel_size(slide):
+    """Return the edge of a pixel of either maker's slide, um."""
+    return slide.pixel_size_um if isinstance(slide, other_phantom.Blood) else slide.optics.pixel_size_um
 
 
 def pair_up(truth, calls, pixel_size_um):

@@ -49,15 +49,21 @@ def write_slide(folder, blood, seed):
     folder.mkdir(parents=True, exist_ok=True)
     truth = []
     for number in range(blood.frames):
-        cells = _crowd(blood, [g for g, h in zip(groups, home, strict=True) if h == number], rng)
-        pixels = _exposed(_painted(blood, cells, rng), blood, rng)
+        pixels, rows = render(blood, [g for g, h in zip(groups, home, strict=True) if h == number], rng)
         size = {"PhysicalSizeX": blood.pixel_size_um, "PhysicalSizeY": blood.pixel_size_um}
         units = {"PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm", "SignificantBits": 12}
         metadata = {"axes": "CYX", "Channel": {"Name": list(NAMES)}, **size, **units}
         tifffile.imwrite(folder / f"b{number}.ome.tif", pixels, photometric="minisblack", metadata=metadata)
-        rows = pd.DataFrame([c["row"] for c in cells if c["row"]["kind"]]).assign(frame=f"b{number}")
-        truth.append(rows.assign(y_px=rows["y_um"] / blood.pixel_size_um, x_px=rows["x_um"] / blood.pixel_size_um))
+        truth.append(rows.assign(frame=f"b{number}"))
     return pd.concat(truth, ignore_index=True)
+
+
+def render(blood, groups, rng):
+    """Return the pixels of one frame, shape (4, Y, X) in the order of `ROLES`, and its truth."""
+    cells = _crowd(blood, groups, rng)
+    pixels = _exposed(_painted(blood, cells, rng), blood, rng)
+    rows = pd.DataFrame([c["row"] for c in cells])
+    return pixels, rows.assign(y_px=rows["y_um"] / blood.pixel_size_um, x_px=rows["x_um"] / blood.pixel_size_um)
 
 
 def _crowd(blood, groups, rng):

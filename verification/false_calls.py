@@ -1,0 +1,165 @@
+"""How often a CTC is called that is none, and found that is one: many phantom cells, counted into a table that is kept.
+
+    python verification/false_calls.py [MINUTES]
+
+A part is a small slide of one kind and seed, rendered and called in memory. Each adds a row to ``false_calls.tsv``;
+parts that the table has are left out, so that the run can be ended and taken up again. The row names the commit that
+made it; `verify_classify.py` makes some of them anew. To measure other code, remove the table first.
+"""
+
+import csv
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "tests"))
+
+import other_phantom  # noqa: E402
+from calling import SETTINGS, assay, partners, pixel_size, seen  # noqa: E402
+
+from pipeline import phantom  # noqa: E402
+from pipeline.classify import call_cells, reference_of  # noqa: E402
+
+TABLE = HERE / "false_calls.tsv"
+FIRST_SEED = 20_000  # nothing else draws from here on
+LEUKOCYTES = ("leukocyte", *phantom.LEUKOCYTE_KINDS)
+
+DOUBLETS = ((0, 2),) * 120
+# As many leukocytes of little CD45 as two real fields have (5 in 100 below a fifth of the median), and more dye and
+# debris than a good slide. A dying CTC comes with CTCs: it counts under precision.
+CROWD = phantom.Recipe(
+    1000, clusters=DOUBLETS, leukocyte_weak_cd45=0.05, aggregates=3, fragments=3, specks=10, apoptotic=0
+)
+ALL_NUCLEATED = phantom.Slide(
+    6,
+    (1004, 1362),
+    phantom.Optics(pixel_size_um=0.591, haze=(15.0, 70.0, 30.0, 20.0), photons_per_count=2.0),
+    CROWD,
+    "files",
+)
+POOR = replace(ALL_NUCLEATED.optics, psf_um=0.8, read_noise=12.0, vignetting=0.4, bleed=0.03, shift_px=1.2)
+CARTRIDGE = phantom.Slide(6, (1036, 1384), recipe=replace(CROWD, leukocytes=600))
+OTHER = other_phantom.Blood(6, (1004, 1362), 0.6, 1300, ctcs=0, clusters=DOUBLETS)
+GROUPS = ((2, 0), (3, 0), (2, 1), (1, 1), (1, 2), (4, 1))
+WITH_CTCS = phantom.Recipe(60, 60, GROUPS, weak_ck=0.1, apoptotic=2)
+
+
+class Kind(NamedTuple):
+    """A kind of slide: how many parts of it there are, and what it is."""
+
+    parts: int
+    assay: str
+    slide: Any
+
+
+KINDS = {
+    "all nucleated cells": Kind(30, "hdsca", ALL_NUCLEATED),
+    "all nucleated cells, poor optics": Kind(12, "hdsca", replace(ALL_NUCLEATED, optics=POOR)),
+    "cartridge": Kind(12, "cellsearch", CARTRIDGE),
+    "other maker, crowded": Kind(30, "cellsearch", OTHER),
+    "other maker, 1 um a pixel": Kind(6, "cellsearch", replace(OTHER, shape=(700, 900), pixel_size_um=1.0)),
+    "with CTCs, cartridge": Kind(6, "cellsearch", replace(CARTRIDGE, recipe=WITH_CTCS)),
+    "with CTCs, all nucleated cells": Kind(
+        6, "hdsca", replace(ALL_NUCLEATED, recipe=replace(WITH_CTCS, leukocytes=600))
+    ),
+    "with CTCs, other maker": Kind(
+        6, "cellsearch", replace(OTHER, shape=(700, 900), pixel_size_um=0.75, leukocytes=250, ctcs=60, clusters=GROUPS)
+    ),
+}
+
+
+class Row(NamedTuple):
+    """One part: what was there and what was called; `wrong` is called or uncertain and no CTC."""
+
+    kind: str
+    seed: int
+    commit: str
+    leukocytes: int
+    objects: int
+    false: int
+    uncertain: int
+    ctcs: int
+    found: int
+    wrong: str
+    missed: str
+
+
+_NUMBERS = ("seed", "leukocytes", "objects", "false", "uncertain", "ctcs", "found")
+
+
+def counted(kind: str, seed: int, commit: str = "") -> Row:
+    """Return the row of one part, made anew."""
+    of = KINDS[kind]
+    about = assay(of.assay)
+    truth, cells, noise = seen(of.slide, seed, about)
+    calls = call_cells(cells, reference_of(cells, noise), noise, about["gates"], SETTINGS)["call"].to_numpy(str)
+    partner = partners(truth, cells, pixel_size(of.slide))
+    true_kind = np.full(len(cells) + 1, "nothing", object)
+    true_kind[partner] = truth["kind"]
+    wrong = ~np.isin(true_kind[:-1], phantom.CTC_KINDS) & np.isin(calls, ("ctc", "uncertain"))
+    ctcs = truth["kind"].isin(phantom.CTC_KINDS).to_numpy()
+    found = np.append(calls, "")[partner] == "ctc"
+    return Row(
+        kind,
+        seed,
+        commit,
+        leukocytes=int(truth["kind"].isin(LEUKOCYTES).sum()),
+        objects=len(cells),
+        false=int((wrong & (calls == "ctc")).sum()),
+        uncertain=int((wrong & (calls == "uncertain")).sum()),
+        ctcs=int(ctcs.sum()),
+        found=int((ctcs & found).sum()),
+        wrong=_tally(f"{call} {what}" for call, what in zip(calls[wrong], true_kind[:-1][wrong], strict=True)),
+        missed=_tally(truth["kind"][ctcs & ~found]),
+    )
+
+
+def kept() -> list[Row]:
+    """Return the rows of the table."""
+    if not TABLE.exists():
+        return []
+    with open(TABLE, encoding="utf-8", newline="") as handle:
+        rows = csv.DictReader(handle, delimiter="\t")
+        return [Row(**{k: int(v) if k in _NUMBERS else v for k, v in row.items()}) for row in rows]
+
+
+def parts() -> Iterator[tuple[str, int]]:
+    """Yield kind and seed of every part, the kinds in turn, so that a run cut short has some of each."""
+    seeds = {kind: FIRST_SEED + 1000 * n for n, kind in enumerate(KINDS)}
+    for number in range(max(kind.parts for kind in KINDS.values())):
+        yield from ((name, seeds[name] + number) for name, kind in KINDS.items() if number < kind.parts)
+
+
+def main() -> int:
+    """Add the parts that the table lacks, for so many minutes."""
+    ends = time.monotonic() + 60 * (float(sys.argv[1]) if len(sys.argv) > 1 else 1e6)
+    cv2.setNumThreads(1)
+    git = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
+    done = {(row.kind, row.seed) for row in kept()}
+    if not done:
+        TABLE.write_text("\t".join(Row._fields) + "\n", encoding="utf-8")
+    for kind, seed in parts():
+        if time.monotonic() > ends:
+            break
+        if (kind, seed) not in done:
+            with open(TABLE, "a", encoding="utf-8") as handle:
+                handle.write("\t".join(map(str, counted(kind, seed, commit))) + "\n")
+    return 0
+
+
+def _tally(names: Iterable[str]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in sorted(Counter(names).items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
