@@ -150,7 +150,7 @@ def test_between_the_two_limits_is_uncertain_and_says_why():
 
 def test_the_peak_of_a_small_nucleus_is_blur():
     """At the same peak over mean the small nucleus is whole and the large one condensed."""
-    peak = 1.25 * LEUKOCYTE["dna_peak"]
+    peak = 1.35 * LEUKOCYTE["dna_peak"]
     small, large = ({**CTC, "dna_peak": peak, "nucleus_area_um2": area} for area in (13.0, 60.0))
     calls = calls_of({**small, "equivalent_diameter_um": 7.0}, large)
     assert calls["call"].iloc[:2].tolist() == ["ctc", "debris"]
