@@ -11,8 +11,7 @@ import csv
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +77,7 @@ KINDS = {
 
 
 class Row(NamedTuple):
-    """One part: what was there and what was called; `wrong` is called or uncertain and no CTC."""
+    """One part: what was there and what was called; `wrong` is called or uncertain and no CTC, with p_ctc."""
 
     kind: str
     seed: int
@@ -101,7 +100,8 @@ def counted(kind: str, seed: int, commit: str = "") -> Row:
     of = KINDS[kind]
     about = assay(of.assay)
     truth, cells, noise = seen(of.slide, seed, about)
-    calls = call_cells(cells, reference_of(cells, noise), noise, about["gates"], SETTINGS)["call"].to_numpy(str)
+    called = call_cells(cells, reference_of(cells, noise), noise, about["gates"], SETTINGS)
+    calls, p_ctc = called["call"].to_numpy(str), called["p_ctc"].to_numpy()
     partner = partners(truth, cells, pixel_size(of.slide))
     true_kind = np.full(len(cells) + 1, "nothing", object)
     true_kind[partner] = truth["kind"]
@@ -118,8 +118,8 @@ def counted(kind: str, seed: int, commit: str = "") -> Row:
         uncertain=int((wrong & (calls == "uncertain")).sum()),
         ctcs=int(ctcs.sum()),
         found=int((ctcs & found).sum()),
-        wrong=_tally(f"{call} {what}" for call, what in zip(calls[wrong], true_kind[:-1][wrong], strict=True)),
-        missed=_tally(truth["kind"][ctcs & ~found]),
+        wrong=", ".join(f"{what} {p:.2f}" for what, p in zip(true_kind[:-1][wrong], p_ctc[wrong], strict=True)),
+        missed=", ".join(f"{n} {what}" for what, n in truth["kind"][ctcs & ~found].value_counts().sort_index().items()),
     )
 
 
@@ -155,10 +155,6 @@ def main() -> int:
             with open(TABLE, "a", encoding="utf-8") as handle:
                 handle.write("\t".join(map(str, counted(kind, seed, commit))) + "\n")
     return 0
-
-
-def _tally(names: Iterable[str]) -> str:
-    return ", ".join(f"{number} {name}" for name, number in sorted(Counter(names).items()))
 
 
 if __name__ == "__main__":
