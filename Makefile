@@ -5,7 +5,7 @@ BIN    := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench verify mutants fuzz audit slurm-test docs full clean
+.PHONY: help setup demo test check bench verify mutants fuzz audit weights slurm-test docs full clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -53,6 +53,12 @@ audit:  ## check the pinned packages against public advisories (network) and wri
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
 	build/audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
 	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
+weights: .venv/ready  ## train the learned segmenter's network anew, from images that the project does not ship
+	$(PYTHON) -m venv training/.venv
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt
+	PYTHONPATH=$(CURDIR) training/.venv/bin/python training/train.py
 
 slurm-test: .venv/ready  ## run the workflow on a Slurm of two nodes, through cancelled jobs and lost nodes (root, Debian)
 	$(BIN)/python -m pytest tests/on_slurm.py

@@ -37,6 +37,7 @@ SETTINGS: dict[str, Any] = {
     "images": "frames",
     "format": "auto",
     "assay": ASSAY,
+    "segmenter": "classical",
     "nucleus_diameter_um": [3.5, 60.0],
     "cell_margin_um": 4.0,
     "contact_gap_max_um": 3.0,
@@ -95,10 +96,12 @@ def _stages(ref: formats.FrameRef, which: str) -> list[tuple[str, str, str]]:
         lambda: {role: segment.correct(plane, 0.645) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
     )
     segmented, found = _seconds(lambda: segment.segment(frame, channels, SETTINGS))
+    learned, _ = _seconds(lambda: segment.segment(frame, channels, {**SETTINGS, "segmenter": "learned"}))
     measured, cells = _seconds(lambda: measure.measure(found, channels, 0.645, 3.0))
     times = {"read": read, "correct": correct, "segment": segmented, "measure": measured}
     return [
         (f"  {which}: stages", ", ".join(f"{name} {1e3 * t:.0f}" for name, t in times.items()) + " ms", ""),
+        (f"  {which}: learned segmenter", f"{1e3 * learned:.0f} ms", f"classical: x {learned / segmented:.1f} as fast"),
         (f"  {which}: bound", f"{1e3 * (read + one_pass):.0f} ms", "decode and one pass over the pixels"),
         (f"  {which}: shapes and intensities", _largest_difference(found.cells, channels, cells), "regionprops"),
         *_features(which, found.cells, channels, measured, len(cells.columns)),

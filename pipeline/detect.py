@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from pipeline import index, store
+from pipeline import index, learned, store
 from pipeline.errors import refuse
 from pipeline.formats import Frame, FrameError, FrameRef, read
 from pipeline.measure import measure, registration, sharpness
@@ -66,7 +66,7 @@ def detect(
     number, of = chunk
     total = len(listed.frames)
     refs = listed.frames[(number - 1) * total // of : number * total // of]
-    made_by = store.provenance(settings, {})
+    made_by = store.provenance(settings, {"weights": learned.WEIGHTS} if settings["segmenter"] == "learned" else {})
     rows: list[dict[str, Any]] = []
     n_cells = 0
     with store.table_writer(cells_out, "cells", list(settings["assay"]["channels"]), made_by) as write:

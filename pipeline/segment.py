@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline import learned
 from pipeline.formats import Frame
 from pipeline.labels import Floats, Labels, Runs, flood, kernel, means, nearest, painted, runs_of, tops
 
@@ -28,6 +29,8 @@ _REST_UM = float(np.sqrt(_OBJECT_UM**2 - _SMOOTH_UM**2))  # what that takes beyo
 _COARSE_UM = 1.3  # the largest pixel that still shows hills of that smoothing
 _APART_UM = 2.0  # nearer maxima are one
 _WAIST = 0.87
+_VALLEY = 0.7  # the same of the depth that the network sees
+_SURE = 0.4  # what the network takes for a nucleus is at least this deep
 _CONTENT = 0.12  # of the usual nucleus's DNA: what holds less is glow, a fragment or noise
 _EDGE_UM = 1.5
 _LOBED_UM2 = 60.0  # a lobed granulocyte nucleus with its gaps, at most
@@ -116,18 +119,20 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
     channels : mapping of str to Channel
         By role, from `correct`.
     settings : mapping
-        ``nucleus_diameter_um`` (smallest, largest), ``cell_margin_um``.
+        ``segmenter`` (classical, learned), ``nucleus_diameter_um`` (smallest, largest), ``cell_margin_um``.
 
     Notes
     -----
-    Nuclei: two touching ones are cut where the distance to their common edge, a little less where the light dips, falls
-    below 0.87 of the lesser one's radius, unless together they are no larger than one lobed granulocyte nucleus. What
-    holds less than 0.12 of the DNA of the frame's median nucleus is none. Cells: the nucleus and a rim, and what
-    cytokeratin or CD45 shows connected to it as far as the margin. Cytokeratin without a nucleus is an object too, so
-    that dye aggregates and debris are seen and counted as what they are.
+    Nuclei, classical: two touching ones are cut where the distance to their common edge, a little less where the light
+    dips, falls below 0.87 of the lesser one's radius, unless together they are no larger than one lobed granulocyte
+    nucleus. Learned: where the depth that the network sees falls below 0.7 of the lesser one's. What holds less than
+    0.12 of the DNA of the frame's median nucleus is none. Cells: the nucleus and a rim, and what cytokeratin or CD45
+    shows connected to it as far as the margin. Cytokeratin without a nucleus is an object too, so that dye aggregates
+    and debris are seen and counted as what they are.
     """
     px = frame.pixel_size_um
-    found = nuclei(channels["dna"], px, settings["nucleus_diameter_um"])
+    find = {"classical": nuclei, "learned": learned_nuclei}[settings["segmenter"]]
+    found = find(channels["dna"], px, settings["nucleus_diameter_um"])
     markers = [
         (_blur(channels[role].signal, _SMOOTH_UM / px), _DETECT * channels[role].noise) for role in ("ck", "cd45")
     ]
@@ -146,7 +151,7 @@ def warm() -> None:
 
 
 def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> Labels:
-    """Return the nuclei of a frame, numbered 1..N.
+    """Return the nuclei of a frame by the shape of what is bright, numbered 1..N.
 
     Parameters
     ----------
@@ -166,7 +171,21 @@ def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> 
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel).astype(np.uint8, copy=False)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5).astype(np.float32, copy=False)
     depth_um = _blur(depth, 0.5 / px) * (share * np.float32(px))
-    runs, area = _merged(_split(depth_um, solid > 0, _APART_UM * 0.75 / px), depth_um, px)
+    runs, area = _merged(_split(depth_um, solid > 0, _APART_UM * 0.75 / px), depth_um, _WAIST, _LOBED_UM2 / px**2)
+    return _plausible(runs, area, dna, px, diameter_um)
+
+
+def learned_nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> Labels:
+    """Return the nuclei of a frame as a trained network sees them; parameters and result as those of `nuclei`."""
+    px = pixel_size_um
+    inside, depth = learned.outlines(dna.signal, dna.noise, px)
+    runs, area = _merged(_split(depth, inside, _APART_UM * 0.75 / px), depth, _VALLEY)
+    _, deepest = tops(runs, depth, len(area))
+    return _plausible(runs, np.where(deepest >= _SURE, area, 0), dna, px, diameter_um)
+
+
+def _plausible(runs: Runs, area: NDArray[np.float64], dna: Channel, px: float, diameter_um: Sequence[float]) -> Labels:
+    """Return the nuclei that are neither too small nor too large and hold a fair share of the usual nucleus's DNA."""
     smallest, largest = (np.pi / 4 * d**2 / px**2 for d in diameter_um)
     runs = _kept(runs, (area >= smallest) & (area <= largest))
     return painted(_kept(runs, _holds_dna(runs, dna.signal, px)), dna.signal.shape)
@@ -216,15 +235,14 @@ def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
     return flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask)
 
 
-def _merged(parts: Labels, depth_um: Floats, px: float) -> tuple[Runs, NDArray[np.float64]]:
+def _merged(parts: Labels, depth: Floats, waist: float, lobed_px: float = 0.0) -> tuple[Runs, NDArray[np.float64]]:
     """Return the parts, those joined that no waist divides or that are lobes of one small nucleus, and their pixels."""
     runs = runs_of(parts)
-    area, peak = tops(runs, depth_um, int(parts.max()) + 1)
+    area, peak = tops(runs, depth, int(parts.max()) + 1)
     root = np.arange(len(area), dtype=np.int32)
-    lobed = _LOBED_UM2 / px**2
-    for pair, pass_um in zip(*_borders(runs, parts, depth_um), strict=True):
+    for pair, saddle in zip(*_borders(runs, parts, depth), strict=True):
         a, b = (_root(root, label) for label in pair)
-        if a != b and (pass_um >= _WAIST * min(peak[a], peak[b]) or area[a] + area[b] <= lobed):
+        if a != b and (saddle >= waist * min(peak[a], peak[b]) or area[a] + area[b] <= lobed_px):
             root[b] = a
             area[a] += area[b]
             area[b] = 0

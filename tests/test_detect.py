@@ -38,6 +38,7 @@ SETTINGS = {
     "format": "auto",
     "assay": ASSAY,
     "labels": False,
+    "segmenter": "classical",
     "nucleus_diameter_um": [3.5, 60],
     "cell_margin_um": 4.0,
     "contact_gap_max_um": 3.0,
