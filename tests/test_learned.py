@@ -1,4 +1,4 @@
-"""The learned segmenter: what it finds of drawn nuclei, that it finds the same each time, that it was fairly trained."""
+"""The learned segmenter: what it finds of drawn nuclei, the same each time, and that it was fairly trained."""
 
 import hashlib
 import json
