@@ -14,7 +14,7 @@ from pipeline.markers import no_markers, tally_markers
 from pipeline.observation import REFERENCE_VOLUME_ML, Factor, Interval, Observation
 from pipeline.schema import CUTOFFS
 
-_FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
+_FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 _ESTIMATES = (
     "ctc_per_7_5_ml",
     "ctc_per_ml",
@@ -72,7 +72,7 @@ def count(
         gap_um = store.table_provenance(calls)["settings"]["cluster_gap_um"]
         called, review = consensus.reviewed(found, called, store.read_table(cells, "cells"), gap_um, settings)
         inputs |= {"cells": cells, **{f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}}
-    given = {name: settings["assay"][name] for name in _FACTORS}
+    given = {name: settings["assay"].get(name) for name in _FACTORS}
     observation = Observation(
         blood_volume_ml=settings["blood_volume_ml"],
         sampled_fraction=settings["sampled_fraction"],

@@ -96,6 +96,8 @@ class Observation:
         False CTC calls per 7.5 mL; lognormal, or exactly zero.
     reference_equivalent : Factor, optional
         Recovery relative to that of the reference assay (1: equal); lognormal.
+    tube_to_tube : Factor, optional
+        The blood of one tube relative to the patient's, beyond chance and beyond `recovery`; lognormal, mean 1.
 
     Notes
     -----
@@ -105,8 +107,9 @@ class Observation:
     variables, a convolution on a logarithmic grid. No random numbers are drawn. After a count of zero the background
     does not matter, as it should not.
 
-    The model fails where CTCs come in clumps, and where tubes of one draw vary more than `recovery` says; how often its
-    intervals then hold the truth is part of the verification.
+    `tube_to_tube` divides likewise. One tube cannot show how much tubes vary: where they vary and it is not stated, the
+    limits are too narrow at high counts, and where it is stated and they do not, too wide. The model fails, too, where
+    CTCs come in clumps. How often the limits then hold the truth is part of the verification.
     """
 
     blood_volume_ml: float
@@ -116,6 +119,7 @@ class Observation:
     sensitivity: Factor
     background_per_7_5_ml: Factor
     reference_equivalent: Factor | None = None
+    tube_to_tube: Factor | None = None
 
     @property
     def exposure(self) -> float:
@@ -124,7 +128,7 @@ class Observation:
 
     def blood(self, count: int) -> Posterior:
         """Return the posterior of the CTCs in 7.5 mL of blood after `count` calls on the slide."""
-        return self._posterior(count, [_share(self.recovery), _share(self.sensitivity)])
+        return self._posterior(count, [_share(self.recovery), _share(self.sensitivity), *self._tube])
 
     def reference(self, count: int) -> Posterior:
         """Return the posterior of the mean count of the reference assay in 7.5 mL, the scale of published cut-offs.
@@ -138,6 +142,7 @@ class Observation:
         -----
         Published counts were never divided by their assay's recovery, so ours are not either: the slide's rate is
         divided by sensitivity (the cells that this software missed) and by the ratio of the two recoveries, no more.
+        How tubes vary is in that ratio's limits, so `tube_to_tube` is left out.
         The reference assay's own false calls are left out.
         """
         if self.reference_equivalent is None:
@@ -179,7 +184,7 @@ class Observation:
         background, weights = self._background
         if concentration == 0:
             return float(weights @ special.gammainc(count, self.exposure * background))
-        share = _product([_share(self.recovery), _share(self.sensitivity)])
+        share = _product([_share(self.recovery), _share(self.sensitivity), *self._tube])
         mean = self.exposure * (concentration * share.values[:, None] + background)
         return float(share.weights @ special.gammainc(count, mean) @ weights)
 
@@ -189,6 +194,10 @@ class Observation:
         while self.p_shows(count + 1, concentration=0.0) > 1 - level:
             count += 1
         return count
+
+    @cached_property
+    def _tube(self) -> list["_Grid"]:
+        return [_positive(self.tube_to_tube)] if self.tube_to_tube else []
 
     @cached_property
     def _background(self) -> tuple[Floats, Floats]:

@@ -344,6 +344,7 @@ COUNTS_JSON = _object(
         "provenance": _PROVENANCE,
     },
     optional={
+        "tube_to_tube": _or_null(_FACTOR),  # one tube's blood relative to the patient's; null: not allowed for
         "markers": _array(_MARKER),  # always written; files without it are still read
         "review": _or_null(_REVIEW),  # likewise; null without one: the calls are the classifier's
     },

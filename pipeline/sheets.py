@@ -30,7 +30,7 @@ _COMMAND_LINE = "--config/--configfile"
 _STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery")
 _NAMED = 10  # ignored files that a note names; the number says how many there are
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
-FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
+FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ MUTANTS = (
     Mutant(
         "recovery applied twice",
         "pipeline/observation.py",
-        "return self._posterior(count, [_share(self.recovery), _share(self.sensitivity)])",
+        "return self._posterior(count, [_share(self.recovery), _share(self.sensitivity), *self._tube])",
         "return self._posterior(count, [_share(self.recovery), _share(self.recovery), _share(self.sensitivity)])",
         "tests/test_observation.py tests/test_count.py",
     ),

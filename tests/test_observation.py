@@ -38,6 +38,10 @@ POSTERIOR = """0 0.50 0.00 2.51 0.002 0.010 0.014 0.050
 CHANGE = """1 - - 7 8; 2 - - 9 10; 3 - - 10 12; 4 - - 12 13; 5 0 - 13 15; 6 0 0 15 17; 8 1 1 18 20; 10 3 2 20 23
 12 4 3 23 25; 15 6 5 27 29; 20 10 8 33 36; 30 17 15 46 49; 50 33 31 69 73; 100 77 73 126 131; 200 167 161 236 243"""
 
+# true rate; given 5 or more: fall below 5, fall by 30 % or more, by 50 % or more; given fewer than 5: any rise
+NO_CHANGE = """5 .440 .452 .274 .713; 6 .285 .367 .203 .808; 8 .100 .277 .125 .929; 10 .029 .233 .087 .978
+15 .001 .172 .042 .999; 30 .000 .089 .006 1.000"""
+
 
 def rows(table):
     return [line.split() for line in table.replace("\n", ";").split(";")]
@@ -292,6 +296,44 @@ def test_limits_of_change_are_the_printed_ones(row):
     found = [largest(lambda c: c.p_decline), largest(lambda c: c.p_value)]
     found += [smallest(lambda c: c.p_rise), smallest(lambda c: c.p_value)]
     assert found == limits
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("row", rows(NO_CHANGE), ids=lambda row: f"rate={row[0]}")
+def test_without_a_change_naive_responses_are_as_common_as_printed_and_verdicts_are_not(row):
+    rate, *printed = map(float, row)
+    p = stats.poisson(rate).pmf(np.arange(81))
+    x, y = np.mgrid[:81, :81]
+    pairs = np.outer(p, p)
+    high, low = pairs * (x >= 5), pairs * (x < 5)
+    shares = [high[y < 5].sum(), high[y <= 0.7 * x].sum(), high[y <= 0.5 * x].sum()]
+    found = [*(share / high.sum() for share in shares), low[y > x].sum() / low.sum()]
+    assert found == pytest.approx(printed, abs=6e-4)
+    likely = np.argwhere(pairs > 2e-5)
+    called = sum(pairs[a, b] for a, b in likely if "established" in change(int(a), 1.0, int(b), 1.0).verdict)
+    assert 0 < called <= 0.05 * sum(pairs[a, b] for a, b in likely)
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("count", [0, 3, 40, 400])
+def test_tubes_that_vary_widen_the_limits_as_a_sum_over_tubes_does(count):
+    recovery, cv = stats.beta(9.0, 2.25), 0.3
+    sd = math.sqrt(math.log1p(cv**2))
+    low, high = np.exp(-(sd**2) / 2 + stats.norm.ppf([0.025, 0.975]) * sd)
+    tube = Factor(1.0, float(low), float(high))
+    rng = np.random.default_rng(5)
+    n = 400_000
+    q = recovery.rvs(n, random_state=rng) * np.exp(rng.normal(-(sd**2) / 2, sd, n))
+    expected = np.quantile(stats.gamma(count + 0.5).rvs(n, random_state=rng) / q, [0.025, 0.5, 0.975])
+    observation = Observation(7.5, 1, 1, factor(recovery), ONE, NONE, ONE, tube)
+    assert observation.blood(count).quantiles([0.025, 0.5, 0.975]) == pytest.approx(expected, rel=0.02, abs=2e-3)
+    # what a fresh tube on the reference assay shows has that spread in reference_equivalent
+    assert observation.reference(count).mean == pytest.approx(
+        replace(observation, tube_to_tube=None).reference(count).mean
+    )
+    assert observation.p_shows(count, concentration=0.0) == replace(observation, tube_to_tube=None).p_shows(
+        count, concentration=0.0
+    )
 
 
 @pytest.mark.oracle

@@ -35,7 +35,7 @@ STRATA: dict[str, Draw] = {
 
 def rows() -> list[tuple[str, str, str]]:
     """Return what was checked, what came out, and the verdict."""
-    return [*_coverage(), *_calibration(), *_type_one()]
+    return [*_coverage(), *_cluster_coverage(), *_calibration(), *_type_one()]
 
 
 def _factor(values: np.ndarray) -> Factor:
@@ -53,9 +53,23 @@ _RATIO = RECOVERY.ppf(_POINTS) / np.random.default_rng(1).permutation(REFERENCE_
 FACTORS = (_stated(RECOVERY), _stated(SENSITIVITY), _stated(BACKGROUND), _factor(_RATIO))
 
 
+def _tubes(cv: float) -> Factor:
+    """Return how a laboratory would state tubes that vary by `cv`."""
+    shape = stats.gamma(1 / cv**2, scale=cv**2)
+    return Factor(1.0, float(shape.ppf(0.025)), float(shape.ppf(0.975)))
+
+
 @cache
-def _interval(count: int, volume_ml: float, imaged: float) -> tuple[float, float]:
-    found = Observation(volume_ml, 1.0, imaged, *FACTORS).interval(count, 0.95)
+def _interval(count: int, volume_ml: float, imaged: float, stated_cv: float) -> tuple[float, float]:
+    tubes = _tubes(stated_cv) if stated_cv else None
+    found = Observation(volume_ml, 1.0, imaged, *FACTORS, tubes).interval(count, 0.95)
+    return found.low, found.high
+
+
+@cache
+def _cluster_interval(count: int, volume_ml: float, imaged: float) -> tuple[float, float]:
+    recovery, sensitivity, _, _ = FACTORS
+    found = Observation(volume_ml, 1.0, imaged, recovery, sensitivity, Factor(0.0, 0.0, 0.0)).interval(count, 0.95)
     return found.low, found.high
 
 
@@ -79,21 +93,44 @@ def _sample(
 
 
 def _coverage() -> list[tuple[str, str, str]]:
-    worlds = [("", 0.0, 0.0), (", tubes vary by CV 0.14 more than stated", 0.14, 0.0)]
-    worlds += [(", tubes vary by CV 0.7 more than stated", 0.7, 0.0)]
-    worlds += [(f", recovery one SD {'below' if s < 0 else 'above'} the stated", 0.0, s) for s in (-1.0, 1.0)]
+    # name, how tubes vary, how the recoveries lie beside the stated ones, what is stated of tubes
+    worlds = [("", 0.0, 0.0, 0.0)]
+    worlds += [(f", tubes vary by CV {cv:g}, which is stated", cv, 0.0, cv) for cv in (0.14, 0.7)]
+    worlds += [(f", tubes vary by CV {cv:g} more than stated", cv, 0.0, 0.0) for cv in (0.14, 0.7)]
+    worlds += [(", CV 0.14 of tubes is stated, and they do not vary", 0.0, 0.0, 0.14)]
+    worlds += [(f", recovery one SD {'below' if s < 0 else 'above'} the stated", 0.0, s, 0.0) for s in (-1.0, 1.0)]
     result = []
-    for world, (name, cv, shift) in enumerate(worlds):
+    for world, (name, cv, shift, stated) in enumerate(worlds):
         for stratum, (label, draw) in enumerate(STRATA.items()):
             rng = np.random.default_rng([20261122, world, stratum])
             below = above = 0
             for _ in range(N):
                 truth = draw(rng)
-                low, high = _interval(*_sample(rng, truth, cv, shift))
+                low, high = _interval(*_sample(rng, truth, cv, shift), stated)
                 below, above = below + (high < truth), above + (low > truth)
             covered = 1 - (below + above) / N
             text = f"{covered:.1%} (truth above {below / N:.1%}, below {above / N:.1%})"
-            result.append((f"coverage of 95 %, true count {label}{name}", text, _covers(covered, label, bool(name))))
+            outside = cv != stated or shift != 0
+            result.append((f"coverage of 95 %, true count {label}{name}", text, _covers(covered, label, outside)))
+    return result
+
+
+def _cluster_coverage() -> list[tuple[str, str, str]]:
+    """Clusters, each lost or found as one object and never called falsely, as the package takes them to be."""
+    result = []
+    for stratum, label in enumerate(("0", "above 0, below 1", "1-4", "5-14", "15-49")):
+        rng = np.random.default_rng([20261122, 300, stratum])
+        covered = 0
+        for _ in range(N):
+            truth, volume, imaged = STRATA[label](rng), float(rng.choice(VOLUMES_ML)), float(rng.choice(IMAGED))
+            clusters = rng.poisson(truth * volume / 7.5)
+            for share in (RECOVERY.rvs(random_state=rng), imaged, SENSITIVITY.rvs(random_state=rng)):
+                clusters = rng.binomial(clusters, share)
+            low, high = _cluster_interval(int(clusters), volume, imaged)
+            covered += low <= truth <= high
+        share = covered / N
+        row = f"coverage of 95 %, true clusters {label}, each lost as one cell is"
+        result.append((row, f"{share:.1%}", _covers(share, label, False)))
     return result
 
 

@@ -28,6 +28,7 @@ _FACTORS = (
     ("sensitivity", "Sensitivity", "share of the CTCs on the slide that are called"),
     ("background_per_7_5_ml", "Background", "false CTC calls per 7.5 mL of blood without CTCs"),
     ("reference_equivalent", "Reference equivalent", "recovery relative to the assay that published cut-offs are from"),
+    ("tube_to_tube", "Tube to tube", "blood of one tube relative to the patient's, beyond chance and beyond recovery"),
 )
 
 
@@ -203,7 +204,7 @@ def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {"key": key, "name": name, "meaning": meaning, "kind": counts[key]["kind"], "source": counts[key]["source"]}
         for key, name, meaning in _FACTORS
-        if counts[key] is not None
+        if counts.get(key) is not None
     ]
 
 
