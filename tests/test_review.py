@@ -237,11 +237,14 @@ def test_counts_follow_the_review(tmp_path):
     made_by = store.provenance({"sample": "S1", "cluster_gap_um": 1.0}, {})
     frames, calls, cells, out = (tmp_path / f"{n}" for n in ("frames.parquet", "calls.parquet", "cells", "counts.json"))
     store.write_table(frames, "frames", frames_table([1000.0]), made_by)
-    store.write_table(calls, "calls", CALLS, made_by)
+    positive = pd.array([False, True, False, True, None, None], dtype="boolean")
+    store.write_table(calls, "calls", CALLS.assign(her2_z=1.0, her2_positive=positive), made_by)
     contacts = cells_of(CALLS)
     full = {column.name: 0 for column in store.TABLES["cells"].columns} | {"touches_border": False}
     store.write_table(cells, "cells", pd.DataFrame(index=contacts.index).assign(**full).assign(**contacts), made_by)
-    given = {**settings(), "consensus": "majority"}
+    rule = {"min_ctcs": 1, "min_positive": 1, "min_share": 0, "source": "a test"}
+    her2 = {"marker": "HER2", "place": "cell", "min_z": {"value": 3.0, "source": "a test"}, "rule": rule}
+    given = {**settings(assay={"markers": {"her2": her2}}), "consensus": "majority"}
 
     def counted(*reviews):
         count(given, frames, calls, out, cells, reviews)
@@ -253,6 +256,9 @@ def test_counts_follow_the_review(tmp_path):
     found = counted(one, two)
     assert (before["n_ctc"], before["n_clusters"], before["review"]) == (4, 1, None)
     assert (found["n_ctc"], found["n_clusters"], found["n_ctc_leukocyte_groups"]) == (4, 0, 1)
+    # the second cell shows HER2 and both take it out; the fourth shows it, too, and the first reviewer brings it in
+    tallied = [[c["markers"][0][key] for key in ("n_positive", "n_negative")] for c in (before, found, counted(two))]
+    assert tallied == [[1, 2], [1, 2], [0, 2]]
     review = found["review"]
     assert (review["n_reviewed"], review["n_changed"]) == (3, 2)
     assert review["changed"][0] == {"frame": "f0", "cell": 2, "call": "ctc", "reviewed": "debris"}

@@ -449,6 +449,14 @@ def test_the_assays_that_ship_are_sound(folder, name):
             "recovery.high: found 1.2",
         ),
         (
+            {"recovery": {"mean": 0.5, "low": 0, "high": 0.9, "kind": "measured", "source": "x"}},
+            "recovery.low: found 0; expected a share above 0 and at most 1",
+        ),
+        (
+            {"tube_to_tube": {"mean": 1.1, "low": 0.8, "high": 1.2, "kind": "measured", "source": "x"}},
+            "tube_to_tube.mean: found 1.1; expected 1: what tubes hold on average",
+        ),
+        (
             {"background_per_7_5_ml": {"mean": 1, "low": 0, "high": 2, "kind": "measured", "source": "x"}},
             "or 0 in all three",
         ),
