@@ -108,6 +108,8 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
                 format=layout.format,
                 channels=layout.pages or tuple(channel for channel, _ in entries if channel),
                 sidecars=tuple(base / place / name if name else None for name in beside) if any(beside) else (),
+                box_px=layout.boxes.get(frame),
+                position_um=layout.positions_um.get(frame),
             )
         )
     return refs

@@ -5,9 +5,11 @@ file, and groups the files into frames; `read` opens one frame. The vendors' wor
 package.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from pipeline.formats import bzscanner, cellsearch, ome_tiff, planes, tiff
+from pipeline.formats import bzscanner, cellsearch, ome_tiff, planes, slide, tiff
 from pipeline.formats.cellsearch import Event
 from pipeline.formats.cellsearch import read_events as operator_events
 from pipeline.formats.folder import Folder, look_into, natural
@@ -35,6 +37,7 @@ _READERS: dict[str, Any] = {
     "bzscanner": bzscanner,
     "files": planes,
     "cellsearch": cellsearch,
+    "slide": slide,
     "ome-tiff": ome_tiff,
 }
 _BY_NAME = ("bzscanner", "files")
@@ -77,10 +80,12 @@ def expected(fmt: str, assay: dict[str, Any]) -> str:
 
 
 def _kind_of_tiff(folder: Folder) -> str:
-    inside = folder.deepest()
-    names = [name for name in inside.images if name.lower().endswith(tiff.SUFFIXES)]
-    stretched = any(cellsearch.is_stretched(folder.path / name) for name in names[:_LOOKED_AT])
-    return "cellsearch" if stretched else "ome-tiff"
+    def first_of(names: Sequence[str]) -> list[Path]:
+        return [folder.path / name for name in names if name.lower().endswith(tiff.SUFFIXES)][:_LOOKED_AT]
+
+    if any(map(cellsearch.is_stretched, first_of(folder.deepest().images))):
+        return "cellsearch"
+    return "slide" if any(map(slide.is_large, first_of(folder.images))) else "ome-tiff"
 
 
 def read(ref: FrameRef, assay: dict[str, Any]) -> Frame:

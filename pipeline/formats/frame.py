@@ -19,6 +19,7 @@ _MOST_BYTES = 32 * MAX_PIXELS  # sixteen channels of sixteen bits
 _OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
 _TWELVE_BITS = 4095
 _MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE)
+Box = tuple[int, int, int, int]
 Planes = Mapping[str, NDArray[Any]]
 
 
@@ -53,6 +54,10 @@ class FrameRef:
         Where names outside the images say it: the channel of each file, or of each page of the one file.
     sidecars : tuple of Path or None
         For each file the one beside it that says how it is to be read, which need not be there; empty without any.
+    box_px : Box or None
+        The part of the file that is the frame: from row y0 and column x0 to before y1 and x1; None for all of it.
+    position_um : (float, float) or None
+        y and x of its first pixel, where it is known before the frame is read.
     """
 
     frame: str
@@ -62,6 +67,8 @@ class FrameRef:
     format: str
     channels: tuple[str, ...] = ()
     sidecars: tuple[Path | None, ...] = ()
+    box_px: Box | None = None
+    position_um: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Layout:
         The one of them for a single image, by the image's name; it need not be there.
     pages : tuple of str
         Channel of each page, where a sidecar says it.
+    boxes, positions_um : dict
+        By frame name, for frames that are parts of a file: as of `FrameRef`.
     events : str
         The file with the calls of the scanner's operator, if there is one.
     repeated : tuple of (str, str, str)
@@ -95,6 +104,8 @@ class Layout:
     sidecars: tuple[str, ...] = ()
     sidecar_of: dict[str, str] = field(default_factory=dict)
     pages: tuple[str, ...] = ()
+    boxes: dict[str, Box] = field(default_factory=dict)
+    positions_um: dict[str, tuple[float, float]] = field(default_factory=dict)
     events: str = ""
     repeated: tuple[tuple[str, str, str], ...] = ()
 
@@ -114,6 +125,8 @@ class Frame:
         The counts at which a pixel is saturated.
     notes : tuple of str
         What the reader found that is worth a flag, as single words.
+    position_um : (float, float) or None
+        y and x of its first pixel among the other frames of the slide, up to a common shift and the stage's directions.
     """
 
     pixels: NDArray[np.float32]
@@ -121,6 +134,7 @@ class Frame:
     pixel_size_um: float
     ceiling: float
     notes: tuple[str, ...] = ()
+    position_um: tuple[float, float] | None = None
 
 
 @contextlib.contextmanager
@@ -192,7 +206,11 @@ def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def assemble(
-    planes: Planes, assay: Mapping[str, Any], pixel_size_um: float | None, ceiling: float | None = None
+    planes: Planes,
+    assay: Mapping[str, Any],
+    pixel_size_um: float | None,
+    ceiling: float | None = None,
+    position_um: tuple[float, float] | None = None,
 ) -> Frame:
     """Return the frame of planes by role, brought to one scale and looked at for what cannot be measured.
 
@@ -204,6 +222,8 @@ def assemble(
         From the file; None where it does not say.
     ceiling : float, optional
         The count of a full pixel where the reader knows it.
+    position_um : (float, float), optional
+        y and x of the frame on the stage.
     """
     missing = [role for role in ROLES if role not in planes]
     if missing:
@@ -222,7 +242,7 @@ def assemble(
     if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
         notes.append("pixel_size_differs")
     used = pixel_size_um if pixel_size_um is not None else float(assay["pixel_size_um"])
-    return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes))
+    return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes), position_um)
 
 
 def _scaled(plane: NDArray[Any], full: int) -> NDArray[Any]:

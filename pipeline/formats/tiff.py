@@ -4,10 +4,13 @@ import contextlib
 import io
 import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from pipeline.formats.frame import FrameError, bytes_of, check_size
 
@@ -15,6 +18,55 @@ SUFFIXES = (".tif", ".tiff")
 _MAX_PAGES = 64
 _MOST_TO_ONE = {1: 1, 5: 1400, 8: 1100, 32773: 65, 32946: 1100}  # stored, LZW, deflate, PackBits
 _BEST_TO_ONE = 32768  # zstd: 128 KiB of one value in four bytes
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A grey plane of an open TIFF: a page, or what lies `shift` bytes behind the data of a page."""
+
+    page: Any
+    shift: int = 0
+
+    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
+        """Return the plane, or the part of it from row y0 and column x0 to before y1 and x1, and decode no more."""
+        if box is None and not self.shift:
+            return np.asarray(self.page.asarray())
+        y0, x0, y1, x1 = box or (0, 0, *self.page.shape)
+        if self.page.is_contiguous:
+            return self._mapped()[y0:y1, x0:x1].copy()
+        out = np.zeros((y1 - y0, x1 - x0), self.page.dtype)
+        for segment, y, x in self._segments(y0, x0, y1, x1):
+            top, left = max(y, y0), max(x, x0)
+            part = segment[top - y : y1 - y, left - x : x1 - x]
+            out[top - y0 : top - y0 + part.shape[0], left - x0 : left - x0 + part.shape[1]] = part
+        return out
+
+    def _mapped(self) -> NDArray[Any]:
+        file, page = self.page.parent.filehandle, self.page
+        dtype = page.dtype.newbyteorder(self.page.parent.byteorder)
+        return np.memmap(file.path, dtype, "r", page.dataoffsets[0] + self.shift, page.shape)
+
+    def _segments(self, y0: int, x0: int, y1: int, x1: int) -> Iterator[tuple[NDArray[Any], int, int]]:
+        """Yield the tiles or strips that a part needs, each with its first row and column."""
+        page, file = self.page, self.page.parent.filehandle
+        rows, columns = segment_shape(page)
+        across = -(-page.imagewidth // columns)
+        for row in range(y0 // rows, -(-y1 // rows)):
+            for column in range(x0 // columns, -(-x1 // columns)):
+                index = row * across + column
+                if page.databytecounts[index] == 0:  # TIFF leaves out tiles that are black
+                    continue
+                if page.dataoffsets[index] + page.databytecounts[index] > file.size:
+                    raise FrameError("truncated: the file ends before its pixels do")
+                file.seek(page.dataoffsets[index])
+                data = file.read(page.databytecounts[index])
+                decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
+                yield decoded[0, :, :, 0], row * rows, column * columns
+
+
+def segment_shape(page: Any) -> tuple[int, int]:
+    """Return the rows and columns of a page's tiles or strips."""
+    return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
 
 
 @contextlib.contextmanager
