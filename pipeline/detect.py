@@ -5,7 +5,8 @@ and memory does not grow with their number.
 """
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from pipeline import index, learned, store
+from pipeline import index, learned, overlap, store
 from pipeline.errors import refuse
 from pipeline.formats import Frame, FrameError, FrameRef, read
 from pipeline.measure import measure, registration, sharpness
@@ -86,6 +87,8 @@ def detect(
 def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_cells: Path) -> None:
     """Join the chunks of one sample, in the order given, into one frames and one cells table.
 
+    What frames that overlap on the slide show twice is counted once (`overlap.resolve`).
+
     Raises
     ------
     InputError
@@ -96,13 +99,17 @@ def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_
         if store.table_provenance(path) != made_by:
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
-    store.write_table(out_frames, "frames", pd.concat(tables, ignore_index=True), made_by)
+
+    def parts() -> Iterator[pd.DataFrame]:
+        return itertools.chain.from_iterable(map(store.read_parts, cells))
+
+    overlaps = overlap.resolve(pd.concat(tables, ignore_index=True), parts)
+    store.write_table(out_frames, "frames", overlaps.frames, made_by)
     # not from the settings inside: JSON has sorted them
     roles = [name.removesuffix("_noise") for name in tables[0].columns if name.endswith("_noise")]
     with store.table_writer(out_cells, "cells", roles, made_by) as write:
-        for path in cells:
-            for part in store.read_parts(path):
-                write(part)
+        for part in parts():
+            write(overlaps.kept(part))
 
 
 def _keep_freed_memory() -> None:
@@ -117,6 +124,7 @@ def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd
     """Return the frame's row, its cells, and its label images; for an unusable frame no cells."""
     assay = settings["assay"]
     row: dict[str, Any] = {"frame": ref.frame, "path": ref.path, "part": ref.part}
+    row["y_um"], row["x_um"] = ref.position_um or (np.nan, np.nan)
     try:
         frame = read(ref, assay)
     except FrameError as error:
@@ -135,6 +143,7 @@ def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd
         if column.name not in cells:
             cells[column.name] = np.nan
     shifts = registration(found.cells, cells, channels, frame.pixel_size_um)
+    row["y_um"], row["x_um"] = frame.position_um or (np.nan, np.nan)
     return {**row, **_quality(frame, channels, shifts), "n_cells": len(cells)}, cells, found
 
 

@@ -106,9 +106,11 @@ FRAMES = Table(
         Column("height_px", "int", "rows; the assay's nominal number where the file could not be read"),
         Column("width_px", "int", "columns, likewise"),
         Column("pixel_size_um", "float", "edge of a pixel that was used"),
-        Column("frame_area_um2", "float", "area of the whole field of view"),
-        Column("area_um2", "float", "area analysed; 0 for an unusable frame"),
-        Column("n_cells", "int", "objects found"),
+        Column("y_um", "float", "place of the first pixel on the slide, if the file says", nullable=True),
+        Column("x_um", "float", "likewise", nullable=True),
+        Column("frame_area_um2", "float", "area of the field of view; overlaps are divided among their frames"),
+        Column("area_um2", "float", "area analysed, likewise; 0 for an unusable frame"),
+        Column("n_cells", "int", "objects found that are counted in this frame"),
         Column("focus", "float", "sharpness of the DNA channel: higher is sharper", nullable=True),
         Column(
             "saturation", "float", "largest share of pixels at the ceiling over the channels, 0 to 1", nullable=True

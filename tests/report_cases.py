@@ -117,6 +117,8 @@ def frames(n=4, hostile=False):
             "height_px": 256,
             "width_px": 256,
             "pixel_size_um": PIXEL_UM,
+            "y_um": np.nan,
+            "x_um": np.nan,
             "frame_area_um2": 256 * 256 * PIXEL_UM**2,
             "area_um2": 256 * 256 * PIXEL_UM**2,
             "n_cells": 30,

@@ -280,7 +280,9 @@ def test_no_usable_frame_no_calls(tmp_path):
     names = [c.name for c in FRAMES.for_roles(ALL_ROLES)]
     frames = pd.DataFrame([dict.fromkeys(names)], columns=names)
     frames = frames.assign(frame="f1", path="f1", part=0, usable=False, reason="empty", flags="", n_cells=0)
-    frames = frames.assign(height_px=9, width_px=9, pixel_size_um=1.0, frame_area_um2=81.0, area_um2=0.0)
+    frames = frames.assign(
+        height_px=9, width_px=9, pixel_size_um=1.0, y_um=0.0, x_um=0.0, frame_area_um2=81.0, area_um2=0.0
+    )
     made_by = store.provenance({}, {})
     store.write_table(tmp_path / "frames.parquet", "frames", frames, made_by)
     store.write_table(tmp_path / "cells.parquet", "cells", cells_table(leukocytes=0), made_by)

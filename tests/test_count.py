@@ -51,6 +51,8 @@ def frames_table(areas, whole=1000.0):
             "height_px": 10,
             "width_px": 10,
             "pixel_size_um": 0.5,
+            "y_um": None,
+            "x_um": None,
             "frame_area_um2": whole,
             "area_um2": areas,
             "n_cells": 0,

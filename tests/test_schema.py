@@ -7,7 +7,7 @@ from pipeline import schema
 
 COLUMNS = {
     "frames": """
-        frame path part usable reason flags height_px width_px pixel_size_um frame_area_um2 area_um2 n_cells
+        frame path part usable reason flags height_px width_px pixel_size_um y_um x_um frame_area_um2 area_um2 n_cells
         focus saturation background {role}_background {role}_noise {role}_focus {role}_saturation
     """,
     "cells": """

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 16: 8}
-CODES = {1: "B", 2: "s", 3: "H", 4: "I", 16: "Q"}
+CODES = {1: "B", 3: "H", 4: "I", 5: "I", 16: "Q"}
 
 
 @dataclass
@@ -21,6 +20,8 @@ class Page:
     description: str = ""
     tags: list = field(default_factory=list)  # (tag, type, value)
     below: list = field(default_factory=list)  # pages behind the tag SubIFDs
+    rational: dict = field(default_factory=dict)  # tag -> (numerator, denominator)
+    declared: tuple[int, int] | None = None  # the size in the header, where it is not that of the pixels
 
 
 def write(path, pages, byteorder="<", big=False):
@@ -46,7 +47,7 @@ def _append(out, page, byteorder, big):
     offset = "Q" if big else "I"
     below = [_append(out, lower, byteorder, big)[0] for lower in page.below]
     starts, lengths = _data(out, page, byteorder)
-    rows, columns = page.pixels.shape
+    rows, columns = page.declared or page.pixels.shape
     where = 16 if big else 4
     tags = [
         (256, 4, [columns]),
@@ -56,7 +57,7 @@ def _append(out, page, byteorder, big):
         (262, 3, [1]),
         (277, 3, [1]),
         (339, 3, [1]),
-        *page.tags,
+        *((tag, 5, list(value)) for tag, value in page.rational.items()),
     ]
     if page.tile:
         tags += [(322, 4, [page.tile[1]]), (323, 4, [page.tile[0]]), (324, where, starts), (325, where, lengths)]
@@ -66,10 +67,11 @@ def _append(out, page, byteorder, big):
         tags.append((270, 2, page.description.encode() + b"\0"))
     if below:
         tags.append((330, where, below))
+    tags = {tag: (kind, value) for tag, kind, value in [*tags, *page.tags]}  # the page's own overrule
     entries = []
-    for tag, kind, value in sorted(tags):
-        count = len(value)
-        raw = value if kind == 2 else struct.pack(f"{byteorder}{count}{CODES[kind]}", *value)
+    for tag, (kind, value) in sorted(tags.items()):
+        count = len(value) // (2 if kind == 5 else 1)
+        raw = value if kind == 2 else struct.pack(f"{byteorder}{len(value)}{CODES[kind]}", *value)
         room = 8 if big else 4
         if len(raw) > room:
             out += b"\0" * (len(out) % 2)
@@ -98,6 +100,6 @@ def _data(out, page, byteorder):
         data = zlib.compress(part.tobytes()) if page.deflate else part.tobytes()
         out += b"\0" * (len(out) % 2)
         starts.append(len(out))
-        lengths.append(len(data))
+        lengths.append(len(data) if page.declared is None else page.declared[0] * page.declared[1] * pixels.itemsize)
         out += data
     return starts, lengths
