@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.formats import bzscanner, cellsearch, ome_tiff, planes, slide, tiff
+from pipeline.formats import axioscan, bzscanner, cellsearch, ome_tiff, planes, slide, tiff
 from pipeline.formats.cellsearch import Event
 from pipeline.formats.cellsearch import read_events as operator_events
 from pipeline.formats.folder import Folder, look_into, natural
@@ -35,12 +35,13 @@ __all__ = [
 
 _READERS: dict[str, Any] = {
     "bzscanner": bzscanner,
+    "axioscan": axioscan,
     "files": planes,
     "cellsearch": cellsearch,
     "slide": slide,
     "ome-tiff": ome_tiff,
 }
-_BY_NAME = ("bzscanner", "files")
+_BY_NAME = ("bzscanner", "axioscan", "files")
 _LOOKED_AT = 3  # TIFF files whose header is read, should the first be broken
 FORMATS = ("auto", *_READERS)
 
@@ -52,7 +53,7 @@ def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
     ----------
     folder : Folder
     fmt : str
-        One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: BZScanner tiles, then one
+        One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: tiles of a scanner, then one
         file a channel where the assay gives a pattern for it. Else a file is a frame, and the header of the first
         TIFF tells of which kind.
     assay : dict

@@ -58,6 +58,8 @@ class FrameRef:
         The part of the file that is the frame: from row y0 and column x0 to before y1 and x1; None for all of it.
     position_um : (float, float) or None
         y and x of its first pixel, where it is known before the frame is read.
+    pixel_size_um : float or None
+        Where a file beside the images states it.
     """
 
     frame: str
@@ -69,6 +71,7 @@ class FrameRef:
     sidecars: tuple[Path | None, ...] = ()
     box_px: Box | None = None
     position_um: tuple[float, float] | None = None
+    pixel_size_um: float | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class Layout:
     pages : tuple of str
         Channel of each page, where a sidecar says it.
     boxes, positions_um : dict
-        By frame name, for frames that are parts of a file: as of `FrameRef`.
+        By frame name, where these are known: as of `FrameRef`.
+    pixel_size_um : float or None
+        As a sidecar states it.
     events : str
         The file with the calls of the scanner's operator, if there is one.
     repeated : tuple of (str, str, str)
@@ -106,6 +111,7 @@ class Layout:
     pages: tuple[str, ...] = ()
     boxes: dict[str, Box] = field(default_factory=dict)
     positions_um: dict[str, tuple[float, float]] = field(default_factory=dict)
+    pixel_size_um: float | None = None
     events: str = ""
     repeated: tuple[tuple[str, str, str], ...] = ()
 

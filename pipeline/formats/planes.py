@@ -69,7 +69,7 @@ def assembled(
             role = role_of(channel, assay["channels"])
             if role is not None:
                 found[role] = restored(path, _plane(path, shapes))
-        return assemble(found, assay, None, ceiling=ceiling)
+        return assemble(found, assay, ref.pixel_size_um, ceiling, ref.position_um)
 
 
 def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
