@@ -144,6 +144,13 @@ def _open_report(results: Path) -> None:
     print(page)
 
 
+def _export(args: argparse.Namespace) -> None:
+    from pipeline import export  # noqa: PLC0415
+
+    for path in export.export(args.sample, args.base, args.out):
+        print(path)
+
+
 def _phantom(args: argparse.Namespace) -> None:
     from pipeline import phantom  # noqa: PLC0415
 
@@ -198,6 +205,11 @@ def _chunk(text: str) -> tuple[int, int]:
 def _files(parser: argparse.ArgumentParser, *names: str, many: bool = False, meaning: str | None = None) -> None:
     for name in names:
         parser.add_argument(name, type=Path, required=True, nargs="+" if many else None, metavar="FILE", help=meaning)
+
+
+def _folders(parser: argparse.ArgumentParser, **meanings: str) -> None:
+    for name, meaning in meanings.items():
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=meaning)
 
 
 def _review_arguments(sub: argparse.ArgumentParser) -> None:
@@ -305,6 +317,9 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub, "--spiked")
     _files(sub, "--calls", many=True, meaning="of each level, in order")
     _files(sub, "--out", "--out-assay")
+
+    sub = verb("export", _export, "a sample's labels as OME-TIFF and its cells as GeoJSON (QuPath)", settings=False)
+    _folders(sub, sample="its folder of results", base="folder of the sample sheet", out="folder for the files")
 
     sub = verb("phantom", _phantom, "write synthetic slides of known truth", settings=False)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")

@@ -1,0 +1,158 @@
+"""Cells for other software: outlines that enclose the very pixels, labels with the table's numbers."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tiff_bytes
+import tifffile
+from calling import CONFIG, assay
+
+from pipeline import phantom, store
+from pipeline.classify import classify
+from pipeline.cli import main
+from pipeline.detect import detect, gather
+from pipeline.errors import InputError
+from pipeline.export import export, outline
+
+
+def filled(geometry, shape):
+    """Return the pixels whose centre lies in a GeoJSON polygon, by the edges that a ray to the left crosses."""
+    polygons = [geometry["coordinates"]] if geometry["type"] == "Polygon" else geometry["coordinates"]
+    inside = np.zeros(shape, int)
+    y, x = np.mgrid[: shape[0], : shape[1]] + 0.5
+    for ring in (ring for polygon in polygons for ring in polygon):
+        assert ring[0] == ring[-1]
+        for (xa, ya), (xb, yb) in pairwise(ring):
+            assert (xa == xb) != (ya == yb)  # along the edges of pixels
+            if xa == xb:
+                inside += (xa < x) & (min(ya, yb) < y) & (y < max(ya, yb))
+    return inside % 2 == 1
+
+
+MASKS = {
+    "one pixel": ["#"],
+    "a bar": ["####"],
+    "a step": ["##.", ".##", "..#"],
+    "a ring": ["####", "#..#", "#.##", "####"],
+    "two parts": ["##..#", "##..#"],
+    "a cross": [".#.", "###", ".#."],
+    "a comb": ["#.#.#", "#####"],
+}
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize("rows", MASKS.values(), ids=MASKS)
+def test_an_outline_encloses_the_very_pixels(rows):
+    mask = np.array([[letter == "#" for letter in row] for row in rows])
+    placed = np.zeros((12, 12), bool)
+    placed[3 : 3 + mask.shape[0], 5 : 5 + mask.shape[1]] = mask
+    np.testing.assert_array_equal(filled(outline(mask, (3, 5)), placed.shape), placed)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("seed", range(5))
+def test_so_does_that_of_any_blob(seed):
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:40, :40]
+    mask = np.hypot(y - 20, x - 20) < 12 + 4 * rng.normal(size=(40, 40)).cumsum(axis=0) / 6
+    np.testing.assert_array_equal(filled(outline(mask, (0, 0)), mask.shape), mask)
+
+
+def test_nothing_has_no_outline():
+    assert outline(np.zeros((3, 3), bool), (0, 0)) is None
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A small phantom sample's tables, its images and label images."""
+    base = tmp_path_factory.mktemp("export")
+    recipe = phantom.Recipe(leukocytes=25, ctcs=5)
+    phantom.write_slide(base / "images", phantom.Slide(2, (220, 260), recipe=recipe), seed=3)
+    tables(base, "images", assay("cellsearch"))
+    return base
+
+
+def tables(base, images, of):
+    settings = {"sample": "s", "images": images, "format": "auto", "assay": of, **CONFIG["detect"]}
+    at = {kind: base / f"{kind}.parquet" for kind in ("frames", "cells", "calls")}
+    detect(settings, base, (1, 1), base / "f.parquet", base / "c.parquet")
+    gather([base / "f.parquet"], [base / "c.parquet"], at["frames"], at["cells"])
+    classify({"sample": "s", "assay": of, **CONFIG["classify"]}, at["frames"], at["cells"], at["calls"])
+    return at
+
+
+def test_outlines_and_labels_are_those_of_the_tables(sample, tmp_path, capsys):
+    main(["export", "--sample", str(sample), "--base", str(sample), "--out", str(tmp_path)])
+    assert capsys.readouterr().out.split() == [str(tmp_path / f"f00{k}.geojson") for k in (1, 2)]
+    cells = store.read_table(sample / "cells.parquet", "cells").set_index(["frame", "cell"])
+    calls = store.read_table(sample / "calls.parquet", "calls").set_index(["frame", "cell"])
+    seen = set()
+    for frame in ("f001", "f002"):
+        features = json.loads((tmp_path / f"{frame}.geojson").read_text())["features"]
+        with tifffile.TiffFile(tmp_path / "labels" / f"{frame}.ome.tif") as file:
+            labels, xml = file.asarray(), file.ome_metadata
+        assert labels.dtype == np.uint32
+        assert 'Name="nuclei"' in xml
+        assert 'PhysicalSizeX="0.645"' in xml
+        for feature in features:
+            about = feature["properties"]
+            key = (about["metadata"]["frame"], int(about["metadata"]["cell"]))
+            seen.add(key)
+            assert about["objectType"] == "cell"
+            assert about["classification"]["name"] == calls.loc[key, "call"]
+            assert about["measurements"]["p_ctc"] == pytest.approx(calls.loc[key, "p_ctc"], rel=1e-5)
+            assert about["measurements"]["area_um2"] == pytest.approx(cells.loc[key, "area_um2"], rel=1e-5)
+            np.testing.assert_array_equal(filled(feature["geometry"], labels.shape[1:]), labels[1] == key[1])
+            if "nucleusGeometry" in feature:
+                np.testing.assert_array_equal(filled(feature["nucleusGeometry"], labels.shape[1:]), labels[0] == key[1])
+            else:
+                assert cells.loc[key, "nucleus_area_um2"] == 0
+    assert seen == set(cells.index)
+
+
+def test_equal_inputs_give_equal_bytes(sample, tmp_path):
+    for name in ("a", "b"):
+        export(sample, sample, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert len(files) == 4
+    assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
+
+
+def test_images_that_have_changed_are_refused(sample, tmp_path):
+    changed = tmp_path / "changed"
+    (changed / "images").mkdir(parents=True)
+    first, second = sorted((sample / "images").iterdir())
+    (changed / "images" / first.name).write_bytes(second.read_bytes())
+    with pytest.raises(InputError, match="found no frame f002"):
+        export(sample, changed, tmp_path / "out")
+    (changed / "images" / second.name).write_bytes(first.read_bytes())
+    with pytest.raises(InputError, match="found other cells than in the table"):
+        export(sample, changed, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.geojson"))
+
+
+def test_a_whole_slide_image_has_one_file_in_its_own_pixels(tmp_path):
+    of = {**assay("cellsearch"), "pixel_size_um": 0.645}
+    phantom.write_slide(tmp_path / "one", phantom.Slide(1, (300, 400), recipe=phantom.Recipe(leukocytes=20, ctcs=3)), 5)
+    with tifffile.TiffFile(next((tmp_path / "one").iterdir())) as file:
+        pixels, xml = file.asarray(), file.ome_metadata
+    wide = np.concatenate([pixels] * 8, axis=2)  # 3,200 across
+    (tmp_path / "slide").mkdir()
+    pages = [
+        tiff_bytes.Page(np.ascontiguousarray(p), (256, 256), True, xml if k == 0 else "") for k, p in enumerate(wide)
+    ]
+    tiff_bytes.write(tmp_path / "slide" / "s1.tif", pages)
+    at = tables(tmp_path, "slide", of)
+    (path,) = export(tmp_path, tmp_path, tmp_path / "out")
+    assert path.name == "s1.geojson"
+    features = json.loads(path.read_text())["features"]
+    assert len(features) == len(store.read_table(at["cells"], "cells"))
+    covered = np.zeros((300, 3200), int)
+    for feature in features:
+        covered += filled(feature["geometry"], covered.shape)
+    assert covered.max() == 1  # no cell twice, and none at another's place
+    whole = store.read_table(at["frames"], "frames")
+    assert len(whole) == 2
+    assert covered[:, 1650:].any()
