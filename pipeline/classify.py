@@ -25,6 +25,8 @@ _BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marke
 _BLUR_UM2 = 3.0  # area over which optics spread a point: the smaller a nucleus, the more its peak stands out
 _LEAST_SHOWN = 0.05  # share of the pixels of an evenly lit cell above the noise, at least: a ratio to less is noise
 _DRAWN = 17  # points of a line that is bent on a plot
+_UNUSED = ("y0_px", "x0_px", "y1_px", "x1_px", "area_um2", "perimeter_um", "p2a", "eccentricity", "solidity")
+_UNUSED_OF_NUCLEUS = ("nucleus_perimeter_um", "nucleus_p2a", "nucleus_eccentricity")
 
 Floats = NDArray[np.float64]
 Contrast = Mapping[str, Floats]
@@ -116,7 +118,7 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
     out : Path
         The calls table; as many rows as `cells`, in its order.
     """
-    table = store.read_table(cells, "cells")
+    table = store.read_table(cells, "cells", _unused(settings["assay"]))
     noise, gates = _noise(store.read_table(frames, "frames")), settings["assay"]["gates"]
     reference = reference_of(table, noise)
     calls = call_cells(table, reference, noise, gates, settings)
@@ -124,6 +126,18 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
     calls = pd.concat([calls, further], axis=1)
     made_by = store.provenance(settings, {"frames": frames, "cells": cells})
     store.write_table(out, "calls", calls, made_by | {"reference": reference.drawn(gates)})
+
+
+def _unused(assay: Mapping[str, Any]) -> list[str]:
+    """Return the columns of cells that no call depends on: a slide has millions of cells."""
+    names = [*_UNUSED, *_UNUSED_OF_NUCLEUS]
+    for role in assay["channels"]:
+        names += [f"{role}_{name}" for name in ("std", "sum", "overlap")]
+        names += [f"{role}_max"] if role != "dna" else []
+        names += (
+            [f"{role}_nucleus_mean", f"{role}_cytoplasm_mean"] if role not in ("dna", *assay.get("markers", {})) else []
+        )
+    return names
 
 
 def call_cells(
@@ -170,12 +184,15 @@ def call_cells(
     cd45 = np.maximum(contrast["cd45"], 1e-3 * reference.cd45) / reference.cd45
     measured = {"cd45": cd45, "peak": _peak(cells) / reference.dna_peak, "even": _evenness(cells, "ck", noise["ck"])}
     terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates)
-    p_ctc = np.prod(list(terms.values()), axis=0)
+    stacked = np.array(list(terms.values()))
+    terms = dict(zip(terms, stacked, strict=True))  # views: of millions of cells one copy is enough
+    p_ctc = np.prod(stacked, axis=0)
     positive = {"ck": z_ck > gates["ck_min_z"], "cd45": cd45 >= gates["cd45_max_ratio"]}
     call, reason = _named(cells, terms, positive, contrast, noise)
     is_ctc = (p_ctc >= settings["p_ctc_call"]) & (cells["nucleus_area_um2"].to_numpy() > 0)
     doubtful = (p_ctc >= settings["p_ctc_uncertain"]) & ~is_ctc & (cells["nucleus_area_um2"].to_numpy() > 0)
-    weakest = np.array(list(terms))[np.argmin(list(terms.values()), axis=0)] if len(cells) else np.empty(0, str)
+    names = np.array(list(terms), object)
+    weakest = names[np.argmin(stacked, axis=0)] if len(cells) else np.empty(0, object)
     call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
     call[doubtful], reason[doubtful] = "uncertain", weakest[doubtful]
     cluster, with_leukocyte = group(cells, call, settings["cluster_gap_um"])
@@ -279,11 +296,11 @@ def _named(
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     ck, cd45 = positive["ck"], positive["cd45"]
     dye = cd45 & (ck | ~nucleated) & _bright_everywhere(cells, nucleated & cd45 & ~ck, noise)
-    misshapen = np.array(["apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus"])
-    worst = misshapen[np.argmin([terms[name] for name in misshapen], axis=0)] if len(cells) else np.empty(0, str)
+    misshapen = np.array(["apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus"], object)
+    worst = misshapen[np.argmin([terms[name] for name in misshapen], axis=0)] if len(cells) else np.empty(0, object)
     has_dna = contrast["dna"] > _SNR * noise["dna"]
     call = np.full(len(cells), "debris", object)
-    reason = worst.astype(object)
+    reason = worst.copy()
     for where, name, why in (  # the later ones overrule the earlier
         (~ck, "dna_only", "dna+ ck- cd45-"),
         (cd45, "leukocyte", "dna+ ck- cd45+"),

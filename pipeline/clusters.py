@@ -57,10 +57,12 @@ def group(
 
 def _touching(cells: pd.DataFrame, call: NDArray[np.object_], gap_um: float) -> tuple[Indices, Indices]:
     """Return pairs of rows (a CTC, a cell within the gap)."""
-    row_of = pd.Series(np.arange(len(cells)), index=pd.MultiIndex.from_arrays([cells["frame"], cells["cell"]]))
+    ctcs = np.flatnonzero(call == "ctc")
+    near = np.flatnonzero(cells["frame"].isin(cells["frame"].iloc[ctcs].unique()))
+    row_of = pd.Series(near, index=pd.MultiIndex.from_frame(cells[["frame", "cell"]].iloc[near]))
     start: list[int] = []
     end: list[int] = []
-    for row in np.flatnonzero(call == "ctc"):
+    for row in ctcs:
         frame = cells["frame"].iloc[row]
         for other, gap in zip(cells["contacts"].iloc[row], cells["contact_gaps_um"].iloc[row], strict=True):
             if gap <= gap_um:

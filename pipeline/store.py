@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Mapping[str,
 @contextlib.contextmanager
 def table_writer(
     path: Path, kind: str, roles: Sequence[str], made_by: Mapping[str, Any]
-) -> Iterator[Callable[[pd.DataFrame], None]]:
+) -> Iterator[Callable[[pd.DataFrame | pa.Table], None]]:
     """Yield a function that appends rows to a table, which is whole when the block ends well.
 
     Row groups hold a fixed number of rows, so that the bytes do not depend on how the rows arrive, nor memory on
@@ -146,9 +146,11 @@ def table_writer(
     waiting = schema.empty_table()
     with whole(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
 
-        def append(rows: pd.DataFrame) -> None:
+        def append(rows: pd.DataFrame | pa.Table) -> None:
             nonlocal waiting
-            waiting = pa.concat_tables([waiting, pa.Table.from_pandas(rows, schema=schema, preserve_index=False)])
+            if isinstance(rows, pd.DataFrame):
+                rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+            waiting = pa.concat_tables([waiting, rows.cast(schema)])
             while waiting.num_rows >= _ROW_GROUP:
                 writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
                 waiting = waiting.slice(_ROW_GROUP)
@@ -157,23 +159,41 @@ def table_writer(
         writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
 
 
-def read_parts(path: Path) -> Iterator[pd.DataFrame]:
-    """Yield a table a row group at a time."""
+def read_parts(path: Path) -> Iterator[pa.Table]:
+    """Yield a table a row group at a time, as it lies in the file."""
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number).to_pandas()
+            yield file.read_row_group(number)
 
 
-def read_table(path: Path, kind: str) -> pd.DataFrame:
-    """Read a table that `write_table` wrote; refuse one that lacks a column."""
+def read_table(path: Path, kind: str, leave_out: Collection[str] = ()) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; refuse one that lacks a column.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"frames", "cells", "calls", "spiked"}
+    leave_out : collection of str
+        Columns that are not wanted: of a slide's millions of cells each takes memory.
+    """
     try:
-        data = pq.read_table(path).to_pandas()
+        names = pq.read_schema(path).names
+        wanted = [name for name in names if name not in leave_out]
+        data = pq.read_table(path, columns=wanted, use_threads=False, pre_buffer=False)  # less memory than at once
     except (OSError, pa.ArrowInvalid) as error:
         refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
-    missing = [c.name for c in TABLES[kind].columns if c.name not in data]
+    missing = [c.name for c in TABLES[kind].columns if c.name not in names]
     if missing:
         refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
-    return data
+    # lists stay as they lie in the file: as objects they would take more memory than all else
+    table = data.to_pandas(
+        types_mapper=lambda kept: pd.ArrowDtype(kept) if pa.types.is_list(kept) else None,
+        split_blocks=True,
+        self_destruct=True,
+    )
+    del data
+    pa.default_memory_pool().release_unused()
+    return table
 
 
 def table_provenance(path: Path) -> dict[str, Any]:
