@@ -130,14 +130,8 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
 
 def _unused(assay: Mapping[str, Any]) -> list[str]:
     """Return the columns of cells that no call depends on: a slide has millions of cells."""
-    names = [*_UNUSED, *_UNUSED_OF_NUCLEUS]
-    for role in assay["channels"]:
-        names += [f"{role}_{name}" for name in ("std", "sum", "overlap")]
-        names += [f"{role}_max"] if role != "dna" else []
-        names += (
-            [f"{role}_nucleus_mean", f"{role}_cytoplasm_mean"] if role not in ("dna", *assay.get("markers", {})) else []
-        )
-    return names
+    by_role = [f"{role}_{name}" for role in assay["channels"] for name in ("std", "sum", "overlap")]
+    return [*_UNUSED, *_UNUSED_OF_NUCLEUS, *by_role]
 
 
 def call_cells(
