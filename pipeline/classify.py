@@ -4,7 +4,7 @@ Nothing is compared with an absolute grey value. Cytokeratin is set against that
 against their median, both above the cell's own surroundings; the assay's gates say how far from them a CTC has to be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +118,8 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
     out : Path
         The calls table; as many rows as `cells`, in its order.
     """
-    table = store.read_table(cells, "cells", _unused(settings["assay"]))
     noise, gates = _noise(store.read_table(frames, "frames")), settings["assay"]["gates"]
+    table = store.read_table(cells, "cells", _unused(noise))
     reference = reference_of(table, noise)
     calls = call_cells(table, reference, noise, gates, settings)
     further = marker_columns(table, reference.leukocytes, noise, settings["assay"].get("markers", {}))
@@ -128,9 +128,9 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
     store.write_table(out, "calls", calls, made_by | {"reference": reference.drawn(gates)})
 
 
-def _unused(assay: Mapping[str, Any]) -> list[str]:
+def _unused(roles: Iterable[str]) -> list[str]:
     """Return the columns of cells that no call depends on: a slide has millions of cells."""
-    by_role = [f"{role}_{name}" for role in assay["channels"] for name in ("std", "sum", "overlap")]
+    by_role = [f"{role}_{name}" for role in roles for name in ("std", "sum", "overlap")]
     return [*_UNUSED, *_UNUSED_OF_NUCLEUS, *by_role]
 
 
