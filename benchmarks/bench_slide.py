@@ -1,0 +1,87 @@
+"""How long a whole slide takes from files to counts.json, and how much memory; run by hand, it takes minutes.
+
+    python benchmarks/bench_slide.py [FRAMES ...]
+
+The frames are a few phantom frames under many names (hard links): what a frame costs is the same, and what is held in
+memory grows with their number all the same. Snakemake runs it with two cores; its own benchmark files say what each job
+took. On a machine that does other work too, look at the processor time.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import phantom, store
+
+ROOT = Path(__file__).parents[1]
+DISTINCT = 6
+SLIDE = phantom.Slide(
+    DISTINCT,
+    (1004, 1362),
+    phantom.Optics(pixel_size_um=0.591),
+    phantom.Recipe(leukocytes=1300, ctcs=1),
+    "ome-tiff",
+    ("DAPI", "CK", "CD45", "FITC"),
+)
+ASSAY = "hdsca"
+SAMPLES = "sample\tpatient\tcollected\timages\tassay\tblood_volume_ml\nS\tP\t2026-01-05\tframes\t{assay}\t1.0\n"
+PATIENTS = "patient\tprimary\tsetting\tsex\nP\tbreast\tmetastatic\tfemale\n"
+
+
+def main() -> None:
+    """Print one line a number of frames."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("frames", type=int, nargs="*", default=[256, 1024, 2304])
+    print("frames  cells  wall s  processor s: detect, gather, classify, count  ms a frame  MiB at most of any job")
+    with tempfile.TemporaryDirectory() as name:
+        phantom.write_slide(Path(name) / "distinct", SLIDE, seed=11)
+        files = sorted((Path(name) / "distinct").glob("*.tif"))
+        for number in parser.parse_args().frames:
+            print(_line(Path(name) / str(number), files, number), flush=True)
+
+
+def _line(folder: Path, files: list[Path], number: int) -> str:
+    images = folder / "frames"
+    images.mkdir(parents=True)
+    for k in range(number):
+        os.link(files[k % len(files)], images / f"f{k + 1:04d}.ome.tif")
+    (folder / "samples.tsv").write_text(SAMPLES.format(assay=ASSAY))
+    (folder / "patients.tsv").write_text(PATIENTS)
+    results = folder / "results"
+    settings = [f"{sheet}={folder / sheet}.tsv" for sheet in ("samples", "patients")]
+    target = results / "samples" / "S" / "counts.json"
+    start = time.perf_counter()
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", folder, "--cores", "2"),
+            *("--quiet", "all", "--config", *settings, f"assays={ROOT / 'config' / 'assays'}", f"results={results}"),
+            *("--", target),
+        ],
+        check=True,
+    )
+    wall = time.perf_counter() - start
+    jobs = _jobs(folder)
+    taken = jobs.groupby("rule")["cpu_time"].sum()
+    each = ", ".join(f"{taken[rule]:.0f}" for rule in ("detect", "gather", "classify", "count"))
+    cells = store.read_json(target, "counts")["n_cells"]
+    per_frame = 1e3 * taken["detect"] / number
+    return f"{number}  {cells}  {wall:.0f}  {each}  {per_frame:.0f}  {jobs['max_rss'].astype(float).max():.0f}"
+
+
+def _jobs(folder: Path) -> pd.DataFrame:
+    """Return Snakemake's benchmark of each job."""
+    tables = []
+    for path in sorted(folder.rglob("*.tsv")):
+        if "benchmarks" in path.parts:
+            tables.append(pd.read_csv(path, sep="\t", na_values="-").assign(rule=path.name.partition(".")[0]))
+    return pd.concat(tables, ignore_index=True)
+
+
+if __name__ == "__main__":
+    main()
