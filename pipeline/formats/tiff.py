@@ -42,9 +42,13 @@ class Plane:
         return out
 
     def _mapped(self) -> NDArray[Any]:
-        file, page = self.page.parent.filehandle, self.page
+        """Return the plane as it lies in the file, of which only what is used is read, or in the file's bytes."""
+        file, page, start = self.page.parent.filehandle, self.page, self.page.dataoffsets[0] + self.shift
         dtype = page.dtype.newbyteorder(self.page.parent.byteorder)
-        return np.memmap(file.path, dtype, "r", page.dataoffsets[0] + self.shift, page.shape)
+        if file.is_file:
+            return np.memmap(file.path, dtype, "r", start, page.shape)
+        file.seek(start)
+        return np.frombuffer(file.read(page.nbytes), dtype).reshape(page.shape)
 
     def _segments(self, y0: int, x0: int, y1: int, x1: int) -> Iterator[tuple[NDArray[Any], int, int]]:
         """Yield the tiles or strips that a part needs, each with its first row and column."""
