@@ -1,7 +1,9 @@
 import csv
 import json
+import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -121,14 +123,31 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path):
 
 
 def test_the_pages_are_in_the_report_of_snakemake(demo, snakemake, tmp_path):
-    page = tmp_path / "archive.html"
-    run = snakemake(demo.folder, "--report", page)
+    run = snakemake(demo.folder, "--report", tmp_path / "archive.zip")
     assert run.code == 0, run.output
-    assert run.output.count("Adding report.html") == len(sheet("samples.tsv")) + len(sheet("patients.tsv"))
-    assert "Adding index.html" in run.output
-    text = page.read_text(encoding="utf-8")
-    assert "research use only" in text.lower()
-    assert all(category in text for category in ("Samples", "Patients", "Cohort"))
+    with zipfile.ZipFile(tmp_path / "archive.zip") as archive:
+        inside = [archive.read(name) for name in archive.namelist() if "/data/raw/" in name]
+        frame = archive.read("archive/report.html").decode()
+    pages = [demo.results / "index.html", *demo.results.glob("*/*/report.html")]
+    assert len(pages) == 1 + len(sheet("samples.tsv")) + len(sheet("patients.tsv"))
+    assert sorted(inside) == sorted(page.read_bytes() for page in pages)
+    assert "research use only" in frame.lower()
+    assert all(category in frame for category in ("Samples", "Patients", "Cohort"))
+    captions = [f"Patient {row['patient']}: counts over time" for row in sheet("patients.tsv")]
+    captions += [f"Sample {row['sample']}: the count per 7.5 mL" for row in sheet("samples.tsv")]
+    assert [caption for caption in captions if caption not in frame] == []
+    # what was refused stands nowhere in the archive: no survival of such a patient and no risk
+    shown = [re.findall(rb'data-of="(\w+)/([^"]+)" data-key="(\w+)', page) for page in (*inside, frame.encode())]
+    said = {tuple(part.decode() for part in found) for page in shown for found in page}
+    withheld = {"prognosis": {"survival", "strata", "cutoff", "horizon_months"}, "cascade": {"organs", "p_any", "flow"}}
+    refused = 0
+    for row in sheet("patients.tsv"):
+        for kind, keys in withheld.items():
+            data = store.read_json(demo.results / "patients" / row["patient"] / f"{kind}.json", kind)
+            here = {key for of, name, key in said if (of, name) == (kind, row["patient"])}
+            assert here & keys == (keys if data["status"] == "ok" else set())
+            refused += data["status"] != "ok"
+    assert refused >= 3
 
 
 def test_calls_are_made(demo):
