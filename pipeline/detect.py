@@ -100,16 +100,16 @@ def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
 
-    def parts() -> Iterator[pd.DataFrame]:
-        return itertools.chain.from_iterable(map(store.read_parts, cells))
+    def places() -> Iterator[pd.DataFrame]:
+        return (part.select(overlap.COLUMNS).to_pandas() for path in cells for part in store.read_parts(path))
 
-    overlaps = overlap.resolve(pd.concat(tables, ignore_index=True), parts)
+    overlaps = overlap.resolve(pd.concat(tables, ignore_index=True), places)
     store.write_table(out_frames, "frames", overlaps.frames, made_by)
     # not from the settings inside: JSON has sorted them
     roles = [name.removesuffix("_noise") for name in tables[0].columns if name.endswith("_noise")]
     with store.table_writer(out_cells, "cells", roles, made_by) as write:
-        for part in parts():
-            write(overlaps.kept(part))
+        for part in itertools.chain.from_iterable(map(store.read_parts, cells)):
+            write(overlaps.kept(part.to_pandas()) if overlaps.dropped else part)
 
 
 def _keep_freed_memory() -> None:

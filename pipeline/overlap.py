@@ -18,6 +18,8 @@ from scipy.spatial import cKDTree
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+COLUMNS = ["frame", "cell", "y_px", "x_px", "touches_border", "contacts"]
+"""What `resolve` needs to know of the cells."""
 SAME_UM = 3.0
 """Centres of two copies of a cell: stages come back to a place within about a micrometre."""
 _ENOUGH = 20  # cells in overlaps from which their copies can tell whether the positions are right
@@ -79,7 +81,7 @@ def resolve(frames: pd.DataFrame, parts: Callable[[], Iterable[pd.DataFrame]]) -
     frames : DataFrame
         As `schema.FRAMES`.
     parts : callable
-        Gives the cells table a part at a time; called once for each slide that has overlaps.
+        Gives the `COLUMNS` of the cells table a part at a time; called once for each slide that has overlaps.
 
     Notes
     -----
