@@ -95,6 +95,7 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
 def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path) -> list[FrameRef]:
     """Return the frames of one part, by name."""
     place = Path(os.path.relpath(folder.path, base))
+    here = base / place
     refs = []
     for frame in sorted(layout.frames, key=formats.natural):
         entries = layout.frames[frame]
@@ -103,11 +104,11 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
             FrameRef(
                 frame=frame,
                 path=(place / entries[0][1]).as_posix(),
-                files=tuple(base / place / name for _, name in entries),
+                files=tuple(here / name for _, name in entries),
                 part=part,
                 format=layout.format,
                 channels=layout.pages or tuple(channel for channel, _ in entries if channel),
-                sidecars=tuple(base / place / name if name else None for name in beside) if any(beside) else (),
+                sidecars=tuple(here / name if name else None for name in beside) if any(beside) else (),
                 box_px=layout.boxes.get(frame),
                 position_um=layout.positions_um.get(frame),
                 pixel_size_um=layout.pixel_size_um,

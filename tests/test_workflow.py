@@ -122,6 +122,29 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path):
     assert found == digests(demo.results, "P02", "P03")
 
 
+MODULE = """
+configfile: "config/config.yaml"
+
+module ctcascade:
+    snakefile: "{snakefile}"
+    config: config
+
+use rule * from ctcascade
+"""
+
+
+def test_it_can_be_a_module_of_another_workflow(tmp_path):
+    write_study(tmp_path, "P02")
+    (tmp_path / "config" / "config.yaml").write_text("chunk_frames: 2\n")
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow" / "Snakefile").write_text(MODULE.format(snakefile=ROOT / "Snakefile"))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n"]
+    planned = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert planned.returncode == 0, planned.stderr
+    assert re.search(r"^detect +2$", planned.stdout, re.MULTILINE)  # two chunks of three frames
+    assert re.search(r"^total +13$", planned.stdout, re.MULTILINE)
+
+
 def test_the_pages_are_in_the_report_of_snakemake(demo, snakemake, tmp_path):
     run = snakemake(demo.folder, "--report", tmp_path / "archive.zip")
     assert run.code == 0, run.output

@@ -11,6 +11,16 @@ import sys
 from pipeline import index, sheets, store
 from pipeline.errors import InputError, refuse
 
+listings = {}
+
+
+def list_frames(images, base, fmt, assay):
+    """Return the frames of a sample's images, from one look into each folder however often they are asked for."""
+    key = images, fmt, assay["name"]
+    if key not in listings:
+        listings[key] = index.list_frames(images, base, fmt, assay)
+    return listings[key]
+
 
 def read_study():
     """Return the checked study; print what is wrong with it and exit 2 otherwise.
@@ -18,16 +28,16 @@ def read_study():
     A raised exception would end Snakemake with 1, and unheard where it runs quietly.
     """
     own = os.path.join("config", "config.yaml")
-    shipped = os.path.join(workflow.basedir, own)
-    configfiles = (
-        [own] if os.path.exists(own) and os.path.samefile(own, shipped) else [shipped]
-    )
-    if os.path.exists(own) and own not in configfiles:
-        configfiles.append(own)
+    # beside this file, not in workflow.basedir: this may be a module of another workflow
+    here = workflow.current_basedir.get_path_or_uri(secret_free=True)
+    shipped = os.path.normpath(os.path.join(here, "..", "..", own))
+    configfiles = [path for path in (shipped, own) if os.path.exists(path)]
+    if len(configfiles) == 2 and os.path.samefile(shipped, own):
+        configfiles = [own]
     try:
         # a job that runs elsewhere reads the study again, but need not look into every folder of images again
         found = sheets.read_study(
-            configfiles, config, index.list_frames if workflow.is_main_process else None
+            configfiles, config, list_frames if workflow.is_main_process else None
         )
         if workflow.is_main_process and found.reviews:
             from pipeline import consensus  # slow to load, and seldom needed
@@ -51,9 +61,8 @@ def take_results():
     folder = study.config["results"]
     place = os.path.join(folder, "logs", "run.lock")
     os.makedirs(os.path.dirname(place), exist_ok=True)
-    handle = os.open(
-        place, os.O_RDWR | os.O_CREAT
-    )  # never closed: the lock ends with the process
+    # never closed: the lock ends with the process
+    handle = os.open(place, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -117,12 +126,9 @@ def settings(verb, of=None):
     return build
 
 
-@functools.cache
 def listed_of(sample):
     about = sheets.settings_for(study, "detect", sample=sample)
-    return index.list_frames(
-        about["images"], study.base, about["format"], about["assay"]
-    )
+    return list_frames(about["images"], study.base, about["format"], about["assay"])
 
 
 def frames_of(sample):

@@ -1,0 +1,22 @@
+# All that ctcascade needs, pinned; a run needs no network.
+#
+#   docker build -t ctcascade .
+#   docker run --rm --network none --user "$(id -u):$(id -g)" -v "$PWD:/study" ctcascade \
+#     --cores 4 --config samples=samples.tsv patients=patients.tsv results=results
+#
+# A site that pins the base by its digest gives --build-arg BASE=python@sha256:...
+ARG BASE=python:3.11-slim-bookworm
+FROM ${BASE}
+
+# the kernels' cache must be writable wherever the image is read-only, or run by anyone
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp NUMBA_CACHE_DIR=/tmp/ctcascade-kernels
+
+WORKDIR /opt/ctcascade
+COPY requirements.lock ./
+RUN python -m pip install --require-hashes -r requirements.lock
+COPY . ./
+RUN python -m pip install --no-build-isolation --no-deps --editable .
+
+WORKDIR /study
+ENTRYPOINT ["snakemake", "--snakefile", "/opt/ctcascade/Snakefile"]
