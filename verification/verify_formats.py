@@ -55,7 +55,8 @@ def rows() -> list[tuple[str, str, str]]:
     result = []
     for way, each in found.items():
         n, missed, extra, n_ctc, ctc_missed, ctc_extra, clusters, of_clusters, copies = np.sum(each, axis=0).tolist()
-        figure = f"{missed} missed, {extra} too many of {n}; CTCs {ctc_missed} and {ctc_extra} of {n_ctc}; {copies} copies left out"
+        figure = f"{missed} missed, {extra} too many of {n} ({copies} copies left out)"
+        figure += f"; CTCs {ctc_missed} and {ctc_extra} of {n_ctc}"
         good = missed + extra <= 0.01 * n and ctc_missed + ctc_extra <= 0.02 * n_ctc
         verdict = "pass" if good else "fail: more than 1 % of nuclei or 2 % of CTCs"
         result.append((f"formats: nuclei {way}, against the slide read whole", figure, verdict))
