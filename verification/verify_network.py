@@ -1,7 +1,7 @@
 """Whether general simulators, event by event, give the founders that the cascade's theorem gives (V13).
 
-Neither GillesPy2 nor COPASI is installed with the package. ``pip install gillespy2 scons copasi-basico`` (scons on the
-path: GillesPy2 compiles) lets these rows run, for some minutes.
+Neither GillesPy2 nor COPASI is installed with the package. ``pip install .[peers]`` (scons on the path: GillesPy2
+compiles) lets these rows run, for some minutes.
 """
 
 import importlib.util

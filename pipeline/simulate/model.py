@@ -506,13 +506,14 @@ def seen_from_history(lag: Floats, growth: Floats, after: Floats, waiting: Waiti
     Notes
     -----
     For one exponential wait of rate w: ``exp(g x) w / (g (w + g))`` for x <= 0, then
-    ``1/g - exp(-w x) / (w + g) + f (x - (1 - exp(-w x)) / w)``.
+    ``1/g - exp(-w x) / (w + g) + f (x - (1 - exp(-w x)) / w)``; for those that do not wait, the limit of large w.
     """
     growth, after = _beside(growth, lag), _beside(after, lag)
     late = np.maximum(lag, 0.0)
     grown = np.exp(growth * np.minimum(lag, 0.0))
-    total = np.zeros_like(lag)
-    for weight, rate in waiting.mixture:
+    (at_once, _), *waits = waiting.mixture
+    total = _beside(at_once, lag) * (grown / growth + after * late)
+    for weight, rate in waits:
         w = _beside(rate, lag)
         left = np.expm1(-w * late)
         since = 1 / growth - (1 + left) / (w + growth) + after * (late + left / w)
@@ -528,8 +529,9 @@ def seen_from_now_on(lag: Floats, waiting: Waiting) -> Floats:
     For one exponential wait of rate w: ``x - (1 - exp(-w x)) / w`` for x > 0, none before.
     """
     late = np.maximum(lag, 0.0)
-    total = np.zeros_like(lag)
-    for weight, rate in waiting.mixture:
+    (at_once, _), *waits = waiting.mixture
+    total = _beside(at_once, lag) * late
+    for weight, rate in waits:
         w = _beside(rate, lag)
         total += _beside(weight, lag) * (late + np.expm1(-w * late) / w)
     return np.maximum(total, 0.0)
