@@ -301,7 +301,7 @@ def _early_breast() -> Iterator[Row]:
         "; ".join(parts),
         verdict(
             inside == 4,
-            "the count stage takes any concentration for as likely, and so a single cell seldom for a false one",
+            "the count stage knows no population; by that of the study 1.4, 2.2, 3.1, 6.9, all inside",
         ),
     )
     ten = patients.recurrence(rate, unseen, 10.0)

@@ -195,20 +195,38 @@ def fit(patients: EarlyBreast) -> tuple[float, float]:
 def tube(count: int) -> conditioning.Sample:
     """Return a sample of `count` cells, none in clusters, by the assay of the studies.
 
-    False cells come as a Poisson count of the mean at which as many healthy donors show two or more as did.
+    False cells come as a Poisson count.
     """
     facts = evidence.load("assay_facts")
     recovery = float(facts.central["reference_recovery"])
-    false = Factor(*special.gammaincinv(2, facts.loc["false_positive_share", ["central", "low", "high"]].astype(float)))
+    false = Factor(*_false_cells(["central", "low", "high"]))
     assay = Observation(7.5, 1, 1, Factor(recovery, recovery, recovery), Factor(1, 1, 1), false)
     ctc = assay.blood(count).quantiles(_QUANTILES)
     clusters = replace(assay, background_per_7_5_ml=Factor(0, 0, 0)).blood(0).quantiles(_QUANTILES)
     return conditioning.Sample(0.0, 0, ctc.tolist(), clusters.tolist())
 
 
+def share_with(least: int, factor: float = 1.0) -> float:
+    """Return the share of patients with early breast cancer whose tube shows a count, their cells at a multiple."""
+    mean, weight = _means(factor)
+    return float(stats.poisson.sf(least - 1, mean) @ weight)
+
+
 def _count_probabilities() -> Floats:
-    """Return the probability of each count from 0 on: Poisson over a lognormal concentration."""
+    """Return the probability of each count from 0 on."""
+    mean, weight = _means()
+    return stats.poisson.pmf(np.arange(_LARGEST_COUNT)[:, None], mean) @ weight
+
+
+def _means(factor: float = 1.0) -> tuple[Floats, Floats]:
+    """Return means of the count over patients and their weights: a lognormal concentration beside false cells."""
     central = evidence.load("parameters").central
     z, weight = np.polynomial.hermite_e.hermegauss(120)
-    mean = np.exp(central["early_count_ln_mean"] + central["early_count_ln_sd"] * z)
-    return stats.poisson.pmf(np.arange(_LARGEST_COUNT)[:, None], mean) @ weight / weight.sum()
+    cells = np.exp(central["early_count_ln_mean"] + central["early_count_ln_sd"] * z)
+    return factor * cells + _false_cells(["central"])[0], weight / weight.sum()
+
+
+def _false_cells(columns: list[str]) -> Floats:
+    """Return the mean of false cells at which as many healthy donors show two or more as did."""
+    shares = evidence.load("assay_facts").loc["false_positive_share", columns].astype(float)
+    return special.gammaincinv(2, shares.to_numpy())
