@@ -22,8 +22,8 @@ from pipeline.measure import measure, registration, sharpness
 from pipeline.schema import CELLS, FRAMES
 from pipeline.segment import Channel, Segmentation, correct, segment
 
-_UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is flagged
-_SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged
+_UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is flagged: vignetting stays below
+_SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged: more than the cores of a few cells
 _APART_UM = 1.0  # shift against DNA from which a channel is flagged
 _SHARP = 1.5  # sharpness of pure noise is about 0.5; a frame below this shows no edge
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h

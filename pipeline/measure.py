@@ -15,7 +15,7 @@ from pipeline.labels import Runs, kernel, nearest, runs_of
 from pipeline.schema import ABOVE_NOISE
 from pipeline.segment import Channel, Segmentation
 
-_RING_UM = 3.0  # width of the surroundings that a cell is set against
+_RING_UM = 3.0  # width of the surroundings that a cell is set against: wider than the blur, local all the same
 _FEWEST, _MOST = 10, 200  # cells that a channel's place is learnt from
 
 Floats = NDArray[np.float64]

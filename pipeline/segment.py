@@ -17,25 +17,25 @@ from pipeline.formats import Frame
 from pipeline.labels import Floats, Labels, Runs, flood, kernel, means, nearest, painted, runs_of, tops
 
 _TILE_UM = 32.0  # background is followed at this scale: wider than a cell, narrower than vignetting
-_SAMPLES = 16  # pixels that are looked at along each side of a tile
-_ENOUGH = 50_000  # pixels to learn the noise from
+_SAMPLES = 16  # pixels that are looked at along each side of a tile: its background is known to a tenth of the noise
+_ENOUGH = 50_000  # pixels to learn the noise from, to about half a per cent
 _QUANTILE = 0.25  # of a tile's pixels: background as long as cells cover less than about two thirds of it
-_SMOOTH_UM = 0.5
-_DETECT = 5.0  # standard deviations of the noise above which a pixel can be signal
+_SMOOTH_UM = 0.5  # evens out noise between neighbouring pixels; half of a blurred edge lies where it did
+_DETECT = 5.0  # standard deviations of the noise above which a pixel is signal: less than one a frame by chance
 _HALF = 0.5  # share of its own brightness at which an object ends: half, where a blurred edge lies
-_GLOW = 0.04  # of the brightest nuclei: what is fainter is glow
-_OBJECT_UM = 1.6  # smoothing at which a nucleus is one hill
+_GLOW = 0.04  # of the brightest nuclei: what is fainter is their glow; assumes no nucleus 25 times darker than others
+_OBJECT_UM = 1.6  # smoothing at which the grain of chromatin is gone and a nucleus is one hill
 _REST_UM = float(np.sqrt(_OBJECT_UM**2 - _SMOOTH_UM**2))  # what that takes beyond the first smoothing
 _COARSE_UM = 1.3  # the largest pixel that still shows hills of that smoothing
-_APART_UM = 2.0  # nearer maxima are one
-_WAIST = 0.87
+_APART_UM = 2.0  # nearer maxima are one: about half of the smallest nucleus
+_WAIST = 0.87  # of the lesser radius: two equal discs are two from one radius between their centres on
 _VALLEY = 0.7  # the same of the depth that the network sees
 _SURE = 0.4  # what the network takes for a nucleus is at least this deep
 _CONTENT = 0.12  # of the usual nucleus's DNA: what holds less is glow, a fragment or noise
-_EDGE_UM = 1.5
+_EDGE_UM = 1.5  # width of a nucleus's surroundings: beyond the blur of its edge, short of the next nucleus
 _LOBED_UM2 = 60.0  # a lobed granulocyte nucleus with its gaps, at most
-_RIM_UM = 2.0  # cytoplasm that every nucleated cell is given
-_BARE_UM2 = 6.0  # smaller cytokeratin specks without nucleus are noise
+_RIM_UM = 2.0  # cytoplasm that every nucleated cell is given, as markers do not show all of it; an assumption
+_BARE_UM2 = 6.0  # smaller cytokeratin specks without nucleus, below 2.8 um across, are noise
 
 
 @dataclass(frozen=True)
