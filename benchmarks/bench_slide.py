@@ -60,7 +60,7 @@ def _line(folder: Path, files: list[Path], number: int) -> str:
     subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", folder, "--cores", "2"),
-            *("--quiet", "all", "--config", *settings, f"assays={ROOT / 'config' / 'assays'}", f"results={results}"),
+            *("--quiet", "rules", "progress", "--config", *settings, f"assays={ROOT / 'config' / 'assays'}", f"results={results}"),
             *("--", target),
         ],
         check=True,
