@@ -57,14 +57,18 @@ def _line(folder: Path, files: list[Path], number: int) -> str:
     settings = [f"{sheet}={folder / sheet}.tsv" for sheet in ("samples", "patients")]
     target = results / "samples" / "S" / "counts.json"
     start = time.perf_counter()
-    subprocess.run(
+    done = subprocess.run(
         [
             *(sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", folder, "--cores", "2"),
-            *("--quiet", "rules", "progress", "--config", *settings, f"assays={ROOT / 'config' / 'assays'}", f"results={results}"),
+            *("--quiet", "rules", "--config", *settings, f"assays={ROOT / 'config' / 'assays'}", f"results={results}"),
             *("--", target),
         ],
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if done.returncode:
+        sys.exit(done.stdout + done.stderr)
     wall = time.perf_counter() - start
     jobs = _jobs(folder)
     taken = jobs.groupby("rule")["cpu_time"].sum()
