@@ -26,14 +26,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import tiff_bytes
 import tifffile
 import yaml
 from PIL import Image
 
-from pipeline import cli, documents, formats, sheets, verdicts
+from pipeline import cli, documents, formats, index, scenarios, sheets, verdicts
 from pipeline.errors import InputError, refuse_all
-from pipeline.formats import FrameError, FrameRef
-from pipeline.simulate import whatif
+from pipeline.formats import FrameError, FrameRef, axioscan, bzscanner
+from pipeline.formats.frame import reading
 
 ROOT = Path(__file__).parent.parent
 SECONDS, MEMORY = 5.0, 2 * 2**30
@@ -86,6 +87,16 @@ TOKENS += [
 ]
 EDGES = [0, 1, 2, 3, 7, 8, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
 
+_CELLS = "1|t1|9|5|4|4|a|b|c|d|Y|\n2|t1|3|4|4|4|a|b|c|d|N|\n".replace("|", "\xa6").encode("latin-1")
+_SCAN = b"""!<csi_images.csi_scans.Scan>
+pixel_size_um: 0.652
+tile_width_px: 50
+tile_height_px: 40
+tile_overlap_proportion: 0.1
+channels:
+- !<csi_images.csi_scans.Scan.Channel>
+  name: DAPI
+"""
 _LIMITS = [(755, 4, 1, 100, False), (756, 4, 1, 4000, False)]
 _EVENTS = b"""<?xml version="1.0"?><archive><runs><record><numcols>2</numcols></record></runs><events>
 <record><eventnum>1</eventnum><framenum>1</framenum><location>(9,9)(3,4)</location><assigned>true</assigned></record>
@@ -110,6 +121,12 @@ def targets() -> list[Target]:
         Target("bzscanner", ".jpg", [_picture("jpeg"), _picture("png")], _frame("bzscanner", ("DAPI", "TRITC", "CY5"))),
         Target("cellsearch", ".tif", _tiffs(extratags=_LIMITS), _frame("cellsearch")),
         Target("events", ".xml", [_EVENTS], lambda path: formats.operator_events(path, ["f1", "f2"], (12, 16))),
+        Target("events, older", ".dlm", [_CELLS], _older_events),
+        Target("hyperstack", ".tif", [_imagej(in_one) for in_one in (False, True)], _frame("ome-tiff")),
+        Target("slide", ".tif", [_slide(), _slide(deflate=True), _slide(tile=(16, 64))], _of_slide),
+        Target("scan", ".yaml", [_SCAN], axioscan._scan),
+        Target("slideinfo", ".txt", [b"DAPI=1"], bzscanner._channels_on),
+        Target("tags", ".tags", [b"PreservedMinValue=0.1\nPreservedMaxValue=0.9\n"], _preserved),
         Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
         Target("samples", ".tsv", _texts("config/samples.tsv"), _sheet("samples", "\t")),
         Target("patients", ".tsv", _texts("config/patients.tsv"), _sheet("patients", "\t")),
@@ -121,7 +138,7 @@ def targets() -> list[Target]:
             "what-if",
             ".yaml",
             [b"half: {shedding_cut: 0.5, from_years: 0.25}\nscans: {scans_every_years: 0.5}\n"],
-            whatif.read,
+            scenarios.read,
         ),
         Target("settings", ".json", [json.dumps({"sample": "S", "assay": ASSAY}).encode()], _settings),
     ]
@@ -211,6 +228,33 @@ def _frame(fmt: str, channels: tuple[str, ...] = ()) -> Callable[[Path], object]
         return formats.read(FrameRef("f", path.name, files, 0, fmt, channels), ASSAY)
 
     return read
+
+
+def _of_slide(path: Path) -> object:
+    return formats.read(index.list_frames(path.name, path.parent, "slide", ASSAY).frames[-1], ASSAY)
+
+
+def _older_events(path: Path) -> object:
+    path.with_name("pic.dlm").write_bytes(b'"t1"\xa6a\xa6b\xa61\xa6c\n')
+    return formats.operator_events(path, ["f1"], (12, 16))
+
+
+def _preserved(path: Path) -> object:
+    with reading(path.name):
+        return bzscanner._preserved(path)
+
+
+def _imagej(in_one: bool) -> bytes:
+    text = "ImageJ=1.53t\nimages=4\nchannels=4\nhyperstack=true\nunit=micron\n"
+    first = np.concatenate(PLANES) if in_one else PLANES[0]
+    size = {282: (2, 1), 283: (2, 1)}
+    page = tiff_bytes.Page(first, description=text, rational=size, declared=PLANES[0].shape if in_one else None)
+    return tiff_bytes.as_bytes([page, *(() if in_one else map(tiff_bytes.Page, PLANES[1:]))], ">")
+
+
+def _slide(**how: object) -> bytes:
+    wide = np.tile(PLANES, (1, 1, 200))  # 3,200 across: two frames
+    return tiff_bytes.as_bytes([tiff_bytes.Page(plane, **how) for plane in wide], big=bool(how))
 
 
 def _words(path: Path) -> object:
