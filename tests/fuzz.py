@@ -125,7 +125,6 @@ def targets() -> list[Target]:
         Target("hyperstack", ".tif", [_imagej(in_one) for in_one in (False, True)], _frame("ome-tiff")),
         Target("slide", ".tif", [_slide(), _slide(deflate=True), _slide(tile=(16, 64))], _of_slide),
         Target("scan", ".yaml", [_SCAN], axioscan._scan),
-        Target("slideinfo", ".txt", [b"DAPI=1"], bzscanner._channels_on),
         Target("tags", ".tags", [b"PreservedMinValue=0.1\nPreservedMaxValue=0.9\n"], _preserved),
         Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
         Target("samples", ".tsv", _texts("config/samples.tsv"), _sheet("samples", "\t")),
