@@ -9,6 +9,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,19 @@ def test_snakemake_killed_and_started_again_beside_a_job_that_it_left(study, dem
         time.sleep(0.05)
     assert calls_of(again.results) == calls_of(demo.results)
     assert leftovers(again.results) == []
+
+
+@pytest.mark.workflow
+def test_dates_that_a_jumping_clock_left_change_no_result(demo, snakemake, tmp_path):
+    shutil.copytree(demo.folder, tmp_path / "copy", symlinks=True)
+    folder = tmp_path / "copy" / "results" / "samples" / "P02_1"
+    tomorrow = time.time() + 86400
+    os.utime(folder / "cells.parquet", (tomorrow, tomorrow))  # later than what was made of it
+    os.utime(folder / "frames.parquet", (0, 0))
+    again = snakemake(tmp_path / "copy", CALLS)
+    assert again.code == 0, again.output
+    assert "rule detect:" not in again.output
+    assert calls_of(again.results) == calls_of(demo.results)
 
 
 @pytest.fixture
