@@ -270,11 +270,18 @@ def _placed(slide: Slide, groups: Sequence[tuple[int, int]], rng: np.random.Gene
     recipe, px = slide.recipe, slide.optics.pixel_size_um
     height, width = (n * px for n in slide.shape)
     taken: list[Thing] = []
+    discs = np.empty((0, 3))  # y, x and radius of each, um
+
+    def put(thing: Thing) -> None:
+        nonlocal discs
+        taken.append(thing)
+        discs = np.vstack([discs, (thing.y_um, thing.x_um, thing.diameter_um / 2)])
 
     def free_spot(radius: float, gap: float, margin: float) -> tuple[float, float] | None:
+        apart = (discs[:, 2] + radius + gap) ** 2
         for _ in range(60):
             y, x = rng.uniform(margin, height - margin), rng.uniform(margin, width - margin)
-            if all((t.y_um - y) ** 2 + (t.x_um - x) ** 2 > (t.diameter_um / 2 + radius + gap) ** 2 for t in taken):
+            if ((discs[:, 0] - y) ** 2 + (discs[:, 1] - x) ** 2 > apart).all():
                 return y, x
         return None
 
@@ -286,7 +293,8 @@ def _placed(slide: Slide, groups: Sequence[tuple[int, int]], rng: np.random.Gene
         if spot is None:
             raise ValueError("no room for a CTC: fewer things or a larger frame")
         cluster = number if n_ctc + n_leukocyte > 1 else 0
-        taken += [replace(m, y_um=m.y_um + spot[0], x_um=m.x_um + spot[1], cluster=cluster) for m in members]
+        for m in members:
+            put(replace(m, y_um=m.y_um + spot[0], x_um=m.x_um + spot[1], cluster=cluster))
     makers = {"bare_nuclei": _bare_nucleus, "aggregates": _aggregate, "apoptotic": _apoptotic}
     makers |= {"fragments": _fragment, "specks": _speck}
     things = [make(rng) for share, make in makers.items() for _ in range(rng.poisson(getattr(recipe, share)))]
@@ -296,7 +304,7 @@ def _placed(slide: Slide, groups: Sequence[tuple[int, int]], rng: np.random.Gene
             thing.diameter_um / 2, 3.0 if thing.kind not in LEUKOCYTE_KINDS else rng.choice([0.0, 2.0]), 0.0
         )
         if spot is not None:
-            taken.append(replace(thing, y_um=spot[0], x_um=spot[1]))
+            put(replace(thing, y_um=spot[0], x_um=spot[1]))
     return taken
 
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import tifffile
 import yaml
-from calling import SETTINGS, assay, called, called_slide, matched
+from calling import SETTINGS, assay, called, called_slide, matched, partners, seen
 
 from pipeline import store
 from pipeline.classify import call_cells, classify, reference_of
 from pipeline.markers import contrast_of
-from pipeline.phantom import Optics, Recipe, Slide, render
+from pipeline.phantom import Optics, Recipe, Slide, render, write_frame
 from pipeline.schema import CALLS, CALLS_REFERENCE, CELLS, FRAMES
 
 ROOT = Path(__file__).parents[1]
@@ -269,6 +269,24 @@ def test_condensed_chromatin_is_told_by_the_grain_of_the_samples_own_nuclei(grai
     assert calls_of(*cells, dying, leukocytes=0)["call"].tolist() == ["ctc"] + ["leukocyte"] * 30 + ["debris"]
 
 
+@pytest.mark.oracle
+def test_slides_in_memory_are_those_of_the_files(tmp_path):
+    """The cells that `seen` gives are those that detection makes of the same frame's file."""
+    slide = Slide(frames=1, recipe=Recipe(leukocytes=30, clusters=((0, 2),) * 3))
+    truth, cells, noise = seen(slide, 3, assay("cellsearch"))
+    pixels, _ = render(slide, slide.recipe.clusters, np.random.default_rng([3, 0]))
+    write_frame(tmp_path / "images", "f0000", pixels, slide)
+    expected, _ = called(tmp_path, tmp_path / "images", assay("cellsearch"))
+    frames = store.read_table(tmp_path / "frames.parquet", "frames")
+    shared = [name for name in expected if name in cells and name not in ("contacts", "contact_gaps_um")]
+    pd.testing.assert_frame_equal(cells[shared], expected[shared], check_dtype=False, rtol=1e-5)
+    assert noise["ck"] == pytest.approx(float(frames["ck_noise"].iloc[0]), rel=1e-6)
+    assert (truth["cluster"] > 0).sum() == 6
+    rows = partners(truth, cells, 0.645)
+    found = rows[rows >= 0]
+    assert len(set(found)) == len(found) > 0.8 * len(truth)
+
+
 def test_no_cells_no_calls(tmp_path):
     calls = call(cells_table(leukocytes=0), NOISE, GATES, SETTINGS)
     assert len(calls) == 0
@@ -479,6 +497,31 @@ def test_single_cells_that_experts_judged(tmp_path, kind):
         images = write_ome(tmp_path / path.stem / "c.ome.tif", planes, ["DAPI", "CD45", "CK"], 0.16)
         _, calls = called(tmp_path, images, assay("hdsca"))
         assert calls["call"].eq("ctc").any() == (kind != "noCTC"), path.name
+
+
+def test_the_table_of_false_calls_is_of_seeds_and_slides_that_its_script_makes():
+    table = pd.read_csv(ROOT / "verification" / "false_calls.tsv", sep="\t", keep_default_na=False)
+    blood = table[table["ctcs"] == 0]
+    assert blood["leukocytes"].sum() >= 300_000
+    assert (table["seed"] >= 20_000).all()
+    assert not table.duplicated(["kind", "seed"]).any()
+    assert table["found"].le(table["ctcs"]).all()
+    assert table["commit"].str.fullmatch("[0-9a-f]{7,}").all()
+    listed = table["wrong"].map(lambda text: len([entry for entry in text.split(", ") if entry]))
+    assert (listed == table["false"] + table["uncertain"]).all()
+
+
+@pytest.mark.parametrize("name", ["cellsearch", "hdsca"])
+def test_sensitivity_and_background_tell_the_figures_of_the_table(name):
+    table = pd.read_csv(ROOT / "verification" / "false_calls.tsv", sep="\t", keep_default_na=False)
+    blood, others = table[table["ctcs"] == 0], table[table["ctcs"] > 0]
+    told = yaml.safe_load((ROOT / "config" / "assays" / f"{name}.yaml").read_text(encoding="utf-8"))
+    called = f"{blood['false'].sum()} of {blood['leukocytes'].sum():,} leukocytes"
+    found = f"{others['found'].sum():,} of {others['ctcs'].sum():,} CTCs"
+    for key, figure in (("background_per_7_5_ml", called), ("sensitivity", found)):
+        assert figure in told[key]["source"]
+        assert "verification/false_calls.tsv" in told[key]["source"]
+        assert told[key]["kind"] == "assumption"  # that blood looks like phantoms
 
 
 def test_gates_of_both_assays_say_where_they_come_from():

@@ -102,11 +102,14 @@ def counted(kind: str, seed: int, commit: str = "") -> Row:
     truth, cells, noise = seen(of.slide, seed, about)
     called = call_cells(cells, reference_of(cells, noise), noise, about["gates"], SETTINGS)
     calls, p_ctc = called["call"].to_numpy(str), called["p_ctc"].to_numpy()
-    partner = partners(truth, cells, pixel_size(of.slide))
+    ctcs = truth["kind"].isin(phantom.CTC_KINDS).to_numpy()
+    shown = np.isin(calls, ("ctc", "uncertain"))
+    partner = np.full(len(truth), -1)
+    if ctcs.any() or shown.any():  # which cell is which matters to none else
+        partner = partners(truth, cells, pixel_size(of.slide))
     true_kind = np.full(len(cells) + 1, "nothing", object)
     true_kind[partner] = truth["kind"]
-    wrong = ~np.isin(true_kind[:-1], phantom.CTC_KINDS) & np.isin(calls, ("ctc", "uncertain"))
-    ctcs = truth["kind"].isin(phantom.CTC_KINDS).to_numpy()
+    wrong = shown & ~np.isin(true_kind[:-1], phantom.CTC_KINDS)
     found = np.append(calls, "")[partner] == "ctc"
     return Row(
         kind,
