@@ -130,12 +130,29 @@ def test_the_picture_stays_small_however_many_frames(n):
     places = {(t.y_px, t.x_px) for t in grid.tiles}
     assert len(places) == n
     assert grid.rows_px * grid.columns_px < 1.2e6
-    assert all(t.x + t.width <= 1000.01 and t.y + t.height <= grid.height + 0.01 for t in grid.tiles)
+    assert all(t.x + t.width <= 1000.1 and t.y + t.height <= grid.height + 0.1 for t in grid.tiles)
     rng = np.random.default_rng(1)
     small = {f: rng.gamma(1, 100, (3, *size)).astype(np.float32) for f, size in grid.sizes_px.items()}
     drawn = overview.overview(table, grid, small, [])
     assert len(str(drawn.image)) < 1_500_000  # pure noise, the worst there is
     assert 1 <= grid.columns_px / grid.rows_px <= 4.1
+
+
+def test_frames_lie_where_the_stage_had_them():
+    table = cases.frames(4)
+    edge = 256 * cases.PIXEL_UM
+    snake = table.assign(y_um=[7.0, 7, 7 + edge, 7 + edge], x_um=[-3.0, -3 + edge, -3 + edge, -3])
+    grid = overview.grid_of(snake)
+    assert grid.by_stage
+    corners = [(round(t.y / grid.height, 1), round(t.x / 1000, 1)) for t in grid.tiles]
+    assert corners == [(0, 0), (0, 0.5), (0.5, 0.5), (0.5, 0)]
+    for lost in (
+        table.assign(y_um=[0.0, 0, 1, np.nan], x_um=0.0),  # one unknown
+        snake.assign(x_um=snake["x_um"] * 40),  # far apart
+        snake.assign(y_um=0.0, x_um=0.0),  # all in one place
+        snake.assign(part=[0, 0, 1, 1]),  # two slides
+    ):
+        assert not overview.grid_of(lost).by_stage
 
 
 def test_noise_alone_stays_dark():

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from pipeline.report.thumbnails import COLOURS, data_uri, merged
 
+Floats = NDArray[np.float64]
+
 WIDTH = 1000.0
 PIXELS = 900_000
 """Of the stitched picture, however many frames there are: about 0.3 MB in the page."""
@@ -19,7 +21,9 @@ SHAPE = 1.9
 """Width over height that the grid of frames comes near to."""
 NAMED = 24
 """Frames up to which each is named in the picture."""
-_GAP_PX = 2
+FILLED = 0.3
+"""Share of what frames span on the stage that they fill at least; more than its inverse would lie on one another."""
+_GAP = 0.02  # of a frame
 _QUALITY = 75
 _BRIGHT = 0.998
 _NOISE = 12.0  # spreads of the usual pixel that are at least between black and white: noise alone stays dark
@@ -53,11 +57,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Grid:
-    """Frames side by side, row after row in the order of the table, in a picture of so many pixels."""
+    """Frames side by side in a picture of so many pixels, where the stage had them or row after row."""
 
     tiles: list[Tile]
     rows_px: int
     columns_px: int
+    by_stage: bool
 
     @property
     def height(self) -> float:
@@ -86,25 +91,27 @@ def grid_of(frames: pd.DataFrame) -> Grid | None:
 
     Notes
     -----
-    The files tell nothing of the stage, so the grid shows the order of the frames and not where they lay.
+    Frames go where the stage says they lay, if it says so of all of them and they fill a fair part of what they span;
+    else row after row in the order of the table.
     """
     if frames.empty:
         return None
-    height, width = (int(frames[name].max()) for name in ("height_px", "width_px"))
-    across = _frames_across(len(frames), width / height)
-    down = math.ceil(len(frames) / across)
-    scale = min(1.0, math.sqrt(PIXELS / (across * down * height * width)))
-    rows, columns = (max(2, int(scale * length)) for length in (height, width))
-    unit = WIDTH / (across * (columns + _GAP_PX))
+    corners, by_stage = _on_stage(frames), True
+    if corners is None:
+        corners, by_stage = _in_rows(frames), False
+    sizes = frames[["height_px", "width_px"]].to_numpy(float)
+    whole = (corners + sizes).max(axis=0)
+    scale = min(1.0, math.sqrt(PIXELS / (whole[0] * whole[1])))
+    begins, lengths = (scale * corners).astype(int), np.maximum((scale * sizes).astype(int), 1)
+    rows, columns = (begins + lengths).max(axis=0).tolist()
+    unit = WIDTH / columns
     tiles = []
-    for i, row in enumerate(frames.to_dict("records")):
-        y, x = (i // across) * (rows + _GAP_PX), (i % across) * (columns + _GAP_PX)
-        high, wide = (max(1, int(scale * row[name])) for name in ("height_px", "width_px"))
+    for row, (y, x), (high, wide) in zip(frames.to_dict("records"), begins.tolist(), lengths.tolist(), strict=True):
         state = "bad" if not row["usable"] else "warn" if row["flags"] else "ok"
         text = row["reason"] if state == "bad" else row["flags"].replace("_", " ")
         place = [round(v * unit, 2) for v in (x, y, wide, high)]
         tiles.append(Tile(str(row["frame"]), y, x, high, wide, place[0], place[1], place[2], place[3], state, text))
-    return Grid(tiles, down * (rows + _GAP_PX), across * (columns + _GAP_PX))
+    return Grid(tiles, rows, columns, by_stage)
 
 
 def overview(
@@ -134,6 +141,25 @@ def overview(
         marks.append(Mark(round(x, 1), round(y, 1), row))
     gone = sorted(set(grid.sizes_px) - set(small))
     return Overview(grid, data_uri(merged(grey), _QUALITY), marks, len(tiles) <= NAMED, gone)
+
+
+def _on_stage(frames: pd.DataFrame) -> Floats | None:
+    """Return the corner (y, x) of each frame from the first one's on, in pixels, or None where it is not to be had."""
+    placed = frames[["y_um", "x_um"]].to_numpy(float)
+    if len(frames) < 2 or not np.isfinite(placed).all() or len(set(frames["part"])) > 1:
+        return None
+    corners = (placed - placed.min(axis=0)) / float(frames["pixel_size_um"].median())
+    sizes = frames[["height_px", "width_px"]].to_numpy(float)
+    spanned = float(np.prod((corners + sizes).max(axis=0)))
+    return corners if FILLED * spanned <= sizes.prod(axis=1).sum() <= spanned / FILLED else None
+
+
+def _in_rows(frames: pd.DataFrame) -> Floats:
+    """Return the corner (y, x) of each frame in pixels, row after row, with a small gap between them."""
+    height, width = (float(frames[name].max()) for name in ("height_px", "width_px"))
+    place = np.arange(len(frames))
+    down, across = np.divmod(place, _frames_across(len(frames), width / height))
+    return np.stack([down * height, across * width], axis=1) * (1 + _GAP)
 
 
 def _frames_across(number: int, shape: float) -> int:
