@@ -8,7 +8,7 @@ import cv2
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
-WIDTH, LARGEST = 1000, 300_000
+WIDTH, LARGEST = 880, 300_000
 # the page below results/, a place on it, width and height of the window, and the colours
 PICTURES = {
     "patient-report": ("patients/P01/report.html", "header", 1200, 1180, "light"),

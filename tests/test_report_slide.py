@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -291,3 +292,11 @@ def test_no_cell_of_a_csv_is_a_formula(tmp_path):
     assert rows[-1]["text"].startswith("<script>alert(1)</script>\"'>&{{7*7}}\\u202eevil")
     cases.cohort_page(tmp_path, [cases.counts(assay="=cmd|' /C calc'!A0")], [cases.cascade()], [cases.prognosis()])
     assert ",'=cmd|" in (tmp_path / "cohort.csv").read_text(encoding="utf-8")
+
+
+# The gallery of the documentation
+def test_pictures_of_the_documentation_are_there_small_and_explained():
+    docs = Path(__file__).parents[1] / "docs"
+    named = set(re.findall(r"!\[[^\]]{10,}\]\(([\w-]+\.png)\)", (docs / "reports.md").read_text(encoding="utf-8")))
+    assert named == {path.name for path in docs.glob("*.png")}
+    assert all(5_000 < (docs / name).stat().st_size <= 300_000 for name in named)
