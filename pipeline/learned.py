@@ -1,6 +1,6 @@
 """Nuclei as a small trained network sees them: which pixels are nucleus, and how deep in their own nucleus they lie.
 
-The network is at its best with nuclei of 13 to 28 pixels across, so a frame is looked at twice: small, to learn how
+The network is at its best with nuclei of 11 to 28 pixels across, so a frame is looked at twice: small, to learn how
 large its nuclei are, and then at the size that suits them. docs/segmenter.md is the card of the network.
 """
 
@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 WEIGHTS = Path(__file__).parent / "weights" / "nuclei.onnx"
 _FIRST_UM = 1.3  # pixel size of the first look: small nuclei are still seen, large ones not yet in pieces
 _BEST_PX = 18.0  # nuclear diameter of the second look ...
-_GOOD_PX = (13.0, 28.0)  # ... which takes the frame as it is where its nuclei have such diameters
+_GOOD_PX = (11.0, 28.0)  # ... which takes the frame as it is where its nuclei have such diameters
 _ZOOM = (0.1, 3.0)
 _NUCLEUS = 0.5  # probability from which a pixel is nucleus
 _CORE = 0.5  # depth that bounds a nucleus's core

@@ -124,8 +124,8 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
     Notes
     -----
     Nuclei, classical: two touching ones are cut where the distance to their common edge, a little less where the light
-    dips, falls below 0.87 of the lesser one's radius, unless together they are no larger than one lobed granulocyte
-    nucleus. Learned: where the depth that the network sees falls below 0.7 of the lesser one's. What holds less than
+    dips, falls below 0.87 of the lesser one's radius. Learned: where the depth that the network sees falls below 0.7 of
+    the lesser one's. Neither cuts what is together no larger than one lobed granulocyte nucleus; what holds less than
     0.12 of the DNA of the frame's median nucleus is none. Cells: the nucleus and a rim, and what cytokeratin or CD45
     shows connected to it as far as the margin. Cytokeratin without a nucleus is an object too, so that dye aggregates
     and debris are seen and counted as what they are.
@@ -179,7 +179,7 @@ def learned_nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[flo
     """Return the nuclei of a frame as a trained network sees them; parameters and result as those of `nuclei`."""
     px = pixel_size_um
     inside, depth = learned.outlines(dna.signal, dna.noise, px)
-    runs, area = _merged(_split(depth, inside, _APART_UM * 0.75 / px), depth, _VALLEY)
+    runs, area = _merged(_split(depth, inside, _APART_UM * 0.75 / px), depth, _VALLEY, _LOBED_UM2 / px**2)
     _, deepest = tops(runs, depth, len(area))
     return _plausible(runs, np.where(deepest >= _SURE, area, 0), dna, px, diameter_um)
 
@@ -235,7 +235,7 @@ def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
     return flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask)
 
 
-def _merged(parts: Labels, depth: Floats, waist: float, lobed_px: float = 0.0) -> tuple[Runs, NDArray[np.float64]]:
+def _merged(parts: Labels, depth: Floats, waist: float, lobed_px: float) -> tuple[Runs, NDArray[np.float64]]:
     """Return the parts, those joined that no waist divides or that are lobes of one small nucleus, and their pixels."""
     runs = runs_of(parts)
     area, peak = tops(runs, depth, int(parts.max()) + 1)
