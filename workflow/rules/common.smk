@@ -161,6 +161,11 @@ def events_stamp(wildcards):
     return stamp_of(path for _, path in listed_of(wildcards.sample).events)
 
 
+def stamp_of_healthy(wildcards):
+    """Return the digests of the images that an assay's CTCs are pasted into."""
+    return [stamp_of_images(name) for name in study.healthy_of(wildcards.assay)]
+
+
 def labels_option(wildcards):
     wanted = study.config["detect"]["labels"]
     return (

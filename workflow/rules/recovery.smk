@@ -4,10 +4,6 @@
 LEVELS = range(len(study.config["recovery"]["levels"]))
 
 
-def stamp_of_healthy(wildcards):
-    return [stamp_of_images(name) for name in study.healthy_of(wildcards.assay)]
-
-
 rule recovery:
     input:
         collect("<results>/recovery/{assay}.html", assay=study.assays),
