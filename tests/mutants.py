@@ -16,9 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LEFT_OUT = shutil.ignore_patterns(
-    ".git", ".venv", ".snakemake", "results", "logs", ".*_cache", ".hypothesis", "docs", "*.part"
-)
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", "logs", ".*_cache", ".hypothesis", "*.part")
 
 
 @dataclass(frozen=True)
