@@ -25,7 +25,7 @@ _SETTINGS = "scan.yaml"
 _TAGS = ("csi_images.", "czi_metadata.")
 _MOST = 1_000_000  # bytes
 _FAR_UM = 1e6  # between regions
-_TODO = "copy it again from the scan"
+_COPY_AGAIN = "copy it again from the scan"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def _scan(path: Path) -> _Scan:
             raise ValueError(f"{path.stat().st_size} bytes")
         said = yaml.load(path.read_text(encoding="utf-8"), _Inert)  # noqa: S506 - a safe loader with inert tags
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        refuse(path, "", plain(" ".join(str(error).split())), "the scan's settings in YAML, no other tags", _TODO)
+        refuse(path, "", plain(" ".join(str(error).split())), "the scan's settings in YAML, no other tags", _COPY_AGAIN)
     values = []
     for key, low, high in (
         ("pixel_size_um", 0.01, 20.0),
@@ -111,7 +111,7 @@ def _scan(path: Path) -> _Scan:
     ):
         value = said.get(key) if isinstance(said, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            refuse(path, key, plain(value), f"a number from {low} to {high}", _TODO)
+            refuse(path, key, plain(value), f"a number from {low} to {high}", _COPY_AGAIN)
         values.append(float(value))
     pixel, high_px, wide_px, share = values
     return _Scan(pixel, ((high_px - floor(high_px * share)) * pixel, (wide_px - floor(wide_px * share)) * pixel))
