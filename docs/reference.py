@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import evidence, schema
+from pipeline import evidence, results, schema
 from pipeline.cli import main as cli
 from pipeline.evidence.tables import TABLES as EVIDENCE
 
@@ -46,7 +46,7 @@ def results_page() -> Iterator[str]:
         if each:
             yield "\nOnce for each channel role:\n"
             yield from rows(("column", "type", "may be null", "meaning"), each)
-    for name, declared in schema.JSON_SCHEMAS.items():
+    for name, declared in results.JSON_SCHEMAS.items():
         yield f"\n## {name}.json\n"
         yield from rows(("key", "type", "always there"), keys(declared))
 

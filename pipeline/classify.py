@@ -79,7 +79,7 @@ class Reference:
         return np.asarray(gates["ck_min_z"] * (1 + rise * (cd45 / gates["cd45_max_ratio"]) ** 2))
 
     def drawn(self, gates: Mapping[str, float]) -> dict[str, Any]:
-        """Return centres, scales and gates in the units of what was measured, as `schema.CALLS_REFERENCE`."""
+        """Return centres, scales and gates in the units of what was measured, as `results.CALLS_REFERENCE`."""
         cd45 = gates["cd45_max_ratio"] * self.cd45
         bound = {
             "ck_min_z": ("ck_contrast", float(self.ck_at(gates["ck_min_z"])), "above"),

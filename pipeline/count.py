@@ -36,7 +36,7 @@ def count(
     cells: Path | None = None,
     reviews: Sequence[Path] = (),
 ) -> None:
-    """Write the counts of a sample, as `schema.COUNTS_JSON`.
+    """Write the counts of a sample, as `results.COUNTS_JSON`.
 
     Parameters
     ----------

@@ -109,7 +109,7 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
     calls : sequence of Path
         Calls of each level's frames, in the order of the levels.
     out : Path
-        JSON to write, as `schema.RECOVERY_JSON`.
+        JSON to write, as `results.RECOVERY_JSON`.
     assay_out : Path
         YAML to write: the assay's file with the sensitivity and, from a laboratory's own frames, the background that
         were found.

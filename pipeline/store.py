@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from pipeline import __version__
 from pipeline.errors import refuse
-from pipeline.schema import JSON_SCHEMAS, TABLES, Table
+from pipeline.results import JSON_SCHEMAS
+from pipeline.schema import TABLES, Table
 
 _PACKAGE = Path(__file__).parent
 _KEY = b"ctcascade"

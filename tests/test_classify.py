@@ -13,7 +13,8 @@ from pipeline import store
 from pipeline.classify import call_cells, classify, reference_of
 from pipeline.markers import contrast_of
 from pipeline.phantom import Optics, Recipe, Slide, render, write_frame
-from pipeline.schema import CALLS, CALLS_REFERENCE, CELLS, FRAMES
+from pipeline.results import CALLS_REFERENCE
+from pipeline.schema import CALLS, CELLS, FRAMES
 
 ROOT = Path(__file__).parents[1]
 GATES = assay("cellsearch")["gates"]

@@ -3,7 +3,7 @@
 import jsonschema
 import pytest
 
-from pipeline import schema
+from pipeline import results, schema
 
 COLUMNS = {
     "frames": """
@@ -49,7 +49,7 @@ def test_no_column_is_lost_or_renamed(table):
 
 @pytest.mark.parametrize("result", KEYS)
 def test_no_key_is_lost_or_renamed(result):
-    assert [key for key in KEYS[result].split() if key not in schema.JSON_SCHEMAS[result]["required"]] == []
+    assert [key for key in KEYS[result].split() if key not in results.JSON_SCHEMAS[result]["required"]] == []
 
 
 def test_words_and_numbers_that_others_build_on():
@@ -82,7 +82,7 @@ def test_roles_are_read_off_the_columns():
     assert [c.name for c in schema.FRAMES.for_names(["frame"])] == [c.name for c in schema.FRAMES.columns]
 
 
-@pytest.mark.parametrize("result", schema.JSON_SCHEMAS.values(), ids=schema.JSON_SCHEMAS)
+@pytest.mark.parametrize("result", results.JSON_SCHEMAS.values(), ids=results.JSON_SCHEMAS)
 def test_a_result_takes_no_other_key(result):
     jsonschema.Draft202012Validator.check_schema(result)
     assert result["additionalProperties"] is False
@@ -90,7 +90,7 @@ def test_a_result_takes_no_other_key(result):
 
 
 def test_a_risk_is_never_nought_or_one():
-    risk = schema.CASCADE_JSON["properties"]["organs"]["items"]["properties"]["p_metastasis"]["properties"]["1"]
+    risk = results.CASCADE_JSON["properties"]["organs"]["items"]["properties"]["p_metastasis"]["properties"]["1"]
     valid = jsonschema.Draft202012Validator(risk).is_valid
     assert valid({"mean": 0.5, "low": 1e-12, "high": 0.999})
     assert not valid({"mean": 0.5, "low": 0, "high": 0.999})

@@ -229,7 +229,7 @@ def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> N
     settings : mapping
         Nothing is needed.
     recovery : Path
-        As `schema.RECOVERY_JSON`.
+        As `results.RECOVERY_JSON`.
     out : Path
         The page.
 

@@ -98,7 +98,7 @@ def scatters(
     marked : sequence of mapping
         The candidates that are drawn one by one, as rows of calls and cells.
     reference : mapping, optional
-        As `schema.CALLS_REFERENCE`; without it no gate is drawn.
+        As `results.CALLS_REFERENCE`; without it no gate is drawn.
     """
     joined = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="inner")
     if joined.empty:

@@ -47,7 +47,7 @@ OUTSIDE = (
 
 
 def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
-    """Write the cascade of one patient as JSON (`pipeline.schema.CASCADE_JSON`).
+    """Write the cascade of one patient as JSON (`pipeline.results.CASCADE_JSON`).
 
     Parameters
     ----------
