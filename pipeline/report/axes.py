@@ -1,10 +1,20 @@
 """Scales, ticks and paths of the drawings: data coordinates in, SVG user units out, rounded so that bytes are equal."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A candidate in a drawing, in user units, with its row of the calls."""
+
+    x: float
+    y: float
+    call: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from pipeline.report.axes import Mark
 from pipeline.report.thumbnails import COLOURS, data_uri, merged
 
 Floats = NDArray[np.float64]
@@ -44,15 +45,6 @@ class Tile:
     height: float
     state: str
     text: str
-
-
-@dataclass(frozen=True)
-class Mark:
-    """A candidate in the picture, in user units."""
-
-    x: float
-    y: float
-    call: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

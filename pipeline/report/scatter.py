@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from pipeline.markers import contrast_of
-from pipeline.report.axes import Axis, Tick, path
+from pipeline.report.axes import Axis, Mark, Tick, path
 
 WIDTH, HEIGHT = 560.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, WIDTH - 12, 12.0, HEIGHT - 46
@@ -39,15 +39,6 @@ class Cloud:
 
 
 @dataclass(frozen=True)
-class Point:
-    """A candidate in a scatter plot."""
-
-    x: float
-    y: float
-    call: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Scatter:
     """A scatter plot: axes, the other cells as a density map, candidates as points, gates as paths."""
 
@@ -57,7 +48,7 @@ class Scatter:
     across: Axis
     up: Axis
     cloud: list[Cloud]
-    points: list[Point]
+    points: list[Mark]
     n_others: int
     gates: list[Markup]
 
@@ -134,7 +125,7 @@ def _scatter(
         _axis(data[q.column], [p[i] for p in bend], q, *ends)
         for i, q, ends in ((0, x, (LEFT, RIGHT)), (1, y, (BOTTOM, TOP)))
     )
-    points = [Point(across(row[x.column]), up(row[y.column]), row) for row in reversed(marked)]  # likely ones on top
+    points = [Mark(across(row[x.column]), up(row[y.column]), row) for row in reversed(marked)]  # likely ones on top
     drawn = {(row["frame"], row["cell"]) for row in marked}
     others = data[[cell not in drawn for cell in zip(data["frame"], data["cell"], strict=True)]]
     cloud = _cloud([across(v) for v in others[x.column]], [up(v) for v in others[y.column]])
