@@ -39,6 +39,7 @@ SETTINGS: dict[str, Any] = {
     "assay": ASSAY,
     "segmenter": "classical",
     "nucleus_diameter_um": [3.5, 60.0],
+    "lobed_nucleus_um2": 60.0,
     "cell_margin_um": 4.0,
     "contact_gap_max_um": 3.0,
 }

@@ -33,7 +33,6 @@ _VALLEY = 0.7  # the same of the depth that the network sees
 _SURE = 0.45  # what the network takes for a nucleus is at least this deep
 _CONTENT = 0.12  # of the usual nucleus's DNA: what holds less is glow, a fragment or noise
 _EDGE_UM = 1.5  # width of a nucleus's surroundings: beyond the blur of its edge, short of the next nucleus
-_LOBED_UM2 = 60.0  # a lobed granulocyte nucleus with its gaps, at most
 _RIM_UM = 2.0  # cytoplasm that every nucleated cell is given, as markers do not show all of it; an assumption
 _BARE_UM2 = 6.0  # smaller cytokeratin specks without nucleus, below 2.8 um across, are noise
 
@@ -119,7 +118,8 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
     channels : mapping of str to Channel
         By role, from `correct`.
     settings : mapping
-        ``segmenter`` (classical, learned), ``nucleus_diameter_um`` (smallest, largest), ``cell_margin_um``.
+        ``segmenter`` (classical, learned), ``nucleus_diameter_um`` (smallest, largest), ``lobed_nucleus_um2``,
+        ``cell_margin_um``.
 
     Notes
     -----
@@ -132,7 +132,7 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
     """
     px = frame.pixel_size_um
     find = {"classical": nuclei, "learned": learned_nuclei}[settings["segmenter"]]
-    found = find(channels["dna"], px, settings["nucleus_diameter_um"])
+    found = find(channels["dna"], px, settings["nucleus_diameter_um"], settings["lobed_nucleus_um2"])
     markers = [
         (_blur(channels[role].signal, _SMOOTH_UM / px), _DETECT * channels[role].noise) for role in ("ck", "cd45")
     ]
@@ -150,7 +150,7 @@ def warm() -> None:
     _levels(height, 1.0)
 
 
-def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> Labels:
+def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float], lobed_um2: float) -> Labels:
     """Return the nuclei of a frame by the shape of what is bright, numbered 1..N.
 
     Parameters
@@ -159,6 +159,8 @@ def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> 
     pixel_size_um : float
     diameter_um : (float, float)
         Of a disc as large as the smallest and as the largest nucleus.
+    lobed_um2 : float
+        Area of the largest nucleus of several lobes, gaps included: what is no larger together is not cut.
     """
     px = pixel_size_um
     smooth = _blur(dna.signal, _SMOOTH_UM / px)
@@ -171,15 +173,15 @@ def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> 
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel).astype(np.uint8, copy=False)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5).astype(np.float32, copy=False)
     depth_um = _blur(depth, 0.5 / px) * (share * np.float32(px))
-    runs, area = _merged(_split(depth_um, solid > 0, _APART_UM * 0.75 / px), depth_um, _WAIST, _LOBED_UM2 / px**2)
+    runs, area = _merged(_split(depth_um, solid > 0, _APART_UM * 0.75 / px), depth_um, _WAIST, lobed_um2 / px**2)
     return _plausible(runs, area, dna, px, diameter_um)
 
 
-def learned_nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float]) -> Labels:
+def learned_nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float], lobed_um2: float) -> Labels:
     """Return the nuclei of a frame as a trained network sees them; parameters and result as those of `nuclei`."""
     px = pixel_size_um
     inside, depth = learned.outlines(dna.signal, dna.noise, px)
-    runs, area = _merged(_split(depth, inside, _APART_UM * 0.75 / px), depth, _VALLEY, _LOBED_UM2 / px**2)
+    runs, area = _merged(_split(depth, inside, _APART_UM * 0.75 / px), depth, _VALLEY, lobed_um2 / px**2)
     _, deepest = tops(runs, depth, len(area))
     return _plausible(runs, np.where(deepest >= _SURE, area, 0), dna, px, diameter_um)
 

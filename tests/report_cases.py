@@ -12,7 +12,12 @@ from pipeline import report, store
 from pipeline.schema import CUTOFFS, HORIZONS_YEARS
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{7*7}}\u202eevil\u200f<img src=x onerror=alert(2)>"
-DETECTED = {"segmenter": "classical", "nucleus_diameter_um": [3.5, 30], "cell_margin_um": 4.0}
+DETECTED = {
+    "segmenter": "classical",
+    "nucleus_diameter_um": [3.5, 30],
+    "lobed_nucleus_um2": 60.0,
+    "cell_margin_um": 4.0,
+}
 PROVENANCE = {"software": "ctcascade", "version": "0.0.1", "settings": DETECTED, "inputs": {"calls": "ab" * 32}}
 RISKS = {"liver": 0.31, "bone": 0.22, "lung": 0.124, "brain": 0.031, "adrenal": 0.008, "kidney": 0.00004, "other": 0.05}
 NO_ODDS = dict.fromkeys(map(str, CUTOFFS))

@@ -35,7 +35,7 @@ def drawn(discs, px, noise=4.0, seed=1):
 
 
 def found(plane, px):
-    return learned_nuclei(correct(plane, px), px, (3.5, 60.0))
+    return learned_nuclei(correct(plane, px), px, (3.5, 60.0), 60.0)
 
 
 def grid(radius, step):
@@ -119,7 +119,12 @@ def tables(tmp_path_factory):
     recipe = phantom.Recipe(leukocytes=25, ctcs=4)
     phantom.write_slide(base / "slide", phantom.Slide(2, (220, 260), recipe=recipe), seed=3)
     settings = {"sample": "S", "images": "slide", "format": "auto", "assay": assay("cellsearch"), "labels": False}
-    settings |= {"nucleus_diameter_um": [3.5, 60.0], "cell_margin_um": 4.0, "contact_gap_max_um": 3.0}
+    settings |= {
+        "nucleus_diameter_um": [3.5, 60.0],
+        "lobed_nucleus_um2": 60.0,
+        "cell_margin_um": 4.0,
+        "contact_gap_max_um": 3.0,
+    }
     out = {}
     for segmenter, chunk in (("classical", (1, 1)), ("learned", (1, 1)), ("learned", (1, 2)), ("learned", (2, 2))):
         paths = [base / f"{segmenter}-{chunk}-{kind}.parquet" for kind in ("frames", "cells")]

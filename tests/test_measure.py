@@ -251,7 +251,12 @@ def apart(pixels, shift_px, px=0.645):
     moved = pixels.astype(np.float32)
     moved[2] = ndimage.shift(moved[2], shift_px, order=1, mode="reflect")
     channels = {role: correct(plane, px) for role, plane in zip(phantom.ROLES, moved, strict=True)}
-    settings = {"segmenter": "classical", "nucleus_diameter_um": [3.5, 60], "cell_margin_um": 4.0}
+    settings = {
+        "segmenter": "classical",
+        "nucleus_diameter_um": [3.5, 60],
+        "lobed_nucleus_um2": 60.0,
+        "cell_margin_um": 4.0,
+    }
     found = segment(Frame(moved, phantom.ROLES, px, 4095.0), channels, settings)
     return registration(found.cells, measure(found, channels, px, 3.0), channels, px)
 

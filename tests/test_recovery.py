@@ -20,7 +20,12 @@ CAMERA = {"name": "cellsearch", "channels": ASSAY["channels"], "files": None, "p
 SETTINGS = {
     "assay": {**CAMERA, "frame_px": [300, 300]},
     "samples": [],
-    "detect": {"segmenter": "classical", "nucleus_diameter_um": [3.5, 60], "cell_margin_um": 4.0},
+    "detect": {
+        "segmenter": "classical",
+        "nucleus_diameter_um": [3.5, 60],
+        "lobed_nucleus_um2": 60.0,
+        "cell_margin_um": 4.0,
+    },
     "levels": [0, 3, 9, 40],
     "frames": 2,
     "ctc_diameter_um": 12,

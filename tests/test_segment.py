@@ -12,7 +12,12 @@ from pipeline.labels import flood
 from pipeline.segment import correct, segment
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
-SETTINGS = {"segmenter": "classical", "nucleus_diameter_um": [3.5, 60.0], "cell_margin_um": 4.0}
+SETTINGS = {
+    "segmenter": "classical",
+    "nucleus_diameter_um": [3.5, 60.0],
+    "lobed_nucleus_um2": 60.0,
+    "cell_margin_um": 4.0,
+}
 ROLES = ("dna", "ck", "cd45")
 PX = 0.6
 SIDE_UM = 120.0
