@@ -79,16 +79,16 @@ def test_the_later_the_removal_the_higher_the_risk(tmp_path):
 def test_cells_found_after_the_removal_stand_for_more_before_it():
     draws = Same(1, 3)
     samples = [sample(2), sample(30, age_years=1.0)]
-    alone = conditioning.build("breast", samples[:1], draws, sex="female", early=True, resected_years=-0.5)
+    alone = conditioning.build("colon", samples[:1], draws, sex="female", early=True, resected_years=-0.5)
     unseen, left = draws.parameter("unseen_shedding"), draws.parameter("shed_after_early")
-    today = conditioning.build("breast", samples[:1], draws, sex="female", early=True).shedding.levels[0]
+    today = conditioning.build("colon", samples[:1], draws, sex="female", early=True).shedding.levels[0]
     assert alone.shedding.levels[0] == pytest.approx(unseen + (today - unseen) / left)
     assert alone.shedding.ages.tolist() == [0.5]
     assert [(time, level.tolist()) for time, level in alone.shedding.constant] == [(-0.5, [0.0] * 3)]
-    both = conditioning.build("breast", samples, draws, sex="female", early=True, resected_years=-0.5).shedding
+    both = conditioning.build("colon", samples, draws, sex="female", early=True, resected_years=-0.5).shedding
     assert [start for start, _ in both.constant] == [-1.0, -0.75, -0.5]
     assert both.levels[1] == pytest.approx(
-        conditioning.build("breast", samples, draws, sex="female", early=True).shedding.levels[1]
+        conditioning.build("colon", samples, draws, sex="female", early=True).shedding.levels[1]
     )
 
 

@@ -10,7 +10,7 @@ import math
 import multiprocessing
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -415,36 +415,64 @@ def _workers() -> Row:
 
 def _coverage() -> Iterator[Row]:
     """Draw patients from the prior, count their tubes, and see how often the band holds a patient's own risk."""
-    n, shape, rate, found = 4000, 0.5, 0.025, 0.75  # CTC per 7.5 mL: Gamma of mean 20; the assay finds three quarters
+    shape, rate = 0.5, 0.025  # CTC per 7.5 mL: Gamma of mean 20, of which the stage is told
 
-    def patients(seed: int, quantiles: np.ndarray) -> engine.Cascade:
-        sample = conditioning.Sample(0.0, 0, quantiles.tolist(), [1e9] * len(quantiles))
-        return conditioning.build("breast", [sample], Draws(seed, n), sex="female", early=True)
+    def gamma(seed: int, own_shape: float, own_rate: float) -> engine.Cascade:
+        return _read("colon", stats.gamma(own_shape, scale=1 / own_rate).ppf(_FINE), seed)
 
-    fine = (np.arange(4096) + 0.5) / 4096
-    truth = patients(SEED + 1, stats.gamma(shape, scale=1 / rate).ppf(fine))
+    truth = gamma(SEED + 1, shape, rate)
+    yield from _held("colon", truth, lambda count: gamma(SEED, shape + count, rate + _FOUND))
+    # early breast cancer: concentrations of the population that the cascade reads the counts in, the count stage's
+    # posterior, which knows none, as its input
+    central = evidence.load("parameters").central
+    recovery = evidence.load("assay_facts").central["reference_recovery"]
+    z = np.clip(np.random.default_rng(SEED).standard_normal(DRAWS), -3, 3)
+    own = np.exp(central["early_count_ln_mean"] + central["early_count_ln_sd"] * z) / recovery
+    model = _read("breast", stats.gamma(5.5, scale=1 / _FOUND).ppf(_FINE), SEED + 1)
+    unseen = Draws(SEED + 1, DRAWS).parameter("unseen_shedding")
+    level = unseen + (model.shedding.levels[0] - unseen) * own / model.ctc
+    truth = dataclasses.replace(model, ctc=own, shedding=dataclasses.replace(model.shedding, levels=level[None]))
+    jeffreys = 0.5
+    yield from _held(
+        "breast, counts read in their population",
+        truth,
+        lambda count: _read("breast", stats.gamma(jeffreys + count, scale=1 / _FOUND).ppf(_FINE), SEED),
+    )
+
+
+_FINE = (np.arange(4096) + 0.5) / 4096
+_FOUND = 0.75  # of the blood's cells, by an assay that is known exactly
+
+
+def _read(primary: str, quantiles: np.ndarray, seed: int) -> engine.Cascade:
+    sample = conditioning.Sample(0.0, 0, quantiles.tolist(), [1e9] * len(quantiles))
+    return conditioning.build(primary, [sample], Draws(seed, DRAWS), sex="female", early=True)
+
+
+def _held(who: str, truth: engine.Cascade, of_count: Callable[[int], engine.Cascade]) -> Iterator[Row]:
+    """Count the tubes of patients and see how often bands hold their own risk, and how many had a lesion."""
     risk, founders = truth.risk([5.0])[1][0], truth.founders_per_year.sum(axis=1)
     rng = np.random.default_rng(SEED)
-    counts = rng.poisson(found * truth.ctc)
-    inside = {level: np.zeros((2, n), bool) for level in (0.5, 0.95)}
-    predicted = np.zeros(n)
+    counts = rng.poisson(_FOUND * truth.ctc)
+    inside = {level: np.zeros((2, DRAWS), bool) for level in (0.5, 0.95)}
+    predicted = np.zeros(DRAWS)
     for count in np.unique(counts):
         own = counts == count
-        model = patients(SEED, stats.gamma(shape + count, scale=1 / (rate + found)).ppf(fine))
-        of_count = (model.risk([5.0])[1][0], model.founders_per_year.sum(axis=1))
-        predicted[own] = of_count[0].mean()
+        model = of_count(int(count))
+        results = (model.risk([5.0])[1][0], model.founders_per_year.sum(axis=1))
+        predicted[own] = results[0].mean()
         for level, held in inside.items():
-            for i, (draws, true) in enumerate(zip(of_count, (risk, founders), strict=True)):
+            for i, (draws, true) in enumerate(zip(results, (risk, founders), strict=True)):
                 low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
                 held[i, own] = (low <= true[own]) & (true[own] <= high)
     for level, held in inside.items():
-        ok = all(stats.binomtest(int(h.sum()), n, level).pvalue > ALARM for h in held)
-        figure = f"risk {held[0].mean():.1%}, founders {held[1].mean():.1%}, {n} patients from the prior"
-        yield f"bands of {level:.0%} hold the truth", figure, verdict(ok)
-    events = rng.random(n) < risk
+        ok = all(stats.binomtest(int(h.sum()), DRAWS, level).pvalue > ALARM for h in held)
+        figure = f"risk {held[0].mean():.1%}, founders {held[1].mean():.1%}, {DRAWS} patients from the prior"
+        yield f"bands of {level:.0%} hold the truth, {who}", figure, verdict(ok)
+    events = rng.random(DRAWS) < risk
     z = (events.sum() - predicted.sum()) / math.sqrt((predicted * (1 - predicted)).sum())
-    figure = f"{events.mean():.4f} had one, {predicted.mean():.4f} predicted, z {z:+.1f}"
-    yield "mean risk against lesions that came, patients from the prior", figure, verdict(abs(z) < 3.3)
+    figure = f"{events.mean():.4f} had one, {predicted.mean():.4f} predicted, z {z:+.1f}, {DRAWS} patients"
+    yield f"mean risk against lesions that came, {who}", figure, verdict(abs(z) < 3.3)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Conditioning: the evidence and the counts of one patient, drawn into the steps of the model.
 
-The counts come as the posterior quantiles of each sample. The setting comes by the meaning of its word only: what was
+The counts come as the posterior quantiles of each sample, which know no population; where the counts of such patients
+before treatment were published (early breast cancer) these are the prior instead. The setting comes by the meaning of its word only: what was
 in sight at the sample, and whether the shedding goes on. No other statement about the patient changes a draw.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +45,8 @@ SWITCHES = {
 """Steps that can be left out, and what is then taken for true."""
 
 _NO_FRAILTY = 1e9
+_FITTED = "breast"
+"""The cancer whose recurrences the founding rate was fitted to, and whose counts in early patients were published."""
 _DORMANCY = {
     "colon": "dormancy_share_colorectal",
     "rectum": "dormancy_share_colorectal",
@@ -109,7 +113,8 @@ def build(
     circulation = blood(draws, sex, on)
     arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on)
     course = _course(draws, early=early, resected_years=resected_years, reseeding=reseeding)
-    shedding, ctc, cluster_share, unseen_share = _shedding(draws, samples, course, on)
+    population = _population(draws, primary, early=early)
+    shedding, ctc, cluster_share, unseen_share = _shedding(draws, samples, course, on, population)
     avascular = draws.parameter("angiogenic_size")
     density = draws.parameter("cell_density")
     scans = _scans(draws, organs, density, avascular)
@@ -197,8 +202,10 @@ def _founding(
         for term in ("ln_soil", "ln_tropism")
     )
     cap = draws.parameter("founding_cap") * circulation.clearance_per_year
+    fitted_here = table.primary.iloc[0] == _FITTED
+    rate = draws.parameter("founding_rate") * (1 if fitted_here else draws.parameter("founding_elsewhere"))
     return Founding(
-        rate_per_year=np.minimum(draws.parameter("founding_rate"), cap),
+        rate_per_year=np.minimum(rate, cap),
         arrival=arrival.mixed,
         ln_soil=ln_soil,
         ln_tropism=ln_tropism if "tropism" in on else np.zeros_like(ln_tropism),
@@ -227,6 +234,12 @@ class _Course:
     onward: tuple[tuple[float, Floats], ...]
     removed: tuple[float, Floats] | None = None
 
+    def found_at(self, sample: Sample) -> float:
+        """Return which share of the cells of an untreated patient a sample finds, in the middle of the draws."""
+        if self.removed is None or sample.age_years > -self.removed[0]:
+            return 1.0
+        return float(np.median(self.removed[1]))
+
 
 def _course(draws: Draws, *, early: bool, resected_years: float | None, reseeding: bool) -> _Course:
     if not early:
@@ -237,8 +250,41 @@ def _course(draws: Draws, *, early: bool, resected_years: float | None, reseedin
     return _Course(onward, (time, left) if time < 0 else None)
 
 
+@dataclass(frozen=True)
+class _Population:
+    """How the CTCs in 7.5 mL differ between patients of one kind: lognormal, by the mean and SD of the logarithm."""
+
+    ln_mean: float
+    ln_sd: float
+
+    def times(self, factor: float) -> "_Population":
+        """Return the population in which every patient has this multiple of the cells."""
+        return _Population(self.ln_mean + math.log(factor), self.ln_sd)
+
+    def reread(self, quantiles: Sequence[float]) -> tuple[Floats, Floats]:
+        """Return the count stage's quantiles and the probabilities up to them once the population is its prior.
+
+        The count stage knows no population: its prior of the concentration c is ``c^-1/2``. Each quantile stands for
+        an equal share of its posterior, so with the population's density p(c) it weighs ``p(c) c^1/2``.
+        """
+        ln = np.log(quantiles)
+        ln_weight = -(((ln - self.ln_mean) / self.ln_sd) ** 2) / 2 - ln / 2
+        weight = np.exp(ln_weight - ln_weight.max())
+        return np.exp(ln), (weight.cumsum() - weight / 2) / weight.sum()
+
+
+def _population(draws: Draws, primary: str, *, early: bool) -> _Population | None:
+    """Return the population that a patient's count is read in, where one was published."""
+    if not early or primary != _FITTED:
+        return None
+    facts = evidence.load("assay_facts").loc[["reference_recovery"]]
+    draws.record("assay_facts", facts)
+    ln_mean, ln_sd = (float(draws.parameter(f"early_count_ln_{moment}")[0]) for moment in ("mean", "sd"))
+    return _Population(ln_mean - math.log(facts.central.iloc[0]), ln_sd)
+
+
 def _shedding(
-    draws: Draws, samples: Sequence[Sample], course: _Course, on: Collection[str]
+    draws: Draws, samples: Sequence[Sample], course: _Course, on: Collection[str], population: _Population | None
 ) -> tuple[Shedding, Floats, Floats, Floats]:
     """Return the shedding, the CTCs per 7.5 mL at the latest sample, and the shares of clusters and of the unseen.
 
@@ -248,7 +294,10 @@ def _shedding(
     """
     unseen = draws.parameter("unseen_shedding") if "unseen_shedding" in on else np.zeros(draws.n)
     usual_share = draws.parameter("cluster_share")
-    seen = [_concentrations(draws, i, sample, usual_share) for i, sample in enumerate(samples)]
+    seen = [
+        _concentrations(draws, i, sample, usual_share, population and population.times(course.found_at(sample)))
+        for i, sample in enumerate(samples)
+    ]
     of_clusters = [_cluster_weight(draws, sample, on) for sample in samples]
     cells = [ctc + extra * clusters for (ctc, clusters), (extra, _) in zip(seen, of_clusters, strict=True)]
     ages = [sample.age_years for sample in samples]
@@ -286,9 +335,16 @@ def _cluster_weight(draws: Draws, sample: Sample, on: Collection[str]) -> tuple[
     return np.maximum(potency - size, 0.0) if "clusters" in on else np.zeros(draws.n), size
 
 
-def _concentrations(draws: Draws, number: int, sample: Sample, usual_share: Floats) -> tuple[Floats, Floats]:
+def _concentrations(
+    draws: Draws, number: int, sample: Sample, usual_share: Floats, population: _Population | None
+) -> tuple[Floats, Floats]:
     """Return draws of the CTCs and of the clusters in 7.5 mL at a sample."""
-    ctc = _from_quantiles(draws.uniform(f"ctc: {number}"), sample.ctc_quantiles)
+    uniform = draws.uniform(f"ctc: {number}")
+    if population:
+        values, known = population.reread(sample.ctc_quantiles)
+        ctc = np.interp(uniform, known, values)
+    else:
+        ctc = _from_quantiles(uniform, sample.ctc_quantiles)
     clusters = _from_quantiles(draws.uniform(f"clusters: {number}"), sample.cluster_quantiles)
     return ctc, clusters if sample.n_clusters else np.minimum(clusters, usual_share * ctc)
 

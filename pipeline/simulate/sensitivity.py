@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "shedding": ("unseen_shedding", "shed_"),
     "circulation": ("blood_volume", "cardiac_output", "half_life", "killer_cell_rate", "shear_rate", "cloaked_"),
     "arrest": ("drainage:", "extraction_prone", "deformable_share", "recirculating_share"),
-    "seed and soil": ("founding_rate", "ln_soil:", "ln_tropism:"),
+    "seed and soil": ("founding_", "ln_soil:", "ln_tropism:"),
     "dormancy": ("dormancy_share", "wake_half_life", "dormant_death"),
     "colonisation": ("death_over_birth_complement",),
     "angiogenesis": ("angiogenic_", "restricted_share", "escape_half_life"),
