@@ -1,8 +1,8 @@
 """Imaging in the cascade: against lesions drawn one by one and sorted by hand, and what must hold for any patient."""
 
-import math
 import datetime
 import json
+import math
 
 import numpy as np
 import pytest

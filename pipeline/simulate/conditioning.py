@@ -1,8 +1,9 @@
 """Conditioning: the evidence and the counts of one patient, drawn into the steps of the model.
 
 The counts come as the posterior quantiles of each sample, which know no population; where the counts of such patients
-before treatment were published (early breast cancer) these are the prior instead. The setting comes by the meaning of its word only: what was
-in sight at the sample, and whether the shedding goes on. No other statement about the patient changes a draw.
+before treatment were published (early breast cancer) these are the prior instead. The setting comes by the meaning of
+its word only: what was in sight at the sample, and whether the shedding goes on. No other statement about the patient
+changes a draw.
 """
 
 import math
