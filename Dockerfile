@@ -8,9 +8,10 @@
 ARG BASE=python:3.11-slim-bookworm
 FROM ${BASE}
 
-# the kernels' cache must be writable wherever the image is read-only, or run by anyone
+# the kernels' cache must be writable wherever the image is read-only, or run by anyone; and Snakemake asks for the
+# name of whoever runs it, which a user that the image does not know has not
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1 \
-    HOME=/tmp NUMBA_CACHE_DIR=/tmp/ctcascade-kernels
+    HOME=/tmp LOGNAME=ctcascade NUMBA_CACHE_DIR=/tmp/ctcascade-kernels
 
 WORKDIR /opt/ctcascade
 COPY requirements.lock ./

@@ -55,5 +55,8 @@ def refuse_all(faults: Iterable[Fault]) -> None:
 
 def plain(value: object, longest: int | None = _LONGEST) -> str:
     """Return `value` as text that is safe to print on one line: no control or direction marks, not endless."""
-    text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in str(value))
-    return text if longest is None or len(text) <= longest else f"{text[:longest]}... ({len(text)} characters)"
+    whole = str(value)
+    text = whole if longest is None else whole[:longest]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return text if longest is None or len(whole) <= longest else f"{text}... ({len(whole)} characters)"

@@ -96,6 +96,7 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
     """Return the frames of one part, by name."""
     place = Path(os.path.relpath(folder.path, base))
     here = base / place
+    prefix = "" if place == Path() else f"{place.as_posix()}/"
     refs = []
     for frame in sorted(layout.frames, key=formats.natural):
         entries = layout.frames[frame]
@@ -103,7 +104,7 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
         refs.append(
             FrameRef(
                 frame=frame,
-                path=(place / entries[0][1]).as_posix(),
+                path=prefix + entries[0][1],
                 files=tuple(here / name for _, name in entries),
                 part=part,
                 format=layout.format,

@@ -5,6 +5,7 @@ file, and groups the files into frames; `read` opens one frame. The vendors' wor
 package.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def expected(fmt: str, assay: dict[str, Any]) -> str:
 
 def _kind_of_tiff(folder: Folder) -> str:
     def first_of(names: Sequence[str]) -> list[Path]:
-        return [folder.path / name for name in names if name.lower().endswith(tiff.SUFFIXES)][:_LOOKED_AT]
+        tiffs = (name for name in names if name.lower().endswith(tiff.SUFFIXES))
+        return [folder.path / name for name in itertools.islice(tiffs, _LOOKED_AT)]
 
     if any(map(cellsearch.is_stretched, first_of(folder.deepest().images))):
         return "cellsearch"

@@ -1,11 +1,14 @@
 """What lies in a folder, by name alone and in order: numbers go by their value."""
 
+import functools
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
 _DEEPEST = 10
+_NUMBERS = re.compile(r"([0-9]+)")
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,21 @@ class Folder:
 
 def look_into(path: Path) -> Folder:
     """Return the names in a folder; no file is opened."""
-    entries = sorted((e for e in path.iterdir() if not e.name.startswith(".")), key=lambda e: natural(e.name))
-    images = tuple(e.name for e in entries if e.is_file() and e.suffix.lower() in IMAGE_SUFFIXES)
+    with os.scandir(path) as listed:
+        entries = {entry.name: entry for entry in listed if not entry.name.startswith(".")}
+    names = sorted(entries, key=natural)
+    images = tuple(name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and _is_file(entries[name]))
     taken = set(images)
-    return Folder(path, images, tuple(e.name for e in entries if e.name not in taken))
+    return Folder(path, images, tuple(name for name in names if name not in taken))
 
 
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    # the listing itself tells plain files from the rest; only of a link the file system is asked
+    return entry.is_file(follow_symlinks=False) or os.path.isfile(entry)
+
+
+@functools.lru_cache(maxsize=2**14)  # a listing is sorted more than once
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """Return a key that puts f2 before f10, and is total: names that differ never tie."""
-    key = tuple((0, int(t), t) if t.isdecimal() else (1, 0, t) for t in re.split(r"([0-9]+)", name) if t)
+    key = tuple((0, int(t), t) if t.isdecimal() else (1, 0, t) for t in _NUMBERS.split(name) if t)
     return (*key, (2, 0, name))

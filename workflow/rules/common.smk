@@ -93,9 +93,11 @@ def take_results():
             part.unlink(missing_ok=True)
 
 
-# the command lies beside this Python, whether its environment was activated or not
+# the command lies beside this Python, whether its environment was activated or not; a job has one core, and sums
+# of one thread are the same on every number of cores
 shell.prefix(
-    f'set -euo pipefail; PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
+    "set -euo pipefail; export OPENBLAS_NUM_THREADS=1; "
+    f'PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
 )
 study = read_study()
 CODE = store.code_hash()  # rules that call a program do not see that it has changed
@@ -135,12 +137,17 @@ def frames_of(sample):
     return listed_of(sample).frames
 
 
+@functools.cache
+def from_sheet(folder):
+    return os.path.relpath(folder, study.base)
+
+
 def stamp_of(paths):
     digest = hashlib.sha256()
     for path in paths:
-        state = os.stat(path)
+        state, (folder, name) = os.stat(path), os.path.split(path)
         digest.update(
-            f"{os.path.relpath(path, study.base)}\t{state.st_size}\t{state.st_mtime_ns}\n".encode()
+            f"{from_sheet(folder)}/{name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode()
         )
     return digest.hexdigest()[:16]
 
