@@ -1,4 +1,5 @@
 import csv
+import fcntl
 import json
 import re
 import subprocess
@@ -113,13 +114,14 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(demo, snakemake, tm
     assert rules_to_run(planned.output) == {*rules.split(), "all"}
 
 
-def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path):
-    once = snakemake(write_study(tmp_path, "P02", "P03"), "--config", "chunk_frames=2", cores=1)
+@pytest.mark.parametrize(("patients", "chunk", "cores"), [(("P02", "P03"), 2, 1), (("P02",), 1, 8)])
+def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path, patients, chunk, cores):
+    once = snakemake(write_study(tmp_path, *patients), "--config", f"chunk_frames={chunk}", cores=cores)
     assert once.code == 0, once.output
     assert "3-of-3" in once.output
     found = digests(once.results)
-    assert len(found) == 2 * 6 + 2 * 3
-    assert found == digests(demo.results, "P02", "P03")
+    assert len(found) == len(patients) * (6 + 3)
+    assert found == digests(demo.results, *patients)
 
 
 MODULE = """
@@ -130,19 +132,39 @@ module ctcascade:
     config: config
 
 use rule * from ctcascade
+
+onstart:
+    ctcascade.onstart()
 """
 
 
-def test_it_can_be_a_module_of_another_workflow(tmp_path):
+def as_module(folder, snakefile, *args):
+    """Run another workflow, which uses this one as a module, in a folder."""
+    (folder / "workflow").mkdir()
+    (folder / "workflow" / "Snakefile").write_text(MODULE.format(snakefile=ROOT / snakefile))
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *args]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])  # the second is where snakedeploy looks
+def test_it_can_be_a_module_of_another_workflow(tmp_path, snakefile):
     write_study(tmp_path, "P02")
     (tmp_path / "config" / "config.yaml").write_text("chunk_frames: 2\n")
-    (tmp_path / "workflow").mkdir()
-    (tmp_path / "workflow" / "Snakefile").write_text(MODULE.format(snakefile=ROOT / "Snakefile"))
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n"]
-    planned = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    planned = as_module(tmp_path, snakefile, "-n")
     assert planned.returncode == 0, planned.stderr
     assert re.search(r"^detect +2$", planned.stdout, re.MULTILINE)  # two chunks of three frames
     assert re.search(r"^total +13$", planned.stdout, re.MULTILINE)
+
+
+def test_as_a_module_too_it_leaves_the_results_of_another_run_alone(tmp_path):
+    write_study(tmp_path, "P02")
+    (tmp_path / "config" / "config.yaml").write_text("{}\n")
+    (tmp_path / "results" / "logs").mkdir(parents=True)
+    with open(tmp_path / "results" / "logs" / "run.lock", "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        refused = as_module(tmp_path, "Snakefile")
+    assert refused.returncode == 2
+    assert "another run that writes into it" in refused.stderr
 
 
 def test_the_pages_are_in_the_report_of_snakemake(demo, snakemake, tmp_path):
