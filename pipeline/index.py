@@ -134,7 +134,7 @@ def personal(study: sheets.Study) -> Iterator[str]:
 def _folder(part: str, base: Path) -> formats.Folder:
     """Return what lies in the folder of a part, or the one file."""
     place = base / part
-    if place.is_file():
+    if place.is_file() or formats.is_zarr(place):
         return formats.Folder(place.parent, (place.name,))
     if not place.is_dir():
         refuse(part, "", "no such folder or file", "a folder of images, relative to the sample sheet", "mend the path")

@@ -105,7 +105,8 @@ def resolve(frames: pd.DataFrame, parts: Callable[[], Iterable[pd.DataFrame]]) -
         seen = _tiles(frames, own)
         gone, believed = _duplicates(seen, parts, _DIRECTIONS[: 1 if of_one_image else None])
         if believed:
-            area["frame_area_um2"][rows], area["area_um2"][own] = _areas(tiles), _areas(seen)
+            written = area["area_um2"][own] / area["frame_area_um2"][own]
+            area["frame_area_um2"][rows], area["area_um2"][own] = _areas(tiles), _areas(seen) * written
             dropped |= gone
         else:
             flags[own] = [",".join([*filter(None, flag.split(",")), "overlap_unclear"]) for flag in flags[own]]

@@ -108,7 +108,7 @@ FRAMES = Table(
         Column("y_um", "float", "place of the first pixel on the slide, if the file says", nullable=True),
         Column("x_um", "float", "likewise", nullable=True),
         Column("frame_area_um2", "float", "area of the field of view; overlaps are divided among their frames"),
-        Column("area_um2", "float", "area analysed, likewise; 0 for an unusable frame"),
+        Column("area_um2", "float", "area analysed, likewise, without what its file leaves out; 0 where unusable"),
         Column("n_cells", "int", "objects found that are counted in this frame"),
         Column("focus", "float", "sharpness of the DNA channel: higher is sharper", nullable=True),
         Column(

@@ -15,6 +15,7 @@ import json
 import logging
 import re
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -32,6 +33,7 @@ import numpy as np
 import tiff_bytes
 import tifffile
 import yaml
+import zarr_bytes
 from PIL import Image
 
 from pipeline import cli, documents, formats, index, scenarios, sheets, verdicts
@@ -128,6 +130,7 @@ def targets() -> list[Target]:
         Target("events, older", ".dlm", [_CELLS], _older_events),
         Target("hyperstack", ".tif", [_imagej(in_one) for in_one in (False, True)], _frame("ome-tiff")),
         Target("slide", ".tif", [_slide(), _slide(deflate=True), _slide(tile=(16, 64), deflate=True)], _of_slide),
+        Target("ome-zarr", ".joined", _zarrs(), _of_zarr),
         Target("scan", ".yaml", [_SCAN], axioscan._scan),
         Target("tags", ".tags", [b"PreservedMinValue=0.1\nPreservedMaxValue=0.9\n"], _preserved),
         Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
@@ -259,6 +262,35 @@ def _imagej(in_one: bool) -> bytes:
 def _slide(**how: object) -> bytes:
     wide = np.tile(PLANES[:, :2], (1, 1, 200))  # 3,200 across: two frames
     return tiff_bytes.as_bytes([tiff_bytes.Page(plane, **how) for plane in wide], big=bool(how))
+
+
+_BETWEEN = b"\n#file "  # files of a folder in one, so that a mutation may hit any of them
+
+
+def _zarrs() -> list[bytes]:
+    made = []
+    wide = np.tile(PLANES, (1, 6, 200))  # 72 x 3,200: two frames
+    third = {"version": 3, "code": "zstd"}
+    for how in ({"code": "zlib"}, {"code": "blosc", "separator": "/"}, third, {**third, "shard": (1, 2)}):
+        with tempfile.TemporaryDirectory() as folder:
+            zarr_bytes.write(Path(folder), wide, NAMES, chunk=(72, 1600), **how)
+            files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+            made.append(b"".join(_BETWEEN + bytes(p.relative_to(folder)) + b"\n" + p.read_bytes() for p in files))
+    return made
+
+
+def _of_zarr(path: Path) -> object:
+    folder = path.with_suffix(".zarr")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for part in path.read_bytes().split(_BETWEEN)[1:]:
+        name, _, content = part.partition(b"\n")
+        with contextlib.suppress(OSError, ValueError):  # a mutant of a name
+            place = folder / name.decode()
+            if place.resolve().is_relative_to(folder):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+    return [formats.read(ref, ASSAY) for ref in index.list_frames(folder.name, folder.parent, "auto", ASSAY).frames[:2]]
 
 
 def _words(path: Path) -> object:

@@ -101,7 +101,7 @@ def test_the_assays_pixel_size_holds_where_the_file_has_none(tmp_path):
 
 def test_pages_without_names_are_refused_where_their_number_is_not_the_assays(tmp_path):
     tifffile.imwrite(tmp_path / "f.tif", planes()[:3], photometric="minisblack", metadata=None)
-    assert refused(tmp_path / "f.tif") == "3 pages without channel names; the assay has 4 channels"
+    assert refused(tmp_path / "f.tif") == "3 planes without channel names; the assay has 4 channels"
 
 
 @pytest.mark.parametrize("byteorder", ["<", ">"])

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.formats import axioscan, bzscanner, cellsearch, ome_tiff, planes, slide, tiff
+from pipeline.formats import axioscan, bzscanner, cellsearch, ome_tiff, ome_zarr, planes, slide, tiff
 from pipeline.formats.cellsearch import Event
 from pipeline.formats.cellsearch import read_events as operator_events
-from pipeline.formats.folder import Folder, look_into, natural
+from pipeline.formats.folder import Folder, is_zarr, look_into, natural
 from pipeline.formats.frame import Frame, FrameError, FrameRef, Layout
 from pipeline.formats.metadata import read_words
 
@@ -26,6 +26,7 @@ __all__ = [
     "FrameRef",
     "Layout",
     "expected",
+    "is_zarr",
     "look_into",
     "natural",
     "operator_events",
@@ -40,6 +41,7 @@ _READERS: dict[str, Any] = {
     "files": planes,
     "cellsearch": cellsearch,
     "slide": slide,
+    "ome-zarr": ome_zarr,
     "ome-tiff": ome_tiff,
 }
 _BY_NAME = ("bzscanner", "axioscan", "files")
@@ -55,8 +57,8 @@ def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
     folder : Folder
     fmt : str
         One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: tiles of a scanner, then one
-        file a channel where the assay gives a pattern for it. Else a file is a frame, and the header of the first
-        TIFF tells of which kind.
+        file a channel where the assay gives a pattern for it. Else the header of the first TIFF tells of which kind
+        its files are; without any TIFF folders of zarr are looked for.
     assay : dict
         ``channels`` and ``files`` of the assay.
 
@@ -71,7 +73,7 @@ def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
         layout = _READERS[name].group(folder, assay)
         if layout.frames:
             return layout
-    return _READERS[_kind_of_tiff(folder)].group(folder, assay)
+    return _READERS[_kind_of_image(folder)].group(folder, assay)
 
 
 def expected(fmt: str, assay: dict[str, Any]) -> str:
@@ -81,14 +83,17 @@ def expected(fmt: str, assay: dict[str, Any]) -> str:
     return "one of: " + "; ".join(expected(name, assay) for name in _READERS)
 
 
-def _kind_of_tiff(folder: Folder) -> str:
+def _kind_of_image(folder: Folder) -> str:
     def first_of(names: Sequence[str]) -> list[Path]:
         tiffs = (name for name in names if name.lower().endswith(tiff.SUFFIXES))
         return [folder.path / name for name in itertools.islice(tiffs, _LOOKED_AT)]
 
     if any(map(cellsearch.is_stretched, first_of(folder.deepest().images))):
         return "cellsearch"
-    return "slide" if any(map(slide.is_large, first_of(folder.images))) else "ome-tiff"
+    tiffs = first_of(folder.images)
+    if not tiffs and any(is_zarr(folder.path / name) for name in folder.images):
+        return "ome-zarr"
+    return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"
 
 
 def read(ref: FrameRef, assay: dict[str, Any]) -> Frame:

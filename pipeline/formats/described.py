@@ -5,15 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from pipeline.errors import plain
-from pipeline.formats.frame import FrameError
+from pipeline.formats.frame import STACK, UM, FrameError, square
 from pipeline.formats.markup import MarkupError, parse
 from pipeline.formats.tiff import Plane
 
-_UM = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
-_UM |= {"micron": 1.0, "microns": 1.0, "inch": 25_400.0}
-_STACK = "a stack in depth or time; one plane a channel is expected"
-_NOT_SQUARE = 0.01
 _LABEL = re.compile(r"(?:c:\d+/\d+\s*-?\s*)?(.*)", re.DOTALL)
 
 
@@ -90,7 +85,7 @@ def _ome(xml: str) -> Described:
     if pixels is None:
         return Described()
     if int(pixels.get("SizeZ", 1)) * int(pixels.get("SizeT", 1)) != 1:
-        raise FrameError(_STACK)
+        raise FrameError(STACK)
     names = tuple(channel.get("Name", "").strip() for channel in pixels.findall("{*}Channel"))
     order = list(range(len(names)))
     for data in pixels.findall("{*}TiffData"):
@@ -102,7 +97,7 @@ def _ome(xml: str) -> Described:
     return Described(
         names if any(names) else (),
         len(names),
-        _square(down, across),
+        square(down, across),
         None if y is None or x is None else (y, x),
         tuple(order),
     )
@@ -112,13 +107,13 @@ def _imagej(file: Any) -> Described:
     said = file.imagej_metadata
     number = {key: int(said.get(key, 1)) for key in ("images", "channels", "slices", "frames")}
     if number["slices"] * number["frames"] != 1:
-        raise FrameError(_STACK)
+        raise FrameError(STACK)
     labels = said.get("Labels", [])
     names = tuple(_LABEL.fullmatch(str(label))[1].strip() for label in labels)  # type: ignore[index]
-    um = _UM.get(str(said.get("unit", "")).replace("\\u00B5", "µ"))
+    um = UM.get(str(said.get("unit", "")).replace("\\u00B5", "µ"))
     resolution = (file.pages.first.tags.get(tag) for tag in (283, 282))
     down, across = (_per_pixel(tag.value) if tag is not None else None for tag in resolution)
-    size = _square(down and um and down * um, across and um and across * um)
+    size = square(down and um and down * um, across and um and across * um)
     named = len(names) == number["images"] and all(names)
     return Described(
         names if named else (), number["images"], size, in_one=len(file.pages) == 1 and number["images"] > 1
@@ -133,14 +128,4 @@ def _per_pixel(resolution: tuple[int, int]) -> float | None:
 def _length_um(element: ElementTree.Element, name: str, usual: str) -> float | None:
     """Return a length in um; None where there is none or its unit is no length (OME: a "reference frame")."""
     value, unit = element.get(name), element.get(f"{name}Unit", usual)
-    return float(value) * _UM[unit] if value is not None and unit in _UM else None
-
-
-def _square(down: float | None, across: float | None) -> float | None:
-    """Return the edge of a pixel in um."""
-    for size in (down, across):
-        if size is not None and not 0.01 <= size <= 20:
-            raise FrameError(f"a pixel size of {plain(size)} um")
-    if down and across and abs(across / down - 1) > _NOT_SQUARE:
-        raise FrameError(f"pixels of {down:g} x {across:g} um (y, x); square ones are expected")
-    return across
+    return float(value) * UM[unit] if value is not None and unit in UM else None

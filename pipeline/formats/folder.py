@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-IMAGE_SUFFIXES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
+PICTURES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
+_FOLDER = ".zarr"  # of an image that is a folder
+_MARKS = (".zattrs", ".zgroup", "zarr.json")
 _DEEPEST = 10
 _NUMBERS = re.compile(r"([0-9]+)")
 
@@ -19,7 +21,7 @@ class Folder:
     ----------
     path : Path
     images, others : tuple of str
-        Names of image files, and of all else, relative to `path`; hidden ones are left out.
+        Names of images, files or folders of zarr, and of all else, relative to `path`; hidden ones are left out.
     """
 
     path: Path
@@ -54,9 +56,19 @@ def look_into(path: Path) -> Folder:
     with os.scandir(path) as listed:
         entries = {entry.name: entry for entry in listed if not entry.name.startswith(".")}
     names = sorted(entries, key=natural)
-    images = tuple(name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and _is_file(entries[name]))
+    images = tuple(name for name in names if _is_image(entries[name]))
     taken = set(images)
     return Folder(path, images, tuple(name for name in names if name not in taken))
+
+
+def is_zarr(path: Path) -> bool:
+    """Return whether a folder is an image itself, by its name or by what such images hold."""
+    return path.is_dir() and (path.name.lower().endswith(_FOLDER) or any((path / mark).is_file() for mark in _MARKS))
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    name = entry.name.lower()
+    return (name.endswith(PICTURES) and _is_file(entry)) or (name.endswith(_FOLDER) and entry.is_dir())
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,18 @@ from pipeline.schema import ROLES
 MAX_PIXELS = 64_000_000
 """Pixels a channel; a header that declares more is refused before anything is allocated."""
 _MOST_BYTES = 32 * MAX_PIXELS  # sixteen channels of sixteen bits
+STACK = "a stack in depth or time; one plane a channel is expected"
+UM = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
+UM |= {"micron": 1.0, "microns": 1.0, "inch": 25_400.0}
+UM |= {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6, "angstrom": 1e-4}
+"""Units of length, as files write them, in um."""
+_NOT_SQUARE = 0.01
 _OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
 _TWELVE_BITS = 4095
 _MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 Box = tuple[int, int, int, int]
 Planes = Mapping[str, NDArray[Any]]
+T = TypeVar("T")
 
 
 class FrameError(Exception):
@@ -133,6 +140,8 @@ class Frame:
         What the reader found that is worth a flag, as single words.
     position_um : (float, float) or None
         y and x of its first pixel among the other frames of the slide, up to a common shift and the stage's directions.
+    written : float
+        The share of its pixels that the file holds; the others are what the format says of pixels that it leaves out.
     """
 
     pixels: NDArray[np.float32]
@@ -141,6 +150,7 @@ class Frame:
     ceiling: float
     notes: tuple[str, ...] = ()
     position_um: tuple[float, float] | None = None
+    written: float = 1.0
 
 
 @contextlib.contextmanager
@@ -189,6 +199,16 @@ def check_size(rows: int, columns: int) -> None:
         raise FrameError(f"an image of {rows} x {columns} pixels; at most {MAX_PIXELS} a channel are read")
 
 
+def square(down: float | None, across: float | None) -> float | None:
+    """Return the edge of a pixel in um; refuse what is no pixel, or no square one."""
+    for size in (down, across):
+        if size is not None and not 0.01 <= size <= 20:
+            raise FrameError(f"a pixel size of {plain(size)} um")
+    if down and across and abs(across / down - 1) > _NOT_SQUARE:
+        raise FrameError(f"pixels of {down:g} x {across:g} um (y, x); square ones are expected")
+    return across
+
+
 def grouped(
     fmt: str, why: str, found: Sequence[tuple[str, str, str]], ignored: Sequence[str], assay: Mapping[str, Any]
 ) -> Layout:
@@ -211,12 +231,37 @@ def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
     return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
 
 
+def by_role(found: Sequence[T], names: Sequence[str], assay: Mapping[str, Any]) -> dict[str, T]:
+    """Return the planes by role; those that no name is given for are the assay's channels, if there are as many.
+
+    Raises
+    ------
+    FrameError
+        If two planes have one role, or there are others than the assay's channels and no names.
+    """
+    if not names:
+        if len(found) != len(assay["channels"]):
+            raise FrameError(
+                f"{len(found)} planes without channel names; the assay has {len(assay['channels'])} channels"
+            )
+        return dict(zip(assay["channels"], found, strict=True))
+    named: dict[str, T] = {}
+    for name, plane in zip(names, found, strict=True):
+        role = role_of(name, assay["channels"])
+        if role in named:
+            raise FrameError(f"two channels are {role}")
+        if role is not None:
+            named[role] = plane
+    return named
+
+
 def assemble(
     planes: Planes,
     assay: Mapping[str, Any],
     pixel_size_um: float | None,
     ceiling: float | None = None,
     position_um: tuple[float, float] | None = None,
+    written: float = 1.0,
 ) -> Frame:
     """Return the frame of planes by role, brought to one scale and looked at for what cannot be measured.
 
@@ -230,6 +275,8 @@ def assemble(
         The count of a full pixel where the reader knows it.
     position_um : (float, float), optional
         y and x of the frame on the stage.
+    written : float, optional
+        The share of the pixels that the file holds.
     """
     missing = [role for role in ROLES if role not in planes]
     if missing:
@@ -247,8 +294,10 @@ def assemble(
     notes = []
     if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
         notes.append("pixel_size_differs")
+    if written < 1:
+        notes.append("partly_imaged")
     used = pixel_size_um if pixel_size_um is not None else float(assay["pixel_size_um"])
-    return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes), position_um)
+    return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes), position_um, written)
 
 
 def _scaled(plane: NDArray[Any], full: int) -> NDArray[Any]:

@@ -5,6 +5,7 @@ import io
 import tifffile
 from PIL import Image
 
+from pipeline.formats import ome_zarr
 from pipeline.formats.frame import FrameError, FrameRef, reading
 
 _TAGS = (269, 270, 315, 700, 33432)  # document name, description (OME-XML too), artist, XMP packet, copyright
@@ -16,6 +17,8 @@ def read_words(ref: FrameRef) -> str:
     path = ref.files[0]
     try:
         with reading(path.name):
+            if ref.format == "ome-zarr":
+                return ome_zarr.words(path)
             if path.suffix.lower() in (".tif", ".tiff"):
                 with tifffile.TiffFile(path) as tiff:
                     found = [tag.value for tag in tiff.pages.first.tags if tag.code in _TAGS]

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline.formats.folder import Folder
+from pipeline.formats.folder import PICTURES, Folder
 from pipeline.formats.frame import (
     Frame,
     FrameError,
@@ -44,7 +44,7 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     known = sorted((n for ns in assay["channels"].values() for n in ns), key=len, reverse=True)
     order = order.replace("(?P<channel>.+)", f"(?P<channel>{'|'.join(map(re.escape, known))})")
     matcher = re.compile(order + r"\.[A-Za-z]+", re.IGNORECASE)
-    matches = [(name, matcher.fullmatch(name)) for name in folder.images]
+    matches = [(name, name.lower().endswith(PICTURES) and matcher.fullmatch(name)) for name in folder.images]
     found = [(match["frame"], match["channel"], name) for name, match in matches if match]
     ignored = [*folder.others, *(name for name, match in matches if not match)]
     return grouped("files", f"file names follow {pattern}", found, ignored, assay)

@@ -1,0 +1,298 @@
+"""OME-Zarr images, written file by file: read in parts, and refused where they claim or hold what no image does."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import zarr_bytes
+from calling import assay
+from test_formats_slide import ASSAY, NAMES, gradient, listed, through
+
+from pipeline import formats
+from pipeline.errors import InputError
+from pipeline.formats import FrameError
+
+OF = {**assay("cellsearch"), "channels": ASSAY["channels"], "pixel_size_um": 0.645}
+
+
+def planes(shape, n=4):
+    return np.stack([gradient(shape, k) for k in range(n)])
+
+
+def image(base, pixels, names=NAMES, name="a.ome.zarr", **how):
+    return zarr_bytes.write(base / "s" / name, pixels, names, **how)
+
+
+def only(base):
+    """Return the one frame of the samples' folder."""
+    (ref,) = listed(base).frames
+    return formats.read(ref, ASSAY)
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_large_image_becomes_overlapping_frames_that_hold_its_pixels(tmp_path, version):
+    whole = planes((2100, 3100), 3)
+    image(tmp_path, whole, NAMES[:3], version=version)
+    found = listed(tmp_path)
+    assert found.format == "ome-zarr"
+    assert found.why.startswith("OME-Zarr images; those of more than 3000 pixels, in frames of at most 2000")
+    assert [ref.frame for ref in found.frames] == ["a_y0_x0", "a_y0_x1486", "a_y986_x0", "a_y986_x1486"]
+    for ref in found.frames:
+        y0, x0, y1, x1 = ref.box_px
+        frame = formats.read(ref, ASSAY)
+        np.testing.assert_array_equal(frame.pixels, whole[:, y0:y1, x0:x1])
+        assert (frame.pixel_size_um, frame.position_um) == (0.5, (y0 * 0.5, x0 * 0.5))
+        assert (frame.notes, frame.written) == (("pixel_size_differs",), 1.0)
+
+
+def test_only_the_chunks_of_the_frame_are_read(tmp_path, monkeypatch):
+    folder = image(tmp_path, planes((300, 3100)))
+    ref = listed(tmp_path).frames[0]
+    for chunk in (folder / "0").glob("*.[6789]"):  # right of column 1,614
+        chunk.write_bytes(b"broken")
+    assert ref.box_px == (0, 0, 300, 1614)
+    assert formats.read(ref, ASSAY).roles == ("dna", "ck", "cd45", "fitc")
+    with pytest.raises(FrameError, match="the image cannot be read"):
+        formats.read(listed(tmp_path).frames[1], ASSAY)
+
+
+@pytest.mark.parametrize("code", sorted(zarr_bytes.CODERS))
+@pytest.mark.parametrize(
+    ("version", "how"), [(2, {"order": "F"}), (2, {"separator": "/"}), (3, {}), (3, {"shard": (2, 2)})]
+)
+def test_chunks_are_decoded_as_the_array_says(tmp_path, code, version, how):
+    whole = planes((300, 500))
+    image(tmp_path, whole, code=code, version=version, **how)
+    np.testing.assert_array_equal(only(tmp_path).pixels, whole)
+
+
+@pytest.mark.parametrize("axes", ["cyx", "czyx", "tczyx", "zcyx"])
+@pytest.mark.parametrize("together", [False, True])
+def test_channels_go_by_name_whatever_the_axes(tmp_path, axes, together):
+    names, whole = ("CD45", "Brightfield", "DAPI", "ck"), planes((300, 400))
+    image(tmp_path, whole, names, axes=axes, together=together)
+    frame = only(tmp_path)
+    assert frame.roles == ("dna", "ck", "cd45")
+    np.testing.assert_array_equal(frame.pixels, whole[[2, 3, 0]])
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<f4", "|u1"])
+def test_numbers_are_read_in_their_own_type(tmp_path, dtype):
+    whole = (planes((300, 400)) % 251).astype(dtype)
+    image(tmp_path, whole)
+    np.testing.assert_array_equal(only(tmp_path).pixels, whole.astype(np.float32))
+
+
+def test_planes_without_names_are_the_assays_channels(tmp_path):
+    image(tmp_path, planes((300, 400)), names=())
+    assert only(tmp_path).roles == ("dna", "ck", "cd45", "fitc")
+    image(tmp_path, planes((300, 400), 3), names=())
+    with pytest.raises(FrameError, match="3 planes without channel names; the assay has 4 channels"):
+        only(tmp_path)
+
+
+@pytest.mark.parametrize(("unit", "scale", "size"), [("nanometer", 500.0, 0.5), ("micrometer", 0.25, 0.25)])
+def test_the_scale_is_in_the_axis_unit(tmp_path, unit, scale, size):
+    folder = image(tmp_path, planes((300, 400)))
+    said = zarr_bytes.describe("czyx", scale, NAMES, unit=unit)
+    zarr_bytes.write_json(folder / ".zattrs", said)
+    assert only(tmp_path).pixel_size_um == size
+    said["multiscales"][0]["coordinateTransformations"] = [{"type": "scale", "scale": [1, 1, 2, 2]}]
+    zarr_bytes.write_json(folder / ".zattrs", said)
+    assert only(tmp_path).pixel_size_um == 2 * size
+
+
+def test_a_scale_without_a_unit_is_no_pixel_size(tmp_path):
+    folder = image(tmp_path, planes((300, 400)))
+    zarr_bytes.write_json(folder / ".zattrs", zarr_bytes.describe("czyx", 7.0, NAMES, unit=None))
+    frame = only(tmp_path)
+    assert (frame.pixel_size_um, frame.notes) == (0.645, ())
+
+
+@pytest.mark.parametrize(("version", "how"), [(2, {}), (3, {}), (3, {"shard": (2, 2)})])
+def test_a_chunk_that_is_not_there_is_no_imaged_area(tmp_path, version, how):
+    whole = planes((512, 544))
+    image(tmp_path, whole, version=version, leave_out=[(1, 0, 1), (2, 0, 1)], **how)
+    frame = only(tmp_path)
+    assert (frame.notes, frame.written) == (("pixel_size_differs", "partly_imaged"), 0.75)
+    assert (frame.pixels[1:3, :256, 272:] == 0).all()
+    np.testing.assert_array_equal(frame.pixels[[0, 3]], whole[[0, 3]])
+    np.testing.assert_array_equal(frame.pixels[:, 256:], whole[:, 256:])
+
+
+def test_the_area_that_was_not_imaged_is_not_analysed(tmp_path):
+    """Also where frames overlap, and their areas are those of the union."""
+    rng = np.random.default_rng(1)
+    whole = rng.integers(90, 110, (4, 300, 3264)).astype(np.uint16)
+    right = [(c, row, 11) for c in range(4) for row in range(2)]  # the last of 12 columns of chunks
+    image(tmp_path, whole, scale=0.645, leave_out=right)
+    frames = through(tmp_path, "s", OF, chunks=1)["frames"]
+    assert frames["frame_area_um2"].sum() == pytest.approx(300 * 3264 * 0.645**2, rel=1e-6)
+    side = frames["width_px"].iloc[1]
+    halves = frames["frame_area_um2"].to_numpy()
+    np.testing.assert_allclose(frames["area_um2"], halves * [1, 1 - 272 / side], rtol=1e-6)
+    assert list(frames["flags"].str.contains("partly_imaged")) == [False, True]
+
+
+def test_a_slide_of_which_no_chunk_was_written_has_no_usable_frame(tmp_path):
+    image(tmp_path, planes((300, 400)), leave_out=[(c, row, x) for c in range(4) for row in range(2) for x in range(2)])
+    with pytest.raises(FrameError, match="blank") as caught:
+        only(tmp_path)
+    assert caught.value.shape == (300, 400)
+
+
+def test_the_image_itself_or_one_of_several_may_be_named(tmp_path):
+    folder = image(tmp_path, planes((300, 400)))
+    assert [ref.frame for ref in listed(tmp_path, "s/a.ome.zarr").frames] == ["a"]
+    several = tmp_path / "s" / "b.zarr"
+    zarr_bytes.write_json(several / ".zattrs", {"bioformats2raw.layout": 3})
+    for series in "01":
+        zarr_bytes.write(several / series, planes((300, 400)), NAMES)
+    with pytest.raises(InputError, match=r"name the one to read, as b\.zarr/0"):
+        listed(tmp_path)
+    (ref,) = listed(tmp_path, "s/b.zarr/1").frames
+    assert (ref.frame, formats.read(ref, ASSAY).pixels.shape) == ("1", (4, 300, 400))
+    zarr_bytes.write_json(folder / ".zattrs", {"plate": {"wells": []}})
+    with pytest.raises(InputError, match="a plate of wells"):
+        listed(tmp_path, "s/a.ome.zarr")
+
+
+def test_tiffs_beside_an_image_are_read_as_before(tmp_path):
+    image(tmp_path, planes((300, 400)), name="f_DAPI.zarr")
+    (tmp_path / "s" / "f.tif").touch()
+    assert (listed(tmp_path).format, listed(tmp_path).ignored) == ("ome-tiff", ("f_DAPI.zarr",))
+    assert [ref.frame for ref in listed(tmp_path, fmt="ome-zarr").frames] == ["f_DAPI"]
+    with pytest.raises(InputError, match="OME-Zarr image"):
+        listed(tmp_path, "s/f.tif", "ome-zarr")
+
+
+def test_words_in_the_metadata_are_looked_at_for_names(tmp_path):
+    folder = image(tmp_path, planes((300, 400)))
+    zarr_bytes.write_json(folder / "OME" / "METADATA.ome.xml", "<OME>Jane</OME>")
+    found = formats.read_words(listed(tmp_path).frames[0])
+    assert "DAPI" in found
+    assert "Jane" in found
+
+
+def array(**more):
+    return lambda folder: _change(folder / "0" / ".zarray", more)
+
+
+def ome(**more):
+    return lambda folder: _change(folder / ".zattrs", more)
+
+
+def scale(**more):
+    return lambda folder: _change(folder / ".zattrs", {"multiscales": [{**_read(folder)["multiscales"][0], **more}]})
+
+
+def _read(folder):
+    return json.loads((folder / ".zattrs").read_text())
+
+
+def _change(path, more):
+    path.write_text(json.dumps(json.loads(path.read_text()) | more))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (array(dtype="|O"), "elements of type |O; plain numbers"),
+        (array(dtype=[["a", "<u2"]]), "plain numbers are expected"),
+        (array(filters=[{"id": "pickle"}]), "filters .*pickle.*none are read"),
+        (array(compressor={"id": "pickle"}), "compressed by pickle; one of zlib"),
+        (array(shape=[4, 1, 300, 10**7]), "pixels; at most"),
+        (array(shape=[4, 1, 900_000, 900_000]), "pixels; at most"),
+        (array(chunks=[1, 1, 9000, 9000]), "chunks of .*at most 64000000 pixels"),
+        (array(chunks=[1, 1, 1, 1]), "chunks of 1 x 1 pixels; at least 4096"),
+        (array(chunks=[1, 1, 256]), "in chunks of"),
+        (array(chunks=[1, 1, 0, 256]), "in chunks of"),
+        (array(shape=[4, 1, -300, 400]), "shape: found"),
+        (array(shape=[4, 2, 300, 400]), "a stack in depth or time"),
+        (array(fill_value=70_000), "fill_value 70000; a uint16"),
+        (array(dimension_separator="../"), "chunk names with ../"),
+        (array(order="K"), "in the order K"),
+        (ome(multiscales=[]), "a list of one"),
+        (ome(multiscales=7), "a list of one"),
+        (ome(omero={"channels": [{"label": "DAPI"}]}), "1 names of channels; the image has 4"),
+        (scale(datasets=[{"path": "../../b.zarr/0"}]), "lies outside of the image's folder"),
+        (scale(datasets=[{"path": "/etc"}]), "lies outside of the image's folder"),
+        (scale(datasets=[{"path": "1"}]), "no array at 1"),
+        (scale(axes=[{"name": "c"}, {"name": "z"}, {"name": "x"}, {"name": "y"}]), "t, c, z, y, x are expected"),
+        (scale(axes=[{"name": "y"}, {"name": "x"}]), "t, c, z, y, x are expected"),
+        (lambda folder: (folder / ".zattrs").write_text("{"), "is no JSON"),
+        (lambda folder: (folder / ".zattrs").write_text("[" * 100_000), "is no JSON"),
+        (lambda folder: (folder / ".zattrs").write_text(" " * 5_000_000), "bytes; at most"),
+        (lambda folder: (folder / ".zattrs").unlink(), "neither .zattrs nor zarr.json"),
+    ],
+)
+def test_metadata_that_no_image_has_are_refused_before_a_frame_is_made(tmp_path, change, reason):
+    folder = image(tmp_path, planes((300, 400)))
+    change(folder)
+    with pytest.raises(InputError, match=reason) as caught:
+        listed(tmp_path)
+    assert "OME-Zarr image" in str(caught.value)  # what was expected
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("codec", "reason"),
+    [
+        ([{"name": "bytes"}, {"name": "blosc"}, {"name": "crc32c"}], "bytes and a compressor"),
+        ([{"name": "transpose"}, {"name": "bytes"}], "bytes and a compressor"),
+        ([{"name": "vlen-utf8"}], "bytes and a compressor"),
+        ([{"name": "bytes", "configuration": {"endian": "middle"}}], "byte order middle"),
+        ("zstd", "a list is expected"),
+    ],
+)
+def test_codecs_of_the_third_version_that_are_not_read_are_named(tmp_path, codec, reason):
+    folder = image(tmp_path, planes((300, 400)), version=3)
+    _change(folder / "0" / "zarr.json", {"codecs": codec})
+    with pytest.raises(InputError, match=reason):
+        listed(tmp_path)
+
+
+def test_a_chunk_that_decodes_to_more_than_its_size_is_a_broken_frame(tmp_path):
+    folder = image(tmp_path, planes((300, 400)))
+    chunk = folder / "0" / "0.0.0.0"
+    for content in (zarr_bytes.zlib.compress(bytes(10**8)), chunk.read_bytes()[:-9], b"", b"\0" * 10**6):
+        chunk.write_bytes(content)
+        with pytest.raises(FrameError, match=r"the image cannot be read|chunk .* bytes") as caught:
+            only(tmp_path)
+        assert caught.value.shape == (300, 400)
+
+
+def test_links_out_of_the_folder_and_pipes_are_not_followed(tmp_path):
+    folder = image(tmp_path, planes((300, 400)))
+    other = image(tmp_path / "elsewhere", planes((300, 400)))
+    chunk = folder / "0" / "0.0.0.0"
+    chunk.unlink()
+    chunk.symlink_to(other / "0" / "0.0.0.0")
+    with pytest.raises(FrameError, match="lies outside of the image's folder"):
+        only(tmp_path)
+    chunk.unlink()
+    os.mkfifo(chunk)
+    with pytest.raises(FrameError, match="is no file"):
+        only(tmp_path)
+    chunk.unlink()
+    chunk.symlink_to(folder / "0" / "0.0.0.1")  # within the folder it is the image's own affair
+    assert only(tmp_path).written == 1
+
+
+def test_a_shard_whose_index_points_beyond_its_end_is_a_broken_frame(tmp_path):
+    folder = image(tmp_path, planes((300, 500)), version=3, shard=(2, 2))
+    shard = folder / "0" / "c" / "0" / "0" / "0" / "0"
+    whole = shard.read_bytes()
+    for content in (whole[:20], whole[:-68] + b"\xff" * 7 + whole[-61:], whole[-68:]):
+        shard.write_bytes(content)
+        with pytest.raises(FrameError, match="truncated"):
+            only(tmp_path)
+
+
+def test_an_image_that_shrinks_after_it_was_listed_is_a_broken_frame(tmp_path):
+    folder = image(tmp_path, planes((300, 3100)))
+    ref = listed(tmp_path).frames[-1]
+    array(shape=[4, 1, 300, 3000])(folder)
+    with pytest.raises(FrameError, match="has become smaller"):
+        formats.read(ref, ASSAY)
