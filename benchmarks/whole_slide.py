@@ -1,6 +1,6 @@
 """How long a whole slide takes from files to counts.json, and how much memory; run by hand, it takes minutes.
 
-    python benchmarks/bench_slide.py [FRAMES ...]
+    python benchmarks/whole_slide.py [FRAMES ...]
 
 The frames are a few phantom frames under many names (hard links): what a frame costs is the same, and what is held in
 memory grows with their number all the same. Snakemake runs it with two cores; the processor time is of all that it
