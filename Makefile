@@ -52,7 +52,7 @@ audit:  ## check the pinned packages against public advisories (network) and wri
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
 	build/audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
-	build/audit/bin/pip-audit --requirement requirements.lock --no-deps --disable-pip
+	build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
 weights: .venv/ready  ## train the learned segmenter's network anew, from images that the project does not ship
 	$(PYTHON) -m venv training/.venv

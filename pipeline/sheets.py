@@ -113,7 +113,8 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     home = Path(configfiles[0]).parent.parent if configfiles else Path()
 
     def place(setting: str, of: str | None = None) -> Path | None:
-        named = (config.get(of, {}) if of else config).get(setting)
+        section = config.get(of) if of else config
+        named = section.get(setting) if isinstance(section, dict) else None
         if not isinstance(named, str):
             return None
         return Path(named) if os.path.exists(named) or not os.path.exists(home / named) else home / named

@@ -4,12 +4,16 @@ Not collected by a plain run of the tests: it installs Slurm and needs some minu
 """
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from conftest import command, digests, write_study
-from slurm_cluster import Cluster, NoClusterError, run, wait_until
+from slurm_cluster import CGROUPS, Cluster, NoClusterError, run, wait_until
 
 pytestmark = pytest.mark.workflow
 # as a user calls it, only that the tests ask every second whether a job has ended
@@ -19,9 +23,13 @@ SECONDS = 400
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(request):
+    """The cluster; with the parameter True one where the kernel holds each job to its memory."""
+    cgroups = getattr(request, "param", False)
+    if cgroups and not (CGROUPS / "memory").is_dir():
+        pytest.skip("this machine has no memory cgroups of version 1")
     try:
-        with Cluster() as started:
+        with Cluster(cgroups=cgroups) as started:
             yield started
     except NoClusterError as reason:
         pytest.exit(f"make slurm-test: {reason}", returncode=2)
@@ -30,12 +38,12 @@ def cluster():
 class SlurmRun:
     """A run on the cluster that is under way."""
 
-    def __init__(self, folder, *args):
+    def __init__(self, folder, *args, **how):
         self.results = folder / "results"
         self.log = folder / "printed.txt"
         with open(self.log, "wb") as log:
             started = command(folder, *ON_SLURM, *args, cores=None)
-            self.process = subprocess.Popen(started, stdout=log, stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(started, stdout=log, stderr=log, start_new_session=True, **how)
 
     def kill(self):
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -57,15 +65,15 @@ def start(cluster):
     """Start a run; none outlives its test."""
     runs = []
 
-    def start_one(folder, *args):
-        runs.append(SlurmRun(folder, *args))
+    def start_one(folder, *args, **how):
+        runs.append(SlurmRun(folder, *args, **how))
         return runs[-1]
 
     yield start_one
     for run_ in runs:
         if run_.process.poll() is None:
             run_.kill()
-    subprocess.run(["scancel", "--user=root"], check=True)
+    subprocess.run(["scancel", "--partition=main"], check=True)
 
 
 def a_running_job(cluster):
@@ -96,12 +104,49 @@ def test_a_job_that_is_cancelled_runs_again(cluster, demo, start, study):
     assert digests(three_jobs.results) == digests(demo.results, "P02")
 
 
+@pytest.mark.parametrize("cluster", [False, True], indirect=True, ids=["by looking", "by cgroups"])
 def test_a_job_over_its_memory_is_ended_and_gets_more(cluster, demo, start, study):
     squeezed = start(study, "--set-resources", "detect:mem_mb=200*attempt**3")
     printed = squeezed.end()
     assert squeezed.code == 0, printed
     assert printed.count("Trying to restart job") == 1
     assert digests(squeezed.results) == digests(demo.results, "P02")
+
+
+def test_a_job_over_its_time_is_ended_and_gets_more(cluster, demo, start, study):
+    hurried = start(study, "--set-resources", "detect:runtime=attempt")
+    number, _ = a_running_job(cluster)
+    wait_until(lambda: cluster.stop(number), SECONDS, "the job to have begun its work")
+    printed = hurried.end()
+    assert hurried.code == 0, printed
+    assert "TIMEOUT" in cluster.history()
+    assert printed.count("Trying to restart job") == 1
+    assert cluster.limits()[-2:] == ["1:00", "2:00"]
+    assert digests(hurried.results) == digests(demo.results, "P02")
+
+
+@pytest.fixture
+def open_folder():
+    """A folder on the way to which everybody may go, as a shared file system's is."""
+    folder = Path(tempfile.mkdtemp(prefix="ctcascade-nobody-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_whoever_runs_it_need_not_be_root(cluster, demo, start, open_folder):
+    nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
+    home = {**os.environ, "HOME": str(open_folder), "USER": "nobody", "LOGNAME": "nobody"}
+    tried = subprocess.run([sys.executable, "-c", "import snakemake"], env=home, check=False, **nobody)
+    if tried.returncode:
+        pytest.skip("this Python lies where only root may go")
+    study = write_study(open_folder / "study", "P02")
+    for path in (open_folder, study, study / "config"):
+        shutil.chown(path, "nobody", "nogroup")
+    there = start(study, *BY_FRAME, env=home, **nobody)
+    printed = there.end()
+    assert there.code == 0, printed
+    assert set(run("squeue", "-h", "--states=all", "--user=nobody", "-o", "%T").split()) == {"COMPLETED"}
+    assert digests(there.results) == digests(demo.results, "P02")
 
 
 def test_a_lost_node_does_not_stop_the_run(cluster, demo, start, study):

@@ -1,8 +1,8 @@
-"""A Slurm cluster of several nodes on one machine, for tests: root, loopback only, no systemd, no cgroups.
+"""A Slurm cluster of several nodes on one machine, for tests: root, loopback only, no systemd.
 
 Slurm is Debian's own (slurm-wlm); it is installed where it is missing. All state lies in one temporary folder, except
-/etc/slurm/slurm.conf, which Slurm's tools read in jobs whatever the environment says; one that lies there already is
-another cluster's and is never touched.
+slurm.conf and cgroup.conf in /etc/slurm, which Slurm's tools read in jobs whatever the environment says; a slurm.conf
+that lies there already is another cluster's and is never touched.
 """
 
 import os
@@ -15,12 +15,14 @@ import time
 from pathlib import Path
 
 CONF = Path("/etc/slurm/slurm.conf")
+CGROUP_CONF = CONF.with_name("cgroup.conf")
+CGROUPS = Path("/sys/fs/cgroup")  # of version 1, as this Slurm wants them where there is no systemd
 MARK = "# ctcascade: a cluster for tests, gone when they end"
 PACKAGES = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
 PORT = 17100
 CPUS, MEMORY_MB = 2, 4200  # a node, whatever the machine has
 
-# Memory is sampled, because there is no cgroup to hold a job to its limit. A lost node is noticed within seconds.
+# A lost node is noticed within seconds.
 SETTINGS = """\
 {mark}
 ClusterName=test
@@ -37,13 +39,10 @@ SlurmdPidFile={home}/%n.pid
 SlurmdLogFile={home}/%n.log
 SlurmdSpoolDir={home}/spool.%n
 StateSaveLocation={home}
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
 MpiDefault=none
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=5
 SelectType=select/cons_tres
@@ -55,6 +54,16 @@ MinJobAge=3600
 JobRequeue=1
 ReturnToService=2
 """
+# How a job is held to its memory: Slurm looks every second, or the kernel does it.
+BY_LOOKING = "ProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\nJobAcctGatherParams=OverMemoryKill\n"
+BY_CGROUPS = "ProctrackType=proctrack/cgroup\nTaskPlugin=task/cgroup\n"
+CGROUP_SETTINGS = """\
+CgroupPlugin=cgroup/v1
+CgroupMountpoint={mount}
+CgroupAutomount=no
+ConstrainRAMSpace=yes
+ConstrainCores=no
+"""
 
 
 class NoClusterError(Exception):
@@ -64,8 +73,9 @@ class NoClusterError(Exception):
 class Cluster:
     """Nodes n1, n2, ... of two cores each; started on entry, ended and swept away on exit."""
 
-    def __init__(self, nodes: int = 2):
+    def __init__(self, nodes: int = 2, cgroups: bool = False):
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
+        self.cgroups = cgroups
 
     def __enter__(self):
         _install()
@@ -85,11 +95,12 @@ class Cluster:
 
     def __exit__(self, *_error):
         if CONF.exists():
-            subprocess.run(["scancel", "--user=root"], timeout=20, capture_output=True, check=False)
+            subprocess.run(["scancel", "--partition=main"], timeout=20, capture_output=True, check=False)
         for name in ("slurmctld", *self.nodes, "munged"):
             _end(self.home / f"{name}.pid", signal.SIGTERM)
         if CONF.exists() and CONF.read_text().startswith(MARK):
             CONF.unlink()
+            CGROUP_CONF.unlink(missing_ok=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def start_node(self, node):
@@ -101,6 +112,13 @@ class Cluster:
         _end(self.home / f"{node}.pid", signal.SIGKILL)
         for pid in _processes_of(node):
             os.kill(pid, signal.SIGKILL)
+
+    def stop(self, number):
+        """Make what works in a job stand still, as a file system that does not answer would; return whether it did."""
+        working = [pid for pid in _processes_with(f"SLURM_JOB_ID={number}") if _runs(pid, "ctcascade")]
+        for pid in working:
+            os.kill(pid, signal.SIGSTOP)
+        return bool(working)
 
     def states(self):
         """The state of each node: idle, mixed, allocated, down*, ..."""
@@ -115,6 +133,11 @@ class Cluster:
         """The jobs of a rule that have started, as (number, node)."""
         return [(number, node) for number, state, node, what in self.jobs() if state == "RUNNING" and rule in what]
 
+    def limits(self):
+        """The time that each job since the cluster began was given, the first job's first."""
+        lines = [line.split() for line in run("squeue", "-h", "--states=all", "-o", "%A %l").splitlines()]
+        return [limit for _, limit in sorted(lines, key=lambda line: int(line[0]))]
+
     def history(self):
         """The last state of every job since the cluster began, as squeue remembers it."""
         return run("squeue", "-h", "--states=all", "-o", "%T").split()
@@ -123,6 +146,9 @@ class Cluster:
         CONF.parent.mkdir(parents=True, exist_ok=True)
         host = socket.gethostname().split(".")[0]
         text = SETTINGS.format(mark=MARK, host=host, home=self.home, port=PORT)
+        text += BY_CGROUPS if self.cgroups else BY_LOOKING
+        if self.cgroups:
+            CGROUP_CONF.write_text(CGROUP_SETTINGS.format(mount=CGROUPS))
         for number, node in enumerate(self.nodes, start=1):
             text += (
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={PORT + number} Sockets=1"
@@ -176,25 +202,36 @@ def _install():
 
 def _processes_of(node):
     """The step daemons of a node and everything under them."""
-    parents, roots = {}, []
+    # a step daemon names its job only; what it started carries the node in its environment
+    inside = [pid for pid in _processes_with(f"SLURMD_NODENAME={node}") if not _runs(pid, "slurmd")]
+    daemons = {_parent(pid) for pid in inside} - set(inside)
+    return [*(pid for pid in daemons if _runs(pid, "slurmstepd")), *inside]
+
+
+def _processes_with(variable):
+    """The processes that have a variable in their environment."""
+    found = []
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
         try:
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            surroundings = (entry / "environ").read_bytes().split(b"\0")
+            if entry.name.isdecimal() and variable.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
         except OSError:  # ended meanwhile
             continue
-        # a step daemon names its job only; what it started carries the node in its environment
-        if f"SLURMD_NODENAME={node}".encode() in surroundings and not command.startswith("slurmd "):
-            roots.append(int(entry.name))
-    daemons = {parents[pid] for pid in roots} - set(roots)
-    return [*(pid for pid in daemons if _is_step_daemon(pid)), *roots]
+    return found
 
 
-def _is_step_daemon(pid):
-    return Path(f"/proc/{pid}/comm").read_text().startswith("slurmstepd")
+def _parent(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _runs(pid, program):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().startswith(program)
+    except OSError:
+        return False
 
 
 def _end(pid_file, how):
