@@ -147,8 +147,14 @@ def stamp_of(paths):
     digest = hashlib.sha256()
     for path in paths:
         state, (folder, name) = os.stat(path), os.path.split(path)
-        if stat.S_ISDIR(state.st_mode):  # an image that is a folder: all that lies in it
-            below = (os.path.join(at, file) for at, _, files in os.walk(path) for file in files)
+        if stat.S_ISDIR(
+            state.st_mode
+        ):  # an image that is a folder: all that lies in it
+            below = (
+                os.path.join(at, file)
+                for at, _, files in os.walk(path)
+                for file in files
+            )
             digest.update(stamp_of(sorted(filter(os.path.exists, below))).encode())
         digest.update(
             f"{from_sheet(folder)}/{name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode()
