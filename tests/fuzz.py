@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
+import czi_bytes
+import imagecodecs
 import numpy as np
 import tiff_bytes
 import tifffile
@@ -131,6 +133,7 @@ def targets() -> list[Target]:
         Target("hyperstack", ".tif", [_imagej(in_one) for in_one in (False, True)], _frame("ome-tiff")),
         Target("slide", ".tif", [_slide(), _slide(deflate=True), _slide(tile=(16, 64), deflate=True)], _of_slide),
         Target("ome-zarr", ".joined", _zarrs(), _of_zarr),
+        Target("czi", ".czi", _czis(), _of_czi),
         Target("scan", ".yaml", [_SCAN], axioscan._scan),
         Target("tags", ".tags", [b"PreservedMinValue=0.1\nPreservedMaxValue=0.9\n"], _preserved),
         Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
@@ -291,6 +294,23 @@ def _of_zarr(path: Path) -> object:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
     return [formats.read(ref, ASSAY) for ref in index.list_frames(folder.name, folder.parent, "auto", ASSAY).frames[:2]]
+
+
+def _czis() -> list[bytes]:
+    wide = np.tile(PLANES, (1, 1, 4))  # 12 x 64 in tiles that overlap, then in tiles that touch
+    made = []
+    for step, coders in ((20, {0: bytes}), (32, {5: zarr_bytes.zstd, 6: lambda data: b"\1" + zarr_bytes.zstd(data)})):
+        for method, coded in coders.items():
+            pieces = czi_bytes.mosaic(wide, [(0, 0), (0, step)], (12, 32))
+            pieces = [p | {"compression": method, "data": coded(p["pixels"].tobytes())} for p in pieces]
+            made.append(czi_bytes.as_bytes(pieces, czi_bytes.xml(NAMES)))
+    pieces = [p | {"compression": 4} for p in czi_bytes.mosaic(wide, [(0, 0)], (12, 64))]
+    pieces = [p | {"data": imagecodecs.jpegxr_encode(p["pixels"], level=1.0)} for p in pieces]
+    return [*made, czi_bytes.as_bytes(pieces, czi_bytes.xml(NAMES))]
+
+
+def _of_czi(path: Path) -> object:
+    return [formats.read(ref, ASSAY) for ref in index.list_frames(path.name, path.parent, "czi", ASSAY).frames[:2]]
 
 
 def _words(path: Path) -> object:

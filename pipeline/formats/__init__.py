@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.formats import axioscan, bzscanner, cellsearch, ome_tiff, ome_zarr, planes, slide, tiff
+from pipeline.formats import axioscan, bzscanner, cellsearch, czi, ome_tiff, ome_zarr, planes, slide, tiff
 from pipeline.formats.cellsearch import Event
 from pipeline.formats.cellsearch import read_events as operator_events
 from pipeline.formats.folder import Folder, is_zarr, look_into, natural
@@ -42,6 +42,7 @@ _READERS: dict[str, Any] = {
     "cellsearch": cellsearch,
     "slide": slide,
     "ome-zarr": ome_zarr,
+    "czi": czi,
     "ome-tiff": ome_tiff,
 }
 _BY_NAME = ("bzscanner", "axioscan", "files")
@@ -58,7 +59,7 @@ def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
     fmt : str
         One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: tiles of a scanner, then one
         file a channel where the assay gives a pattern for it. Else the header of the first TIFF tells of which kind
-        its files are; without any TIFF folders of zarr are looked for.
+        its files are; without any TIFF folders of zarr are looked for, then CZI files.
     assay : dict
         ``channels`` and ``files`` of the assay.
 
@@ -91,8 +92,8 @@ def _kind_of_image(folder: Folder) -> str:
     if any(map(cellsearch.is_stretched, first_of(folder.deepest().images))):
         return "cellsearch"
     tiffs = first_of(folder.images)
-    if not tiffs and any(is_zarr(folder.path / name) for name in folder.images):
-        return "ome-zarr"
+    if not tiffs and folder.images:
+        return "ome-zarr" if any(is_zarr(folder.path / name) for name in folder.images) else "czi"
     return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PICTURES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
+_SLIDES = (".czi",)
 _FOLDER = ".zarr"  # of an image that is a folder
 _MARKS = (".zattrs", ".zgroup", "zarr.json")
 _DEEPEST = 10
@@ -68,7 +69,7 @@ def is_zarr(path: Path) -> bool:
 
 def _is_image(entry: os.DirEntry[str]) -> bool:
     name = entry.name.lower()
-    return (name.endswith(PICTURES) and _is_file(entry)) or (name.endswith(_FOLDER) and entry.is_dir())
+    return (name.endswith((*PICTURES, *_SLIDES)) and _is_file(entry)) or (name.endswith(_FOLDER) and entry.is_dir())
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -5,7 +5,7 @@ import io
 import tifffile
 from PIL import Image
 
-from pipeline.formats import ome_zarr
+from pipeline.formats import ome_zarr, zisraw
 from pipeline.formats.frame import FrameError, FrameRef, reading
 
 _TAGS = (269, 270, 315, 700, 33432)  # document name, description (OME-XML too), artist, XMP packet, copyright
@@ -19,6 +19,8 @@ def read_words(ref: FrameRef) -> str:
         with reading(path.name):
             if ref.format == "ome-zarr":
                 return ome_zarr.words(path)
+            if ref.format == "czi":
+                return zisraw.metadata(path)[:_LONGEST]
             if path.suffix.lower() in (".tif", ".tiff"):
                 with tifffile.TiffFile(path) as tiff:
                     found = [tag.value for tag in tiff.pages.first.tags if tag.code in _TAGS]

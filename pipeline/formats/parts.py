@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pipeline.errors import refuse
 from pipeline.formats.folder import Folder
@@ -20,8 +20,10 @@ LARGEST_PX = 10**11
 """Pixels a channel of a whole image; one that declares more is refused."""
 _SIDE_PX = 2000
 _OVERLAP_UM = 64.0  # more than the largest nucleus that is looked for
-_HOW = f"in frames of at most {_SIDE_PX} pixels that overlap by {_OVERLAP_UM:g} um"
+HOW = f"in frames of at most {_SIDE_PX} pixels that overlap by {_OVERLAP_UM:g} um"
+"""What is done with images, in words."""
 
+Header = TypeVar("Header")
 Size = Callable[[Path], tuple[tuple[int, int], float | None]]
 
 
@@ -53,11 +55,7 @@ def layout(
     positions: dict[str, tuple[float, float]] = {}
     found = []
     for name, stem in stems.items():
-        try:
-            with reading("the file"):
-                shape, pixel_um = size(folder.path / name)
-        except FrameError as error:
-            refuse(folder.path / name, "", error, expected, "copy it again, or take it out of the folder")
+        shape, pixel_um = header(folder.path / name, expected, size)
         pixel_um = pixel_um or float(assay["pixel_size_um"])
         cut = list(cuts(shape, pixel_um))
         found += [(stem, "", name)] if len(cut) == 1 else []
@@ -66,7 +64,16 @@ def layout(
             boxes[frame], positions[frame] = box, (box[0] * pixel_um, box[1] * pixel_um)
             found.append((frame, "", name))
     ignored = [*folder.others, *(name for name in folder.images if name not in stems)]
-    return replace(grouped(fmt, f"{what}, {_HOW}", found, ignored, assay), boxes=boxes, positions_um=positions)
+    return replace(grouped(fmt, f"{what}, {HOW}", found, ignored, assay), boxes=boxes, positions_um=positions)
+
+
+def header(path: Path, expected: str, look: Callable[[Path], Header]) -> Header:
+    """Return what `look` finds in the header of an image; raise an `InputError` with what is expected otherwise."""
+    try:
+        with reading("the file"):
+            return look(path)
+    except FrameError as error:
+        refuse(path, "", error, expected, "copy it again, or take it out of the folder")
 
 
 def cuts(shape: tuple[int, int], pixel_um: float) -> Iterator[Box]:
