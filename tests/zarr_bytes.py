@@ -7,8 +7,6 @@ import zlib
 
 import numpy as np
 
-SHORT = {"uint16": "u2", "uint8": "u1", "float32": "f4"}
-
 
 def stored(data):
     return data
@@ -125,7 +123,15 @@ def _sharded(files, shard):
         table = entries.setdefault(outer, [(2**64 - 1, 2**64 - 1)] * math.prod(shard))
         table[np.ravel_multi_index(inner, shard)] = (start, len(data))
         joined[outer] += data
-    return {
-        outer: bytes(data) + b"".join(struct.pack("<QQ", *entry) for entry in entries[outer]) + b"\0" * 4
-        for outer, data in joined.items()
-    }
+    tables = {outer: b"".join(struct.pack("<QQ", *entry) for entry in entries[outer]) for outer in joined}
+    return {outer: bytes(data) + tables[outer] + crc32c(tables[outer]) for outer, data in joined.items()}
+
+
+def crc32c(data):
+    """The checksum of Castagnoli, bit by bit, least significant first."""
+    rest = 0xFFFFFFFF
+    for byte in data:
+        rest ^= byte
+        for _ in range(8):
+            rest = rest >> 1 ^ (0x82F63B78 if rest & 1 else 0)
+    return struct.pack("<I", rest ^ 0xFFFFFFFF)
