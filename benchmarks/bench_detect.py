@@ -4,6 +4,9 @@ Both read the same phantom frames, dense and sparse, and both measure shapes and
 bound is what no method can go below here: decoding the pixels and passing over them once. All times are the
 processor's, which another program on the machine disturbs less than the clock's. Two packages for features are
 set beside the measuring alone where they are installed: `pip install .[peers]` in an environment of its own.
+
+csi-analysis 0.5.0 is no peer: its `ClassicSegmenter.segment` is empty and gives None, the thresholding below it calls a
+function that is not there (`remove_objects_size`), and its other segmenter is Cellpose with weights to be downloaded.
 """
 
 import importlib.util

@@ -2,10 +2,12 @@
 
 import struct
 
+import czi_bytes
 import numpy as np
 import pytest
 import tiff_bytes
 import tifffile
+import zarr_bytes
 from calling import CONFIG, assay, matched
 from conftest import ROOT
 
@@ -24,6 +26,7 @@ ASSAY = {
     "files": None,
 }
 NAMES = ("DAPI", "CK", "CD45", "FITC")
+COUNTED = {"slide": 2, "tiles": 5, "mosaic": 4}  # frames
 REAL = ROOT.parent / "shared" / "data" / "fmt_neubias"
 
 
@@ -225,7 +228,7 @@ def test_a_large_hyperstack_is_read_in_parts(tmp_path):
 
 @pytest.fixture(scope="module")
 def counted(tmp_path_factory):
-    """One phantom scene, as a whole-slide image, and as tiles with stage positions; each through to calls."""
+    """One phantom scene, as a whole-slide image, as tiles with stage positions, as a CZI; each through to calls."""
     folder = tmp_path_factory.mktemp("scene")
     of = {**assay("cellsearch"), "pixel_size_um": 0.645}
     recipe = phantom.Recipe(leukocytes=300, ctcs=40)
@@ -246,7 +249,10 @@ def counted(tmp_path_factory):
             tiff_bytes.Page(p, None, False, ome(names, px, plane=place) if k == 0 else "") for k, p in enumerate(cut)
         ]
         tiff_bytes.write(folder / "tiles" / f"t{n}.ome.tif", pages)
-    return truth, {name: through(folder, name, of) for name in ("slide", "tiles")}
+    (folder / "mosaic").mkdir()
+    pieces = czi_bytes.mosaic(planes, [(0, x) for x in (0, 750, 1500, 2300)], (600, 1100))
+    (folder / "mosaic" / "a.czi").write_bytes(czi_bytes.as_bytes(pieces, czi_bytes.xml(names, 0.645)))
+    return truth, {name: through(folder, name, of) for name in COUNTED}
 
 
 def through(folder, name, of, chunks=2):
@@ -260,12 +266,12 @@ def through(folder, name, of, chunks=2):
     return {kind: store.read_table(path, kind) for kind, path in out.items()}
 
 
-@pytest.mark.parametrize("name", ["slide", "tiles"])
+@pytest.mark.parametrize("name", COUNTED)
 def test_each_cell_of_overlapping_frames_is_counted_once(counted, name):
     truth, results = counted
     found = results[name]
     frames = found["frames"].set_index("frame")
-    assert len(frames) == {"slide": 2, "tiles": 5}[name]
+    assert len(frames) == COUNTED[name]
     place = found["calls"].copy()
     for axis in "yx":
         start = (frames[f"{axis}_um"] - frames[f"{axis}_um"].min()) / 0.645
@@ -279,11 +285,31 @@ def test_each_cell_of_overlapping_frames_is_counted_once(counted, name):
     assert found["frames"]["n_cells"].sum() == len(found["cells"])
 
 
-@pytest.mark.parametrize("name", ["slide", "tiles"])
+@pytest.mark.parametrize("name", COUNTED)
 def test_the_analysed_area_is_that_of_the_union(counted, name):
     frames = counted[1][name]["frames"]
     for column in ("area_um2", "frame_area_um2"):
         assert frames[column].sum() == pytest.approx(600 * 3400 * 0.645**2, rel=1e-4)
+
+
+@pytest.mark.parametrize("fmt", ["ome-zarr", "czi"])
+def test_a_slide_has_the_same_frames_in_every_format(tmp_path, fmt):
+    for name in ("tiff", "other"):
+        (tmp_path / name).mkdir()
+    whole = slide(tmp_path / "tiff" / "a.ome.tif", (2100, 3100), pyramid=False, label=False, **TILED)
+    if fmt == "czi":  # tiles that touch
+        places = [(y, x) for y in range(0, 2100, 525) for x in range(0, 3100, 775)]
+        pieces = czi_bytes.mosaic(whole, places, (525, 775))
+        (tmp_path / "other" / "a.czi").write_bytes(czi_bytes.as_bytes(pieces, czi_bytes.xml(NAMES)))
+    else:
+        zarr_bytes.write(tmp_path / "other" / "a.zarr", whole, NAMES)
+    here, there = (listed(tmp_path, name).frames for name in ("tiff", "other"))
+    assert [(ref.frame, ref.box_px) for ref in here] == [(ref.frame, ref.box_px) for ref in there]
+    for a, b in zip(here, there, strict=True):
+        one, other = formats.read(a, ASSAY), formats.read(b, ASSAY)
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+        assert (one.roles, one.notes, one.ceiling) == (other.roles, other.notes, other.ceiling)
+        assert (*other.position_um, other.pixel_size_um) == pytest.approx((*one.position_um, one.pixel_size_um))
 
 
 def test_contacts_name_cells_that_are_there(counted):
