@@ -147,8 +147,11 @@ def test_the_image_itself_or_one_of_several_may_be_named(tmp_path):
     assert [ref.frame for ref in listed(tmp_path, "s/a.ome.zarr").frames] == ["a"]
     several = tmp_path / "s" / "b.zarr"
     zarr_bytes.write_json(several / ".zattrs", {"bioformats2raw.layout": 3})
-    for series in "01":
-        zarr_bytes.write(several / series, planes((300, 400)), NAMES)
+    zarr_bytes.write(several / "0", planes((300, 400)), NAMES)
+    zarr_bytes.write_json(several / "OME" / ".zattrs", {"series": ["0"]})
+    ref = listed(tmp_path).frames[1]
+    assert (ref.frame, formats.read(ref, ASSAY).pixels.shape) == ("b", (4, 300, 400))
+    zarr_bytes.write(several / "1", planes((300, 400)), NAMES)
     with pytest.raises(InputError, match=r"name the one to read, as b\.zarr/0"):
         listed(tmp_path)
     (ref,) = listed(tmp_path, "s/b.zarr/1").frames

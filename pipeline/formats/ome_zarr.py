@@ -99,7 +99,7 @@ def _opened(path: Path) -> _Image:
     root = path.resolve()
     said = _attributes(path, root)
     if "multiscales" not in said:
-        raise FrameError(_no_image(path, root, said))
+        return _opened(_only_image(path, root, said))
     scales = said["multiscales"]
     if not isinstance(scales, list) or not scales:
         raise FrameError(f"multiscales: found {plain(scales)}; a list of one is expected")
@@ -124,15 +124,24 @@ def _attributes(path: Path, root: Path) -> dict[str, Any]:
     return read_json(path / ".zattrs", root) or {}
 
 
-def _no_image(path: Path, root: Path, said: Mapping[str, Any]) -> str:
-    """Return why there is nothing to read, with what to name instead where the folder holds several images."""
+def _only_image(path: Path, root: Path, said: Mapping[str, Any]) -> Path:
+    """Return the one image of a folder that is none itself, as bioformats2raw numbers them.
+
+    Raises
+    ------
+    FrameError
+        If it holds none or several; it says what to name instead.
+    """
     below = sorted(entry for entry in path.iterdir() if entry.name.isdecimal())
-    inner = [entry.name for entry in below if "multiscales" in _attributes(entry, root)]
+    inner = [entry for entry in below if "multiscales" in _attributes(entry, root)]
+    if len(inner) == 1:
+        return inner[0]
     if "plate" in said or "well" in said:
-        return "a plate of wells, no image: name the folder of one image of it"
+        raise FrameError("a plate of wells, no image: name the folder of one image of it")
     if inner:
-        return f"several images in one folder: name the one to read, as {path.name}/{inner[0]}"
-    return "no OME-Zarr image: neither .zattrs nor zarr.json tells of multiscales"
+        first = plain(f"{path.name}/{inner[0].name}")
+        raise FrameError(f"{len(inner)} images in one folder: name the one to read, as {first}")
+    raise FrameError("no OME-Zarr image: neither .zattrs nor zarr.json tells of multiscales")
 
 
 def _first(said: object, key: str) -> dict[str, Any]:
