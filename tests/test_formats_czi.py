@@ -104,14 +104,15 @@ def test_a_file_without_metadata_has_the_assays_channels_and_scale(tmp_path):
         only(tmp_path)
 
 
-def test_a_tile_without_one_of_its_channels_is_no_usable_frame(tmp_path):
+def test_a_tile_without_a_channel_that_every_call_needs_is_no_usable_frame(tmp_path):
     whole = planes((700, 900))
     pieces = czi_bytes.mosaic(whole, OVERLAPPING, (450, 500))
-    put(tmp_path, [piece for piece in pieces if (piece["C"], piece["M"]) != (1, 2)])
+    put(tmp_path, [piece for piece in pieces if (piece["C"], piece["M"]) not in {(1, 2), (3, 1)}])
     refs = listed(tmp_path).frames
-    assert formats.read(refs[1], ASSAY).written == 1
-    with pytest.raises(FrameError, match="blank, every pixel alike: ck"):
+    assert (formats.read(refs[1], ASSAY).roles, formats.read(refs[1], ASSAY).written) == (("dna", "ck", "cd45"), 1)
+    with pytest.raises(FrameError, match="channel missing: ck") as caught:
         formats.read(refs[2], ASSAY)
+    assert caught.value.shape == (450, 500)
 
 
 def test_pieces_of_the_pyramid_are_left_aside(tmp_path):
@@ -187,6 +188,7 @@ def test_a_piece_that_cannot_be_read_makes_its_frame_unusable(tmp_path, pieces, 
         ([*one(), one()[2]], {}, "two tiles at one place"),
         (one(size=(2**30, 2**30), stored=(2**30, 2**30)), {}, "pixels; at most"),
         (one(size=(0, 4), stored=(0, 4)), {}, "no single planes"),
+        ([piece | {"C": piece["C"] - 1} for piece in one()], {}, "a piece of channel -1"),
         (one(), {"words": czi_bytes.xml(("DAPI",))}, "1 names of channels; the pieces tell of channel 4"),
         (one(), {"words": czi_bytes.xml(NAMES, size_um=1e9)}, "a pixel size of"),
         (one(), {"words": "<ImageDocument>"}, "metadata: no XML"),

@@ -87,11 +87,9 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
         found = by_role(slide.channels, _known(slide.names, assay), assay)
         own = [piece for piece in slide.pieces if piece.box == box]
         used = own or [piece for piece in slide.pieces if _shared(piece.box, box)]
+        of_role = {role: [piece for piece in used if piece.channel == channel] for role, channel in found.items()}
         with path.open("rb") as file:
-            planes = {
-                role: _joined(file, [piece for piece in used if piece.channel == channel], box)
-                for role, channel in found.items()
-            }
+            planes = {role: _joined(file, some, box) for role, some in of_role.items() if some}
         written = float(np.logical_and.reduce([there for _, there in planes.values()]).mean()) if planes else 1.0
     with sized(shapes):
         pixels = {role: plane for role, (plane, _) in planes.items()}
@@ -127,6 +125,8 @@ def _slide(path: Path, _size: int, _changed: int) -> _Slide:
     moved = tuple(replace(piece, box=_moved(piece.box, top, left)) for piece in pieces)
     channels = tuple(sorted({piece.channel for piece in pieces}))
     names, pixel_um = _told(zisraw.metadata(path))
+    if channels[0] < 0:
+        raise FrameError(f"a piece of channel {channels[0]}; they count from 0")
     if names and len(names) <= channels[-1]:
         raise FrameError(f"{len(names)} names of channels; the pieces tell of channel {channels[-1] + 1}")
     return _Slide(moved, channels, tuple(names[channel] for channel in channels) if names else (), pixel_um)
@@ -184,11 +184,12 @@ def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
 
 
 def _overlap(tiles: list[Box]) -> bool:
-    edges = np.array(tiles)
-    return any(_touched(edges, tile).sum() > 1 for tile in tiles)
+    edges = np.array(sorted(tiles))
+    ends = np.searchsorted(edges[:, 0], edges[:, 2])  # tiles that begin above the lower end of each
+    return any(_touched(edges[k + 1 : end], edges[k]).any() for k, end in enumerate(ends))
 
 
-def _touched(edges: NDArray[np.int64], box: Box) -> NDArray[np.bool_]:
+def _touched(edges: NDArray[np.int64], box: Box | NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which boxes share pixels with one."""
     return (edges[:, 0] < box[2]) & (edges[:, 2] > box[0]) & (edges[:, 1] < box[3]) & (edges[:, 3] > box[1])
 
@@ -202,7 +203,7 @@ def _moved(box: Box, top: int, left: int) -> Box:
 
 
 def _joined(file: Any, pieces: list[zisraw.Piece], box: Box) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the pixels of pieces cut to a box, and where there are any."""
+    """Return the pixels of some pieces cut to a box, and where there are any."""
     shape = box[2] - box[0], box[3] - box[1]
     there, plane = np.zeros(shape, np.bool_), None
     for piece in pieces:
@@ -211,4 +212,5 @@ def _joined(file: Any, pieces: list[zisraw.Piece], box: Box) -> tuple[NDArray[An
         plane = np.zeros(shape, pixels.dtype) if plane is None else plane
         place = np.s_[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
         plane[place], there[place] = pixels, True
-    return (np.zeros(shape, np.uint16) if plane is None else plane), there
+    assert plane is not None
+    return plane, there
