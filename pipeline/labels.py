@@ -17,8 +17,6 @@ Runs = NDArray[np.int32]
 """Rows (y, first x, one past the last x, label): the pixels of a label image, row by row."""
 
 
-_FAR, _ONE = np.int64(1) << 62, np.int64(1) << 32
-
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Return the function, compiled when first called and kept for the next job where there is a place to keep it."""
@@ -33,43 +31,92 @@ def warm() -> None:
     labels = np.eye(2, dtype=np.int32)
     height = np.ones((2, 2), np.float32)
     flood(np.zeros((2, 2), np.uint8), labels, np.ones((2, 2), np.bool_))
-    nearest(labels, 1.0)
+    for row in (np.empty(2, np.int32), np.empty(2, np.int64)):
+        _nearest(labels, 1.0, 1, row)
+        _rings(labels, 1.0, 1, row)
     tops(runs_of(labels), height, 2)
     means(runs_of(labels), height, 2)
     painted(runs_of(labels), labels.shape)
+    components(runs_of(labels.astype(np.uint8)))
+    paint(runs_of(labels), labels.astype(np.uint8))
 
 
 @kernel
 def runs_of(labels: Any) -> Any:  # pragma: no cover - compiled
     """Return the runs of a label image, from left to right and from top to bottom."""
-    rows, columns = labels.shape
     runs = np.empty((1024, 4), np.int32)
     found = 0
-    for y in range(rows):
-        if found + columns > len(runs):
-            longer = np.empty((2 * len(runs) + columns, 4), np.int32)
-            longer[:found] = runs[:found]
-            runs = longer
-        before = 0
-        for x in range(columns):
-            k = labels[y, x]
-            if k != before:
-                if before > 0:
-                    runs[found - 1, 2] = x
-                if k > 0:
-                    runs[found, 0], runs[found, 1], runs[found, 2], runs[found, 3] = y, x, columns, k
-                    found += 1
-                before = k
+    for y in range(len(labels)):
+        runs, found = _noted(runs, found, labels[y], y)
     return runs[:found]
+
+
+@kernel
+def _noted(runs: Any, found: int, labels: Any, y: int) -> Any:  # pragma: no cover - compiled
+    """Return the runs, of which so many were found before, and their number with those of row y."""
+    columns = len(labels)
+    if found + columns > len(runs):
+        longer = np.empty((2 * len(runs) + columns, 4), np.int32)
+        longer[:found] = runs[:found]
+        runs = longer
+    before = 0
+    for x in range(columns):
+        k = labels[x]
+        if k != before:
+            if before > 0:
+                runs[found - 1, 2] = x
+            if k > 0:
+                runs[found, 0], runs[found, 1], runs[found, 2], runs[found, 3] = y, x, columns, k
+                found += 1
+            before = k
+    return runs, found
 
 
 @kernel
 def painted(runs: Any, shape: Any) -> Any:  # pragma: no cover - compiled
     """Return the label image of runs."""
     labels = np.zeros(shape, np.int32)
-    for y, start, stop, k in runs:
-        labels[y, start:stop] = k
+    paint(runs, labels)
     return labels
+
+
+@kernel
+def paint(runs: Any, image: Any) -> None:  # pragma: no cover - compiled
+    """Write the labels of runs into an image."""
+    for y, start, stop, k in runs:
+        image[y, start:stop] = k
+
+
+@kernel
+def components(runs: Any) -> Any:  # pragma: no cover - compiled
+    """Label runs 1..N by what hangs together over the edges of pixels, in the order of the first pixel; return N."""
+    root = np.arange(len(runs))
+    above = 0
+    for i in range(len(runs)):
+        y, start, stop, _ = runs[i]
+        while runs[above, 0] < y - 1 or (runs[above, 0] == y - 1 and runs[above, 2] <= start):
+            above += 1
+        j = above
+        while runs[j, 0] == y - 1 and runs[j, 1] < stop:
+            a, b = _first(root, i), _first(root, j)
+            root[max(a, b)] = min(a, b)
+            j += 1
+    count = 0
+    for i in range(len(runs)):
+        if root[i] == i:
+            count += 1
+            runs[i, 3] = count
+        else:
+            runs[i, 3] = runs[root[i], 3]  # of an earlier run, which has its label
+    return count
+
+
+@kernel
+def _first(root: Any, i: int) -> int:  # pragma: no cover - compiled
+    while root[i] != i:
+        root[i] = root[root[i]]
+        i = root[i]
+    return i
 
 
 @kernel
@@ -98,8 +145,7 @@ def means(runs: Any, values: Any, count: int) -> Any:  # pragma: no cover - comp
     return area, total / np.maximum(area, 1)
 
 
-@kernel
-def nearest(labels: Any, reach: float) -> Any:  # pragma: no cover - compiled
+def nearest(labels: Labels, reach: float) -> tuple[Labels, Labels]:
     """Return the squared distance (pixels) of each pixel to the nearest object, and that object's label.
 
     Beyond `reach` the label is 0 and the distance a larger one. Of objects as far away the lesser label counts.
@@ -107,58 +153,137 @@ def nearest(labels: Any, reach: float) -> Any:  # pragma: no cover - compiled
     Notes
     -----
     Exact: the nearest in each column, then the nearest of those along each row (Saito and Toriwaki 1994,
-    doi:10.1016/0031-3203(94)90133-3), looked for as far as the reach. Distance and label are one number, the distance
-    in its upper half, so that the nearer object is the lesser number and a processor takes many at once.
+    doi:10.1016/0031-3203(94)90133-3), looked for as far as the reach, where there is anything as near. Distance and
+    label are one number, the distance in its upper part, so that the nearer object is the lesser number and a processor
+    takes many at once: the more, the shorter the number.
     """
-    rows, columns = labels.shape
-    r = min(int(reach), columns - 1)
-    limit = int(reach * reach)
-    squared, zone = np.empty((rows, columns), np.int32), np.empty((rows, columns), np.int32)
-    above = np.empty((rows, columns), np.int64)
-    column = np.full(columns, _FAR)
-    for y in range(rows):
-        _step(column, labels[y])
-        above[y] = column
-    column[:] = _FAR
-    nearby, best = np.empty(columns, np.int64), np.empty(columns, np.int64)
-    for y in range(rows - 1, -1, -1):
-        _step(column, labels[y])
-        _lesser(column, above[y], 0)
-        _square(column, nearby, best, int(reach) + 1)
-        for d in range(1, r + 1):
-            _lesser(best[d:], nearby[: columns - d], d * d << 32)
-            _lesser(best[: columns - d], nearby[d:], d * d << 32)
-        _parted(best, squared[y], zone[y], limit)
+    return _nearest(labels, reach, *_packed(labels, reach))
+
+
+def rings(labels: Labels, reach: float) -> Runs:
+    """Return the runs of what lies around each object, no further than `reach` and nearest to it."""
+    return _rings(labels, reach, *_packed(labels, reach))
+
+
+def _packed(labels: Labels, reach: float) -> tuple[int, NDArray[Any]]:
+    """Return the bits that labels take in such a number, and a row of them."""
+    bits = int(labels.max(initial=0)).bit_length()
+    short = (2 * (int(reach) + 1) ** 2).bit_length() + bits <= 31
+    return bits, np.empty(labels.shape[1], np.int32 if short else np.int64)
+
+
+@kernel
+def _nearest(labels: Any, reach: float, bits: int, best: Any) -> Any:  # pragma: no cover - compiled
+    squared, zone = np.empty(labels.shape, np.int32), np.empty(labels.shape, np.int32)
+    column, nearby = np.full_like(best, int(reach) + 1 << bits), np.empty_like(best)
+    for y in range(len(labels)):
+        _nearest_in_row(labels, y, int(reach), bits, column, nearby, best)
+        _parted(best, squared[y], zone[y], int(reach * reach), bits)
     return squared, zone
 
 
 @kernel
-def _step(column: Any, labels: Any) -> None:  # pragma: no cover - compiled
+def _rings(labels: Any, reach: float, bits: int, best: Any) -> Any:  # pragma: no cover - compiled
+    rows, columns = labels.shape
+    runs = np.empty((1024, 4), np.int32)
+    found = 0
+    column, nearby = np.full_like(best, int(reach) + 1 << bits), np.empty_like(best)
+    squared, ring = np.empty((1, columns), np.int32), np.empty((1, columns), np.int32)
+    for y in range(rows):
+        if _nearest_in_row(labels, y, int(reach), bits, column, nearby, best):
+            _parted(best, squared[0], ring[0], int(reach * reach), bits)
+            for x in range(columns):
+                ring[0, x] = ring[0, x] if labels[y, x] == 0 else 0
+            runs, found = _noted(runs, found, ring[0], y)
+    return runs[:found]
+
+
+@kernel
+def _nearest_in_row(
+    labels: Any, y: int, r: int, bits: int, column: Any, nearby: Any, best: Any
+) -> bool:  # pragma: no cover - compiled
+    """Write what is nearest to each pixel of row y into `best`, and return whether there is anything at all.
+
+    `column` is what is nearest in each column at and above row y - 1, and becomes that of row y.
+    """
+    columns = len(best)
+    nothing = r + 1 << bits
+    _step(column, labels[y], bits, nothing)
+    nearby[:] = column
+    for d in range(1, min(r + 1, len(labels) - y)):
+        _below(nearby, labels[y + d], d << bits)
+    best[:] = (r + 1) * nothing
+    stop = -1
+    start, following = _lit(nearby, 0, nothing)
+    while start < columns:
+        stop = following
+        start, following = max(start - r, 0), columns + 2 * r
+        ahead, end = _lit(nearby, stop, nothing)
+        while ahead < columns and ahead - r < stop + r:
+            stop = end
+            ahead, end = _lit(nearby, stop, nothing)
+        stop = min(stop + r, columns)
+        _along(nearby[start:stop], best[start:stop], r, bits)
+        start, following = ahead, end
+    return stop >= 0
+
+
+@kernel
+def _lit(nearby: Any, first: int, nothing: int) -> Any:  # pragma: no cover - compiled
+    """Return where, from `first` on, the next block of 64 pixels starts and ends that has less than `nothing`."""
+    for block in range(first, len(nearby), 64):
+        least = nearby[block]
+        for value in nearby[block : block + 64]:
+            least = min(least, value)
+        if least < nothing:
+            return block, min(block + 64, len(nearby))
+    return len(nearby), len(nearby)
+
+
+@kernel
+def _along(nearby: Any, best: Any, r: int, bits: int) -> None:  # pragma: no cover - compiled
+    """Write the nearest of what is nearest in each column of a row; the gaps in `nearby` become squares."""
+    n = len(best)
+    label = best.dtype.type((1 << bits) - 1)
+    for x in range(n):
+        gap = nearby[x] >> bits
+        nearby[x] = best[x] = (gap * gap << bits) | (nearby[x] & label)
+    for d in range(1, min(r + 1, n)):
+        _lesser(best[d:], nearby[: n - d], d * d << bits)
+        _lesser(best[: n - d], nearby[d:], d * d << bits)
+
+
+@kernel
+def _step(column: Any, labels: Any, bits: int, nothing: int) -> None:  # pragma: no cover - compiled
     """Go one row on: what was nearest in each column is one further away, unless this row holds an object."""
+    one, most = column.dtype.type(1 << bits), column.dtype.type(nothing)
     for x in range(len(column)):
-        here = np.int64(labels[x]) + (0 if labels[x] else _FAR)
-        column[x] = min(here, column[x] + _ONE)
+        further = min(column.dtype.type(column[x] + one), most)
+        column[x] = column.dtype.type(labels[x]) if labels[x] else further
+
+
+@kernel
+def _below(nearby: Any, labels: Any, away: int) -> None:  # pragma: no cover - compiled
+    far = nearby.dtype.type(away)
+    for x in range(len(nearby)):
+        there = nearby.dtype.type(labels[x] + far)
+        nearby[x] = min(nearby[x], there) if labels[x] else nearby[x]
 
 
 @kernel
 def _lesser(best: Any, other: Any, further: int) -> None:  # pragma: no cover - compiled
+    more = best.dtype.type(further)
     for x in range(len(best)):
-        best[x] = min(best[x], other[x] + further)
+        best[x] = min(best[x], best.dtype.type(other[x] + more))
 
 
 @kernel
-def _square(column: Any, nearby: Any, best: Any, most: int) -> None:  # pragma: no cover - compiled
-    for x in range(len(column)):
-        gap = min(column[x] >> 32, most)
-        nearby[x] = best[x] = (gap * gap << 32) | (column[x] & 0xFFFFFFFF)
-
-
-@kernel
-def _parted(best: Any, squared: Any, zone: Any, limit: int) -> None:  # pragma: no cover - compiled
+def _parted(best: Any, squared: Any, zone: Any, limit: int, bits: int) -> None:  # pragma: no cover - compiled
+    label = best.dtype.type((1 << bits) - 1)
     for x in range(len(best)):
-        distance, label = np.int32(best[x] >> 32), np.int32(best[x] & 0xFFFFFFFF)
+        distance = np.int32(best[x] >> bits)
         squared[x] = distance
-        zone[x] = label if distance <= limit else np.int32(0)
+        zone[x] = np.int32(best[x] & label) if distance <= limit else np.int32(0)
 
 
 @kernel

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.labels import Runs, kernel, nearest, runs_of
+from pipeline.labels import Runs, kernel, rings, runs_of
 from pipeline.schema import ABOVE_NOISE
 from pipeline.segment import Channel, Segmentation
 
@@ -75,9 +75,7 @@ def measure(
     }
     near, gaps = _contacts(in_cell, found.cells.shape[0], count, contact_gap_max_um, px)
     data |= {"contacts": pd.Series(near, dtype=object), "contact_gaps_um": pd.Series(gaps, dtype=object)}
-    _, zone = nearest(found.cells, _RING_UM / px)
-    zone[found.cells > 0] = 0
-    parts = _together([in_cell, in_nucleus, runs_of(zone)], count)
+    parts = _together([in_cell, in_nucleus, rings(found.cells, _RING_UM / px)], count)
     for role, channel in channels.items():
         sums = _sums(parts, channel.signal, ABOVE_NOISE * channel.noise, 3 * count)[:, 1:]
         (_, in_nucleus_sum, ring_sum), (_, nucleus_lit, _) = (sums[row].reshape(3, count) for row in (1, 4))

@@ -14,7 +14,21 @@ from numpy.typing import NDArray
 
 from pipeline import learned
 from pipeline.formats import Frame
-from pipeline.labels import Floats, Labels, Runs, flood, kernel, means, nearest, painted, runs_of, tops
+from pipeline.labels import (
+    Floats,
+    Labels,
+    Runs,
+    components,
+    flood,
+    kernel,
+    means,
+    nearest,
+    paint,
+    painted,
+    rings,
+    runs_of,
+    tops,
+)
 
 _TILE_UM = 32.0  # background is followed at this scale: wider than a cell, narrower than vignetting
 _SAMPLES = 16  # pixels that are looked at along each side of a tile: its background is known to a tenth of the noise
@@ -137,7 +151,7 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
         (_blur(channels[role].signal, _SMOOTH_UM / px), _DETECT * channels[role].noise) for role in ("ck", "cd45")
     ]
     cells = _cells(found, markers, px, settings["cell_margin_um"])
-    cells = _add_bare(cells, *markers[0], px)
+    _add_bare(cells, *markers[0], px)
     return Segmentation(found, cells)
 
 
@@ -148,6 +162,10 @@ def warm() -> None:
     _borders(runs_of(labels), labels, height)
     _cells(labels, [(height, 0.5)] * 2, 1.0, 1.0)
     _levels(height, 1.0)
+    for mask in (labels > 0, labels.astype(np.uint8)):
+        _maxima(height, mask, np.zeros((1, 2), np.int64))
+    _outside(height, 1.0, labels)
+    _beside(runs_of(labels), labels, 2)
 
 
 def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float], lobed_um2: float) -> Labels:
@@ -217,11 +235,8 @@ def _hills(smooth: Floats, lit: NDArray[np.bool_], px: float) -> tuple[Floats, F
 def _holds_dna(runs: Runs, signal: Floats, px: float) -> NDArray[np.bool_]:
     """Return, by number, which nuclei hold a fair share of the usual nucleus's DNA above what surrounds them."""
     count = int(runs[:, 3].max(initial=0)) + 1
-    found = painted(runs, signal.shape)
-    _, ring = nearest(found, _EDGE_UM / px)
-    ring[found > 0] = 0
     area, inside = means(runs, signal, count)
-    _, around = means(runs_of(ring), signal, count)
+    _, around = means(rings(painted(runs, signal.shape), _EDGE_UM / px), signal, count)
     contrast = np.clip(1 - around / np.maximum(inside, 1e-6), 0, 0.7)  # of blurred nuclei too: the ring is not dark
     content = area * inside * contrast
     return content >= _CONTENT * np.sort(content[1:])[(count - 2) // 2] if count > 1 else np.zeros(1, np.bool_)
@@ -230,10 +245,10 @@ def _holds_dna(runs: Runs, signal: Floats, px: float) -> NDArray[np.bool_]:
 def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
     """Return the regions of a mask around the maxima of a height; each pixel of a level top has its own."""
     reach = 2 * max(1, round(apart_px)) + 1
-    summit = cv2.dilate(height, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
-    highest = np.flatnonzero((height >= summit) & mask & (height > 0))
-    markers = np.zeros(height.shape, np.int32)
-    markers.ravel()[highest] = 1 + np.arange(len(highest))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
+    around = np.argwhere(disc) - reach // 2
+    around = around[np.argsort((around**2).sum(axis=1), kind="stable")[1:]]  # most pixels are none for a near one
+    markers = _maxima(height, mask, around)
     return flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask)
 
 
@@ -286,32 +301,26 @@ def _cells(nuclei: Labels, markers: Sequence[tuple[Floats, float]], px: float, m
     reach = np.maximum(margin_um / px, np.sqrt(area / np.pi))  # large cells have more cytoplasm
     squared, zone = nearest(nuclei, reach[1:].max())
     rim = (_RIM_UM / px) ** 2
-    runs = runs_of(zone * (squared <= rim))
-    (ck, ck_floor), (cd45, cd45_floor) = (
-        (smooth, np.maximum(_HALF * tops(runs, smooth, len(area))[1], detectable)) for smooth, detectable in markers
-    )
+    (ck, ck_least), (cd45, cd45_least) = markers
+    ck_top, cd45_top = _tops_in_rim(zone, squared, rim, ck, cd45, len(area))
+    ck_floor, cd45_floor = np.maximum(_HALF * ck_top, ck_least), np.maximum(_HALF * cd45_top, cd45_least)
     reach = np.maximum(reach**2, rim)
     body, levels = _body(zone, squared, rim, reach, ck, ck_floor, cd45, cd45_floor, 8 * px)
     return flood(levels, nuclei, body)
 
 
-def _add_bare(cells: Labels, smooth: Floats, detectable: float, px: float) -> Labels:
+def _add_bare(cells: Labels, smooth: Floats, detectable: float, px: float) -> None:
     """Add objects without nucleus that show more cytokeratin than most cells do, numbered after the cells."""
     n_cells = int(cells.max())
     _, brightest = tops(runs_of(cells), smooth, n_cells + 1)
     usual = float(np.quantile(brightest[1:], 0.75)) if n_cells else 0.0
-    lit = ((smooth > max(2 * detectable, usual)) & (cells == 0)).astype(np.uint8)
-    if not lit.any():
-        return cells
-    count, objects = cv2.connectedComponents(lit, connectivity=4, ltype=cv2.CV_32S)
-    runs = runs_of(objects)
+    runs = runs_of(_outside(smooth, max(2 * detectable, usual), cells))
+    count = components(runs) + 1
     area, _ = tops(runs, smooth, count)
-    keep = area * px**2 >= _BARE_UM2
-    beside = cv2.dilate((cells > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) & lit
-    keep[objects[beside > 0]] = False  # the rest of a cell that its margin cut off
-    runs = _kept(runs, keep)
+    cut_off = _beside(runs, cells, count)  # the rest of a cell that its margin ended
+    runs = _kept(runs, (area * px**2 >= _BARE_UM2) & ~cut_off)
     runs[:, 3] += n_cells
-    return cells + painted(runs, cells.shape)
+    paint(runs, cells)
 
 
 def _blur(image: Floats, sigma: float) -> Floats:
@@ -321,9 +330,16 @@ def _blur(image: Floats, sigma: float) -> Floats:
 
 def _fill_holes(mask: NDArray[Any]) -> NDArray[np.uint8]:
     """Return the mask with each dark patch filled that does not reach the frame's border."""
-    patches = np.pad(mask.astype(np.uint8), 1)
-    cv2.floodFill(patches, None, (0, 0), 2)
-    return (patches[1:-1, 1:-1] != 2).astype(np.uint8)
+    filled = mask.astype(np.uint8)
+    dark = runs_of(filled ^ 1)
+    outside = np.zeros(components(dark) + 1, np.bool_)
+    rows, columns = mask.shape
+    y, start, stop, patch = dark.T
+    outside[patch[(y == 0) | (y == rows - 1) | (start == 0) | (stop == columns)]] = True
+    holes = dark[~outside[patch]]
+    holes[:, 3] = 1
+    paint(holes, filled)
+    return filled
 
 
 def _kept(runs: Runs, wanted: NDArray[np.bool_]) -> Runs:
@@ -344,6 +360,65 @@ def _levels(height: Any, scale: float) -> Any:  # pragma: no cover - compiled
                 np.float32(255) * (1 - np.sqrt(max(height[y, x] * np.float32(scale), np.float32(0))))
             )
     return levels
+
+
+@kernel
+def _maxima(height: Any, mask: Any, around: Any) -> Any:  # pragma: no cover - compiled
+    """Return 1..N in the pixels of a mask that nothing around them is higher than, 0 elsewhere."""
+    rows, columns = height.shape
+    found = np.zeros(height.shape, np.int32)
+    count = np.int32(0)
+    for y in range(rows):
+        for x in range(columns):
+            here = height[y, x]
+            if not mask[y, x] or here <= 0:
+                continue
+            highest = True
+            for dy, dx in around:
+                if 0 <= y + dy < rows and 0 <= x + dx < columns and height[y + dy, x + dx] > here:
+                    highest = False
+                    break
+            if highest:
+                count += np.int32(1)
+                found[y, x] = count
+    return found
+
+
+@kernel
+def _tops_in_rim(
+    zone: Any, squared: Any, rim: float, ck: Any, cd45: Any, count: int
+) -> Any:  # pragma: no cover - compiled
+    """Return the greatest value (at least 0) of each marker by the label of the zone, in it and its rim."""
+    ck_top, cd45_top = np.zeros(count, np.float32), np.zeros(count, np.float32)
+    for y in range(zone.shape[0]):
+        for x in range(zone.shape[1]):
+            k = zone[y, x]
+            if k > 0 and squared[y, x] <= rim:
+                ck_top[k], cd45_top[k] = max(ck_top[k], ck[y, x]), max(cd45_top[k], cd45[y, x])
+    return ck_top, cd45_top
+
+
+@kernel
+def _outside(smooth: Any, above: float, cells: Any) -> Any:  # pragma: no cover - compiled
+    """Return 1 where the light is above a limit and no cell is, 0 elsewhere."""
+    lit = np.empty(cells.shape, np.uint8)
+    limit = np.float32(above)
+    for y in range(cells.shape[0]):
+        for x in range(cells.shape[1]):
+            lit[y, x] = (smooth[y, x] > limit) & (cells[y, x] == 0)
+    return lit
+
+
+@kernel
+def _beside(runs: Any, cells: Any, count: int) -> Any:  # pragma: no cover - compiled
+    """Return, by number, which of the runs' objects touch a cell, at a corner too."""
+    touch = np.zeros(count, np.bool_)
+    rows, columns = cells.shape
+    for y, start, stop, k in runs:
+        for near in range(max(y - 1, 0), min(y + 2, rows)):
+            for x in range(max(start - 1, 0), min(stop + 1, columns)):
+                touch[k] |= cells[near, x] > 0
+    return touch
 
 
 @kernel
