@@ -17,7 +17,6 @@ Runs = NDArray[np.int32]
 """Rows (y, first x, one past the last x, label): the pixels of a label image, row by row."""
 
 
-
 def kernel(function: Callable[..., Any]) -> Any:
     """Return the function, compiled when first called and kept for the next job where there is a place to keep it."""
     try:

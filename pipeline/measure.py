@@ -4,7 +4,7 @@ Shapes are those of scikit-image's `regionprops`: moments, convex hull, Crofton 
 Intensities are counts above the local background. All objects are measured together, in a few passes over the pixels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,11 +75,11 @@ def measure(
     }
     near, gaps = _contacts(in_cell, found.cells.shape[0], count, contact_gap_max_um, px)
     data |= {"contacts": pd.Series(near, dtype=object), "contact_gaps_um": pd.Series(gaps, dtype=object)}
-    parts = _together([in_cell, in_nucleus, rings(found.cells, _RING_UM / px)], count)
+    parts = [in_cell, in_nucleus, rings(found.cells, _RING_UM / px)]
+    ring_area = np.bincount(parts[2][:, 3], parts[2][:, 2] - parts[2][:, 1], count + 1)[1:]
     for role, channel in channels.items():
-        sums = _sums(parts, channel.signal, ABOVE_NOISE * channel.noise, 3 * count)[:, 1:]
-        (_, in_nucleus_sum, ring_sum), (_, nucleus_lit, _) = (sums[row].reshape(3, count) for row in (1, 4))
-        _, total, squares, highest, lit = sums[:, :count]
+        sums = _sums(*parts, channel.signal, ABOVE_NOISE * channel.noise, count)[:, 1:]
+        total, squares, highest, lit, in_nucleus_sum, nucleus_lit, ring_sum = sums
         mean = total / cell.area
         data |= {
             f"{role}_mean": mean,
@@ -88,7 +88,7 @@ def measure(
             f"{role}_sum": total,
             f"{role}_nucleus_mean": _share(in_nucleus_sum, nucleus.area),
             f"{role}_cytoplasm_mean": _share(total - in_nucleus_sum, cell.area - nucleus.area),
-            f"{role}_ring_mean": _share(ring_sum, sums[0, 2 * count :]),
+            f"{role}_ring_mean": _share(ring_sum, ring_area),
             f"{role}_overlap": _share(nucleus_lit, nucleus.area),
             f"{role}_fill": lit / cell.area,
         }
@@ -189,15 +189,6 @@ def _contacts(
     return near, gaps
 
 
-def _together(parts: Sequence[Runs], count: int) -> Runs:
-    """Return the runs of several label images row by row, so that a pass over them sees each row of a channel once.
-
-    The labels of the k-th image, from 0, have become k * count + label.
-    """
-    runs = np.concatenate([part + np.array([0, 0, 0, k * count], np.int32) for k, part in enumerate(parts)])
-    return runs[np.argsort(runs[:, 0], kind="stable")]
-
-
 def warm() -> None:
     """Compile the kernels into their cache."""
     labels = np.zeros((4, 4), np.int32)
@@ -205,7 +196,7 @@ def warm() -> None:
     shapes(labels, 1)
     contacts(labels, 1, 1.0, 1.0)
     signal = np.zeros((4, 4), np.float32)
-    _sums(runs_of(labels), signal, 1.0, 1)
+    _sums(runs_of(labels), runs_of(labels), runs_of(labels), signal, 1.0, 1)
     _centroids(labels, np.zeros((1, 5), np.int64), signal)
     _slopes(signal)
 
@@ -261,39 +252,56 @@ def _equal(values: Any, k: int) -> int:  # pragma: no cover - compiled
 
 
 @kernel
-def _sums(runs: Any, signal: Any, above: float, count: int) -> Any:  # pragma: no cover - compiled
-    """Return five rows, by label up to `count`: pixels, their sum, sum of squares, maximum, number above a limit."""
-    out = np.zeros((5, count + 1))
-    out[3] = -np.inf
-    for y, start, stop, k in runs:
-        values = signal[y, start:stop]
-        total, squares, highest, lit = 0.0, 0.0, -np.inf, 0
-        for value in values:
+def _sums(
+    cells: Any, nuclei: Any, around: Any, signal: Any, above: float, count: int
+) -> Any:  # pragma: no cover - compiled
+    """Return seven rows, by label up to `count`, from runs of cells, of their nuclei and of what is around them.
+
+    Of cells the sum, the sum of squares, the maximum and the number of pixels above a limit; of nuclei the sum and
+    that number; of what is around the sum.
+    """
+    out = np.zeros((7, count + 1))
+    out[2] = -np.inf
+    limit = np.float32(above)
+    for y, start, stop, k in cells:
+        total, squares, highest, lit = 0.0, 0.0, np.float32(-np.inf), 0
+        for value in signal[y, start:stop]:
             total += value
             squares += float(value) * float(value)
             highest = max(highest, value)
-            lit += value > above
-        out[0, k] += stop - start
-        out[1, k] += total
-        out[2, k] += squares
-        out[3, k] = max(out[3, k], highest)
-        out[4, k] += lit
+            lit += value > limit
+        out[0, k] += total
+        out[1, k] += squares
+        out[2, k] = max(out[2, k], highest)
+        out[3, k] += lit
+    for y, start, stop, k in nuclei:
+        total, lit = 0.0, 0
+        for value in signal[y, start:stop]:
+            total += value
+            lit += value > limit
+        out[4, k] += total
+        out[5, k] += lit
+    for y, start, stop, k in around:
+        total = 0.0
+        for value in signal[y, start:stop]:
+            total += value
+        out[6, k] += total
     return out
 
 
 @kernel
 def _slopes(signal: Any) -> Any:  # pragma: no cover - compiled
-    """Return squared gradients (over two pixels) in every fourth row of a smoothed signal.
+    """Return squared gradients (over two pixels) in every eighth row of a smoothed signal.
 
     The weights 1 4 6 4 1 smooth with a standard deviation of 1 pixel, and gradients are sums of few rows and columns.
     """
     rows, columns = signal.shape
-    slope = np.empty((max(rows - 3, 0) // 4, max(columns - 6, 0)), np.float32)
+    slope = np.empty((max(rows + 1, 0) // 8, max(columns - 6, 0)), np.float32)
     level, rise = np.empty(columns, np.float32), np.empty(columns, np.float32)
     weight = np.float32(1 / 256)
     for i in range(len(slope)):
-        a, b, c = signal[4 * i], signal[4 * i + 1], signal[4 * i + 2]
-        d, e, f, g = signal[4 * i + 3], signal[4 * i + 4], signal[4 * i + 5], signal[4 * i + 6]
+        a, b, c = signal[8 * i], signal[8 * i + 1], signal[8 * i + 2]
+        d, e, f, g = signal[8 * i + 3], signal[8 * i + 4], signal[8 * i + 5], signal[8 * i + 6]
         for x in range(columns):
             level[x] = b[x] + f[x] + 4 * (c[x] + e[x]) + 6 * d[x]
             rise[x] = g[x] - a[x] + 4 * (f[x] - b[x]) + 5 * (e[x] - c[x])

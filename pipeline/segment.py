@@ -95,9 +95,10 @@ def correct(plane: Floats, pixel_size_um: float) -> Channel:
     grid = np.ascontiguousarray(np.partition(tiles, rank, axis=2)[:, :, rank])
     if min(counts) >= 3:
         grid = cv2.medianBlur(grid, 3).astype(np.float32, copy=False)
-    signal = plane - cv2.resize(grid, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    centre, noise = _centre_and_noise(_sorted_sample(signal))
-    signal -= np.float32(centre)
+    across = cv2.resize(grid, (plane.shape[1], counts[0]), interpolation=cv2.INTER_LINEAR)
+    step = max(1, int(np.sqrt(plane.size / _ENOUGH)))
+    centre, noise = _centre_and_noise(np.sort(_less(plane, across, step, 0.0)[:, ::step], axis=None))
+    signal = _less(plane, across, 1, centre)
     level = float(np.median(grid)) + centre
     return Channel(signal, level, float(grid.max() - grid.min()) / max(level, 1.0), max(noise, 0.5))
 
@@ -114,8 +115,7 @@ def _centre_and_noise(values: Floats) -> tuple[float, float]:
     for _ in range(8):
         kept, bounds = values[low:high], (low, high)
         centre = float(kept[len(kept) // 2])
-        away = np.abs(kept - np.float32(centre))
-        noise = 1.4826 * float(np.partition(away, len(away) // 2)[len(away) // 2])
+        noise = 1.4826 * float(_usual_distance(kept))
         low = int(np.searchsorted(values, np.float32(centre - 3 * noise - 0.5)))
         high = int(np.searchsorted(values, np.float32(centre + 2 * noise + 0.5)))
         if (low, high) == bounds:
@@ -159,6 +159,9 @@ def warm() -> None:
     """Compile the kernels into their cache."""
     labels = np.eye(2, dtype=np.int32)
     height = np.ones((2, 2), np.float32)
+    for plane in (height, height.astype(np.uint16), height.astype(np.uint8)):
+        _less(plane, height, 1, 0.0)
+    _usual_distance(height[0])
     _borders(runs_of(labels), labels, height)
     _cells(labels, [(height, 0.5)] * 2, 1.0, 1.0)
     _levels(height, 1.0)
@@ -351,6 +354,41 @@ def _kept(runs: Runs, wanted: NDArray[np.bool_]) -> Runs:
 
 
 @kernel
+def _usual_distance(values: Any) -> Any:  # pragma: no cover - compiled
+    """Return the upper median distance of sorted values from their upper median: from there on, the lesser of two."""
+    up = len(values) // 2
+    down = up - 1
+    centre = values[up]
+    distance = np.float32(0)
+    for _ in range(len(values) // 2 + 1):
+        if down < 0 or (up < len(values) and values[up] - centre < centre - values[down]):
+            distance = values[up] - centre
+            up += 1
+        else:
+            distance = centre - values[down]
+            down -= 1
+    return distance
+
+
+@kernel
+def _less(plane: Any, across: Any, every: int, centre: float) -> Any:  # pragma: no cover - compiled
+    """Return each so-manieth row of a plane less a background, which is known in evenly spaced rows, and a constant."""
+    rows, columns = plane.shape
+    signal = np.empty((-(-rows // every), columns), np.float32)
+    constant = np.float32(centre)
+    for i in range(len(signal)):
+        place = (i * every + 0.5) * len(across) / rows - 0.5
+        upper = int(np.floor(place))
+        share = np.float32(place - upper)
+        rest = np.float32(1) - share
+        row, here = plane[i * every], signal[i]
+        a, b = across[max(upper, 0)], across[min(upper + 1, len(across) - 1)]
+        for x in range(columns):
+            here[x] = np.float32(row[x]) - (a[x] * rest + b[x] * share) - constant
+    return signal
+
+
+@kernel
 def _levels(height: Any, scale: float) -> Any:  # pragma: no cover - compiled
     """Return 255 where the scaled height is 0, and 0 where it is 1, finest near 1."""
     levels = np.empty(height.shape, np.uint8)
@@ -391,10 +429,15 @@ def _tops_in_rim(
     """Return the greatest value (at least 0) of each marker by the label of the zone, in it and its rim."""
     ck_top, cd45_top = np.zeros(count, np.float32), np.zeros(count, np.float32)
     for y in range(zone.shape[0]):
+        before, one, other = np.int32(0), np.float32(0), np.float32(0)
         for x in range(zone.shape[1]):
             k = zone[y, x]
             if k > 0 and squared[y, x] <= rim:
-                ck_top[k], cd45_top[k] = max(ck_top[k], ck[y, x]), max(cd45_top[k], cd45[y, x])
+                if k != before:  # neighbours are mostly of one zone
+                    ck_top[before], cd45_top[before] = max(ck_top[before], one), max(cd45_top[before], other)
+                    before, one, other = k, np.float32(0), np.float32(0)
+                one, other = max(one, ck[y, x]), max(other, cd45[y, x])
+        ck_top[before], cd45_top[before] = max(ck_top[before], one), max(cd45_top[before], other)
     return ck_top, cd45_top
 
 
@@ -431,13 +474,14 @@ def _body(
     distances are squared.
     """
     body, levels = np.zeros(zone.shape, np.bool_), np.empty(zone.shape, np.uint8)
+    level_at = np.minimum(np.sqrt(np.arange(int(reach.max()) + 1)) * steps, 255).astype(np.uint8)
     for y in range(zone.shape[0]):
         for x in range(zone.shape[1]):
             k = zone[y, x]
             if k > 0 and squared[y, x] <= reach[k]:
                 shown = ck[y, x] > ck_floor[k] or cd45[y, x] > cd45_floor[k]
                 body[y, x] = shown or squared[y, x] <= rim
-                levels[y, x] = min(255, int(np.sqrt(squared[y, x]) * steps))
+                levels[y, x] = level_at[squared[y, x]]
     return body, levels
 
 
