@@ -1,8 +1,10 @@
-"""How fast the cascade is: 10,000 draws x 7 organs x 60 months, the whole stage of one patient, and beside peers.
+"""How fast the cascade is: draws x organs x months, the whole stage of one patient, and beside peers.
 
+The model has seven organs; the goal is stated for eight, so one is there twice.
 Times are seconds of processor time. GillesPy2 and COPASI, ``pip install .[peers]``, are timed where they are installed.
 """
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -11,6 +13,7 @@ import sys
 import tempfile
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -47,13 +50,29 @@ def _build(draws: int) -> engine.Cascade:
 
 def _seconds(draws: int) -> float:
     start = _cpu()
-    _build(draws).risk(MONTHS)
+    _with_one_more(_build(draws)).risk(MONTHS)
     return _cpu() - start
+
+
+def _with_one_more(model: engine.Cascade) -> engine.Cascade:
+    """Return a cascade in which the last organ is there twice."""
+
+    def twice(step: Any, *fields: str) -> Any:
+        more = {name: np.concatenate([getattr(step, name), getattr(step, name)[:, -1:]], axis=1) for name in fields}
+        return dataclasses.replace(step, **more)
+
+    return dataclasses.replace(
+        model,
+        organs=(*model.organs, "again"),
+        founding=twice(model.founding, "arrival", "ln_soil", "ln_tropism"),
+        growth=twice(model.growth, "doubling_time_years"),
+        detection=twice(model.detection, "d50_mm", "slope_mm", "ceiling"),
+    )
 
 
 def _engine() -> tuple[str, str, str]:
     best = min(_seconds(DRAWS) for _ in range(3))
-    return f"cascade, {DRAWS} draws x 7 organs x 60 months", f"{best:.2f} s", "goal 1 s, drawing included; best of 3"
+    return f"cascade, {DRAWS} draws x 8 organs x 60 months", f"{best:.2f} s", "goal 1 s, drawing included; best of 3"
 
 
 def _memory() -> tuple[str, str, str]:

@@ -104,6 +104,19 @@ def test_every_cell_is_arrested_or_killed(sex, start):
 
 
 @pytest.mark.oracle
+@pytest.mark.oracle
+def test_arrest_is_that_of_the_fundamental_matrix(flow):
+    extraction, kill = np.array([1e-3, 0.3, 1.0]), np.array([0.0, 0.2, 5.0])
+    for start in np.eye(len(flow.compartments)):
+        arrested, killed = flow.arrest(start, extraction, kill)
+        for i in range(3):
+            dies = kill[i] * flow.residence / (1 + kill[i] * flow.residence)
+            held = (1 - dies) * flow.beds * extraction[i]
+            visits = start @ np.linalg.inv(np.eye(len(start)) - (1 - dies - held)[:, None] * flow.moves)
+            assert arrested[i] == pytest.approx(visits * held, rel=1e-9)
+            assert killed[i] == pytest.approx(visits @ dies, rel=1e-9)
+
+
 @pytest.mark.parametrize(("hours", "extraction"), [(1.0, 0.0043), (1.7, 0.0026), (2.4, 0.0018)])
 def test_half_life_and_extraction_belong_together(flow, hours, extraction):
     blood = Circulation(*(np.array([x]) for x in (5300.0, 6500.0, hours, 0.0, 0.0, 0.0, 1.0)))
