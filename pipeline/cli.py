@@ -287,7 +287,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("count", _count, "counts per 7.5 mL with intervals")
     _files(sub, "--frames", "--calls", "--out")
-    sub.add_argument("--cells", type=Path, metavar="FILE", help="needed with --reviews")
+    sub.add_argument("--cells", type=Path, metavar="FILE", help="for the CTCs' diameters; needed with --reviews")
     sub.add_argument("--reviews", type=Path, nargs="*", default=[], metavar="FILE", help="SAMPLE.REVIEWER.csv")
 
     sub = verb("quality", _quality, "a sample's checks, each with its limits")

@@ -25,6 +25,8 @@ _ESTIMATES = (
 )
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
 _ALONE_WITH_LEUKOCYTES = "with_leukocyte"  # the word that classify adds to a CTC's reason
+_CUT = "at_border"  # likewise, to that of a cell which the frame's border cuts
+_DIAMETERS = 32  # quantiles at most
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
 
@@ -49,7 +51,7 @@ def count(
     out : Path
         JSON to write.
     cells : Path, optional
-        Table of the sample; needed with reviews, which can change what hangs together.
+        Table of the sample, for the diameters of its CTCs; needed with reviews, which can change what hangs together.
     reviews : sequence of Path
         Reviewers' files about these calls: what they agree on stands for the classifier's call.
 
@@ -71,7 +73,9 @@ def count(
         found = consensus.read_all(reviews, settings["sample"])
         gap_um = store.table_provenance(calls)["settings"]["cluster_gap_um"]
         called, review = consensus.reviewed(found, called, store.read_table(cells, "cells"), gap_um, settings)
-        inputs |= {"cells": cells, **{f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}}
+        inputs |= {f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}
+    if cells:
+        inputs |= {"cells": cells}
     given = {name: settings["assay"].get(name) for name in _FACTORS}
     observation = Observation(
         blood_volume_ml=settings["blood_volume_ml"],
@@ -106,6 +110,7 @@ def count(
         "assumptions": [name for name, factor in given.items() if factor and factor["kind"] == "assumption"]
         + ["clusters_per_7_5_ml"],
         "review": review,
+        "ctc_diameters_um": _diameters(called, cells) if cells and evaluable else None,
         "provenance": store.provenance(settings, inputs),
     }
     store.write_json(out, "counts", result)
@@ -163,6 +168,19 @@ def _estimates(observation: Observation, n_ctc: int, n_clusters: int, level: flo
         "p_at_least": {str(k): reference and reference.p_at_least(k) for k in CUTOFFS},
         "above_blank": n_ctc > observation.limit_of_blank(level),
     }
+
+
+def _diameters(calls: pd.DataFrame, cells: Path) -> dict[str, Any] | None:
+    """Return how large the sample's single CTCs are: the share of one in a cluster is the segmentation's guess."""
+    key = ["frame", "cell"]
+    single = calls[calls["call"].eq("ctc") & calls["cluster"].isna()]
+    whole = single[[_CUT not in reason.split() for reason in single["reason"]]]
+    if whole.empty:
+        return None
+    size = store.read_table(cells, "cells", only=[*key, "equivalent_diameter_um"])
+    found = whole[key].merge(size, on=key)["equivalent_diameter_um"].to_numpy(np.float64)
+    known = (np.arange(min(len(found), _DIAMETERS)) + 0.5) / min(len(found), _DIAMETERS)
+    return {"n": len(found), "quantiles": np.quantile(found, known, method="hazen").round(2).tolist()}
 
 
 def _per_ml(interval: Interval) -> Interval:

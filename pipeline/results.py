@@ -148,6 +148,8 @@ COUNTS_JSON = _object(
         "provenance": _PROVENANCE,
     },
     optional={
+        # of single CTCs that no border cuts, at probabilities (i + 0.5) / number; null where none was measured
+        "ctc_diameters_um": _or_null(_object({"n": _COUNT, "quantiles": _array(_POSITIVE)})),
         "tube_to_tube": _or_null(_FACTOR),  # one tube's blood relative to the patient's; null: not allowed for
         "markers": _array(_MARKER),  # always written; files without it are still read
         "review": _or_null(_REVIEW),  # likewise; null without one: the calls are the classifier's

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline import store
+from pipeline import schema, store
 from pipeline.count import count, imaged_fraction, tally
 from pipeline.errors import InputError
 from pipeline.observation import Factor, Observation
@@ -92,6 +92,26 @@ def run(tmp_path):
         return store.read_json(out, "counts")
 
     return run
+
+
+def test_diameters_are_of_single_whole_ctcs(tmp_path):
+    calls = calls_table(
+        ("ctc", None), ("ctc", 1), ("ctc", 1), ("leukocyte", None), ("ctc", None, "ck+ at_border"), ("ctc", None)
+    )  # fmt: skip
+    names = [c.name for c in schema.CELLS.columns]
+    kinds = {c.name: c.dtype for c in schema.CELLS.columns}
+    empty = {"str": "f0", "bool": False, "int": 1, "float": 1.0, "ints": [], "floats": []}
+    cells = pd.DataFrame({name: [empty[kinds[name]]] * len(calls) for name in names})
+    cells = cells.assign(cell=calls["cell"], equivalent_diameter_um=[10.0, 11.0, 12.0, 13.0, 14.0, 20.0])
+    for name, table in (("frames", frames_table([1000.0])), ("calls", calls), ("cells", cells.iloc[::-1])):
+        store.write_table(tmp_path / f"{name}.parquet", name, table, store.provenance({}, {}))
+    paths = [tmp_path / f"{name}.parquet" for name in ("frames", "calls")]
+    count(settings(), *paths, tmp_path / "counts.json", tmp_path / "cells.parquet")
+    found = store.read_json(tmp_path / "counts.json", "counts")
+    assert found["ctc_diameters_um"] == {"n": 2, "quantiles": [10.0, 20.0]}
+    assert "cells" in found["provenance"]["inputs"]
+    count(settings(), *paths, tmp_path / "counts.json")
+    assert store.read_json(tmp_path / "counts.json", "counts")["ctc_diameters_um"] is None
 
 
 MIXED = calls_table(

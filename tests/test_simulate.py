@@ -1,5 +1,6 @@
 """The cascade: its steps against closed forms and slow oracles, and what must hold for any patient."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -314,6 +315,55 @@ def test_portal_route_decides_between_liver_and_lung():
     assert 1.8 < autopsy < 6
 
 
+def sized(primary, n, mean, **kwargs):
+    found = dataclasses.replace(sample(), diameters_um=(n, mean))
+    return conditioning.build(primary, [found], Draws(7, 400), sex="male", early=False, **kwargs)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize(("primary", "organ"), [("colon", "liver"), ("breast", "lung"), ("prostate", "lung")])
+def test_larger_cells_are_held_by_the_first_bed(primary, organ):
+    plain = cascade(primary, draws=400)
+    usual = evidence.load("parameters").central["ctc_diameter_" + ("colorectal" if primary == "colon" else primary)]
+    small, large = (sized(primary, 20, usual + by) for by in (-3, 3))
+    at = plain.organs.index(organ)
+    first, share, passed = (
+        [getattr(m.arrival, name) for m in (small, plain, large)]
+        for name in ("mixed", "recirculating_share", "passed_first_bed")
+    )
+    assert (np.diff([x[:, at].mean() for x in first]) > 0).all()
+    assert (np.diff([x.mean() for x in share]) < 0).all()
+    assert (np.diff([x.mean() for x in passed]) < 0).all()
+    assert large.founders_per_year.sum(axis=1) == pytest.approx(plain.founders_per_year.sum(axis=1))
+
+
+@pytest.mark.oracle
+def test_a_diameter_moves_the_odds_of_the_class_by_its_width():
+    draws = Draws(7, 400)
+    usual, width = (draws.parameter(name) for name in ("ctc_diameter_colorectal", "capillary_width"))
+    odds = [
+        m.arrival.recirculating_share / (1 - m.arrival.recirculating_share)
+        for m in (sized("colon", 3, 10.0), cascade("colon", draws=400))
+    ]
+    assert np.log(odds[0] / odds[1]) == pytest.approx(-(10.0 - usual) * 3 / 4 / width)
+
+
+@pytest.mark.property
+def test_no_diameters_or_none_published_change_nothing():
+    for primary, n, off in (("colon", 0, ()), ("pancreas", 9, ()), ("colon", 9, ("cell_size",))):
+        one, other = sized(primary, n, 15.0, switched_off=off), cascade(primary, draws=400, off=off)
+        assert one.arrival.mixed.tobytes() == other.arrival.mixed.tobytes()
+
+
+def test_result_says_what_the_diameters_were_used_for(tmp_path):
+    path = counts_file(tmp_path, ctc_diameters_um={"n": 4, "quantiles": [9.0, 10.0, 11.0, 14.0]})
+    for primary, words in (("colon", "usually 7.5 um"), ("pancreas", "not used")):
+        said = [s for s in run(tmp_path, [path], primary)["statements"] if "11.0 um across on average (4" in s]
+        assert len(said) == 1
+        assert words in said[0]
+    assert not any("across" in s for s in run(tmp_path, [path], "colon", off=["cell_size"])["statements"])
+
+
 def test_first_organs_that_everybody_knows(tmp_path):
     path = counts_file(tmp_path)
     first = {}
@@ -503,8 +553,9 @@ def test_priors_hold_their_limits_with_95_percent(name):
 
 @pytest.mark.parametrize("step", conditioning.SWITCHES)
 def test_a_step_switched_off_shows(tmp_path, step):
-    path = counts_file(tmp_path, n_ctc=3, n_clusters=int(step == "clusters"))
-    primary = "colon" if step in ("portal_route", "first_pass", "tropism") else "breast"
+    large = {"ctc_diameters_um": {"n": 3, "quantiles": [14.0, 14.0, 14.0]}} if step == "cell_size" else {}
+    path = counts_file(tmp_path, n_ctc=3, n_clusters=int(step == "clusters"), **large)
+    primary = "colon" if step in ("portal_route", "first_pass", "tropism", "cell_size") else "breast"
     whole, part = run(tmp_path, [path], primary), run(tmp_path, [path], primary, off=[step])
     assert part["switched_off"] == [step]
     organ = "liver" if primary == "colon" else None

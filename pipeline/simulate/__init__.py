@@ -41,7 +41,7 @@ OUTSIDE = (
     "raise it later",
     "change of therapy, and the drugs given, but as scenarios",
     "stage and histology of the patient, sizes and growth of the lesions that imaging found",
-    "size of the CTCs: the same share of every tumour's cells is deformable enough to recirculate",
+    "what the size of the CTCs does beyond their arrest: a larger one founds as often",
     "death of other causes before a lesion comes into sight",
 )
 
@@ -176,9 +176,12 @@ def _cascade(
             {"date": f.date.isoformat(), "modality": f.modality, "organ": f.organ, "n_lesions": f.lesions, "use": use}
             for f, use in zip(found, findings.uses(found, cascade), strict=True)
         ],
-        "statements": _statements(
-            cascade, imaged, early=early, resected=resected, reseeding=settings["reseeding"], softened=softened
-        ),
+        "statements": [
+            *_statements(
+                cascade, imaged, early=early, resected=resected, reseeding=settings["reseeding"], softened=softened
+            ),
+            *_on_size(patient["primary"], usable, settings["switched_off"]),
+        ],
         "variance_shares": uncertainty.variance_shares(anywhere[:, kept]),
         "lead_time": uncertainty.lead_time((imaged or cascade).risk, kept, level),
         "what_if": [
@@ -257,6 +260,22 @@ def _on_removal(*, early: bool, resected: str | None, reseeding: bool) -> str:
     return f"The shedding that founds lesions ends {when}; cells found later come from what they founded before."
 
 
+def _on_size(primary: str, usable: Sequence[Mapping[str, Any]], switched_off: Sequence[str]) -> list[str]:
+    measured = [found for c in usable if (found := c.get("ctc_diameters_um"))]
+    if not measured or "cell_size" in switched_off:
+        return []
+    n = sum(found["n"] for found in measured)
+    mean = sum(found["n"] * float(np.mean(found["quantiles"])) for found in measured) / n
+    cells = f"Single CTCs are {mean:.1f} um across on average ({n} measured)"
+    if primary not in conditioning.DIAMETER:
+        return [f"{cells}; for this cancer no usual diameter was published, so that it is not used."]
+    usual = evidence.load("parameters").central[conditioning.DIAMETER[primary]]
+    return [
+        f"{cells}, usually {usual:g} um in this cancer: larger ones are taken to be held by the first capillary bed "
+        f"more often (capillary_width, an assumption), but to found as often."
+    ]
+
+
 def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
     days = [datetime.date.fromisoformat(c["collected"]).toordinal() for c in usable]
     return [
@@ -266,6 +285,7 @@ def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
             c["ctc_quantiles_per_7_5_ml"],
             c["cluster_quantiles_per_7_5_ml"],
             sum(int(size) * times for size, times in c["cluster_sizes"].items()) if c["n_clusters"] else 0,
+            (found["n"], float(np.mean(found["quantiles"]))) if (found := c.get("ctc_diameters_um")) else (0, 0.0),
         )
         for c, day in zip(usable, days, strict=True)
     ]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
 from pipeline import evidence
 from pipeline.simulate.engine import Cascade
@@ -36,6 +37,7 @@ SWITCHES = {
     "killer_cells": "no cell in the blood is killed by NK cells: what is cleared is sheared or arrested",
     "shear": "no cell in the blood is killed by shear",
     "cloaking": "platelets and leukocytes protect no cell from NK cells",
+    "cell_size": "larger and smaller CTCs arrest alike",
     "portal_route": "portal blood joins the veins instead of the liver",
     "first_pass": "no founder is caught in the first capillary bed",
     "tropism": "a soil is the same for every cancer",
@@ -46,6 +48,14 @@ SWITCHES = {
 """Steps that can be left out, and what is then taken for true."""
 
 _NO_FRAILTY = 1e9
+DIAMETER = {
+    "breast": "ctc_diameter_breast",
+    "prostate": "ctc_diameter_prostate",
+    "bladder": "ctc_diameter_bladder",
+    "colon": "ctc_diameter_colorectal",
+    "rectum": "ctc_diameter_colorectal",
+}
+"""Cancers of whose CTCs the usual diameter was published."""
 _FITTED = "breast"
 """The cancer whose recurrences the founding rate was fitted to, and whose counts in early patients were published."""
 _DORMANCY = {
@@ -70,6 +80,8 @@ class Sample:
     cluster_quantiles: Sequence[float]
     cluster_cells: int = 0
     """Cells in the clusters that were seen, all together."""
+    diameters_um: tuple[int, float] = (0, 0.0)
+    """How many single CTCs were measured, and their mean diameter."""
 
 
 def build(
@@ -112,7 +124,8 @@ def build(
     table = table[table.primary == primary].set_index("organ", drop=False)
     organs = tuple(table.index)
     circulation = blood(draws, sex, on)
-    arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on)
+    larger = _larger(draws, primary, samples, on)
+    arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on, larger=larger)
     course = _course(draws, early=early, resected_years=resected_years, reseeding=reseeding)
     population = _population(draws, primary, early=early)
     shedding, ctc, cluster_share, unseen_share = _shedding(draws, samples, course, on, population)
@@ -167,9 +180,28 @@ def blood(draws: Draws, sex: str, on: Collection[str] = SWITCHES.keys()) -> Circ
 
 
 def arrive(
-    cancer: str, organs: Sequence[str], circulation: Circulation, draws: Draws, *, sex: str, on: Collection[str]
+    cancer: str,
+    organs: Sequence[str],
+    circulation: Circulation,
+    draws: Draws,
+    *,
+    sex: str,
+    on: Collection[str],
+    larger: Floats | float = 0.0,
 ) -> Arrival:
-    """Return where the cells of a cancer arrest, by the flow graph and the cancer's venous drainage."""
+    """Return where the cells of a cancer arrest, by the flow graph and the cancer's venous drainage.
+
+    Parameters
+    ----------
+    larger : ndarray, shape (n,), or 0
+        By how much the patient's cells are larger than usual, in widths of the passage through a capillary.
+
+    Notes
+    -----
+    A cell of diameter d passes a capillary of width c with probability ``1 / (1 + exp((d - c) / s))``. Against the
+    usual cells of the cancer, of diameter d_0, the odds of being deformable are ``exp(-(d - d_0) / s)`` times as large,
+    whatever c is: those of the shed cells, and those of the founders.
+    """
     beds = evidence.load("flow")
     draws.record("flow", beds)
     flow = Flow.from_table(beds, sex, portal_route="portal_route" in on)
@@ -177,8 +209,10 @@ def arrive(
     killed = circulation.clearance_per_circulation * circulation.kill_share
     extraction = flow.extraction(circulation.clearance_per_circulation - killed)
     prone = draws.parameter("extraction_prone")
-    deformable = draws.parameter("deformable_share")
-    share = draws.parameter("recirculating_share")
+    deformable, share = (
+        special.expit(special.logit(draws.parameter(name)) - larger)
+        for name in ("deformable_share", "recirculating_share")
+    )
     return Arrival(
         recirculating=flow.by_organ(flow.arrest(start, extraction, killed)[0], organs),
         first_pass=flow.by_organ(flow.arrest(start, prone, killed)[0], organs),
@@ -186,6 +220,19 @@ def arrive(
         deformable_share=deformable,
         passed_first_bed=deformable * (1 - extraction) + (1 - deformable) * (1 - prone),
     )
+
+
+def _larger(draws: Draws, primary: str, samples: Sequence[Sample], on: Collection[str]) -> Floats | float:
+    """Return by how many widths s the cells that were measured are larger than usual: ``(d - d_0) / s``.
+
+    With n cells of mean d_n, the patient's are of ``d = (d_0 + n d_n) / (1 + n)``: one more of the usual size.
+    """
+    measured = [(n, n * mean) for n, mean in (sample.diameters_um for sample in samples) if n]
+    if not measured or primary not in DIAMETER or "cell_size" not in on:
+        return 0.0
+    n, total = (sum(column) for column in zip(*measured, strict=True))
+    usual = draws.parameter(DIAMETER[primary])
+    return (total / n - usual) * n / (1 + n) / draws.parameter("capillary_width")
 
 
 def _founding(

@@ -196,16 +196,8 @@ def reviews_of(wildcards):
     return [str(path) for path in study.reviews.get(wildcards.sample, [])]
 
 
-def cells_of_reviewed(wildcards):
-    """Return the cells of a sample that has a review: what hangs together may change."""
-    folder = f"{study.config['results']}/samples/{wildcards.sample}"
-    return [f"{folder}/cells.parquet"] if reviews_of(wildcards) else []
-
-
 def reviews_option(wildcards, input):
-    return (
-        ["--cells", *input.cells, "--reviews", *input.reviews] if input.reviews else []
-    )
+    return ["--reviews", *input.reviews] if input.reviews else []
 
 
 def chunks_of(kind):

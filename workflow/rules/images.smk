@@ -68,7 +68,7 @@ rule count:
     input:
         frames=rules.gather.output.frames,
         calls=rules.classify.output,
-        cells=cells_of_reviewed,
+        cells=rules.gather.output.cells,
         reviews=reviews_of,
     output:
         "<results>/samples/{sample}/counts.json",
@@ -82,7 +82,7 @@ rule count:
         code=CODE,
     shell:
         "ctcascade count --settings {params.settings:q} --frames {input.frames:q} --calls {input.calls:q}"
-        " --out {output:q} {params.reviews:q} 2> {log:q}"
+        " --cells {input.cells:q} --out {output:q} {params.reviews:q} 2> {log:q}"
 
 
 rule quality:
