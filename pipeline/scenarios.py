@@ -1,8 +1,9 @@
-"""Files of scenarios: what a person wants to see beside a patient's risks, checked before any job starts."""
+"""Scenarios that a person wants to see beside a patient's risks, and the therapies of the patient sheet, checked."""
 
+import datetime
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline import documents
 from pipeline.errors import Fault, refuse_all
@@ -10,6 +11,50 @@ from pipeline.errors import Fault, refuse_all
 ACTS_ON = {"chemotherapy": ("shedding", "growth"), "targeted": ("shedding", "growth"), "immunotherapy": ("killing",)}
 """The rates that a class of systemic therapy acts on."""
 _RATES = ("shedding", "growth", "killing")
+_RANGES = {"shedding": (0.01, 1.0), "growth": (0.0, 1.0), "killing": (0.0, 100.0)}
+
+
+class Therapy(NamedTuple):
+    """A systemic therapy of a patient: its class, its days (no end: it goes on), and what is left of each rate."""
+
+    kind: str
+    start: datetime.date
+    end: datetime.date | None
+    rates: dict[str, float]
+
+
+def read_therapies(text: str | None) -> list[Therapy]:
+    """Return the therapies of the patient sheet's cell (``CLASS:START:END:RATE=VALUE,...;...``), the earliest first.
+
+    END and the rates may be empty.
+
+    Raises
+    ------
+    ValueError
+        If the text is none, or a rate is not one that the class acts on, or out of its range.
+    """
+    found = []
+    for part in text.split(";") if text else []:
+        kind, start, end, *rates = (word.strip() for word in part.split(":"))
+        given = dict(_rate(rate, kind) for rate in ",".join(rates).split(",") if rate)
+        one = Therapy(kind, _day(start), _day(end) if end else None, given)
+        if kind not in ACTS_ON or len(rates) > 1 or (one.end and one.end <= one.start):
+            raise ValueError(part)
+        found.append(one)
+    return sorted(found, key=lambda one: one.start)
+
+
+def _rate(text: str, kind: str) -> tuple[str, float]:
+    name, _, value = (word.strip() for word in text.partition("="))
+    if name not in ACTS_ON.get(kind, ()) or not _RANGES[name][0] <= float(value) <= _RANGES[name][1]:
+        raise ValueError(text)
+    return name, float(value)
+
+
+def _day(text: str) -> datetime.date:
+    if len(text) != 10:
+        raise ValueError(text)
+    return datetime.date.fromisoformat(text)
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:

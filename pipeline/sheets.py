@@ -437,7 +437,11 @@ def _patient_faults(sheet: Path, rows: list[Row]) -> list[Fault]:
 
 def _clinical_faults(file: str, at: str, cells: dict[str, Any]) -> list[Fault]:
     primary, setting, subtype = (cells[key] for key in ("primary", "setting", "subtype"))
-    faults = [*_imaging_faults(file, at, cells["imaging"]), *_time_faults(file, at, cells)]
+    faults = [
+        *_imaging_faults(file, at, cells["imaging"]),
+        *_therapies_faults(file, at, cells),
+        *_time_faults(file, at, cells),
+    ]
     if primary is None:
         return faults
     if primary not in SETTINGS:
@@ -461,6 +465,22 @@ def _imaging_faults(file: str, at: str, imaging: str | None) -> Iterator[Fault]:
         return
     for modality in dict.fromkeys(scan.modality for scan in scans if scan.modality not in IMAGING):
         yield _not_one_of(file, f"{at}, imaging", modality, IMAGING)
+
+
+def _therapies_faults(file: str, at: str, cells: dict[str, Any]) -> Iterator[Fault]:
+    try:
+        therapies = scenarios.read_therapies(cells["therapies"])
+    except ValueError:
+        acts = "; ".join(f"{kind} on {', '.join(rates)}" for kind, rates in scenarios.ACTS_ON.items())
+        wanted = f"CLASS:START:END:RATE=VALUE,... with {acts}; shedding and growth up to 1"
+        todo = "write it like chemotherapy:2026-05-20:2026-08-20:shedding=0.4,growth=0.4"
+        yield Fault(file, f"{at}, therapies", plain(cells["therapies"]), wanted, todo)
+        return
+    first = therapies[0].start.isoformat() if therapies else None
+    if first and cells["diagnosed"] and first < cells["diagnosed"]:
+        yield Fault(
+            file, f"{at}, therapies", first, f"a day from the diagnosis on, {cells['diagnosed']}", "mend a date"
+        )
 
 
 def _time_faults(file: str, at: str, cells: dict[str, Any]) -> Iterator[Fault]:

@@ -78,7 +78,7 @@ def test_a_study_is_read_as_written(folder):
     assert study.samples["S2"]["sampled_fraction"] == 0.5
     assert study.samples_of("P1") == ["S2", "S1"]  # by the day of the draw
     optional = dict.fromkeys(("subtype", "line", "therapy_start", "diagnosed", "resected", "event", "time_months"))
-    optional["imaging"] = None
+    optional |= {"imaging": None, "therapies": None}
     assert study.patients == {"P1": {**PATIENT, **optional}}
     assert study.base == Path()
     assert study.notes == ()
@@ -233,6 +233,17 @@ def test_a_patient_without_sample_is_said_and_left_out(folder):
         ({"imaging": "2026-05-01:CT:liver=1,liver=2"}, "found 2026-05-01:CT:liver=1,liver=2"),
         ({"imaging": "2026-13-01:CT:liver=1"}, "found 2026-13-01"),
         ({"imaging": "CT:liver=1"}, "found CT:liver=1"),
+        ({"therapies": "chemotherapy:2026-05-20"}, "write it like chemotherapy:2026-05-20:2026-08-20:shedding=0.4"),
+        ({"therapies": "radiation:2026-05-20::"}, "immunotherapy on killing"),
+        ({"therapies": "chemotherapy:2026-05-20:2026-05-20:growth=0.4"}, "found chemotherapy:2026-05-20:2026-05-20"),
+        ({"therapies": "chemotherapy:2026-05-20::killing=2"}, "chemotherapy on shedding, growth"),
+        ({"therapies": "chemotherapy:2026-05-20::growth=1.5"}, "shedding and growth up to 1"),
+        ({"therapies": "targeted:2026-05-20::shedding=0"}, "found targeted:2026-05-20::shedding=0"),
+        ({"therapies": "targeted:20260520::growth=nan"}, "found targeted:20260520::growth=nan"),
+        (
+            {"therapies": "targeted:2020-01-01::", "diagnosed": "2021-01-01"},
+            "therapies: found 2020-01-01; expected a day from the diagnosis on",
+        ),
         ({"imaging": "2026-05-01:CT:"}, "write it like 2026-05-01:CT:liver=2,lung=0"),
         ({"imaging": "2026-05-01:CT:liver=-1"}, "write it like 2026-05-01:CT:liver=2,lung=0"),
         ({"imaging": "2026-05-01:crystal_ball:liver=1"}, "found crystal_ball; expected one of CT, MRI, PET"),

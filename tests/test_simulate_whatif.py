@@ -11,6 +11,8 @@ from test_simulate import cascade, counts_file, means
 
 from pipeline import cli, scenarios, simulate
 from pipeline.errors import InputError
+from pipeline.simulate import whatif
+from pipeline.simulate.model import Pace
 
 FILE = """
 no more shedding: {shedding_cut: 1}
@@ -122,3 +124,68 @@ def test_command_line(tmp_path):
     assert "what_if" in found["provenance"]["inputs"]
     cli.main(words)
     assert json.loads((tmp_path / "c.json").read_text())["what_if"] == []
+
+
+# therapies of the patient sheet ---------------------------------------------------------------------------------------
+
+
+def treated_patient(folder, therapies, setting="metastatic"):
+    return run(folder, therapies=therapies, setting=setting)[0]
+
+
+@pytest.mark.property
+def test_a_past_therapy_acts_on_growth_and_one_to_come_on_both():
+    model = cascade("colon", draws=50)
+
+    def lesions(start, end, **rates):
+        return whatif.under_therapy(model, start, end, rates).lesions([0.0, 1.0, 5.0])
+
+    plain = model.lesions([0.0, 1.0, 5.0])
+    slower = lesions(-1.0, -0.1, growth=0.2)  # they are smaller today than they would be
+    assert (slower <= plain * (1 + 1e-9)).all()
+    assert (slower[0].sum(axis=1) < 0.99 * plain[0].sum(axis=1)).all()
+    assert lesions(-1.0, -0.1, shedding=0.2) == pytest.approx(plain)  # what was shed is what the sample says
+    to_come = lesions(0.0, 100.0, shedding=0.1, growth=0.5)
+    assert to_come[0] == pytest.approx(plain[0])
+    assert (to_come <= plain * (1 + 1e-9)).all()
+    assert (to_come[2].sum(axis=1) < 0.99 * plain[2].sum(axis=1)).all()
+
+
+def test_the_risk_of_early_cancer_falls_with_what_the_sheet_says_of_a_therapy(tmp_path):
+    risks = [
+        means(treated_patient(tmp_path, text, "early"))
+        for text in (None, "chemotherapy:2026-02-01:2026-08-01:growth=0.5", "chemotherapy:2026-02-01::growth=0.5")
+    ]
+    assert all((np.diff(by_time) < 0).all() for by_time in zip(*risks, strict=True))
+
+
+@pytest.mark.oracle
+def test_shedding_returns_where_a_therapy_around_the_sample_ends(tmp_path):
+    model = cascade("colon", draws=3)
+    ended = whatif.under_therapy(model, -0.3, 0.5, {"shedding": 0.25})
+    assert ended.shedding.levels.tolist() == model.shedding.levels.tolist()
+    before, after = ended.shedding.constant[-2:]
+    assert after[0] == 0.5
+    assert after[1] == pytest.approx(4 * before[1])
+    killed = model.circulation.killed_by[0]
+    ended = whatif.under_therapy(model, -0.3, 0.5, {"killing": 3.0})
+    assert ended.shedding.constant[-1][1] == pytest.approx((1 + 2 * killed) * ended.shedding.constant[-2][1])
+
+
+@pytest.mark.oracle
+def test_growth_clock_runs_slower_in_each_interval_past_or_to_come():
+    pace = Pace().during(-2.0, -1.0, 0.5).during(-1.5, 1.0, 0.4).during(3.0, 4.0, 0.0)
+    seen = pace.seen(np.array([-2.0, -1.5, -1.0, 1.0, 3.0, 4.0, 5.0]))
+    assert np.diff(seen) == pytest.approx([0.25, 0.1, 0.8, 2.0, 0.0, 1.0], abs=1e-6)
+    times = np.array([-7.0, -1.2, 0.0, 2.5, 6.0])
+    assert pace.when(pace.seen(times)) == pytest.approx(times)
+    assert pace.seen(np.array(-3.0)) == pytest.approx(seen[0] - 1)
+
+
+def test_result_says_what_a_therapy_was_taken_to_do(tmp_path):
+    text = "immunotherapy:2026-01-01:2026-06-01:killing=3;chemotherapy:2025-01-01:"
+    said = treated_patient(tmp_path, text)["statements"]
+    assert any("Chemotherapy from 2025-01-01 on, without an end, is not used" in s for s in said)
+    assert any("Immunotherapy from 2026-01-01 to 2026-06-01, is taken" in s and "killing times 3" in s for s in said)
+    without = treated_patient(tmp_path, "chemotherapy:2025-01-01:")
+    assert without["organs"] == treated_patient(tmp_path, None)["organs"]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline import evidence, store
 from pipeline.errors import refuse
+from pipeline.scenarios import Therapy, read_therapies
 from pipeline.scenarios import read as read_scenarios
 from pipeline.schema import HORIZONS_YEARS
 from pipeline.simulate import conditioning, engine, findings, uncertainty, whatif
@@ -34,12 +35,14 @@ In all others a lesion is in sight already, in an organ of the model with the pr
 shedding stays as it is. The setting enters by this meaning of its words only: nothing ties it to the founding itself.
 """
 
+_NO_END_YEARS = 100.0
+
 OUTSIDE = (
     "local invasion: the tumour is taken to shed already",
     "spread through lymph vessels and along the peritoneum and pleura",
     "lesions founded by metastases, unless reseeding is on: today's count holds their cells, but their growth does not "
     "raise it later",
-    "change of therapy, and the drugs given, but as scenarios",
+    "what drugs do: therapies act as the sheet or a scenario says",
     "stage and histology of the patient, sizes and growth of the lesions that imaging found",
     "what the size of the CTCs does beyond their arrest: a larger one founds as often",
     "death of other causes before a lesion comes into sight",
@@ -135,6 +138,12 @@ def _cascade(
         reseeding=settings["reseeding"],
         switched_off=settings["switched_off"],
     )
+    therapies = read_therapies(patient.get("therapies"))
+    for therapy in (given for given in therapies if given.rates):
+        start, end = (
+            (date - day).days / DAYS_PER_YEAR if date else _NO_END_YEARS for date in (therapy.start, therapy.end)
+        )
+        cascade = whatif.under_therapy(cascade, start, end, therapy.rates)
     found = findings.read(patient.get("imaging"), day)
     imaged = findings.Imaged.condition(cascade, found, draws.parameter("finding_true")) if found else None
     weights, softened = findings.temper(imaged.likelihood()) if imaged else (np.ones(draws.n), False)
@@ -181,6 +190,7 @@ def _cascade(
                 cascade, imaged, early=early, resected=resected, reseeding=settings["reseeding"], softened=softened
             ),
             *_on_size(patient["primary"], usable, settings["switched_off"]),
+            *map(_on_therapy, therapies),
         ],
         "variance_shares": uncertainty.variance_shares(anywhere[:, kept]),
         "lead_time": uncertainty.lead_time((imaged or cascade).risk, kept, level),
@@ -258,6 +268,20 @@ def _on_removal(*, early: bool, resected: str | None, reseeding: bool) -> str:
     if reseeding:
         return f"Most of the shedding ends {when}; reseeding is on: what is left of it founds lesions as before."
     return f"The shedding that founds lesions ends {when}; cells found later come from what they founded before."
+
+
+def _on_therapy(therapy: Therapy) -> str:
+    kind = therapy.kind.capitalize() + (" therapy" if therapy.kind == "targeted" else "")
+    until = f"to {therapy.end}" if therapy.end else "on, without an end"
+    when = f"{kind} from {therapy.start} {until}"
+    if not therapy.rates:
+        return (
+            f"{when}, is not used: how much it does in this patient is not known here; say it in the sheet to see it."
+        )
+    left = ", ".join(f"{rate} times {value:g}" for rate, value in sorted(therapy.rates.items()))
+    return (
+        f"{when}, is taken to act as the sheet says ({left}), which nothing here tests; resting cells wake as before."
+    )
 
 
 def _on_size(primary: str, usable: Sequence[Mapping[str, Any]], switched_off: Sequence[str]) -> list[str]:

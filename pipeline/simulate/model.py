@@ -106,6 +106,16 @@ class Pace:
 
     spans: tuple[tuple[float, float, float], ...] = ()
 
+    def during(self, start: float, end: float, pace: float) -> "Pace":
+        """Return the pace with all of an interval multiplied by a factor."""
+        given = [*self.spans, (start, end, pace)]
+        times = sorted({t for first, last, _ in given for t in (first, last)})
+        pieces = [
+            (a, b, math.prod(y for first, last, y in given if first <= a and b <= last))
+            for a, b in itertools.pairwise(times)
+        ]
+        return Pace(tuple(pieces))
+
     def seen(self, time_years: Floats) -> Floats:
         """Return the time that growth has seen, tau."""
         times, grown = self._knots
@@ -120,7 +130,9 @@ class Pace:
 
     @property
     def _knots(self) -> tuple[list[float], list[float]]:
-        times, grown = [0.0], [0.0]
+        # where the clocks agree does not matter: only differences of what growth has seen are used
+        times = [self.spans[0][0] if self.spans else 0.0]
+        grown = list(times)
         for start, end, pace in self.spans:
             grown += [grown[-1] + start - times[-1]]
             # a growth that stands still has no inverse, one that all but does has

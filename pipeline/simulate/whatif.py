@@ -23,7 +23,7 @@ from typing import Any
 
 from pipeline.simulate.engine import Cascade
 from pipeline.simulate.findings import Imaged
-from pipeline.simulate.model import Floats, Pace
+from pipeline.simulate.model import Floats
 
 Scenario = Mapping[str, Any]
 
@@ -45,13 +45,28 @@ def treated(cascade: Cascade, scenario: Scenario) -> Cascade:
         shed = shed.from_then_on(start, 1 - scenario["shedding_cut"])
     if "resection_in_years" in scenario:
         shed = shed.from_then_on(float(scenario["resection_in_years"]), 0.0)
-    pace = cascade.pace
-    if "therapy" in scenario:
-        end = float(scenario["to_years"])
-        more_killing = (scenario.get("killing", 1.0) - 1) * cascade.circulation.killed_by[0]
-        shed = shed.from_then_on(start, scenario.get("shedding", 1.0) / (1 + more_killing), end)
-        pace = Pace(((start, end, float(scenario.get("growth", 1.0))),))
-    return replace(cascade, shedding=shed, pace=pace)
+    changed = replace(cascade, shedding=shed)
+    return under_therapy(changed, start, float(scenario["to_years"]), scenario) if "therapy" in scenario else changed
+
+
+def under_therapy(cascade: Cascade, start: float, end: float, rates: Mapping[str, Any]) -> Cascade:
+    """Return the cascade of a patient under a therapy, with what is left of ``shedding``, ``growth`` and ``killing``.
+
+    Parameters
+    ----------
+    start, end : float
+        Years after the latest sample; negative before it. The shedding up to it is what the samples say, so that a
+        therapy which began before it acts there on the growth only; where it ends after it, the shedding returns to
+        what it would have been without.
+    """
+    more_killing = (rates.get("killing", 1.0) - 1) * cascade.circulation.killed_by[0]
+    left = rates.get("shedding", 1.0) / (1 + more_killing)
+    shed = cascade.shedding
+    if start >= 0:
+        shed = shed.from_then_on(start, left, end)
+    elif end > 0:
+        shed = shed.from_then_on(end, 1 / left)
+    return replace(cascade, shedding=shed, pace=cascade.pace.during(start, end, float(rates.get("growth", 1.0))))
 
 
 def described(scenario: Scenario) -> dict[str, Any]:
