@@ -167,19 +167,21 @@ def read_parts(path: Path) -> Iterator[pa.Table]:
             yield file.read_row_group(number)
 
 
-def read_table(path: Path, kind: str, only: Collection[str] = ()) -> pd.DataFrame:
+def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Collection[str] = ()) -> pd.DataFrame:
     """Read a table that `write_table` wrote; refuse one that lacks a column.
 
     Parameters
     ----------
     path : Path
     kind : {"frames", "cells", "calls", "spiked"}
+    leave_out : collection of str
+        Columns that are not wanted: of a slide's millions of cells each takes memory.
     only : collection of str
-        Columns that are wanted, where not all are: of a slide's millions of cells each takes memory.
+        The columns that are wanted, where they are few.
     """
     try:
         names = pq.read_schema(path).names
-        wanted = [name for name in names if not only or name in only]
+        wanted = [name for name in names if name not in leave_out and (not only or name in only)]
         data = pq.read_table(path, columns=wanted, use_threads=False, pre_buffer=False)  # less memory than at once
     except (OSError, pa.ArrowInvalid) as error:
         refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
