@@ -180,7 +180,7 @@ def _diameters(calls: pd.DataFrame, cells: Path) -> dict[str, Any] | None:
     size = store.read_table(cells, "cells", only=[*key, "equivalent_diameter_um"])
     found = whole[key].merge(size, on=key)["equivalent_diameter_um"].to_numpy(np.float64)
     known = (np.arange(min(len(found), _DIAMETERS)) + 0.5) / min(len(found), _DIAMETERS)
-    return {"n": len(found), "quantiles": np.quantile(found, known, method="hazen").round(2).tolist()}
+    return {"n": len(found), "quantiles": np.quantile(found, known, method="hazen").tolist()}
 
 
 def _per_ml(interval: Interval) -> Interval:

@@ -53,7 +53,7 @@ def plain(tmp_path_factory):
     verbs = {
         "detect": [*read, "--cells", table["cells"], "--base", str(study.base)],
         "classify": [*read, "--cells", table["cells"], "--out", table["calls"]],
-        "count": [*read, "--calls", table["calls"], "--out", str(out / "counts.json")],
+        "count": [*read, "--calls", table["calls"], "--cells", table["cells"], "--out", str(out / "counts.json")],
     }
     without = {**os.environ, **PLAIN, "NUMBA_CACHE_DIR": str(out / "compiled")}
     said = subprocess.run([sys.executable, "-c", STILL_ON], env=without, capture_output=True, text=True, check=True)
