@@ -101,6 +101,7 @@ def _stage() -> tuple[str, str, str]:
             "level": 0.95,
             "switched_off": [],
             "reseeding": False,
+            "cell_sizes": False,
         }
         command = [sys.executable, "-m", "pipeline", "simulate", "--settings", json.dumps(settings)]
         command += ["--counts", str(folder / "counts.json"), "--out", str(folder / "cascade.json")]

@@ -53,11 +53,13 @@ def counts_file(folder, name="S1", n_ctc=5, n_clusters=0, collected="2026-02-01"
     return folder / f"{name}.json"
 
 
-def run(folder, paths, primary="breast", setting="early", *, draws=400, off=(), reseeding=False, **about):
+def run(
+    folder, paths, primary="breast", setting="early", *, draws=400, off=(), reseeding=False, cell_sizes=False, **about
+):
     patient = {"patient": "P1", "primary": primary, "setting": setting, "sex": "female", **about}
     settings = {
         "patient": patient, "random_seed": 1, "draws": draws, "level": 0.95, "switched_off": list(off),
-        "reseeding": reseeding,
+        "reseeding": reseeding, "cell_sizes": cell_sizes,
     }  # fmt: skip
     simulate.simulate(settings, paths, folder / "cascade.json")
     return json.loads((folder / "cascade.json").read_text())
@@ -350,18 +352,24 @@ def test_a_diameter_moves_the_odds_of_the_class_by_its_width():
 
 @pytest.mark.property
 def test_no_diameters_or_none_published_change_nothing():
-    for primary, n, off in (("colon", 0, ()), ("pancreas", 9, ()), ("colon", 9, ("cell_size",))):
-        one, other = sized(primary, n, 15.0, switched_off=off), cascade(primary, draws=400, off=off)
+    for primary, n in (("colon", 0), ("pancreas", 9)):
+        one, other = sized(primary, n, 15.0), cascade(primary, draws=400)
         assert one.arrival.mixed.tobytes() == other.arrival.mixed.tobytes()
 
 
 def test_result_says_what_the_diameters_were_used_for(tmp_path):
     path = counts_file(tmp_path, ctc_diameters_um={"n": 4, "quantiles": [9.0, 10.0, 11.0, 14.0]})
     for primary, words in (("colon", "usually 7.5 um"), ("pancreas", "not used")):
-        said = [s for s in run(tmp_path, [path], primary)["statements"] if "11.0 um across on average (4" in s]
+        said = [
+            s
+            for s in run(tmp_path, [path], primary, cell_sizes=True)["statements"]
+            if "11.0 um across on average (4" in s
+        ]
         assert len(said) == 1
         assert words in said[0]
-    assert not any("across" in s for s in run(tmp_path, [path], "colon", off=["cell_size"])["statements"])
+    plain, off = run(tmp_path, [counts_file(tmp_path, "S2")], "colon"), run(tmp_path, [path], "colon")
+    assert not any("across" in s for s in off["statements"])
+    assert off["organs"] == plain["organs"]
 
 
 def test_first_organs_that_everybody_knows(tmp_path):
@@ -553,9 +561,8 @@ def test_priors_hold_their_limits_with_95_percent(name):
 
 @pytest.mark.parametrize("step", conditioning.SWITCHES)
 def test_a_step_switched_off_shows(tmp_path, step):
-    large = {"ctc_diameters_um": {"n": 3, "quantiles": [14.0, 14.0, 14.0]}} if step == "cell_size" else {}
-    path = counts_file(tmp_path, n_ctc=3, n_clusters=int(step == "clusters"), **large)
-    primary = "colon" if step in ("portal_route", "first_pass", "tropism", "cell_size") else "breast"
+    path = counts_file(tmp_path, n_ctc=3, n_clusters=int(step == "clusters"))
+    primary = "colon" if step in ("portal_route", "first_pass", "tropism") else "breast"
     whole, part = run(tmp_path, [path], primary), run(tmp_path, [path], primary, off=[step])
     assert part["switched_off"] == [step]
     organ = "liver" if primary == "colon" else None

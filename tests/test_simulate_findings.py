@@ -25,6 +25,7 @@ def run(folder, imaging, setting="metastatic", primary="colon", n_ctc=5, draws=6
         "level": 0.95,
         "switched_off": [],
         "reseeding": False,
+        "cell_sizes": False,
     }
     simulate.simulate(settings, [counts_file(folder, n_ctc=n_ctc)], folder / "cascade.json")
     return json.loads((folder / "cascade.json").read_text())

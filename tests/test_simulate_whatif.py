@@ -25,7 +25,15 @@ a scan every two years: {scans_every_years: 2}
 def run(folder, text=FILE, setting="early", **patient):
     (folder / "scenarios.yaml").write_text(text)
     about = {"patient": "P1", "primary": "colon", "setting": setting, "sex": "female", **patient}
-    settings = {"patient": about, "random_seed": 1, "draws": 400, "level": 0.95, "switched_off": [], "reseeding": False}
+    settings = {
+        "patient": about,
+        "random_seed": 1,
+        "draws": 400,
+        "level": 0.95,
+        "switched_off": [],
+        "reseeding": False,
+        "cell_sizes": False,
+    }
     simulate.simulate(settings, [counts_file(folder)], folder / "cascade.json", folder / "scenarios.yaml")
     found = json.loads((folder / "cascade.json").read_text())
     return found, {scenario["name"]: scenario for scenario in found["what_if"]}
@@ -115,6 +123,7 @@ def test_command_line(tmp_path):
         "level": 0.95,
         "switched_off": [],
         "reseeding": False,
+        "cell_sizes": False,
     }
     words = ["simulate", "--settings", json.dumps(settings), "--counts", str(counts_file(tmp_path))]
     words += ["--out", str(tmp_path / "c.json")]

@@ -392,7 +392,8 @@ def _written(job: tuple[str, str]) -> bytes:
         store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0, **tables))
         about = {"patient": patient, "primary": primary, "setting": "early", "sex": "female"}
         settings = {
-            "patient": about, "random_seed": SEED, "draws": 1000, "level": 0.95, "switched_off": [], "reseeding": False
+            "patient": about, "random_seed": SEED, "draws": 1000, "level": 0.95, "switched_off": [],
+            "reseeding": False, "cell_sizes": False,
         }  # fmt: skip
         simulate.simulate(settings, [folder / "counts.json"], folder / "cascade.json")
         return (folder / "cascade.json").read_bytes()

@@ -44,7 +44,7 @@ OUTSIDE = (
     "raise it later",
     "what drugs do: therapies act as the sheet or a scenario says",
     "stage and histology of the patient, sizes and growth of the lesions that imaging found",
-    "what the size of the CTCs does beyond their arrest: a larger one founds as often",
+    "size of the CTCs, unless cell sizes are on: then it tells how they arrest, but a larger one founds as often",
     "death of other causes before a lesion comes into sight",
 )
 
@@ -55,7 +55,8 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, wha
     Parameters
     ----------
     settings : mapping
-        ``patient`` (the sheet's row), ``random_seed``, ``draws``, ``level``, ``switched_off``, ``reseeding``.
+        ``patient`` (the sheet's row), ``random_seed``, ``draws``, ``level``, ``switched_off``, ``reseeding``,
+        ``cell_sizes`` (whether diameters of CTCs tell how they arrest).
     counts : sequence of Path
         The counts of all of the patient's samples.
     out : Path
@@ -129,7 +130,7 @@ def _cascade(
     resected = patient.get("resected")
     cascade = conditioning.build(
         patient["primary"],
-        _samples(usable),
+        _samples(usable, cell_sizes=settings["cell_sizes"]),
         draws,
         sex=patient["sex"],
         early=early,
@@ -189,7 +190,7 @@ def _cascade(
             *_statements(
                 cascade, imaged, early=early, resected=resected, reseeding=settings["reseeding"], softened=softened
             ),
-            *_on_size(patient["primary"], usable, settings["switched_off"]),
+            *(_on_size(patient["primary"], usable) if settings["cell_sizes"] else []),
             *map(_on_therapy, therapies),
         ],
         "variance_shares": uncertainty.variance_shares(anywhere[:, kept]),
@@ -284,9 +285,9 @@ def _on_therapy(therapy: Therapy) -> str:
     )
 
 
-def _on_size(primary: str, usable: Sequence[Mapping[str, Any]], switched_off: Sequence[str]) -> list[str]:
+def _on_size(primary: str, usable: Sequence[Mapping[str, Any]]) -> list[str]:
     measured = [found for c in usable if (found := c.get("ctc_diameters_um"))]
-    if not measured or "cell_size" in switched_off:
+    if not measured:
         return []
     n = sum(found["n"] for found in measured)
     mean = sum(found["n"] * float(np.mean(found["quantiles"])) for found in measured) / n
@@ -300,7 +301,7 @@ def _on_size(primary: str, usable: Sequence[Mapping[str, Any]], switched_off: Se
     ]
 
 
-def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
+def _samples(usable: Sequence[Mapping[str, Any]], *, cell_sizes: bool) -> list[conditioning.Sample]:
     days = [datetime.date.fromisoformat(c["collected"]).toordinal() for c in usable]
     return [
         conditioning.Sample(
@@ -309,7 +310,9 @@ def _samples(usable: Sequence[Mapping[str, Any]]) -> list[conditioning.Sample]:
             c["ctc_quantiles_per_7_5_ml"],
             c["cluster_quantiles_per_7_5_ml"],
             sum(int(size) * times for size, times in c["cluster_sizes"].items()) if c["n_clusters"] else 0,
-            (found["n"], float(np.mean(found["quantiles"]))) if (found := c.get("ctc_diameters_um")) else (0, 0.0),
+            (found["n"], float(np.mean(found["quantiles"])))
+            if cell_sizes and (found := c.get("ctc_diameters_um"))
+            else (0, 0.0),
         )
         for c, day in zip(usable, days, strict=True)
     ]

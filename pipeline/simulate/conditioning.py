@@ -37,7 +37,6 @@ SWITCHES = {
     "killer_cells": "no cell in the blood is killed by NK cells: what is cleared is sheared or arrested",
     "shear": "no cell in the blood is killed by shear",
     "cloaking": "platelets and leukocytes protect no cell from NK cells",
-    "cell_size": "larger and smaller CTCs arrest alike",
     "portal_route": "portal blood joins the veins instead of the liver",
     "first_pass": "no founder is caught in the first capillary bed",
     "tropism": "a soil is the same for every cancer",
@@ -124,7 +123,7 @@ def build(
     table = table[table.primary == primary].set_index("organ", drop=False)
     organs = tuple(table.index)
     circulation = blood(draws, sex, on)
-    larger = _larger(draws, primary, samples, on)
+    larger = _larger(draws, primary, samples)
     arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on, larger=larger)
     course = _course(draws, early=early, resected_years=resected_years, reseeding=reseeding)
     population = _population(draws, primary, early=early)
@@ -222,13 +221,13 @@ def arrive(
     )
 
 
-def _larger(draws: Draws, primary: str, samples: Sequence[Sample], on: Collection[str]) -> Floats | float:
+def _larger(draws: Draws, primary: str, samples: Sequence[Sample]) -> Floats | float:
     """Return by how many widths s the cells that were measured are larger than usual: ``(d - d_0) / s``.
 
     With n cells of mean d_n, the patient's are of ``d = (d_0 + n d_n) / (1 + n)``: one more of the usual size.
     """
     measured = [(n, n * mean) for n, mean in (sample.diameters_um for sample in samples) if n]
-    if not measured or primary not in DIAMETER or "cell_size" not in on:
+    if not measured or primary not in DIAMETER:
         return 0.0
     n, total = (sum(column) for column in zip(*measured, strict=True))
     usual = draws.parameter(DIAMETER[primary])
