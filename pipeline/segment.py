@@ -43,7 +43,9 @@ _REST_UM = float(np.sqrt(_OBJECT_UM**2 - _SMOOTH_UM**2))  # what that takes beyo
 _COARSE_UM = 1.3  # the largest pixel that still shows hills of that smoothing
 _APART_UM = 2.0  # nearer maxima are one: about half of the smallest nucleus
 _WAIST = 0.87  # of the lesser radius: two equal discs are two from one radius between their centres on
-_VALLEY = 0.7  # the same of the depth that the network sees
+_WAIST_OF_LARGE = 0.96  # the same of what is larger than two leukocytes' nuclei, and not convex
+_CONVEX = 0.9  # of its convex hull that one nucleus fills
+_VALLEY = 0.7  # as _WAIST, of the depth that the network sees
 _SURE = 0.45  # what the network takes for a nucleus is at least this deep
 _CONTENT = 0.12  # of the usual nucleus's DNA: what holds less is glow, a fragment or noise
 _EDGE_UM = 1.5  # width of a nucleus's surroundings: beyond the blur of its edge, short of the next nucleus
@@ -138,11 +140,12 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: Mapping[str
     Notes
     -----
     Nuclei, classical: two touching ones are cut where the distance to their common edge, a little less where the light
-    dips, falls below 0.87 of the lesser one's radius. Learned: where the depth that the network sees falls below 0.7 of
-    the lesser one's. Neither cuts what is together no larger than one lobed granulocyte nucleus; what holds less than
-    0.12 of the DNA of the frame's median nucleus is none. Cells: the nucleus and a rim, and what cytokeratin or CD45
-    shows connected to it as far as the margin. Cytokeratin without a nucleus is an object too, so that dye aggregates
-    and debris are seen and counted as what they are.
+    dips, falls below 0.87 of the lesser one's radius; also below 0.96 where both are together larger than two lobed
+    granulocyte nuclei and fill less than 0.9 of their convex hull. Learned: where the depth that the network sees falls
+    below 0.7 of the lesser one's. Neither cuts what is together no larger than one lobed granulocyte nucleus; what
+    holds less than 0.12 of the DNA of the frame's median nucleus is none. Cells: the nucleus and a rim, and what
+    cytokeratin or CD45 shows connected to it as far as the margin. Cytokeratin without a nucleus is an object too, so
+    that dye aggregates and debris are seen and counted as what they are.
     """
     px = frame.pixel_size_um
     find = {"classical": nuclei, "learned": learned_nuclei}[settings["segmenter"]]
@@ -194,7 +197,9 @@ def nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[float], lob
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel).astype(np.uint8, copy=False)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5).astype(np.float32, copy=False)
     depth_um = _blur(depth, 0.5 / px) * (share * np.float32(px))
-    runs, area = _merged(_split(depth_um, solid > 0, _APART_UM * 0.75 / px), depth_um, _WAIST, lobed_um2 / px**2)
+    runs, area = _merged(
+        _split(depth_um, solid > 0, _APART_UM * 0.75 / px), depth_um, _WAIST, _WAIST_OF_LARGE, lobed_um2 / px**2
+    )
     return _plausible(runs, area, dna, px, diameter_um)
 
 
@@ -202,7 +207,7 @@ def learned_nuclei(dna: Channel, pixel_size_um: float, diameter_um: Sequence[flo
     """Return the nuclei of a frame as a trained network sees them; parameters and result as those of `nuclei`."""
     px = pixel_size_um
     inside, depth = learned.outlines(dna.signal, dna.noise, px)
-    runs, area = _merged(_split(depth, inside, _APART_UM * 0.75 / px), depth, _VALLEY, lobed_um2 / px**2)
+    runs, area = _merged(_split(depth, inside, _APART_UM * 0.75 / px), depth, _VALLEY, _VALLEY, lobed_um2 / px**2)
     _, deepest = tops(runs, depth, len(area))
     return _plausible(runs, np.where(deepest >= _SURE, area, 0), dna, px, diameter_um)
 
@@ -255,22 +260,39 @@ def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
     return flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask)
 
 
-def _merged(parts: Labels, depth: Floats, waist: float, lobed_px: float) -> tuple[Runs, NDArray[np.float64]]:
+def _merged(
+    parts: Labels, depth: Floats, waist: float, waist_of_large: float, lobed_px: float
+) -> tuple[Runs, NDArray[np.float64]]:
     """Return the parts, those joined that no waist divides or that are lobes of one small nucleus, and their pixels."""
     runs = runs_of(parts)
     area, peak = tops(runs, depth, int(parts.max()) + 1)
     root = np.arange(len(area), dtype=np.int32)
+    of_part = runs[np.argsort(runs[:, 3], kind="stable")]
+    starts = np.searchsorted(of_part[:, 3], np.arange(len(area) + 1))
+    whole: dict[int, Runs] = {}  # the runs of what was joined, by its root
     for pair, saddle in zip(*_borders(runs, parts, depth), strict=True):
         a, b = (_root(root, label) for label in pair)
-        if a != b and (saddle >= waist * min(peak[a], peak[b]) or area[a] + area[b] <= lobed_px):
+        share, together = saddle / min(peak[a], peak[b]), area[a] + area[b]
+        if a == b or (share < waist and together > lobed_px):
+            continue
+        both = np.concatenate([whole.get(k, of_part[starts[k] : starts[k + 1]]) for k in (a, b)])
+        if share >= waist_of_large or together <= 2 * lobed_px or _filled(both) >= _CONVEX:
             root[b] = a
-            area[a] += area[b]
-            area[b] = 0
+            whole[a] = both
+            area[a], area[b] = together, 0
             peak[a] = max(peak[a], peak[b])
     while not np.array_equal(root, root[root]):
         root = root[root]
     runs[:, 3] = root[runs[:, 3]]
     return runs, area
+
+
+def _filled(runs: Runs) -> float:
+    """Return the share of its convex hull that an object fills."""
+    y, start, stop = runs[:, :3].T
+    corners = [np.stack([x, edge], axis=1) for x in (start, stop) for edge in (y, y + 1)]
+    hull = cv2.convexHull(np.concatenate(corners).astype(np.int32, copy=False))
+    return float((stop - start).sum()) / cv2.contourArea(hull)
 
 
 def _root(parent: NDArray[np.int32], label: int) -> int:

@@ -104,6 +104,18 @@ def test_touching_nuclei_are_split(gap, radius):
     assert a == pytest.approx(b, rel=0.15)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_nuclei_with_a_wide_neck_are_split_where_they_are_not_convex_together(turned):
+    lying, above = ("dna", 53.0, 63.0, 7.0, 10.0, 600.0), ("dna", 63.0, 63.0, 6.0, 5.0, 600.0)
+    if turned:
+        lying, above = (("dna", x, y, b, a, light) for _, y, x, a, b, light in (lying, above))
+    parts = np.sort(areas_um2(found(drawn([lying, above])).nuclei))
+    assert parts == pytest.approx([np.pi * 6 * 5, np.pi * 7 * 10], rel=0.3)
+    assert found(drawn([lying])).nuclei.max() == found(drawn([above])).nuclei.max() == 1
+    stadium = [disc(60, x, 7.0) for x in np.arange(57, 64)]  # longer than a disc, as large, and convex
+    assert found(drawn(stadium)).nuclei.max() == 1
+
+
 @pytest.mark.parametrize("lobes", [2, 3, 4])
 def test_a_lobed_granulocyte_is_one_cell(lobes):
     angle = np.arange(lobes) * 2 * np.pi / max(lobes, 3)
