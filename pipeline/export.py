@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
         The folder of the sample sheet, which image paths are relative to.
     out : Path
         Folder for ``labels/FRAME.ome.tif`` (uint32; nuclei, cells; the numbers of the cells table) and one
-        ``NAME.geojson`` for each frame, or for each whole-slide image in the image's own pixels.
+        ``NAME.geojson`` for each frame, or for each whole-slide image or CZI in the pixels of the whole.
 
     Raises
     ------
@@ -83,7 +84,13 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
 
 def _image(ref: FrameRef) -> str:
     """Return the name that a frame's outlines go under: the whole image's where it is a part of one."""
-    return ref.frame if ref.box_px is None else ref.frame.rsplit("_y", 1)[0]
+    if ref.box_px is None:
+        return ref.frame
+    if ref.format == "czi":  # the number of the sheet's part, the file, then scene and tile
+        whole = re.match(rf"(\d+_)?{re.escape(Path(ref.path).stem)}", ref.frame)
+        assert whole is not None
+        return whole[0]
+    return ref.frame.rsplit("_y", 1)[0]
 
 
 def _frame(ref: FrameRef, cells: pd.DataFrame, settings: Mapping[str, Any], out: Path) -> Iterator[dict[str, Any]]:

@@ -1,8 +1,11 @@
 """Cells for other software: outlines that enclose the very pixels, labels with the table's numbers."""
 
 import json
+import re
 from itertools import pairwise
+from pathlib import Path
 
+import czi_bytes
 import numpy as np
 import pytest
 import tiff_bytes
@@ -133,20 +136,26 @@ def test_images_that_have_changed_are_refused(sample, tmp_path):
     assert not list((tmp_path / "out").glob("*.geojson"))
 
 
-def test_a_whole_slide_image_has_one_file_in_its_own_pixels(tmp_path):
+@pytest.mark.parametrize("name", ["s1.tif", "s_S0.czi"])
+def test_a_whole_slide_image_has_one_file_in_its_own_pixels(tmp_path, name):
     of = {**assay("cellsearch"), "pixel_size_um": 0.645}
     phantom.write_slide(tmp_path / "one", phantom.Slide(1, (300, 400), recipe=phantom.Recipe(leukocytes=20, ctcs=3)), 5)
     with tifffile.TiffFile(next((tmp_path / "one").iterdir())) as file:
         pixels, xml = file.asarray(), file.ome_metadata
     wide = np.concatenate([pixels] * 8, axis=2)  # 3,200 across
     (tmp_path / "slide").mkdir()
-    pages = [
-        tiff_bytes.Page(np.ascontiguousarray(p), (256, 256), True, xml if k == 0 else "") for k, p in enumerate(wide)
-    ]
-    tiff_bytes.write(tmp_path / "slide" / "s1.tif", pages)
+    if name.endswith("czi"):
+        pieces = czi_bytes.mosaic(wide, [(0, x) for x in range(0, 3000, 800)], (300, 1000))
+        words = czi_bytes.xml(re.findall(r' Name="([^"]+)"', xml), 0.645)
+        (tmp_path / "slide" / name).write_bytes(czi_bytes.as_bytes(pieces, words))
+    else:
+        pages = [
+            tiff_bytes.Page(np.ascontiguousarray(p), (256, 256), True, "" if k else xml) for k, p in enumerate(wide)
+        ]
+        tiff_bytes.write(tmp_path / "slide" / name, pages)
     at = tables(tmp_path, "slide", of)
     (path,) = export(tmp_path, tmp_path, tmp_path / "out")
-    assert path.name == "s1.geojson"
+    assert path.stem == Path(name).stem
     features = json.loads(path.read_text())["features"]
     assert len(features) == len(store.read_table(at["cells"], "cells"))
     covered = np.zeros((300, 3200), int)
@@ -154,5 +163,5 @@ def test_a_whole_slide_image_has_one_file_in_its_own_pixels(tmp_path):
         covered += filled(feature["geometry"], covered.shape)
     assert covered.max() == 1  # no cell twice, and none at another's place
     whole = store.read_table(at["frames"], "frames")
-    assert len(whole) == 2
+    assert len(whole) == {"s1.tif": 2, "s_S0.czi": 4}[name]
     assert covered[:, 1650:].any()
