@@ -27,10 +27,11 @@ def assay(name):
     return {"name": name, "channels": loaded["channels"], "files": loaded["files"], **plain, "gates": gates}
 
 
-def called(folder, images, of, roles=None):
+def called(folder, images, of, segmenter=CONFIG["detect"]["segmenter"]):
     """Return the cells and the calls of a folder of images; the tables lie in `folder`."""
     paths = {name: folder / f"{name}.parquet" for name in ("frames", "cells", "calls")}
-    settings = {"sample": "s", "images": str(images), "format": "auto", "assay": of, **CONFIG["detect"]}
+    settings = {"sample": "s", "images": str(images), "format": "auto", "assay": of}
+    settings |= CONFIG["detect"] | {"segmenter": segmenter}
     detect(settings, images.parent, (1, 1), paths["frames"], paths["cells"])
     classify({"sample": "s", "assay": of, **SETTINGS}, paths["frames"], paths["cells"], paths["calls"])
     return store.read_table(paths["cells"], "cells"), store.read_table(paths["calls"], "calls")
