@@ -112,6 +112,12 @@ def _recovery(args: argparse.Namespace) -> None:
     recovery.recovery(args.settings, args.spiked, args.calls, args.out, args.out_assay)
 
 
+def _cohort(args: argparse.Namespace) -> None:
+    from pipeline import cohort  # noqa: PLC0415
+
+    cohort.cohort(args.settings, args.counts, args.prognosis, args.out)
+
+
 def _report(args: argparse.Namespace) -> None:
     if args.open is not None:
         _open_report(args.open)
@@ -128,6 +134,8 @@ def _report(args: argparse.Namespace) -> None:
         report.report_patient(args.settings, *results, args.out, args.control)
     elif args.of == "recovery":
         report.report_recovery(args.settings, args.recovery, args.out)
+    elif args.of == "follow-up":
+        report.report_follow_up(args.settings, args.cohort, args.out)
     else:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         report.report_cohort(args.settings, *results, args.out, args.multiqc, args.table)
@@ -218,6 +226,12 @@ def _review_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the new files")
 
 
+def _cohort_arguments(sub: argparse.ArgumentParser) -> None:
+    for kind, of in (("counts", "of each patient's first draw"), ("prognosis", "of each patient, in one order")):
+        sub.add_argument(f"--{kind}", type=Path, required=True, nargs="*", metavar="FILE", help=of)
+    _files(sub, "--out")
+
+
 def _control_argument(page: argparse.ArgumentParser) -> None:
     about = "results of a control of the same assay and lot; as often as there are some"
     page.add_argument(
@@ -245,6 +259,8 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
     _control_argument(page)
     page = page_of("recovery", "what an in-silico spike-in found")
     _files(page, "--recovery", "--out")
+    page = page_of("follow-up", "what became of the patients")
+    _files(page, "--cohort", "--out")
     page = page_of("cohort", "all patients and samples")
     _files(page, "--counts", "--quality", "--cascade", "--prognosis", many=True)
     _files(page, "--out", "--multiqc", "--table")
@@ -317,6 +333,8 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub, "--spiked")
     _files(sub, "--calls", many=True, meaning="of each level, in order")
     _files(sub, "--out", "--out-assay")
+
+    _cohort_arguments(verb("cohort", _cohort, "what became of the patients with follow-up, beside what was foretold"))
 
     sub = verb("export", _export, "a sample's labels as OME-TIFF and its cells as GeoJSON (QuPath)", settings=False)
     _folders(sub, sample="its folder of results", base="folder of the sample sheet", out="folder for the files")

@@ -552,7 +552,85 @@ RECOVERY_JSON = _object(
     }
 )
 
+_REASONS = _array(_object({"reason": _TEXT, "n": _COUNT}))
+COHORT_JSON = _object(  # of a laboratory's own patients with follow-up; nothing in it names one of them
+    {
+        "level": _SHARE,
+        "min_events": _COUNT,  # deaths that a number is asked to rest on
+        "advised_events": _COUNT,
+        "n_patients": _COUNT,  # with follow-up
+        "left_out": _REASONS,
+        "groups": _array(
+            _object(
+                {
+                    "primary": _TEXT,
+                    "setting": _TEXT,
+                    "n": _COUNT,
+                    "events": _COUNT,  # deaths
+                    "cutoff": _or_null(_COUNT),  # count that parts them; null where none is published
+                    "cutoff_evidence_id": _or_null(_TEXT),  # null where the patients' own curve has it
+                    "n_without_group": _COUNT,  # no reference count can be told of these
+                    "strata": _array(
+                        _object(
+                            {
+                                "label": _TEXT,
+                                "n": _COUNT,
+                                "events": _COUNT,
+                                "last_month": _POSITIVE,
+                                "curve": _SURVIVAL,  # a step at each death
+                                "at_risk": _array(_object({"time_months": _POSITIVE, "n": _COUNT})),
+                                # null where not reached
+                                "median_months": _or_null(_POSITIVE),
+                                "median_low": _or_null(_POSITIVE),
+                                "median_high": _or_null(_POSITIVE),
+                            }
+                        )
+                    ),
+                    "log_rank": _or_null(_object({"chi2": _POSITIVE, "p": _SHARE})),
+                    "model": _or_null(
+                        _object(
+                            {
+                                "covariate": _TEXT,
+                                "hr_per_doubling": _object({**_INTERVAL["properties"], "p": _SHARE}),
+                                "c_index": _INTERVAL,
+                            }
+                        )
+                    ),
+                    "why_no_model": _TEXT,
+                    "calibration": _or_null(
+                        _object(
+                            {
+                                "n": _COUNT,  # with a published curve from their first draw
+                                "left_out": _REASONS,
+                                "deaths_seen": _COUNT,  # up to each curve's end
+                                "deaths_expected": _POSITIVE,
+                                "seen_of_expected": _INTERVAL,
+                                "is_small": {"type": "boolean"},  # fewer deaths than advised
+                                "rows": _array(
+                                    _object(
+                                        {
+                                            "label": _TEXT,
+                                            "time_months": _POSITIVE,
+                                            "n": _COUNT,
+                                            "foretold": _or_null(_SHARE),  # mean of the published curves
+                                            "seen": _or_null(_INTERVAL),
+                                            "why": _TEXT,
+                                        }
+                                    )
+                                ),
+                            }
+                        )
+                    ),
+                    "why_no_calibration": _TEXT,
+                }
+            )
+        ),
+        "provenance": _PROVENANCE,
+    }
+)
+
 JSON_SCHEMAS = {
+    "cohort": COHORT_JSON,
     "recovery": RECOVERY_JSON,
     "counts": COUNTS_JSON,
     "quality": QUALITY_JSON,

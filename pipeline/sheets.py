@@ -27,7 +27,8 @@ class Listing(Protocol):
 Look = Callable[[str, Path, str, dict[str, Any]], Listing]
 
 _COMMAND_LINE = "--config/--configfile"
-_STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery")
+_STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery", "cohort")
+_DAYS_PER_MONTH = 365.25 / 12
 _NAMED = 10  # ignored files that a note names; the number says how many there are
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
@@ -75,6 +76,11 @@ class Study:
     def healthy_of(self, assay: str) -> list[str]:
         """Return the samples of healthy donors that were made with an assay."""
         return [name for name, row in self.samples.items() if row["role"] == "healthy" and row["assay"] == assay]
+
+    @property
+    def followed(self) -> list[str]:
+        """Return the patients with a tumour and follow-up, in the sheet's order."""
+        return [n for n, row in self.patients.items() if row["event"] is not None and row["primary"] != "none"]
 
     @functools.cached_property
     def _controls(self) -> dict[tuple[str, str], list[str]]:
@@ -131,6 +137,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     if sheet and patient_sheet and patients:
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
         faults += _draws_before_diagnosis(sheet, samples, patients)
+        faults += _draws_after_follow_up(sheet, samples, patients)
     review_folder, names = place("reviews"), [row.cells["sample"] for row in samples if row.cells["sample"]]
     reviews, unused = verdicts.find(review_folder, names, faults) if review_folder else ({}, [])
     what_if = place("what_if", "simulate")
@@ -209,10 +216,11 @@ def settings_for(
     Parameters
     ----------
     study : Study
-    verb : {"detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery"}
+    verb : {"detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery",
+        "cohort"}
     sample, patient, assay : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort. An assay's is a
-        spike-in of it.
+        spike-in of it. A cohort is that of the patients with a tumour and follow-up.
 
     Returns
     -------
@@ -232,6 +240,13 @@ def settings_for(
         if verb != "report":
             about["random_seed"] = study.config["random_seed"]
         return {**about, **own}
+    if verb == "cohort":
+        kept = ("patient", "primary", "setting", "event", "time_months")
+        followed = [
+            {**{key: study.patients[name][key] for key in kept}, "sample": study.samples_of(name)[0]}
+            for name in study.followed
+        ]
+        return {"patients": followed, "random_seed": study.config["random_seed"], **own}
     return {"patients": list(study.patients.values()), "samples": list(study.samples.values()), **own}
 
 
@@ -523,6 +538,25 @@ def _draws_before_diagnosis(sheet: Path, samples: list[Row], patients: list[Row]
             at = f"line {row.line}, {plain(row.cells['sample'])}, collected"
             wanted = f"a day from the patient's diagnosis on, {day}"
             yield Fault(str(sheet), at, row.cells["collected"], wanted, "mend one of the dates")
+
+
+def _draws_after_follow_up(sheet: Path, samples: list[Row], patients: list[Row]) -> Iterator[Fault]:
+    """Yield draws later than death or last contact: a month's grace, for times in whole months."""
+    ends = {row.cells["patient"]: row.cells["time_months"] for row in patients if row.sound}
+    drawn = [row for row in samples if row.sound and ends.get(row.cells["patient"]) is not None]
+    first: dict[str, datetime.date] = {}
+    for row in drawn:
+        day = datetime.date.fromisoformat(row.cells["collected"])
+        first[row.cells["patient"]] = min(day, first.get(row.cells["patient"], day))
+    for row in drawn:
+        patient = row.cells["patient"]
+        later = (datetime.date.fromisoformat(row.cells["collected"]) - first[patient]).days / _DAYS_PER_MONTH
+        if later > ends[patient] + 1:
+            at = f"line {row.line}, {plain(row.cells['sample'])}, collected"
+            found = f"{row.cells['collected']}, {later:.1f} months after the patient's first draw"
+            wanted = f"a draw before the follow-up ends, time_months {ends[patient]:g}"
+            todo = "mend a date, or time_months (months from the first draw to death or last contact)"
+            yield Fault(str(sheet), at, found, wanted, todo)
 
 
 def _assays(folder: Path, sheet: Path, samples: list[Row], faults: list[Fault]) -> dict[str, dict[str, Any]]:

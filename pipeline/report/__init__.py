@@ -8,6 +8,7 @@ from pipeline import consensus, store
 from pipeline.report import cohort as of_cohort
 from pipeline.report import controls as of_controls
 from pipeline.report import export
+from pipeline.report import follow_up as of_follow_up
 from pipeline.report import overview as of_overview
 from pipeline.report import patient as of_patient
 from pipeline.report import recovery as of_recovery
@@ -243,6 +244,28 @@ def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> N
     write_page(
         out, "recovery.html", found=found, plot=of_recovery.plot(data), means=of_recovery.means(data), **settings
     )
+
+
+def report_follow_up(settings: Mapping[str, Any], cohort: Path, out: Path) -> None:
+    """Write the page of a cohort's follow-up: survival by count, the count's weight, foretold beside seen survival.
+
+    Parameters
+    ----------
+    settings : mapping
+        Nothing is needed.
+    cohort : Path
+        As `results.COHORT_JSON`.
+    out : Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the result cannot be read.
+    """
+    data = store.read_json(cohort, "cohort")
+    plots = [of_follow_up.plot(group) for group in data["groups"]]
+    write_page(out, "follow_up.html", found=Result("cohort", data), plots=plots, **settings)
 
 
 def _doubts(own: Sequence[Sequence[Path]], controls: Sequence[Sequence[Path]]) -> dict[str, list[str]]:

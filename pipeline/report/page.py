@@ -137,6 +137,11 @@ def signed(value: float) -> str:
     return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no minus before a nought
 
 
+def ratio(value: float) -> str:
+    """Return a ratio around 1 with two digits behind the point, or three significant ones from ten on."""
+    return f"{value:.2f}" if value < 9.995 else amount(value)
+
+
 def whole(value: float) -> str:
     """Return a count with thin spaces between the thousands."""
     return f"{value:,.0f}".replace(",", "\u2009")
@@ -168,6 +173,7 @@ STYLES: dict[str, Callable[[Any], str]] = {
     "of_hundred": of_hundred,
     "kappa": kappa,
     "signed": signed,
+    "ratio": ratio,
 }
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -224,6 +224,16 @@ def quality_of(wildcards):
     return results_of(study.samples_of(wildcards.patient), "quality")
 
 
+def counts_of_followed(wildcards):
+    """Return the counts of the first draw of each patient with follow-up, which the follow-up counts from."""
+    return results_of([study.samples_of(name)[0] for name in study.followed], "counts")
+
+
+def prognoses_of_followed(wildcards):
+    folder = f"{study.config['results']}/patients"
+    return [f"{folder}/{name}/prognosis.json" for name in study.followed]
+
+
 def own_of(wildcards):
     """Return the samples that a page is about."""
     return (
