@@ -28,6 +28,7 @@ Look = Callable[[str, Path, str, dict[str, Any]], Listing]
 
 _COMMAND_LINE = "--config/--configfile"
 _STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery", "cohort")
+_FOLLOW_UP = ("event", "time_months")
 _DAYS_PER_MONTH = 365.25 / 12
 _NAMED = 10  # ignored files that a note names; the number says how many there are
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
@@ -236,18 +237,19 @@ def settings_for(
     if sample is not None:
         return {**_about_sample(study, verb, sample), **own}
     if patient is not None:
-        about: dict[str, Any] = {"patient": study.patients[patient]}
+        about: dict[str, Any] = {"patient": _unforeseen(study.patients[patient])}
         if verb != "report":
             about["random_seed"] = study.config["random_seed"]
         return {**about, **own}
     if verb == "cohort":
-        kept = ("patient", "primary", "setting", "event", "time_months")
+        kept = ("patient", "primary", "setting", *_FOLLOW_UP)
         followed = [
             {**{key: study.patients[name][key] for key in kept}, "sample": study.samples_of(name)[0]}
             for name in study.followed
         ]
         return {"patients": followed, "random_seed": study.config["random_seed"], **own}
-    return {"patients": list(study.patients.values()), "samples": list(study.samples.values()), **own}
+    patients = [_unforeseen(row) for row in study.patients.values()]
+    return {"patients": patients, "samples": list(study.samples.values()), **own}
 
 
 def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
@@ -268,7 +270,12 @@ def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
     # a report shows the whole assay, without the {value, source} around each value
     values = {key: _value(given) for key, given in assay.items()}
     values["gates"] = {gate: _value(given) for gate, given in assay["gates"].items()}
-    return {"sample": row, "patient": study.patients[row["patient"]], "assay": {"name": name, **values}}
+    return {"sample": row, "patient": _unforeseen(study.patients[row["patient"]]), "assay": {"name": name, **values}}
+
+
+def _unforeseen(patient: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a patient's row without the outcome, which no stage may know that foretells it."""
+    return {key: value for key, value in patient.items() if key not in _FOLLOW_UP}
 
 
 def _about_spike_in(study: Study, verb: str, name: str) -> dict[str, Any]:

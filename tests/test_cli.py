@@ -18,6 +18,7 @@ VERBS = [
     "report",
     "spike",
     "recovery",
+    "cohort",
     "phantom",
     "warm",
 ]

@@ -38,6 +38,9 @@ KEYS = {
         level survival strata other_rows sensitivity relative negative_findings kinetics evidence_ids
         assumptions provenance
     """,
+    "cohort": """
+        level min_events advised_events n_patients left_out groups provenance
+    """,
 }
 
 

@@ -583,13 +583,14 @@ def test_each_stage_gets_its_own_settings_only(folder):
         **study.config["count"],
     }
     assert of_sample["report"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
-    assert of_sample["report"]["patient"] == study.patients["P1"]
+    foreseen = {key: value for key, value in study.patients["P1"].items() if key not in ("event", "time_months")}
+    assert of_sample["report"]["patient"] == foreseen
     own = {name: value for name, value in study.config["simulate"].items() if name != "what_if"}
-    assert of_patient["simulate"] == {"patient": study.patients["P1"], "random_seed": 3, **own}
-    assert of_patient["prognose"] == {"patient": study.patients["P1"], "random_seed": 3, **study.config["prognose"]}
-    assert of_patient["report"] == {"patient": study.patients["P1"], **study.config["report"]}
+    assert of_patient["simulate"] == {"patient": foreseen, "random_seed": 3, **own}
+    assert of_patient["prognose"] == {"patient": foreseen, "random_seed": 3, **study.config["prognose"]}
+    assert of_patient["report"] == {"patient": foreseen, **study.config["report"]}
     assert sheets.settings_for(study, "report") == {
-        "patients": list(study.patients.values()),
+        "patients": [foreseen],
         "samples": list(study.samples.values()),
         **study.config["report"],
     }
