@@ -11,6 +11,7 @@ import pytest
 import report_cases as cases
 from conftest import digests
 from scipy import stats
+from test_report_browser import browser, opened  # noqa: F401  (a fixture)
 from test_sheets import PATIENT, SAMPLE, faults, folder, only_fault, read  # noqa: F401  (a fixture)
 
 from pipeline import cohort, report, sheets, store
@@ -355,6 +356,22 @@ def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder
     assert found["patients"] == [{**row, "time_months": 14.5}]
     for verb in ("simulate", "prognose", "report"):
         assert not {"event", "time_months"} & set(sheets.settings_for(study, verb, patient="P1")["patient"])
+
+
+@pytest.mark.browser
+def test_the_page_in_chromium(tmp_path, browser):  # noqa: F811
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    compared(tmp_path, *written(tmp_path))
+    report.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    for scheme, width in (("light", 360), ("dark", 1280)):
+        page, heard = opened(browser, tmp_path / "page.html", width, scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        found = axe.Axe().run(page).response
+        serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+        assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []
+        assert heard == []
+    seen = page.evaluate("[...document.querySelectorAll('[data-key]')].map(e => [e.textContent, e.dataset.value])")
+    assert [pair for pair in seen if not cases.agrees(pair[0], json.loads(pair[1]))] == []
 
 
 @pytest.mark.workflow
