@@ -4,7 +4,7 @@ Nothing is compared with an absolute grey value. Cytokeratin is set against that
 against their median, both above the cell's own surroundings; the assay's gates say how far from them a CTC has to be.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ _BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marke
 _BLUR_UM2 = 3.0  # area over which optics spread a point: the smaller a nucleus, the more its peak stands out
 _LEAST_SHOWN = 0.05  # share of the pixels of an evenly lit cell above the noise, at least: a ratio to less is noise
 _DRAWN = 17  # points of a line that is bent on a plot
+_REASONS = ("ck-", "cd45+", "small_nucleus", "ragged_nucleus", "apoptotic", "small", "large", "speckle")
+"""One a gate: given where that gate's term is the lowest."""
+_MISSHAPEN = ("apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus")
 _UNUSED = ("y0_px", "x0_px", "y1_px", "x1_px", "area_um2", "perimeter_um", "p2a", "eccentricity", "solidity")
 _UNUSED_OF_NUCLEUS = ("nucleus_perimeter_um", "nucleus_p2a", "nucleus_eccentricity")
 
@@ -173,22 +176,7 @@ def call_cells(
     error of `p_ctc` is least on phantoms of which one cell in 20 is a CTC; where CTCs are rarer the same value stands
     for less. The verification prints both.
     """
-    contrast = {role: contrast_of(cells, role) for role in ROLES}
-    z_ck = reference.z_ck(contrast["ck"])
-    cd45 = np.maximum(contrast["cd45"], 1e-3 * reference.cd45) / reference.cd45
-    measured = {"cd45": cd45, "peak": _peak(cells) / reference.dna_peak, "even": _evenness(cells, "ck", noise["ck"])}
-    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates)
-    stacked = np.array(list(terms.values()))
-    terms = dict(zip(terms, stacked, strict=True))  # views: of millions of cells one copy is enough
-    p_ctc = np.prod(stacked, axis=0)
-    positive = {"ck": z_ck > gates["ck_min_z"], "cd45": cd45 >= gates["cd45_max_ratio"]}
-    call, reason = _named(cells, terms, positive, contrast, noise)
-    is_ctc = (p_ctc >= settings["p_ctc_call"]) & (cells["nucleus_area_um2"].to_numpy() > 0)
-    doubtful = (p_ctc >= settings["p_ctc_uncertain"]) & ~is_ctc & (cells["nucleus_area_um2"].to_numpy() > 0)
-    names = np.array(list(terms), object)
-    weakest = names[np.argmin(stacked, axis=0)] if len(cells) else np.empty(0, object)
-    call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
-    call[doubtful], reason[doubtful] = "uncertain", weakest[doubtful]
+    p_ctc, call, reason = _called(cells, reference, noise, gates, settings)
     cluster, with_leukocyte = group(cells, call, settings["cluster_gap_um"])
     reason[with_leukocyte] = reason[with_leukocyte] + " with_leukocyte"
     border = cells["touches_border"].to_numpy(bool)
@@ -204,6 +192,36 @@ def call_cells(
             "reason": reason,
         }
     )
+
+
+def _called(
+    cells: pd.DataFrame,
+    reference: Reference,
+    noise: Mapping[str, float],
+    gates: Mapping[str, float],
+    settings: Mapping[str, Any],
+) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
+    """Return the probability, the call and its reason of each cell by itself."""
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    z_ck = reference.z_ck(contrast_of(cells, "ck"))
+    cd45 = np.maximum(contrast_of(cells, "cd45"), 1e-3 * reference.cd45) / reference.cd45
+    shown = {
+        "nucleus": nucleated,
+        "dna": contrast_of(cells, "dna") > _SNR * noise["dna"],
+        "ck": z_ck > gates["ck_min_z"],
+        "cd45": cd45 >= gates["cd45_max_ratio"],
+    }
+    dye = shown["cd45"] & (shown["ck"] | ~nucleated)
+    dye &= _bright_everywhere(cells, nucleated & shown["cd45"] & ~shown["ck"], noise)
+    measured = {"cd45": cd45, "peak": _peak(cells) / reference.dna_peak, "even": _evenness(cells, "ck", noise["ck"])}
+    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates)
+    p_ctc = np.prod(terms, axis=0)
+    call, reason = _named(dict(zip(_REASONS, terms, strict=True)), shown, dye)
+    is_ctc = (p_ctc >= settings["p_ctc_call"]) & nucleated
+    doubtful = (p_ctc >= settings["p_ctc_uncertain"]) & ~is_ctc & nucleated
+    call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
+    call[doubtful], reason[doubtful] = "uncertain", _lowest(_REASONS, terms[:, doubtful])
+    return p_ctc, call, reason
 
 
 def reference_of(cells: pd.DataFrame, noise: Mapping[str, float]) -> Reference:
@@ -259,49 +277,52 @@ def _noise(frames: pd.DataFrame) -> dict[str, float]:
     return {name.removesuffix("_noise"): float(usable[name].median()) if len(usable) else 1.0 for name in names}
 
 
-def _terms(
-    cells: pd.DataFrame, z_above: Floats, measured: Mapping[str, Floats], gates: Mapping[str, float]
-) -> dict[str, Floats]:
-    """Return one probability a gate, by the reason that is given where it is the lowest."""
+def _terms(cells: pd.DataFrame, z_above: Floats, measured: Mapping[str, Floats], gates: Mapping[str, float]) -> Floats:
+    """Return one row of probabilities a gate, in the order of `_REASONS`."""
     nucleus = np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1e-3)
-    solidity = np.nan_to_num(cells["nucleus_solidity"].to_numpy(float))
     diameter = cells["equivalent_diameter_um"].to_numpy(float)
-    steps = {
-        "ck-": z_above / 0.2,
-        "cd45+": np.log(gates["cd45_max_ratio"] / measured["cd45"]) / 0.05,
-        "small_nucleus": np.log(nucleus / gates["min_nucleus_um2"]) / 0.05,
-        "ragged_nucleus": (solidity - gates["min_nucleus_solidity"]) / 0.01,
-        "apoptotic": np.log(gates["max_dna_peak"] / measured["peak"]) / 0.025,
-        "small": np.log(diameter / gates["min_diameter_um"]) / 0.025,
-        "large": np.log(gates["max_diameter_um"] / diameter) / 0.025,
-        "speckle": (measured["even"] - gates["min_ck_fill"]) / 0.025,
-    }
-    return {name: expit(step) for name, step in steps.items()}
+    terms = np.empty((len(_REASONS), len(cells)))  # the largest thing here, and there is one of it
+    for row, step in zip(
+        terms,
+        (
+            lambda: z_above / 0.2,
+            lambda: np.log(gates["cd45_max_ratio"] / measured["cd45"]) / 0.05,
+            lambda: np.log(nucleus / gates["min_nucleus_um2"]) / 0.05,
+            lambda: (np.nan_to_num(cells["nucleus_solidity"].to_numpy(float)) - gates["min_nucleus_solidity"]) / 0.01,
+            lambda: np.log(gates["max_dna_peak"] / measured["peak"]) / 0.025,
+            lambda: np.log(diameter / gates["min_diameter_um"]) / 0.025,
+            lambda: np.log(gates["max_diameter_um"] / diameter) / 0.025,
+            lambda: (measured["even"] - gates["min_ck_fill"]) / 0.025,
+        ),
+        strict=True,
+    ):
+        expit(step(), out=row)
+    return terms
+
+
+def _lowest(names: Sequence[str], terms: Sequence[Floats] | Floats) -> NDArray[Any]:
+    """Return the name of the lowest of several terms, of equal ones the first."""
+    least, which = np.array(terms[0]), np.zeros(len(terms[0]), np.int8)
+    for number, term in enumerate(terms[1:], start=1):
+        which[term < least] = number
+        np.minimum(least, term, out=least)
+    return np.array(names, object)[which]
 
 
 def _named(
-    cells: pd.DataFrame,
-    terms: Mapping[str, Floats],
-    positive: Mapping[str, NDArray[np.bool_]],
-    contrast: Contrast,
-    noise: Mapping[str, float],
+    terms: Mapping[str, Floats], shown: Mapping[str, NDArray[np.bool_]], dye: NDArray[np.bool_]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return call and reason of each cell as far as it is no CTC."""
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    ck, cd45 = positive["ck"], positive["cd45"]
-    dye = cd45 & (ck | ~nucleated) & _bright_everywhere(cells, nucleated & cd45 & ~ck, noise)
-    misshapen = np.array(["apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus"], object)
-    worst = misshapen[np.argmin([terms[name] for name in misshapen], axis=0)] if len(cells) else np.empty(0, object)
-    has_dna = contrast["dna"] > _SNR * noise["dna"]
-    call = np.full(len(cells), "debris", object)
-    reason = worst.copy()
+    nucleated, ck, cd45 = shown["nucleus"], shown["ck"], shown["cd45"]
+    reason = _lowest(_MISSHAPEN, [terms[name] for name in _MISSHAPEN])
+    call = np.full(len(reason), "debris", object)
     for where, name, why in (  # the later ones overrule the earlier
         (~ck, "dna_only", "dna+ ck- cd45-"),
         (cd45, "leukocyte", "dna+ ck- cd45+"),
         (ck & cd45, "double_positive", "dna+ ck+ cd45+"),
         (~nucleated, "debris", "fragment"),
         (~nucleated & (terms["small"] < 0.5), "debris", "speckle"),
-        (~nucleated & has_dna & ck, "debris", "apoptotic"),
+        (~nucleated & shown["dna"] & ck, "debris", "apoptotic"),
         (dye, "debris", "dye_aggregate"),
     ):
         call[where], reason[where] = name, why

@@ -58,14 +58,21 @@ def group(
 def _touching(cells: pd.DataFrame, call: NDArray[np.object_], gap_um: float) -> tuple[Indices, Indices]:
     """Return pairs of rows (a CTC, a cell within the gap)."""
     ctcs = np.flatnonzero(call == "ctc")
-    near = np.flatnonzero(cells["frame"].isin(cells["frame"].iloc[ctcs].unique()))
-    row_of = pd.Series(near, index=pd.MultiIndex.from_frame(cells[["frame", "cell"]].iloc[near]))
+    frame, _ = pd.factorize(cells["frame"])
+    number = cells["cell"].to_numpy(np.int64)
+    step = number.max(initial=0) + 1  # a cell is one number: an index of both columns takes more memory than all else
     start: list[int] = []
-    end: list[int] = []
+    sought: list[int] = []
     for row in ctcs:
-        frame = cells["frame"].iloc[row]
         for other, gap in zip(cells["contacts"].iloc[row], cells["contact_gaps_um"].iloc[row], strict=True):
             if gap <= gap_um:
                 start.append(int(row))
-                end.append(int(row_of[(frame, other)]))
-    return np.array(start, np.int64), np.array(end, np.int64)
+                sought.append(int(frame[row] * step + other))
+    wanted, which = np.unique(np.array(sought, np.int64), return_inverse=True)
+    found = pd.Index(wanted).get_indexer(frame * step + number)
+    rows = np.flatnonzero(found >= 0)
+    row_of = np.full(len(wanted), -1)
+    row_of[found[rows]] = rows
+    if (row_of < 0).any():
+        raise KeyError("a contact that is none of the cells")
+    return np.array(start, np.int64), row_of[which]
