@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import verify_studies
 from scipy import stats
-from verify_simulate import DRAWS, SEED, Row, cascade, portal_ratio, stated, verdict
+from verify_simulate import DRAWS, FIXED, SEED, Row, cascade, portal_ratio, stated, verdict
 
 from pipeline import evidence
 from pipeline.simulate import engine
@@ -40,7 +40,7 @@ _MEDIAN_SURVIVAL_YEARS = 2.0
 def rows() -> list[Row]:
     """Return what was checked, what came out, and the verdict."""
     parts = (_portal_outcome, _by_stage, _brain, _bone, _injected, _at_diagnosis, _first_readings, _eras, _only)
-    return sorted(stated((row for part in parts for row in part()), f"{DRAWS} draws of a fixed seed", 0))
+    return sorted(stated((row for part in parts for row in part()), FIXED, 0))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import verify_simulate
 from scipy import stats
-from verify_simulate import DRAWS, SEED, Row, cascade, stated, verdict
+from verify_simulate import DRAWS, FIXED, SEED, Row, cascade, stated, verdict
 
 from pipeline import evidence
 from pipeline.observation import Factor, Observation
@@ -38,7 +38,7 @@ def rows() -> list[Row]:
     """Return what was checked, what came out, and the verdict."""
     parts = (_mouse, _treatment, _doubled, _late, _receptors, _peaks, _colon, _melanoma, _plexus, _brain, _registry,
              _adrenal, _healthy)  # fmt: skip
-    return sorted(stated((row for part in parts for row in part()), f"{DRAWS} draws of a fixed seed", 0))
+    return sorted(stated((row for part in parts for row in part()), FIXED, 0))
 
 
 def _mouse() -> Iterator[Row]:
