@@ -2,6 +2,7 @@ import csv
 import fcntl
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -112,6 +113,24 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(demo, snakemake, tm
     planned = snakemake(demo.folder, "-n", "--configfile", overlay)
     assert planned.code == 0, planned.output
     assert rules_to_run(planned.output) == {*rules.split(), "all"}
+
+
+def test_scenarios_enter_at_the_cascade_and_reach_the_page(demo, snakemake, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(demo.folder, folder, symlinks=True)  # times are kept: images and counts are not made anew
+    (folder / "what.yaml").write_text("no shedding from <b>now</b> on: {shedding_cut: 1}\n")
+    (folder / "over.yaml").write_text("simulate: {what_if: what.yaml}\n")
+    page = "results/patients/P03/report.html"
+    done = snakemake(folder, "--configfile", folder / "over.yaml", "--", page)
+    assert done.code == 0, done.output
+    assert rules_to_run(done.output) == {"simulate", "prognose", "report_patient"}
+    cascades = [json.loads((f / "results/patients/P03/cascade.json").read_text()) for f in (demo.folder, folder)]
+    (scenario,) = cascades[1]["what_if"]
+    assert cascades[1]["p_any"] == cascades[0]["p_any"]
+    assert 0 < scenario["p_any"]["5"]["mean"] < cascades[0]["p_any"]["5"]["mean"]
+    text = (folder / page).read_text()
+    assert "What the model gives otherwise" in text
+    assert "no shedding from &lt;b&gt;now&lt;/b&gt; on" in text
 
 
 @pytest.mark.parametrize(("patients", "chunk", "cores"), [(("P02", "P03"), 2, 1), (("P02",), 1, 8)])
