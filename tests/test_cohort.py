@@ -196,14 +196,18 @@ def written(place, n=60, first=0, **about):
     return rows, counts, prognoses
 
 
+@pytest.fixture(scope="module")
+def sixty(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("sixty"))
+
+
 def compared(place, rows, counts, prognoses, **changes):
     cohort.cohort({"patients": rows, **SETTINGS, **changes}, counts, prognoses, place / "cohort.json")
     return store.read_json(place / "cohort.json", "cohort")
 
 
-def test_the_result_holds_all_and_names_nobody(tmp_path):
-    given = written(tmp_path)
-    found = compared(tmp_path, *given)
+def test_the_result_holds_all_and_names_nobody(tmp_path, sixty):
+    found = compared(tmp_path, *sixty)
     text = (tmp_path / "cohort.json").read_text(encoding="utf-8")
     assert "Secret" not in text
     assert "Name" not in text
@@ -212,13 +216,13 @@ def test_the_result_holds_all_and_names_nobody(tmp_path):
     assert (group["n"], group["cutoff"], group["cutoff_evidence_id"]) == (60, 5, None)
     assert [s["label"] for s in group["strata"]] == ["below 5", "5 or more"]
     assert sum(s["n"] for s in group["strata"]) == 60
-    assert sum(s["events"] for s in group["strata"]) == group["events"] == sum(row["event"] for row in given[0])
+    assert sum(s["events"] for s in group["strata"]) == group["events"] == sum(row["event"] for row in sixty[0])
     assert group["strata"][0]["at_risk"][0] == {"time_months": 0, "n": group["strata"][0]["n"]}
     assert group["model"]["hr_per_doubling"]["low"] < 1.4 < group["model"]["hr_per_doubling"]["high"]
     assert group["calibration"]["n"] == 60
     assert {row["label"] for row in group["calibration"]["rows"]} == {"all", "below 5", "5 or more"}
     assert group["n_without_group"] == 0
-    compared(tmp_path, *given)
+    compared(tmp_path, *sixty)
     assert (tmp_path / "cohort.json").read_text(encoding="utf-8") == text
 
 
@@ -290,8 +294,8 @@ def test_nobody_with_follow_up_is_refused(tmp_path):
         compared(tmp_path, rows, counts[::-1], prognoses)
 
 
-def test_the_page_shows_the_numbers_and_nobody(tmp_path):
-    found = compared(tmp_path, *written(tmp_path))
+def test_the_page_shows_the_numbers_and_nobody(tmp_path, sixty):
+    found = compared(tmp_path, *sixty)
     report.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     shown = {e["data-key"] for e in page.numbers()}
@@ -359,9 +363,9 @@ def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder
 
 
 @pytest.mark.browser
-def test_the_page_in_chromium(tmp_path, browser):  # noqa: F811
+def test_the_page_in_chromium(tmp_path, browser, sixty):  # noqa: F811
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    compared(tmp_path, *written(tmp_path))
+    compared(tmp_path, *sixty)
     report.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     for scheme, width in (("light", 360), ("dark", 1280)):
         page, heard = opened(browser, tmp_path / "page.html", width, scheme)
