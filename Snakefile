@@ -50,6 +50,7 @@ rule all:
 
 onstart:
     take_results()
+    let_scheduler_sleep()
 
 
 onsuccess:

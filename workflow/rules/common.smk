@@ -94,6 +94,16 @@ def take_results():
             part.unlink(missing_ok=True)
 
 
+def let_scheduler_sleep():
+    """Have Snakemake look for what to run when a job ends, and not all the time.
+
+    It starts at most so many jobs a second, which nothing here needs; but for that each job that has ended makes
+    Snakemake 9.27 look once a second more until the run is over, a third of the compute after some hundred jobs. No
+    option turns it off.
+    """
+    workflow.scheduler.job_rate_limiter = None
+
+
 # the command lies beside this Python, whether its environment was activated or not; a job has one core, and sums
 # of one thread are the same on every number of cores
 shell.prefix(
