@@ -75,7 +75,7 @@ def _verdict(name: str, held: int) -> tuple[str, str, str]:
     """Return a row; of 400 intervals at 95 % fewer than 92 % or more than 98 % hold by chance once in 200."""
     share = held / COHORTS
     verdict = "pass (92-98 %)" if 0.92 <= share <= 0.98 else "fail (92-98 %)"
-    return f"coverage of {LEVEL:.0%} limits, {name}", f"{share:.1%}", verdict
+    return f"coverage of {LEVEL:.0%} limits, {name}, fixed seed", f"{share:.1%}", verdict
 
 
 if __name__ == "__main__":
