@@ -296,7 +296,7 @@ def _slopes(signal: Any) -> Any:  # pragma: no cover - compiled
     The weights 1 4 6 4 1 smooth with a standard deviation of 1 pixel, and gradients are sums of few rows and columns.
     """
     rows, columns = signal.shape
-    slope = np.empty((max(rows + 1, 0) // 8, max(columns - 6, 0)), np.float32)
+    slope = np.empty(((rows + 1) // 8, max(columns - 6, 0)), np.float32)
     level, rise = np.empty(columns, np.float32), np.empty(columns, np.float32)
     weight = np.float32(1 / 256)
     for i in range(len(slope)):

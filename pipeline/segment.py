@@ -162,14 +162,12 @@ def warm() -> None:
     """Compile the kernels into their cache."""
     labels = np.eye(2, dtype=np.int32)
     height = np.ones((2, 2), np.float32)
-    for plane in (height, height.astype(np.uint16), height.astype(np.uint8)):
-        _less(plane, height, 1, 0.0)
+    _less(height, height, 1, 0.0)
     _usual_distance(height[0])
     _borders(runs_of(labels), labels, height)
     _cells(labels, [(height, 0.5)] * 2, 1.0, 1.0)
     _levels(height, 1.0)
-    for mask in (labels > 0, labels.astype(np.uint8)):
-        _maxima(height, mask, np.zeros((1, 2), np.int64))
+    _maxima(height, labels > 0, np.zeros((1, 2), np.int64))
     _outside(height, 1.0, labels)
     _beside(runs_of(labels), labels, 2)
 
