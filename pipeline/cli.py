@@ -128,7 +128,8 @@ def _report(args: argparse.Namespace) -> None:
 
     if args.of == "sample":
         tables = (args.frames, args.cells, args.calls)
-        report.report_sample(args.settings, args.base, *tables, args.counts, args.quality, args.out, args.control)
+        results = (args.counts, args.quality, args.out, args.out_operator)
+        report.report_sample(args.settings, args.base, *tables, *results, args.control)
     elif args.of == "patient":
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         report.report_patient(args.settings, *results, args.out, args.control)
@@ -251,7 +252,7 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
 
     page = page_of("sample", "quality, gallery, scatter, counts")
     page.add_argument("--base", type=Path, required=True, metavar="DIR")
-    _files(page, "--frames", "--cells", "--calls", "--counts", "--quality", "--out")
+    _files(page, "--frames", "--cells", "--calls", "--counts", "--quality", "--out", "--out-operator")
     _control_argument(page)
     page = page_of("patient", "timeline, organs at risk, prognosis, evidence")
     _files(page, "--counts", "--quality", many=True)

@@ -69,6 +69,40 @@ _REVIEW = _object(
         "reviewers": _array(_object({"reviewer": _TEXT, "n_reviewed": _COUNT, "with_classifier": _AGREEMENT})),
     }
 )
+OPERATOR_JSON = _object(
+    {
+        "sample": _TEXT,
+        "status": {"enum": ["ok", "no_events", "not_comparable"]},  # no_events: the images come without such calls
+        "reason": _TEXT,  # why they cannot be compared
+        "compared": _or_null(  # null unless the status is ok
+            _object(
+                {
+                    "n_events": _COUNT,  # of frames that were analysed: only these are compared
+                    "n_elsewhere": _COUNT,  # of other frames
+                    "both": _COUNT,  # events by who called them CTC
+                    "operator_only": _COUNT,
+                    "ours_only": _COUNT,
+                    "neither": _COUNT,
+                    "ours_without_event": _COUNT,  # CTCs that the operator was not shown
+                    "agreement": _AGREEMENT,  # over the events, of CTC and not, between operator and classifier
+                    "differing": _array(
+                        _object(
+                            {
+                                "frame": _TEXT,
+                                "y_px": _NUMBER,
+                                "x_px": _NUMBER,
+                                "operator": {"type": "boolean"},  # called CTC
+                                "call": _or_null(_TEXT),  # null where no cell is near
+                                "cell": _or_null(_COUNT),
+                            }
+                        )
+                    ),
+                }
+            )
+        ),
+        "provenance": _PROVENANCE,
+    }
+)
 _QUANTILES = {"type": "array", "items": _POSITIVE, "minItems": 2}
 
 CALLS_REFERENCE = _object(
@@ -634,6 +668,7 @@ JSON_SCHEMAS = {
     "recovery": RECOVERY_JSON,
     "counts": COUNTS_JSON,
     "quality": QUALITY_JSON,
+    "operator": OPERATOR_JSON,
     "cascade": CASCADE_JSON,
     "prognosis": PROGNOSIS_JSON,
 }

@@ -414,7 +414,8 @@ def sample_page(
     }  # fmt: skip
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
     judged = write(folder / "quality.json", "quality", quality(data["sample"]))
-    report.report_sample(settings, folder, *tables, folder / "counts.json", judged, folder / "report.html", controls)
+    written = (folder / "report.html", folder / "operator.json")
+    report.report_sample(settings, folder, *tables, folder / "counts.json", judged, *written, controls)
     return folder / "report.html"
 
 

@@ -1,5 +1,6 @@
 """The operator's calls beside ours: matched by place, counted by who called what, shown on the sample's page."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ import tiff_bytes
 from calling import assay, called
 from test_formats_cellsearch import export, record
 
-from pipeline import formats, phantom, report
+from pipeline import formats, phantom, report, store
 from pipeline.formats import Event
 from pipeline.index import list_frames
 from pipeline.operators import compare
@@ -150,13 +151,29 @@ def test_the_page_of_a_cartridge_shows_the_agreement(cartridge):
     sample = {"sample": "S1", "images": "C7", "format": "auto", "note": None}
     settings = {"sample": sample, "patient": {"patient": "P1"}, "assay": assay("cellsearch"), "max_thumbnails": 3}
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
-    report.report_sample(settings, folder, *tables, *results, folder / "report.html")
+    report.report_sample(settings, folder, *tables, *results, folder / "report.html", folder / "operator.json")
     html = (folder / "report.html").read_text()
     assert "The scanner&#39;s operator" in html or "The scanner's operator" in html
     assert f"kappa {found.agreement.kappa:.2f}" in html
     assert f'<th scope="row">operator: CTC</th><td class="num">{found.both}</td>' in html
     assert "cellsearch: TIFF pages with stretch limits, events in C7.xml" in html
     assert str(folder) not in html
+    told = (folder / "operator.json").read_text()
+    result = store.read_json(folder / "operator.json", "operator")
+    assert (result["sample"], result["status"], result["reason"]) == ("S1", "ok", "")
+    assert result["compared"] == dataclasses.asdict(found)
+    assert result["compared"]["agreement"]["n_cells"] == found.n_events
+    assert sorted(result["provenance"]["inputs"]) == ["calls", "events_0", "frames"]
+    assert str(folder) not in told
+
+
+def test_without_events_to_compare_the_result_says_so():
+    assert page.operator_result("S1", (None, "")) == {
+        "sample": "S1", "status": "no_events", "reason": "", "compared": None,
+    }  # fmt: skip
+    told = page.operator_result("S1", (None, "C7.xml, record 1: found nothing; expected a location"))
+    assert (told["status"], told["compared"]) == ("not_comparable", None)
+    assert "expected a location" in told["reason"]
 
 
 def test_wilson_keeps_a_width_where_all_agree():

@@ -33,6 +33,9 @@ KEYS = {
         share_due_to_clusters prior_dominated switched_off outside_the_model evidence_ids assumptions
         provenance
     """,
+    "operator": """
+        sample status reason compared provenance
+    """,
     "prognosis": """
         patient primary setting status reason sample time_zero endpoint cutoff n_ctc_observed horizon_months
         level survival strata other_rows sensitivity relative negative_findings kinetics evidence_ids

@@ -39,10 +39,10 @@ def test_the_demonstration_writes_what_the_design_promises(demo):
     samples, patients = sheet("samples.tsv"), sheet("patients.tsv")
     assert len(patients) >= 3
     assert len(samples) >= 5
-    per_sample = ("frames.parquet", "cells.parquet", "calls.parquet", "counts.json", "quality.json", "report.html")
+    per_sample = ("frames.parquet", "cells.parquet", "calls.parquet", "counts.json", "quality.json", "operator.json")
     per_patient = ("cascade.json", "prognosis.json", "report.html")
     expected = {"index.html", "qc_mqc.tsv", "cohort.csv"}
-    expected |= {f"samples/{row['sample']}/{name}" for row in samples for name in per_sample}
+    expected |= {f"samples/{row['sample']}/{name}" for row in samples for name in (*per_sample, "report.html")}
     expected |= {f"patients/{row['patient']}/{name}" for row in patients for name in per_patient}
     kept = {name for name in files(demo.results) if not name.startswith(("logs/", "benchmarks/"))}
     assert kept == expected  # chunks are gone

@@ -29,9 +29,10 @@ def report_sample(
     counts: Path,
     quality: Path,
     out: Path,
+    out_operator: Path,
     controls: Sequence[Sequence[Path]] = (),
 ) -> None:
-    """Write a sample's page: count, quality, cells to look at, plots, what the count rests on.
+    """Write a sample's page (count, quality, cells to look at, plots, what the count rests on) and operator.json.
 
     Parameters
     ----------
@@ -43,6 +44,8 @@ def report_sample(
         Tables and results of the sample.
     out : Path
         The page.
+    out_operator : Path
+        JSON to write, as `results.OPERATOR_JSON`: the calls of the scanner's operator beside ours.
     controls : sequence of (Path, Path)
         Counts and quality of the controls of the sample's assay and lot: a failed one speaks against the sample.
 
@@ -65,6 +68,14 @@ def report_sample(
     spots = [Spot.around(rows) for rows in [*([row] for row in single), *groups]]
     shots, small = pictures.of(spots, grid.sizes_px if grid else {})
     shown = of_sample.gallery(single, shots[: len(single)], pictures.roles)
+    operator = of_sample.operator(pictures.listed, call_table, frame_table, data["limit_of_blank"]["level"])
+    read = {"frames": frames, "calls": calls} | {
+        f"events_{n}": path for n, (_, path) in enumerate(pictures.listed.events)
+    }
+    made_by = store.provenance({"sample": settings["sample"]}, read)
+    store.write_json(
+        out_operator, "operator", of_sample.operator_result(data["sample"], operator) | {"provenance": made_by}
+    )
     write_page(
         out,
         "sample.html",
@@ -87,7 +98,7 @@ def report_sample(
         narrowed=of_sample.NARROWED,
         shown_calls=of_sample.SHOWN_CALLS,
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
-        operator=of_sample.operator(pictures.listed, call_table, frame_table, data["limit_of_blank"]["level"]),
+        operator=operator,
         factors=of_sample.factors(data),
         gates=sorted(settings["assay"]["gates"].items()),
         calls_sha256=consensus.calls_hash(call_table),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
@@ -157,9 +157,10 @@ def layout(listed: FrameList) -> Light:
     return Light("Layout", "ok", f"{listed.format}: {listed.why}")
 
 
-def operator(
-    listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, level: float
-) -> tuple[operators.Compared | None, str]:
+Operator = tuple[operators.Compared | None, str]
+
+
+def operator(listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, level: float) -> Operator:
     """Return the calls of the scanner's operator beside ours, or why not; neither where the images come without them.
 
     Parameters
@@ -185,6 +186,13 @@ def operator(
         return None, "no event in it is of a frame that was analysed" if listed.events else ""
     pixel_um = dict(zip(usable["frame"], usable["pixel_size_um"].astype(float), strict=True))
     return operators.compare(events, calls, pixel_um, level), ""
+
+
+def operator_result(sample: str, operator: Operator) -> Row:
+    """Return what `operator` told as `results.OPERATOR_JSON`, but for the provenance."""
+    compared, reason = operator
+    status = "ok" if compared else "not_comparable" if reason else "no_events"
+    return {"sample": sample, "status": status, "reason": reason, "compared": asdict(compared) if compared else None}
 
 
 def verdicts(counts: Mapping[str, Any]) -> dict[tuple[str, int], str]:

@@ -113,12 +113,13 @@ rule report_sample:
         quality=rules.quality.output,
         controls=controls_of,
     output:
-        report(
+        page=report(
             "<results>/samples/{sample}/report.html",
             caption="../report/sample.rst",
             category="Samples",
             labels={"sample": "{sample}"},
         ),
+        operator="<results>/samples/{sample}/operator.json",
     log:
         "<logs>/samples/{sample}/report.log",
     benchmark:
@@ -132,4 +133,5 @@ rule report_sample:
     shell:
         "ctcascade report sample --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --counts {input.counts:q}"
-        " --quality {input.quality:q} --out {output:q} {params.controls:q} 2> {log:q}"
+        " --quality {input.quality:q} --out {output.page:q} --out-operator {output.operator:q} {params.controls:q}"
+        " 2> {log:q}"
