@@ -139,7 +139,7 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path, pa
     assert once.code == 0, once.output
     assert "3-of-3" in once.output
     found = digests(once.results)
-    assert len(found) == len(patients) * (6 + 3)
+    assert len(found) == len(patients) * (7 + 3)
     assert found == digests(demo.results, *patients)
 
 
