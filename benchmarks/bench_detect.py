@@ -25,7 +25,10 @@ import numpy as np
 import tifffile
 from skimage.measure import regionprops_table
 
-from pipeline import detect, formats, index, labels, measure, phantom, segment
+from ctcascade import formats
+from ctcascade.formats import listing
+from ctcascade.images import detect, labels, measure, segment
+from ctcascade.validation import phantom
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT.parent / "shared" / "tools" / "ref_skimage.py"
@@ -73,7 +76,7 @@ def _rows(what: str, shape: tuple[int, int], recipe: phantom.Recipe) -> list[tup
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         phantom.write_slide(folder / "frames", phantom.Slide(FRAMES, shape, recipe=recipe), seed=7)
-        refs = index.list_frames("frames", folder, "auto", ASSAY).frames
+        refs = listing.list_frames("frames", folder, "auto", ASSAY).frames
         which = what.partition(" ")[0]
         out = [_whole(folder, what, refs), *_stages(refs[0], which)]
         for ref in refs:
@@ -191,7 +194,7 @@ def _largest_difference(found: Any, channels: dict[str, segment.Channel], cells:
 
 def _cold_start() -> tuple[str, str, str]:
     start = time.perf_counter()
-    code = "from pipeline import labels, measure, segment; labels.warm(); measure.warm(); segment.warm()"
+    code = "from ctcascade.images import labels, measure, segment; labels.warm(); measure.warm(); segment.warm()"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
     return "a job's start, kernels from their cache", f"{time.perf_counter() - start:.1f} s", "goal 3 s"
 

@@ -14,7 +14,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-from pipeline import phantom
+from ctcascade.validation import phantom
 
 ROOT = Path(__file__).parents[1]
 POOL = phantom.Slide(4, (1036, 1384), recipe=phantom.Recipe(leukocytes=400, ctcs=4))

@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from pipeline import store
-from pipeline.simulate import conditioning, engine, lesions
-from pipeline.simulate.network import Network, founders
-from pipeline.simulate.parameters import Draws
+from ctcascade.cascade import conditioning, engine
+from ctcascade.cascade.parameters import Draws
+from ctcascade.data import store
+from verification.oracles import lesions
+from verification.oracles.network import Network, founders
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -103,7 +104,7 @@ def _stage() -> tuple[str, str, str]:
             "reseeding": False,
             "cell_sizes": False,
         }
-        command = [sys.executable, "-m", "pipeline", "simulate", "--settings", json.dumps(settings)]
+        command = [sys.executable, "-m", "ctcascade", "simulate", "--settings", json.dumps(settings)]
         command += ["--counts", str(folder / "counts.json"), "--out", str(folder / "cascade.json")]
         start = _cpu()
         subprocess.run(command, check=True, cwd=Path(__file__).parents[1])

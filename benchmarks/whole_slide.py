@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import phantom, store
+from ctcascade.data import store
+from ctcascade.validation import phantom
 
 ROOT = Path(__file__).parents[1]
 DISTINCT = 6

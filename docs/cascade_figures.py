@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import evidence
-from pipeline.simulate import conditioning, recurrence
-from pipeline.simulate.parameters import Centre, Draws
+from calibration import recurrence
+from ctcascade import evidence
+from ctcascade.cascade import conditioning
+from ctcascade.cascade.parameters import Centre, Draws
 
 HERE = Path(__file__).parent
 DRAWS, SEED = 4000, 1

@@ -16,9 +16,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline import evidence, results, schema
-from pipeline.cli import main as cli
-from pipeline.evidence.tables import TABLES as EVIDENCE
+from ctcascade import evidence
+from ctcascade.cli import main as cli
+from ctcascade.data import results, tables
+from ctcascade.evidence.tables import TABLES as EVIDENCE
 
 ROOT = Path(__file__).parents[1]
 TYPES = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no"} | {
@@ -36,9 +37,9 @@ def main(folder: Path) -> None:
 
 
 def results_page() -> Iterator[str]:
-    """Yield the page of tables and JSON results, from `pipeline.schema`."""
+    """Yield the page of tables and JSON results, from `ctcascade.data.tables`."""
     yield "# Tables and results\n"
-    for name, table in schema.TABLES.items():
+    for name, table in tables.TABLES.items():
         yield f"\n## {name}.parquet\n"
         columns = [(c.name, TYPES[c.dtype], "yes" if c.nullable else "", c.meaning) for c in table.columns]
         each = [(c.name, TYPES[c.dtype], "yes" if c.nullable else "", c.meaning) for c in table.per_role]
@@ -109,7 +110,7 @@ def help_of(verb: str) -> str:
 
 
 def evidence_page() -> Iterator[str]:
-    """Yield the page of every number with its source, from `pipeline.evidence`."""
+    """Yield the page of every number with its source, from `ctcascade.evidence`."""
     yield "# Evidence\n"
     for name in EVIDENCE:
         found = evidence.load(name)

@@ -2,17 +2,18 @@
 
 import cv2
 import numpy as np
-import other_phantom
 import pandas as pd
 import yaml
-from conftest import ROOT
 
-from pipeline import phantom, store
-from pipeline.classify import classify
-from pipeline.detect import detect
-from pipeline.formats.frame import assemble
-from pipeline.measure import measure
-from pipeline.segment import correct, segment
+import other_phantom
+from conftest import ROOT
+from ctcascade.calling.classify import classify
+from ctcascade.data import store
+from ctcascade.formats.frame import assemble
+from ctcascade.images.detect import detect
+from ctcascade.images.measure import measure
+from ctcascade.images.segment import correct, segment
+from ctcascade.validation import phantom
 
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 SETTINGS = CONFIG["classify"]

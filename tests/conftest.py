@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.store import file_hash
+from ctcascade.data.store import file_hash
 
 ROOT = Path(__file__).parents[1]
 

@@ -29,21 +29,22 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
 
-import czi_bytes
 import imagecodecs
 import numpy as np
-import tiff_bytes
 import tifffile
 import yaml
-import zarr_bytes
 from PIL import Image
 
-from pipeline import cli, documents, formats, index, scenarios, sheets, verdicts
-from pipeline.errors import InputError, refuse_all
-from pipeline.formats import FrameError, FrameRef, axioscan, bzscanner
-from pipeline.formats.frame import reading
+import czi_bytes
+import tiff_bytes
+import zarr_bytes
+from ctcascade import cli, formats
+from ctcascade.data.errors import InputError, refuse_all
+from ctcascade.formats import FrameError, FrameRef, axioscan, bzscanner, listing
+from ctcascade.formats.frame import reading
+from ctcascade.study import reviews, scenarios, sheets, text_files
 
-read_yaml = documents.read_yaml
+read_yaml = text_files.read_yaml
 ROOT = Path(__file__).parent.parent
 SECONDS, MEMORY = 5.0, 2 * 2**30
 ASSAY = {
@@ -241,7 +242,7 @@ def _frame(fmt: str, channels: tuple[str, ...] = ()) -> Callable[[Path], object]
 
 
 def _of_slide(path: Path) -> object:
-    return formats.read(index.list_frames(path.name, path.parent, "slide", ASSAY).frames[-1], ASSAY)
+    return formats.read(listing.list_frames(path.name, path.parent, "slide", ASSAY).frames[-1], ASSAY)
 
 
 def _older_events(path: Path) -> object:
@@ -293,7 +294,9 @@ def _of_zarr(path: Path) -> object:
             if place.resolve().is_relative_to(folder):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
-    return [formats.read(ref, ASSAY) for ref in index.list_frames(folder.name, folder.parent, "auto", ASSAY).frames[:2]]
+    return [
+        formats.read(ref, ASSAY) for ref in listing.list_frames(folder.name, folder.parent, "auto", ASSAY).frames[:2]
+    ]
 
 
 def _czis() -> list[bytes]:
@@ -310,7 +313,7 @@ def _czis() -> list[bytes]:
 
 
 def _of_czi(path: Path) -> object:
-    return [formats.read(ref, ASSAY) for ref in index.list_frames(path.name, path.parent, "czi", ASSAY).frames[:2]]
+    return [formats.read(ref, ASSAY) for ref in listing.list_frames(path.name, path.parent, "czi", ASSAY).frames[:2]]
 
 
 def _words(path: Path) -> object:
@@ -320,7 +323,7 @@ def _words(path: Path) -> object:
 def _sheet(schema: str, delimiter: str) -> Callable[[Path], object]:
     def read(path: Path) -> object:
         faults: list = []
-        rows = documents.read_sheet(path, schema, faults, delimiter)
+        rows = text_files.read_sheet(path, schema, faults, delimiter)
         if schema == "patients":
             faults += sheets._patient_faults(path, rows)
         refuse_all(faults)
@@ -331,7 +334,7 @@ def _sheet(schema: str, delimiter: str) -> Callable[[Path], object]:
 
 def _reviewed(path: Path) -> object:
     faults: list = []
-    review = verdicts.read(path, faults)
+    review = reviews.read(path, faults)
     refuse_all(faults)
     return review
 
@@ -339,10 +342,10 @@ def _reviewed(path: Path) -> object:
 def _schema(name: str) -> Callable[[Path], object]:
     def read(path: Path) -> object:
         faults: list = []
-        found = documents.read_yaml(path, faults)
+        found = text_files.read_yaml(path, faults)
         if not faults:
-            faults += documents.check(found, documents.schema(name), str(path), partial=True)
-        if not faults and name == "assay" and not documents.check(found, documents.schema(name), str(path)):
+            faults += text_files.check(found, text_files.schema(name), str(path), partial=True)
+        if not faults and name == "assay" and not text_files.check(found, text_files.schema(name), str(path)):
             faults += sheets._assay_contradictions(str(path), found)
         refuse_all(faults)
         return found
@@ -351,7 +354,7 @@ def _schema(name: str) -> Callable[[Path], object]:
 
 
 def _study(path: Path) -> object:
-    with mock.patch.object(documents, "read_yaml", _shipped_once):
+    with mock.patch.object(text_files, "read_yaml", _shipped_once):
         return sheets.read_study([ROOT / "config" / "config.yaml", path], {})
 
 
@@ -397,7 +400,9 @@ def _texts(*names: str) -> list[bytes]:
 
 
 def _review() -> bytes:
-    columns = yaml.safe_load((ROOT / "pipeline" / "schemas" / "review.yaml").read_text())["properties"]
+    columns = yaml.safe_load((ROOT / "pipeline" / "ctcascade" / "study" / "schemas" / "review.yaml").read_text())[
+        "properties"
+    ]
     given = {"sample": "S1", "reviewer": "R1", "calls_sha256": "0" * 64, "frame": "f1", "cell": "1"}
     given |= {"call": "ctc", "x_px": "3.5", "y_px": "4"}
     return (",".join(columns) + "\n" + ",".join(given.get(name, "") for name in columns) + "\n").encode()

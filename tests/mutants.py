@@ -33,42 +33,42 @@ class Mutant:
 MUTANTS = (
     Mutant(
         "y and x swapped",
-        "pipeline/measure.py",
+        "pipeline/ctcascade/images/measure.py",
         '"y_px": cell.y,\n        "x_px": cell.x,',
         '"y_px": cell.x,\n        "x_px": cell.y,',
         "tests/test_measure.py",
     ),
     Mutant(
         "CK and CD45 swapped",
-        "pipeline/formats/frame.py",
+        "pipeline/ctcascade/formats/frame.py",
         "scaled = [_scaled(planes[role], full) for role in roles]",
         'scaled = [_scaled(planes[{"ck": "cd45", "cd45": "ck"}.get(role, role)], full) for role in roles]',
         "tests/test_formats.py",
     ),
     Mutant(
         "one frame dropped",
-        "pipeline/detect.py",
+        "pipeline/ctcascade/images/detect.py",
         "refs = listed.frames[(number - 1) * total // of : number * total // of]",
         "refs = listed.frames[(number - 1) * total // of : number * total // of - 1]",
         "tests/test_workflow.py",
     ),
     Mutant(
         "volume off by a factor 7.5",
-        "pipeline/observation.py",
+        "pipeline/ctcascade/counting/observation.py",
         "return self.blood_volume_ml / REFERENCE_VOLUME_ML * self.sampled_fraction",
         "return self.blood_volume_ml * self.sampled_fraction",
         "tests/test_observation.py tests/test_count.py",
     ),
     Mutant(
         "recovery applied twice",
-        "pipeline/observation.py",
+        "pipeline/ctcascade/counting/observation.py",
         "return self._posterior(count, [_share(self.recovery), _share(self.sensitivity), *self._tube])",
         "return self._posterior(count, [_share(self.recovery), _share(self.recovery), _share(self.sensitivity)])",
         "tests/test_observation.py tests/test_count.py",
     ),
     Mutant(
         "recovery in the reference count",
-        "pipeline/observation.py",
+        "pipeline/ctcascade/counting/observation.py",
         "return self._posterior(count, [_share(self.sensitivity), _positive(self.reference_equivalent)])",
         "return self._posterior(\n            count, [_share(self.recovery), _share(self.sensitivity), "
         "_positive(self.reference_equivalent)]\n        )",
@@ -76,14 +76,14 @@ MUTANTS = (
     ),
     Mutant(
         "interval of the wrong level",
-        "pipeline/observation.py",
+        "pipeline/ctcascade/counting/observation.py",
         "        tail = (1 - level) / 2\n        low, high = self.blood(count)",
         "        tail = 1 - level\n        low, high = self.blood(count)",
         "tests/test_observation.py tests/test_count.py",
     ),
     Mutant(
         "cluster ids restarted per frame",
-        "pipeline/clusters.py",
+        "pipeline/ctcascade/calling/clusters.py",
         '    cluster = pd.array(number, dtype="Int64")\n',
         "    lowest = pd.Series(np.where(number > 0, number, n)).groupby(cells['frame'].to_numpy()).transform('min')\n"
         "    number = np.where(number > 0, number - lowest.to_numpy() + 1, 0)\n"
@@ -92,21 +92,21 @@ MUTANTS = (
     ),
     Mutant(
         "portal route removed",
-        "pipeline/simulate/model.py",
+        "pipeline/ctcascade/cascade/model.py",
         'table.drains_to.where(portal_route | (table.index != "portal_vein"), "veins")',
         'table.drains_to.where(table.index != "portal_vein", "veins")',
         "tests/test_simulate.py",
     ),
     Mutant(
         "strata swapped",
-        "pipeline/prognose/rows.py",
+        "pipeline/ctcascade/prognosis/rows.py",
         "return [draw.p_between(s.count_low, s.count_high) for s in self.strata]",
         "return [draw.p_between(s.count_low, s.count_high) for s in reversed(self.strata)]",
         "tests/test_prognose.py",
     ),
     Mutant(
         "HTML escape removed",
-        "pipeline/report/page.py",
+        "pipeline/ctcascade/report/page.py",
         "autoescape=True,",
         "autoescape=False,",
         "tests/test_report.py",

@@ -1,6 +1,6 @@
 """The scaled-down network that the cascade is compared on, and the same in the words of other simulators."""
 
-from pipeline.simulate.network import Network, Rates
+from verification.oracles.network import Network, Rates
 
 ARREST_PER_DAY = {
     "lung": 4.4, "liver": 1.2, "bone": 0.25, "brain": 0.55, "adrenal": 0.02, "kidney": 0.9, "muscle": 0.8, "other": 1.7,

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from conftest import command, digests, write_study
 from slurm_cluster import CGROUPS, Cluster, NoClusterError, run, wait_until
 

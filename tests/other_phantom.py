@@ -1,4 +1,4 @@
-"""A second maker of blood frames, built otherwise than `pipeline.phantom` in every part, as a check from outside.
+"""A second maker of blood frames, built otherwise than `validation.phantom` in every part, as a check from outside.
 
 Cells are drawn on a grid twice as fine and summed into the camera's pixels; the point spread is Moffat's, with wide
 wings; nuclei are heaps of chromatin grains in ellipses, cytokeratin is a web that thins outwards, CD45 a membrane with
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from pipeline.phantom import CTC_KINDS
+from ctcascade.validation.phantom import CTC_KINDS
 
 FINE = 2
 NAMES = ("CD45-APC", "DAPI", "FITC", "CK-PE")
@@ -42,7 +42,7 @@ class Blood:
 
 
 def write_slide(folder, blood, seed):
-    """Write OME-TIFF frames; return their truth, with the columns of `pipeline.phantom.write_slide`."""
+    """Write OME-TIFF frames; return their truth, with the columns of `ctcascade.validation.phantom.write_slide`."""
     rng = np.random.default_rng([seed, 77])
     groups = [(1, 0)] * blood.ctcs + list(blood.clusters)
     home = rng.integers(0, blood.frames, len(groups))

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import tifffile
 
-from pipeline import report, store
-from pipeline.schema import CUTOFFS, HORIZONS_YEARS
+from ctcascade.data import store
+from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
+from ctcascade.report import pages
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{7*7}}\u202eevil\u200f<img src=x onerror=alert(2)>"
 DETECTED = {
@@ -415,7 +416,7 @@ def sample_page(
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
     judged = write(folder / "quality.json", "quality", quality(data["sample"]))
     written = (folder / "report.html", folder / "operator.json")
-    report.report_sample(settings, folder, *tables, folder / "counts.json", judged, *written, controls)
+    pages.report_sample(settings, folder, *tables, folder / "counts.json", judged, *written, controls)
     return folder / "report.html"
 
 
@@ -430,7 +431,7 @@ def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, con
                "line": 1, "therapy_start": "2026-01-12", "imaging": None, **about}  # fmt: skip
     judged = [write(folder / f"quality{i}.json", "quality", quality(d["sample"])) for i, d in enumerate(draws)]
     results = (paths, judged, road, outlook)
-    report.report_patient({"patient": patient, "max_thumbnails": 100}, *results, folder / "report.html", controls)
+    pages.report_patient({"patient": patient, "max_thumbnails": 100}, *results, folder / "report.html", controls)
     return folder / "report.html"
 
 
@@ -443,7 +444,7 @@ def cohort_page(folder, draws, cascades, prognoses, judged=()):
         for kind, of in (("counts", draws), ("quality", judged), ("cascade", cascades), ("prognosis", prognoses))
     ]
     patients = [{"patient": c["patient"], "primary": c["primary"], "setting": "metastatic"} for c in cascades]
-    report.report_cohort(
+    pages.report_cohort(
         {"patients": patients, "samples": [], "max_thumbnails": 100},
         *paths,
         folder / "index.html",

@@ -4,7 +4,7 @@ import re
 
 import tifffile
 
-from pipeline import phantom
+from ctcascade.validation import phantom
 
 CHANNELS = ("DAPI", "CK-PE", "CD45-APC", "FITC")
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from slides import edit
 
-from pipeline import cli, store
+from ctcascade import cli
+from ctcascade.data import store
+from slides import edit
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.workflow

@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from slides import add_ctc, empty_place
 
-from pipeline import store
+from ctcascade.data import store
+from slides import add_ctc, empty_place
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "P01_1"

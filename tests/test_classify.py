@@ -7,14 +7,15 @@ import pandas as pd
 import pytest
 import tifffile
 import yaml
-from calling import SETTINGS, assay, called, called_slide, matched, partners, seen
 
-from pipeline import store
-from pipeline.classify import call_cells, classify, reference_of
-from pipeline.markers import contrast_of
-from pipeline.phantom import Optics, Recipe, Slide, render, write_frame
-from pipeline.results import CALLS_REFERENCE
-from pipeline.schema import CALLS, CELLS, FRAMES
+from calling import SETTINGS, assay, called, called_slide, matched, partners, seen
+from ctcascade.calling.classify import call_cells, classify, reference_of
+from ctcascade.calling.markers import contrast_of
+from ctcascade.data import store
+from ctcascade.data.results import CALLS_REFERENCE
+from ctcascade.data.tables import CELLS, FRAMES
+from ctcascade.data.vocabulary import CALLS
+from ctcascade.validation.phantom import Optics, Recipe, Slide, render, write_frame
 
 ROOT = Path(__file__).parents[1]
 GATES = assay("cellsearch")["gates"]

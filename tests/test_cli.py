@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from pipeline import cli
-from pipeline.errors import refuse
+from ctcascade import cli
+from ctcascade.data.errors import refuse
 
 VERBS = [
     "check",
@@ -106,11 +106,11 @@ def test_check_takes_settings_as_snakemake_does(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.workflow
 def test_the_command_starts_fast_and_is_the_module():
-    code = "import sys, pipeline.cli; print([m for m in ('numpy', 'pandas', 'cv2', 'numba') if m in sys.modules])"
+    code = "import sys, ctcascade.cli; print([m for m in ('numpy', 'pandas', 'cv2', 'numba') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(out.replace("'", '"')) == []  # a verb imports what it needs, and no more
     version = subprocess.run(
-        [sys.executable, "-m", "pipeline", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "ctcascade", "--version"], capture_output=True, text=True, check=True
     )
     assert version.stdout.startswith("ctcascade 0.")
 

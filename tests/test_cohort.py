@@ -8,15 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
+
 import report_cases as cases
 from conftest import digests
-from scipy import stats
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.data.vocabulary import CUTOFFS
+from ctcascade.report import pages
+from ctcascade.study import sheets
+from ctcascade.validation import follow_up
 from test_report_browser import browser, opened  # noqa: F401  (a fixture)
 from test_sheets import PATIENT, SAMPLE, faults, folder, only_fault, read  # noqa: F401  (a fixture)
-
-from pipeline import cohort, report, sheets, store
-from pipeline.errors import InputError
-from pipeline.schema import CUTOFFS
 
 LOW = ([3, 5, 7, 9, 12], [1, 0, 1, 1, 0])
 HIGH = ([1, 2, 4, 6, 8], [1, 1, 1, 0, 1])
@@ -41,7 +44,7 @@ def exponential(n, hazard_ratio, rng, baseline=0.02, last=36.0):
 
 @pytest.mark.oracle
 def test_ten_patients_by_hand():
-    low, high = (cohort.kaplan_meier(*followed(*group), 0.95) for group in (LOW, HIGH))
+    low, high = (follow_up.kaplan_meier(*followed(*group), 0.95) for group in (LOW, HIGH))
     assert [p["time_months"] for p in low["curve"]] == [0, 3, 7, 9]
     assert [p["p"] for p in low["curve"]] == pytest.approx([1, 4 / 5, 8 / 15, 4 / 15])
     assert [p["p"] for p in high["curve"]] == pytest.approx([1, 4 / 5, 3 / 5, 2 / 5, 0])
@@ -57,26 +60,26 @@ def test_ten_patients_by_hand():
     expected = sum(Fraction(a, n) for a, n in at_risk)
     variance = sum(Fraction(a * (n - a), n * n) for a, n in at_risk)
     people = [[patient(t, e) for t, e in zip(*group, strict=True)] for group in (LOW, HIGH)]
-    found = cohort._log_rank(people)
+    found = follow_up._log_rank(people)
     assert found["chi2"] == pytest.approx(float((4 - expected) ** 2 / variance))
     assert found["p"] == pytest.approx(stats.chi2.sf(found["chi2"], 1))
 
 
 def patient(time, event, ctc=0.0, **other):
     given = {"p_at_least": {}, "cutoff": None, "curve": None, "why_no_curve": "none", **other}
-    return cohort._Patient(float(time), bool(event), ctc, **given)
+    return follow_up._Patient(float(time), bool(event), ctc, **given)
 
 
 @pytest.mark.oracle
 def test_a_trial_that_textbooks_work_out():
     times, died = followed([*TREATED, *PLACEBO], [*TREATED_EVENT, *[1] * 21])
     placebo = np.repeat([0.0, 1.0], 21)
-    found = cohort.hazard_ratio(times, died, placebo, 0.95)
+    found = follow_up.hazard_ratio(times, died, placebo, 0.95)
     assert np.log(found["estimate"]) == pytest.approx(1.572, abs=5e-4)  # Efron
     assert (np.log(found["high"]) - np.log(found["low"])) / 3.92 == pytest.approx(0.412, abs=5e-4)
     groups = [[patient(t, e) for t, e, g in zip(times, died, placebo, strict=True) if g == k] for k in (0, 1)]
-    assert cohort._log_rank(groups)["chi2"] == pytest.approx(16.79, abs=5e-3)
-    treated = cohort.kaplan_meier(times[:21], died[:21], 0.95)
+    assert follow_up._log_rank(groups)["chi2"] == pytest.approx(16.79, abs=5e-3)
+    treated = follow_up.kaplan_meier(times[:21], died[:21], 0.95)
     assert treated["median_months"] == 23
     assert treated["curve"][-1]["p"] == pytest.approx(0.448, abs=5e-4)
 
@@ -86,7 +89,7 @@ def test_another_library_finds_the_same():
     rng = np.random.default_rng(4)
     for _ in range(20):
         times, died = np.ceil(rng.exponential(9, 40)), rng.uniform(size=40) < 0.6
-        curve = cohort.kaplan_meier(times, died, 0.9)["curve"][1:]
+        curve = follow_up.kaplan_meier(times, died, 0.9)["curve"][1:]
         other = stats.ecdf(stats.CensoredData.right_censored(times, ~died)).sf
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # no limits where all or none live
@@ -97,7 +100,7 @@ def test_another_library_finds_the_same():
                 assert point[key] == pytest.approx(getattr(limits, key).evaluate(point["time_months"]))
         half = [[patient(t, d) for t, d in zip(times[s], died[s], strict=True)] for s in (slice(20), slice(20, 40))]
         each = [stats.CensoredData.right_censored(times[s], ~died[s]) for s in (slice(20), slice(20, 40))]
-        assert cohort._log_rank(half)["p"] == pytest.approx(stats.logrank(*each).pvalue)
+        assert follow_up._log_rank(half)["p"] == pytest.approx(stats.logrank(*each).pvalue)
 
 
 @pytest.mark.oracle
@@ -110,18 +113,18 @@ def test_concordance_is_counted_pair_by_pair():
             if died[i] and (times[i] < times[j] or (times[i] == times[j] and not died[j])):
                 known += 1
                 right += 1.0 if x[i] > x[j] else 0.5 if x[i] == x[j] else 0.0
-    found = cohort.concordance(times, died, x, 0.95, 400, rng)
+    found = follow_up.concordance(times, died, x, 0.95, 400, rng)
     assert found["estimate"] == pytest.approx(right / known)
     assert found["low"] < found["estimate"] < found["high"]
     order = -times - 0.5 * ~died  # of one day, who died first
-    assert cohort.concordance(times, died, order, 0.95, 100, rng)["estimate"] == 1
-    assert cohort.concordance(times, died, 0 * x, 0.95, 100, rng)["estimate"] == 0.5
+    assert follow_up.concordance(times, died, order, 0.95, 100, rng)["estimate"] == 1
+    assert follow_up.concordance(times, died, 0 * x, 0.95, 100, rng)["estimate"] == 0.5
 
 
 def test_a_known_hazard_ratio_is_found():
     rng = np.random.default_rng(8)
     ctc, times, died = exponential(400, 1.3, rng)
-    found = cohort.hazard_ratio(times, died, np.log2(1 + ctc), 0.95)
+    found = follow_up.hazard_ratio(times, died, np.log2(1 + ctc), 0.95)
     assert found["low"] < 1.3 < found["high"]
     assert found["high"] / found["low"] < 1.2
     assert found["p"] < 1e-6
@@ -142,13 +145,13 @@ def people(n, seed=1, **other):
     ],
 )
 def test_what_cannot_be_fitted_is_refused(members, why):
-    model, said = cohort._model(SETTINGS, members)
+    model, said = follow_up._model(SETTINGS, members)
     assert model is None
     assert why in said
 
 
 def test_a_setting_without_a_published_curve_is_not_compared():
-    found, why = cohort._calibration(SETTINGS, people(60, why_no_curve="no published curve for such a patient"), {})
+    found, why = follow_up._calibration(SETTINGS, people(60, why_no_curve="no published curve for such a patient"), {})
     assert found is None
     assert "no published curve for such a patient" in why
 
@@ -159,7 +162,7 @@ def test_calibration_is_worked_out_by_hand():
     curve = np.stack([months, np.exp(-0.05 * months)], axis=1)  # so the hazard is 0.05 a month, up to month 24.25
     members = [patient(t, True, 5.0, curve=curve, cutoff=5) for t in range(1, 13)]
     members += [patient(30, True, curve=curve, cutoff=5), patient(20, False, why_no_curve="of another end point")]
-    found, _ = cohort._calibration(SETTINGS, members, {})
+    found, _ = follow_up._calibration(SETTINGS, members, {})
     assert (found["n"], found["deaths_seen"]) == (13, 12)  # the last died after the curve's end
     assert found["deaths_expected"] == pytest.approx(0.05 * (sum(range(1, 13)) + 24.25), rel=1e-4)
     ratio = found["seen_of_expected"]
@@ -173,7 +176,7 @@ def test_calibration_is_worked_out_by_hand():
     assert rows[24]["why"] == ""
     members = [patient(t, True, curve=curve[:50], cutoff=5) for t in np.arange(1, 7, 0.25)]
     members += [patient(7, False, curve=curve[:50], cutoff=5)]
-    short, _ = cohort._calibration(SETTINGS, members, {})
+    short, _ = follow_up._calibration(SETTINGS, members, {})
     whys = ["", "nobody was followed so long", "the published curve ends before"]
     assert [row["why"] for row in short["rows"]] == whys
     assert [row["seen"] is None for row in short["rows"]] == [False, True, True]
@@ -202,7 +205,7 @@ def sixty(tmp_path_factory):
 
 
 def compared(place, rows, counts, prognoses, **changes):
-    cohort.cohort({"patients": rows, **SETTINGS, **changes}, counts, prognoses, place / "cohort.json")
+    follow_up.cohort({"patients": rows, **SETTINGS, **changes}, counts, prognoses, place / "cohort.json")
     return store.read_json(place / "cohort.json", "cohort")
 
 
@@ -247,7 +250,7 @@ def test_who_cannot_be_judged_is_left_out_with_the_reason(tmp_path):
     assert group["model"] is None
     assert group["calibration"] is None
     reasons = [
-        cohort._patient(row, store.read_json(c, "counts"), store.read_json(p, "prognosis")).why_no_curve
+        follow_up._patient(row, store.read_json(c, "counts"), store.read_json(p, "prognosis")).why_no_curve
         for row, c, p in list(zip(rows, counts, prognoses, strict=True))[2:]
     ]
     assert reasons == [
@@ -270,7 +273,9 @@ def test_the_earlier_curve_of_the_first_draw_is_taken(tmp_path):
         "main_evidence_id": "X",
     }
     store.write_json(prognoses[0], "prognosis", {**main, "earlier_curve": earlier})
-    found = cohort._patient(rows[0], store.read_json(counts[0], "counts"), store.read_json(prognoses[0], "prognosis"))
+    found = follow_up._patient(
+        rows[0], store.read_json(counts[0], "counts"), store.read_json(prognoses[0], "prognosis")
+    )
     assert found.curve is not None
     assert found.cutoff == 5
 
@@ -296,7 +301,7 @@ def test_nobody_with_follow_up_is_refused(tmp_path):
 
 def test_the_page_shows_the_numbers_and_nobody(tmp_path, sixty):
     found = compared(tmp_path, *sixty)
-    report.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    pages.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     shown = {e["data-key"] for e in page.numbers()}
     for e in page.numbers():
@@ -317,7 +322,7 @@ def test_the_page_shows_the_numbers_and_nobody(tmp_path, sixty):
 
 def test_the_page_of_few_patients_says_that_it_gives_no_number(tmp_path):
     compared(tmp_path, *written(tmp_path, n=8), min_events=100)
-    report.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    pages.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     assert "No hazard ratio is given. Too few deaths were seen" in page.text
     assert "Foretold and seen are not compared." in page.text
@@ -366,7 +371,7 @@ def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder
 def test_the_page_in_chromium(tmp_path, browser, sixty):  # noqa: F811
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     compared(tmp_path, *sixty)
-    report.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    pages.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     for scheme, width in (("light", 360), ("dark", 1280)):
         page, heard = opened(browser, tmp_path / "page.html", width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from pipeline import schema, store
-from pipeline.count import count, imaged_fraction, tally
-from pipeline.errors import InputError
-from pipeline.observation import Factor, Observation
+from ctcascade.counting.count import count, imaged_fraction, tally
+from ctcascade.counting.observation import Factor, Observation
+from ctcascade.data import store, tables
+from ctcascade.data.errors import InputError
 
 EXACT = {"mean": 1.0, "low": 1.0, "high": 1.0, "kind": "measured", "source": "a test"}
 NONE = {**EXACT, "mean": 0.0, "low": 0.0, "high": 0.0}
@@ -98,8 +98,8 @@ def test_diameters_are_of_single_whole_ctcs(tmp_path):
     calls = calls_table(
         ("ctc", None), ("ctc", 1), ("ctc", 1), ("leukocyte", None), ("ctc", None, "ck+ at_border"), ("ctc", None)
     )  # fmt: skip
-    names = [c.name for c in schema.CELLS.columns]
-    kinds = {c.name: c.dtype for c in schema.CELLS.columns}
+    names = [c.name for c in tables.CELLS.columns]
+    kinds = {c.name: c.dtype for c in tables.CELLS.columns}
     empty = {"str": "f0", "bool": False, "int": 1, "float": 1.0, "ints": [], "floats": []}
     cells = pd.DataFrame({name: [empty[kinds[name]]] * len(calls) for name in names})
     cells = cells.assign(cell=calls["cell"], equivalent_diameter_um=[10.0, 11.0, 12.0, 13.0, 14.0, 20.0])

@@ -16,12 +16,14 @@ import pandas as pd
 import pytest
 import tifffile
 
-from pipeline import detect as module
-from pipeline import formats, phantom, store
-from pipeline.detect import detect, gather
-from pipeline.errors import InputError
-from pipeline.labels import kernel
-from pipeline.schema import CELLS, FRAMES
+from ctcascade import formats
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.data.tables import CELLS, FRAMES
+from ctcascade.images import detect as module
+from ctcascade.images.detect import detect, gather
+from ctcascade.images.labels import kernel
+from ctcascade.validation import phantom
 
 ROLES = ("dna", "ck", "cd45", "fitc")
 ASSAY = {
@@ -214,11 +216,11 @@ def test_saturation_is_flagged_and_excludes_nothing(slide, tmp_path):
 def test_warm_compiles_all_that_a_run_needs(slide, tmp_path):
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     env.pop("PYTHONPATH", None)
-    subprocess.run([sys.executable, "-m", "pipeline", "warm"], env=env, check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-m", "ctcascade", "warm"], env=env, check=True, cwd=Path(__file__).parents[1])
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.nb*")}
     assert before
     code = (
-        "import json, sys, pathlib; from pipeline.detect import detect; p = pathlib.Path; "
+        "import json, sys, pathlib; from ctcascade.images.detect import detect; p = pathlib.Path; "
         "detect(json.loads(sys.argv[1]), p(sys.argv[2]), (1, 1), p(sys.argv[3]) / 'f', p(sys.argv[3]) / 'c')"
     )
     arguments = [json.dumps(SETTINGS), str(slide), str(tmp_path)]

@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-from pipeline import sheets, store
+from conftest import ROOT
+from ctcascade.data import store
+from ctcascade.study import sheets
 
 SAMPLE = "P01_1"
 CLOSE = 1e-6
@@ -60,7 +61,7 @@ def plain(tmp_path_factory):
     assert said.stdout.split() == []
     for verb, arguments in verbs.items():
         settings = json.dumps(sheets.settings_for(study, verb, sample=SAMPLE))
-        start = [sys.executable, "-m", "pipeline", verb, "--settings", settings, *arguments]
+        start = [sys.executable, "-m", "ctcascade", verb, "--settings", settings, *arguments]
         subprocess.run(start, env=without, capture_output=True, check=True)
     return out
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import evidence, schema
-from pipeline.evidence.tables import TABLES
+from ctcascade import evidence
+from ctcascade.data import tables
+from ctcascade.evidence.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
 
@@ -19,7 +20,7 @@ def reference(tmp_path_factory):
 
 
 def test_the_reference_has_every_column_and_every_key(reference):
-    for table in schema.TABLES.values():
+    for table in tables.TABLES.values():
         for column in (*table.columns, *table.per_role):
             assert f"| {column.name} | " in reference["results"]
     assert "| ctc_per_7_5_ml.estimate | number from 0 | yes |" in reference["results"]

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.errors import Fault, InputError, plain, refuse, refuse_all
+from ctcascade.data.errors import Fault, InputError, plain, refuse, refuse_all
 
 
 def test_a_fault_is_one_line_that_says_where_what_and_what_to_do():

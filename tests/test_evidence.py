@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from pipeline import evidence
-from pipeline.errors import InputError
-from pipeline.evidence.tables import TABLES
-from pipeline.schema import SETTINGS
+from ctcascade import evidence
+from ctcascade.data.errors import InputError
+from ctcascade.data.vocabulary import SETTINGS
+from ctcascade.evidence.tables import TABLES
 
 REFERENCE = {"key": "smith_2020", "citation": "Smith 2020", "identifier": "PMID 1", "year": "2020"}
 PARAMETER = {
@@ -308,7 +308,7 @@ def test_no_code_reads_the_quarantine(monkeypatch):
     opened = []
     honest = builtins.open
     monkeypatch.setattr(builtins, "open", lambda file, *a, **k: (opened.append(str(file)), honest(file, *a, **k))[1])
-    evidence._load.cache_clear()
+    evidence.library._load.cache_clear()
     for name in ("survival", "strata", "kinetics", "shapes"):
         evidence.load(name)
     assert any(name.endswith("strata.tsv") for name in opened)

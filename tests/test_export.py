@@ -5,19 +5,20 @@ import re
 from itertools import pairwise
 from pathlib import Path
 
-import czi_bytes
 import numpy as np
 import pytest
-import tiff_bytes
 import tifffile
-from calling import CONFIG, assay
 
-from pipeline import phantom, store
-from pipeline.classify import classify
-from pipeline.cli import main
-from pipeline.detect import detect, gather
-from pipeline.errors import InputError
-from pipeline.export import export, outline
+import czi_bytes
+import tiff_bytes
+from calling import CONFIG, assay
+from ctcascade.calling.classify import classify
+from ctcascade.cli import main
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.images.detect import detect, gather
+from ctcascade.report.qupath import export, outline
+from ctcascade.validation import phantom
 
 
 def filled(geometry, shape):

@@ -17,11 +17,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, command, digests, write_study
 
-from pipeline import detect, sheets
-from pipeline.formats import read
-from pipeline.index import list_frames
+from conftest import ROOT, command, digests, write_study
+from ctcascade.formats import read
+from ctcascade.formats.listing import list_frames
+from ctcascade.images import detect
+from ctcascade.study import sheets
 
 CALLS = "results/samples/P02_1/calls.parquet"
 MANY = 10**6
@@ -218,7 +219,8 @@ def test_a_read_error_after_some_frames_fails_the_job_and_writes_nothing(failing
 IN_LITTLE_MEMORY = """
 import json, resource, sys
 from pathlib import Path
-from pipeline import detect, store
+from ctcascade.data import store
+from ctcascade.images import detect
 
 settings, base, out = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 tables = out / "frames.parquet", out / "cells.parquet"

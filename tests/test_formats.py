@@ -7,12 +7,12 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-import tiff_bytes
 import tifffile
 from PIL import Image
 
-from pipeline import formats
-from pipeline.formats import FrameError, FrameRef
+import tiff_bytes
+from ctcascade import formats
+from ctcascade.formats import FrameError, FrameRef
 
 ASSAY = {
     "channels": {"dna": ["DAPI"], "ck": ["CK-PE", "CK"], "cd45": ["CD45-APC", "CD45"], "fitc": ["FITC"]},

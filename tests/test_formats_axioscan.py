@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import tiff_bytes
 
-from pipeline import formats
-from pipeline.errors import InputError
-from pipeline.index import list_frames
+import tiff_bytes
+from ctcascade import formats
+from ctcascade.data.errors import InputError
+from ctcascade.formats.listing import list_frames
 
 ASSAY = {
     "channels": {"dna": ["DAPI"], "ck": ["CK", "AF555"], "cd45": ["CD45", "AF647"], "fitc": ["FITC", "AF488"]},

@@ -4,14 +4,14 @@ import json
 
 import numpy as np
 import pytest
-import tiff_bytes
-from conftest import ROOT
 from PIL import Image
 
-from pipeline import formats
-from pipeline.errors import InputError
-from pipeline.formats import FrameError
-from pipeline.index import list_frames
+import tiff_bytes
+from conftest import ROOT
+from ctcascade import formats
+from ctcascade.data.errors import InputError
+from ctcascade.formats import FrameError
+from ctcascade.formats.listing import list_frames
 
 ASSAY = {
     "channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-import tiff_bytes
 
-from pipeline import formats
-from pipeline.errors import InputError
-from pipeline.formats import FrameError
-from pipeline.index import list_frames
+import tiff_bytes
+from ctcascade import formats
+from ctcascade.data.errors import InputError
+from ctcascade.formats import FrameError
+from ctcascade.formats.listing import list_frames
 
 ASSAY = {
     "channels": {"dna": ["DAPI", "DNA"], "ck": ["CK-PE", "CK", "PE"], "cd45": ["CD45-APC", "CD45", "APC"]},

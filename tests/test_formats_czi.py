@@ -2,17 +2,17 @@
 
 import struct
 
-import czi_bytes
 import imagecodecs
 import numpy as np
 import pytest
+
+import czi_bytes
 import zarr_bytes
+from ctcascade import formats
+from ctcascade.data.errors import InputError
+from ctcascade.formats import FrameError
 from test_formats_slide import ASSAY, NAMES, listed
 from test_formats_zarr import planes
-
-from pipeline import formats
-from pipeline.errors import InputError
-from pipeline.formats import FrameError
 
 OVERLAPPING = [(0, 0), (0, 400), (250, 0), (250, 400)]
 

@@ -2,21 +2,23 @@
 
 import struct
 
-import czi_bytes
 import numpy as np
 import pytest
-import tiff_bytes
 import tifffile
+
+import czi_bytes
+import tiff_bytes
 import zarr_bytes
 from calling import CONFIG, assay, matched
 from conftest import ROOT
-
-from pipeline import formats, phantom, store
-from pipeline.classify import classify
-from pipeline.detect import detect, gather
-from pipeline.errors import InputError
-from pipeline.formats import FrameError, described
-from pipeline.index import list_frames
+from ctcascade import formats
+from ctcascade.calling.classify import classify
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.formats import FrameError, described
+from ctcascade.formats.listing import list_frames
+from ctcascade.images.detect import detect, gather
+from ctcascade.validation import phantom
 
 ASSAY = {
     "channels": {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"], "fitc": ["FITC"]},

@@ -5,13 +5,13 @@ import os
 
 import numpy as np
 import pytest
+
 import zarr_bytes
 from calling import assay
+from ctcascade import formats
+from ctcascade.data.errors import InputError
+from ctcascade.formats import FrameError
 from test_formats_slide import ASSAY, NAMES, gradient, listed, through
-
-from pipeline import formats
-from pipeline.errors import InputError
-from pipeline.formats import FrameError
 
 OF = {**assay("cellsearch"), "channels": ASSAY["channels"], "pixel_size_um": 0.645}
 

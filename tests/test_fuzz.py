@@ -1,7 +1,8 @@
 """A few mutants for every reader (`make fuzz` tries 100,000 each), and that the search itself finds what is planted."""
 
-import fuzz
 import pytest
+
+import fuzz
 
 TARGETS = {target.name: target for target in fuzz.targets()}
 

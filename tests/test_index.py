@@ -2,9 +2,9 @@
 
 import pytest
 
-from pipeline import formats
-from pipeline.errors import InputError
-from pipeline.index import list_frames
+from ctcascade import formats
+from ctcascade.data.errors import InputError
+from ctcascade.formats.listing import list_frames
 
 ASSAY = {"channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]}}
 PATTERN = {**ASSAY, "files": "{frame}_{channel}"}

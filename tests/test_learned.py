@@ -10,12 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from calling import assay
 from conftest import ROOT
-
-from pipeline import learned, phantom, store
-from pipeline.detect import detect
-from pipeline.segment import correct, learned_nuclei
+from ctcascade.data import store
+from ctcascade.images import learned
+from ctcascade.images.detect import detect
+from ctcascade.images.segment import correct, learned_nuclei
+from ctcascade.validation import phantom
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
 SPLIT = json.loads((ROOT / "training" / "split.json").read_text(encoding="utf-8"))
@@ -149,7 +151,7 @@ def test_both_segmenters_find_the_cells_of_a_phantom_and_chunks_change_nothing(t
 
 
 def test_the_runtime_is_loaded_only_where_it_is_needed():
-    code = "import sys, pipeline.detect; print('onnxruntime' in sys.modules)"
+    code = "import sys, ctcascade.images.detect; print('onnxruntime' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -9,8 +9,12 @@ import pytest
 import yaml
 from scipy import stats
 
-from pipeline import classify, count, detect, phantom, store
-from pipeline.markers import log_scale, marker_columns, no_markers, tally_markers
+from ctcascade.calling import classify
+from ctcascade.calling.markers import log_scale, marker_columns, no_markers, tally_markers
+from ctcascade.counting import count
+from ctcascade.data import store
+from ctcascade.images import detect
+from ctcascade.validation import phantom
 
 ASSAYS = Path(__file__).parents[1] / "config" / "assays"
 CONFIG = yaml.safe_load((ASSAYS.parent / "config.yaml").read_text())

@@ -8,10 +8,10 @@ import pytest
 from scipy import ndimage
 from skimage import measure as oracle
 
-from pipeline import phantom
-from pipeline.formats import Frame
-from pipeline.measure import contacts, measure, registration, shapes
-from pipeline.segment import Channel, Segmentation, correct, segment
+from ctcascade.formats import Frame
+from ctcascade.images.measure import contacts, measure, registration, shapes
+from ctcascade.images.segment import Channel, Segmentation, correct, segment
+from ctcascade.validation import phantom
 
 PX = 0.5
 FAR = 12  # pixels, beyond the reach of contacts and rings

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline.errors import InputError
-from pipeline.observation import Factor, Observation, change, garwood
+from ctcascade.counting.observation import Factor, Observation, change, garwood
+from ctcascade.data.errors import InputError
 
 ONE, NONE = Factor(1, 1, 1), Factor(0, 0, 0)
 

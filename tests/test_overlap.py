@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.overlap import resolve
+from ctcascade.images.overlap import resolve
 
 PX = 0.5
 

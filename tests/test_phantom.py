@@ -9,8 +9,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pipeline import phantom
-from pipeline.phantom import CTC_KINDS, LEUKOCYTE_KINDS, Optics, Recipe, Slide
+from ctcascade.validation import phantom
+from ctcascade.validation.phantom import CTC_KINDS, LEUKOCYTE_KINDS, Optics, Recipe, Slide
 
 ROOT = Path(__file__).parents[1]
 CLEAN = Optics(read_noise=0.0, photons_per_count=1e6, bleed=0.0, shift_px=0.0, vignetting=0.0)

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from pipeline import index
-from pipeline.formats import FrameRef, read_words
-from pipeline.privacy import in_rows, suspicions
-from pipeline.sheets import Study
+from ctcascade.formats import FrameRef, listing, read_words
+from ctcascade.study.privacy import in_rows, suspicions
+from ctcascade.study.sheets import Study
 
 TODAY = datetime.date(2026, 6, 1)
 
@@ -113,6 +112,6 @@ def test_headers_are_told_by_sample(tmp_path: Path) -> None:
     values = {key: {"value": 1} for key in ("pixel_size_um", "frame_px", "bit_depth")}
     row = {"assay": "a", "images": "S1", "format": "auto"}
     study = Study({"detect": {}}, {"S1": row}, {}, {"a": {**camera, **values}}, tmp_path)
-    assert list(index.personal(study)) == [
+    assert list(listing.personal(study)) == [
         "S1: the header of S1/f1.tif seems to hold a person's name; share the images without it"
     ]

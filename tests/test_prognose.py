@@ -8,16 +8,17 @@ from datetime import date
 
 import numpy as np
 import pytest
-import report_cases
 from scipy import stats
 
-from pipeline import evidence, store
-from pipeline.errors import InputError
-from pipeline.observation import Factor, Observation
-from pipeline.prognose import prognose
-from pipeline.prognose.curves import Continuous, Shape, Stratum, band, horizon, log_logistic, mixture
-from pipeline.prognose.rows import Draw, main_row, matching, shape_of
-from pipeline.schema import CUTOFFS, HORIZONS_YEARS, MARKERS, SETTINGS
+import report_cases
+from ctcascade import evidence
+from ctcascade.counting.observation import Factor, Observation
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS, MARKERS, SETTINGS
+from ctcascade.prognosis.curves import Continuous, Shape, Stratum, band, horizon, log_logistic, mixture
+from ctcascade.prognosis.prognose import prognose
+from ctcascade.prognosis.rows import Draw, main_row, matching, shape_of
 
 EXACT = Factor(1.0, 1.0, 1.0)
 NONE = Factor(0.0, 0.0, 0.0)

@@ -8,13 +8,14 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
-import report_cases as cases
 import yaml
-from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
 
-from pipeline import sheets, store
-from pipeline.quality import quality
-from pipeline.report import controls
+import report_cases as cases
+from ctcascade.counting.quality import quality
+from ctcascade.data import store
+from ctcascade.report import controls
+from ctcascade.study import sheets
+from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
 
 LIMITS = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["quality"]
 ABOUT = {"sample": "S1", "lot": "L7", "tube": "CellSave", "hours_to_processing": 30}

@@ -6,14 +6,17 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-import report_cases as cases
 import tifffile
 import yaml
 from scipy import stats
-from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
 
-from pipeline import phantom, recovery, report, sheets, store
-from pipeline.errors import InputError
+import report_cases as cases
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.report import pages
+from ctcascade.study import sheets
+from ctcascade.validation import phantom, recovery
+from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
 
 ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_text(encoding="utf-8"))
 CAMERA = {"name": "cellsearch", "channels": ASSAY["channels"], "files": None, "pixel_size_um": 0.645, "bit_depth": 12}
@@ -210,7 +213,7 @@ def test_the_assay_that_is_written_can_be_used_as_it_is(folder):  # noqa: F811
 
 def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
     found = measured(tmp_path, ["H1"])
-    report.report_recovery({}, tmp_path / "found.json", tmp_path / "page.html")
+    pages.report_recovery({}, tmp_path / "found.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     title = "In-silico spike-in: how CTCs are found and called, not how the tube captures them"
     assert [e["text"] for e in page.tagged("h1")] == [title]

@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import report_cases as cases
 
-from pipeline import detect, store
-from pipeline.report import page as paging
-from pipeline.report.axes import Axis
-from pipeline.report.page import RESEARCH_USE, amount, percent
+import report_cases as cases
+from ctcascade.data import store
+from ctcascade.images import detect
+from ctcascade.report import page as paging
+from ctcascade.report.axes import Axis
+from ctcascade.report.page import RESEARCH_USE, amount, percent
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+
 import report_cases as cases
 from test_report import hostile_pages
 from test_report_slide import REFERENCE, read_csv

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-import report_cases as cases
 
-from pipeline import detect, store
-from pipeline.report import export, overview, scatter, thumbnails
+import report_cases as cases
+from ctcascade.data import store
+from ctcascade.images import detect
+from ctcascade.report import overview, scatter, tables, thumbnails
 
 REFERENCE = {
     "n_leukocytes": 90,
@@ -283,7 +284,7 @@ def test_cohort_csv_holds_the_results_unrounded(tmp_path):
 
 def test_no_cell_of_a_csv_is_a_formula(tmp_path):
     texts = ["=1+1", "+1", "-1", "@x", " =1", "\t=1", '=HYPERLINK("http://x","y")', cases.HOSTILE]
-    lines = export.lines([{"text": text, "number": -0.25} for text in texts])
+    lines = tables.lines([{"text": text, "number": -0.25} for text in texts])
     rows = read_csv("\n".join(lines))
     assert len(rows) == len(lines) - 1 == len(texts)
     assert [row["number"] for row in rows] == ["-0.25"] * len(texts)

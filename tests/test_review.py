@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import report_cases as cases
-from test_count import calls_table, frames_table, settings
 
-from pipeline import cli, review, store, verdicts
-from pipeline.consensus import agreement, calls_hash, reviewed
-from pipeline.count import count
-from pipeline.errors import InputError
+import report_cases as cases
+from ctcascade import cli
+from ctcascade.counting import carry
+from ctcascade.counting.agreement import agreement, calls_hash, reviewed
+from ctcascade.counting.count import count
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.study import reviews
+from test_count import calls_table, frames_table, settings
 
 COLUMNS = ["sample", "calls_sha256", "reviewer", "frame", "cell", "y_px", "x_px", "call", "score", "clustered", "note"]
 ROOT = Path(__file__).parents[1]
@@ -46,7 +49,7 @@ def write(path, rows):
 
 def read(path):
     faults = []
-    return verdicts.read(path, faults), [str(fault) for fault in faults]
+    return reviews.read(path, faults), [str(fault) for fault in faults]
 
 
 @pytest.fixture
@@ -98,11 +101,11 @@ def test_files_are_found_by_sample_and_others_are_named(tmp_path):
     write(tmp_path / "S11.AB.csv", [line(CALLS, 1, "ctc")])
     (tmp_path / "notes.txt").write_text("no review")
     faults = []
-    found, notes = verdicts.find(tmp_path, ["S1", "S2"], faults)
+    found, notes = reviews.find(tmp_path, ["S1", "S2"], faults)
     assert ({k: [p.name for p in v] for k, v in found.items()}, faults) == ({"S1": ["S1.AB.csv", "S1.CD.csv"]}, [])
     assert len(notes) == 1
     assert "S11.AB.csv is not used: did you mean S1?" in notes[0]
-    verdicts.find(tmp_path / "gone", ["S1"], faults)
+    reviews.find(tmp_path / "gone", ["S1"], faults)
     assert "expected a folder of SAMPLE.REVIEWER.csv files" in str(faults[0])
 
 
@@ -299,13 +302,13 @@ def test_a_review_is_taken_over_by_place(tmp_path, other_run, capsys):
     after, _ = reviewed([found], other_run, cells_of(other_run, {}), 1.0, RULE)
     assert after.set_index("cell")["call"].to_dict() == {6: "ctc", 5: "debris", 4: "ctc", 3: "leukocyte", 1: "ctc"}
     with pytest.raises(InputError, match="none is written over"):
-        review.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
+        carry.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
 
 
 def test_another_samples_review_is_not_taken_over(tmp_path, other_run):
     old = write(tmp_path / "S2.AB.csv", [line(CALLS, 1, "ctc", sample="S2")])
     with pytest.raises(InputError, match="which the calls are of"):
-        review.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
+        carry.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
 
 
 def test_the_page_says_what_the_review_changed(tmp_path):

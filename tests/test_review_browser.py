@@ -6,10 +6,10 @@ import re
 import shutil
 
 import pytest
-import report_cases as cases
-from test_report_browser import browser, opened  # noqa: F401  (a fixture)
 
-from pipeline import store
+import report_cases as cases
+from ctcascade.data import store
+from test_report_browser import browser, opened  # noqa: F401  (a fixture)
 
 pytestmark = [pytest.mark.browser, pytest.mark.workflow]
 SAMPLE, PATIENT = "P01_2", "P01"

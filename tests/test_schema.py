@@ -3,7 +3,7 @@
 import jsonschema
 import pytest
 
-from pipeline import results, schema
+from ctcascade.data import results, tables, vocabulary
 
 COLUMNS = {
     "frames": """
@@ -49,7 +49,7 @@ KEYS = {
 
 @pytest.mark.parametrize("table", COLUMNS)
 def test_no_column_is_lost_or_renamed(table):
-    found = [c.name for c in (*schema.TABLES[table].columns, *schema.TABLES[table].per_role)]
+    found = [c.name for c in (*tables.TABLES[table].columns, *tables.TABLES[table].per_role)]
     assert [name for name in COLUMNS[table].split() if name not in found] == []
 
 
@@ -59,21 +59,21 @@ def test_no_key_is_lost_or_renamed(result):
 
 
 def test_words_and_numbers_that_others_build_on():
-    assert schema.ROLES == ("dna", "ck", "cd45")
-    assert schema.CALLS == ("ctc", "leukocyte", "double_positive", "dna_only", "debris", "uncertain")
-    assert schema.ORGANS == ("lung", "liver", "bone", "brain", "adrenal", "kidney", "other")
-    assert schema.CUTOFFS == (1, 2, 3, 5, 15, 50)
-    assert schema.HORIZONS_YEARS == (1, 2, 5)
+    assert vocabulary.ROLES == ("dna", "ck", "cd45")
+    assert vocabulary.CALLS == ("ctc", "leukocyte", "double_positive", "dna_only", "debris", "uncertain")
+    assert vocabulary.ORGANS == ("lung", "liver", "bone", "brain", "adrenal", "kidney", "other")
+    assert vocabulary.CUTOFFS == (1, 2, 3, 5, 15, 50)
+    assert vocabulary.HORIZONS_YEARS == (1, 2, 5)
     primaries = """
         breast prostate colon rectum lung_nsclc lung_sclc melanoma pancreas stomach oesophagus kidney bladder ovary
         liver none
     """
-    assert set(schema.SETTINGS) == set(primaries.split())
-    assert schema.SETTINGS["prostate"] == ("early", "metastatic", "localized", "mhspc", "mcrpc")
-    assert schema.SUBTYPES == {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
+    assert set(vocabulary.SETTINGS) == set(primaries.split())
+    assert vocabulary.SETTINGS["prostate"] == ("early", "metastatic", "localized", "mhspc", "mcrpc")
+    assert vocabulary.SUBTYPES == {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 
-@pytest.mark.parametrize("table", schema.TABLES.values(), ids=schema.TABLES)
+@pytest.mark.parametrize("table", tables.TABLES.values(), ids=tables.TABLES)
 def test_every_column_has_a_meaning_and_y_comes_before_x(table):
     columns = table.for_roles(["dna", "her2"])
     names = [c.name for c in columns]
@@ -83,9 +83,9 @@ def test_every_column_has_a_meaning_and_y_comes_before_x(table):
 
 
 def test_roles_are_read_off_the_columns():
-    names = [c.name for c in schema.CELLS.for_roles(["dna", "ck", "cd45", "fitc"])]
-    assert [c.name for c in schema.CELLS.for_names(names)] == names
-    assert [c.name for c in schema.FRAMES.for_names(["frame"])] == [c.name for c in schema.FRAMES.columns]
+    names = [c.name for c in tables.CELLS.for_roles(["dna", "ck", "cd45", "fitc"])]
+    assert [c.name for c in tables.CELLS.for_names(names)] == names
+    assert [c.name for c in tables.FRAMES.for_names(["frame"])] == [c.name for c in tables.FRAMES.columns]
 
 
 @pytest.mark.parametrize("result", results.JSON_SCHEMAS.values(), ids=results.JSON_SCHEMAS)

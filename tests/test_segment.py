@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from skimage.segmentation import watershed
 
-from pipeline.formats import Frame
-from pipeline.labels import flood
-from pipeline.segment import correct, segment
+from ctcascade.formats import Frame
+from ctcascade.images.labels import flood
+from ctcascade.images.segment import correct, segment
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
 SETTINGS = {

@@ -7,9 +7,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import sheets
-from pipeline.errors import InputError, refuse
-from pipeline.formats import FORMATS
+from ctcascade.data.errors import InputError, refuse
+from ctcascade.formats import FORMATS
+from ctcascade.study import sheets
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = {

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import report_cases
 import yaml
 from scipy import integrate, stats
 
-from pipeline import evidence, simulate, store
-from pipeline.errors import InputError
-from pipeline.schema import HORIZONS_YEARS, SETTINGS
-from pipeline.simulate import conditioning, engine, theory, tropism
-from pipeline.simulate.model import (
+import report_cases
+from calibration import tropism
+from ctcascade import evidence
+from ctcascade.cascade import conditioning, engine, simulate
+from ctcascade.cascade.model import (
     Circulation,
     Detection,
     Flow,
@@ -25,7 +24,11 @@ from pipeline.simulate.model import (
     seen_from_now_on,
     sphere_cells,
 )
-from pipeline.simulate.parameters import Centre, Draws
+from ctcascade.cascade.parameters import Centre, Draws
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.data.vocabulary import HORIZONS_YEARS, SETTINGS
+from verification.oracles import theory
 
 TABLE = (np.arange(256) + 0.5) / 256
 FOUND = 0.75  # of the blood's cells, by an assay that is known exactly
@@ -585,7 +588,7 @@ def test_a_step_switched_off_shows(tmp_path, step):
 
 
 def test_the_configuration_knows_the_same_steps():
-    schema = yaml.safe_load((Path(simulate.__file__).parents[1] / "schemas" / "config.yaml").read_text())
+    schema = yaml.safe_load((Path(simulate.__file__).parents[1] / "study" / "schemas" / "config.yaml").read_text())
     items = schema["properties"]["simulate"]["properties"]["switched_off"]["items"]
     assert items["enum"] == list(conditioning.SWITCHES)
 

@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from test_simulate import cascade, counts_file, means
 
-from pipeline import simulate
-from pipeline.schema import HORIZONS_YEARS, ORGANS
-from pipeline.simulate import findings
-from pipeline.simulate.parameters import Draws
+from ctcascade.cascade import findings, simulate
+from ctcascade.cascade.parameters import Draws
+from ctcascade.data.vocabulary import HORIZONS_YEARS, ORGANS
+from test_simulate import cascade, counts_file, means
 
 DAY = datetime.date(2026, 2, 1)  # of the sample in `counts_file`
 

@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from test_simulate import sample
 
-from pipeline.simulate import conditioning, engine, lesions
-from pipeline.simulate.parameters import Draws
+from ctcascade.cascade import conditioning, engine
+from ctcascade.cascade.parameters import Draws
+from test_simulate import sample
+from verification.oracles import lesions
 
 ALARM = 0.001  # of each test below: a false alarm once in a thousand seeds, and the seed is fixed
 

@@ -2,12 +2,12 @@
 
 import dataclasses
 
-import networks
 import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.simulate.network import Network, founders
+import networks
+from verification.oracles.network import Network, founders
 
 ALARM = 0.001
 

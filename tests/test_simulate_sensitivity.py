@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from test_simulate import sample
 
-from pipeline.simulate import conditioning
-from pipeline.simulate.parameters import Draws
-from pipeline.simulate.sensitivity import GROUPS, sobol
+from ctcascade.cascade import conditioning
+from ctcascade.cascade.parameters import Draws
+from test_simulate import sample
+from verification.oracles.sensitivity import GROUPS, sobol
 
 
 @pytest.mark.oracle

@@ -6,13 +6,14 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
+
+from ctcascade.cascade import conditioning, engine, uncertainty, what_if
+from ctcascade.cascade.model import Circulation, Pace
+from ctcascade.data.errors import InputError
+from ctcascade.study import scenarios
 from test_simulate import cascade, counts_file, means, run, sample
 from test_simulate_lesions import Same
-
-from pipeline import scenarios
-from pipeline.errors import InputError
-from pipeline.simulate import conditioning, engine, lesions, uncertainty, whatif
-from pipeline.simulate.model import Circulation, Pace
+from verification.oracles import lesions
 
 # chance and not knowing --------------------------------------------------------------------------------------------
 
@@ -131,8 +132,8 @@ def test_therapy_of_the_sampler_is_that_of_the_engine(monkeypatch):
         rate = dataclasses.replace(build.founding, rate_per_year=3 * build.founding.rate_per_year)
         return dataclasses.replace(build, founding=rate)
 
-    treated = whatif.treated(model(1), scenario)
-    draw, year = lesions.sample(whatif.treated(model(8000), scenario), 3, "P1", 4.0).detected("liver", "CT")
+    treated = what_if.treated(model(1), scenario)
+    draw, year = lesions.sample(what_if.treated(model(8000), scenario), 3, "P1", 4.0).detected("liver", "CT")
     for time in (1.0, 4.0):
         counts = np.bincount(draw[year <= time], minlength=8000)
         mean = float(treated.shown("liver", "CT", time)[0])
@@ -142,7 +143,7 @@ def test_therapy_of_the_sampler_is_that_of_the_engine(monkeypatch):
 
 def test_killing_lowers_the_pool_by_its_share_of_the_clearance():
     model = cascade("colon", draws=20)
-    treated = whatif.treated(model, {"therapy": "immunotherapy", "to_years": 1.0, "killing": 3.0})
+    treated = what_if.treated(model, {"therapy": "immunotherapy", "to_years": 1.0, "killing": 3.0})
     kappa = model.circulation.killed_by[0]
     (start, during), (end, after) = treated.shedding.course
     assert (start, end) == (0.0, 1.0)

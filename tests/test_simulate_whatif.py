@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 from scipy import integrate
-from test_simulate import cascade, counts_file, means
 
-from pipeline import cli, scenarios, simulate
-from pipeline.errors import InputError
-from pipeline.simulate import whatif
-from pipeline.simulate.model import Pace
+from ctcascade import cli
+from ctcascade.cascade import simulate, what_if
+from ctcascade.cascade.model import Pace
+from ctcascade.data.errors import InputError
+from ctcascade.study import scenarios
+from test_simulate import cascade, counts_file, means
 
 FILE = """
 no more shedding: {shedding_cut: 1}
@@ -147,7 +148,7 @@ def test_a_past_therapy_acts_on_growth_and_one_to_come_on_both():
     model = cascade("colon", draws=50)
 
     def lesions(start, end, **rates):
-        return whatif.under_therapy(model, start, end, rates).lesions([0.0, 1.0, 5.0])
+        return what_if.under_therapy(model, start, end, rates).lesions([0.0, 1.0, 5.0])
 
     plain = model.lesions([0.0, 1.0, 5.0])
     slower = lesions(-1.0, -0.1, growth=0.2)  # they are smaller today than they would be
@@ -171,13 +172,13 @@ def test_the_risk_of_early_cancer_falls_with_what_the_sheet_says_of_a_therapy(tm
 @pytest.mark.oracle
 def test_shedding_returns_where_a_therapy_around_the_sample_ends(tmp_path):
     model = cascade("colon", draws=3)
-    ended = whatif.under_therapy(model, -0.3, 0.5, {"shedding": 0.25})
+    ended = what_if.under_therapy(model, -0.3, 0.5, {"shedding": 0.25})
     assert ended.shedding.levels.tolist() == model.shedding.levels.tolist()
     before, after = ended.shedding.constant[-2:]
     assert after[0] == 0.5
     assert after[1] == pytest.approx(4 * before[1])
     killed = model.circulation.killed_by[0]
-    ended = whatif.under_therapy(model, -0.3, 0.5, {"killing": 3.0})
+    ended = what_if.under_therapy(model, -0.3, 0.5, {"killing": 3.0})
     assert ended.shedding.constant[-1][1] == pytest.approx((1 + 2 * killed) * ended.shedding.constant[-2][1])
 
 

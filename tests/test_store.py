@@ -7,9 +7,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import store
-from pipeline.errors import InputError
-from pipeline.schema import CALL_TABLE, TABLES
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.data.tables import CALL_TABLE, TABLES
 
 MADE_BY = {"software": "ctcascade", "version": "0", "settings": {"a": 1}, "inputs": {}}
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import digests, write_study
 
-from pipeline import store
+from conftest import digests, write_study
+from ctcascade.data import store
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = ROOT.parent / "shared" / "tools" / "check_outside.py"

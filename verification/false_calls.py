@@ -24,9 +24,8 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import other_phantom  # noqa: E402
 from calling import SETTINGS, assay, partners, pixel_size, seen  # noqa: E402
-
-from pipeline import phantom  # noqa: E402
-from pipeline.classify import call_cells, reference_of  # noqa: E402
+from ctcascade.calling.classify import call_cells, reference_of  # noqa: E402
+from ctcascade.validation import phantom  # noqa: E402
 
 TABLE = HERE / "false_calls.tsv"
 FIRST_SEED = 20_000  # nothing else draws from here on

@@ -24,11 +24,11 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
 import false_calls  # noqa: E402
+
 import other_phantom  # noqa: E402
 from calling import SETTINGS, assay, called, pair_up  # noqa: E402
-
-from pipeline import phantom  # noqa: E402
-from pipeline.observation import garwood  # noqa: E402
+from ctcascade.counting.observation import garwood  # noqa: E402
+from ctcascade.validation import phantom  # noqa: E402
 
 IMAGES = HERE.parents[1] / "shared" / "data"
 FIRST_SEED = 7000  # seeds from here on are drawn from in this file alone

@@ -15,10 +15,10 @@ import verify_studies
 from scipy import stats
 from verify_simulate import DRAWS, FIXED, SEED, Row, cascade, portal_ratio, stated, verdict
 
-from pipeline import evidence
-from pipeline.simulate import engine
-from pipeline.simulate.model import Floats
-from pipeline.simulate.parameters import Draws
+from ctcascade import evidence
+from ctcascade.cascade import engine
+from ctcascade.cascade.model import Floats
+from ctcascade.cascade.parameters import Draws
 
 SPREAD_AT_DIAGNOSIS = {
     "lung_nsclc": 0.47, "kidney": 0.13, "melanoma": 0.05, "breast": 0.05, "colon": 0.171, "prostate": 0.057,

@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from pipeline.observation import Factor, Observation, change
+from ctcascade.counting.observation import Factor, Observation, change
 
 N = 2000
 VOLUMES_ML = (2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0)

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.formats import Frame
-from pipeline.segment import correct, segment
+from ctcascade.formats import Frame
+from ctcascade.images.segment import correct, segment
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data"

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import cohort, evidence, sheets
+from ctcascade import evidence
+from ctcascade.study import sheets
+from ctcascade.validation import follow_up
 
 COHORTS = 400
 LEVEL = 0.95
@@ -40,10 +42,10 @@ def _ratios(name: str, n: int, deaths: int | None) -> list[tuple[str, str, str]]
         if deaths is not None:  # looked at on the day of so many deaths
             last = np.sort(times[died])[deaths - 1]
             died, times = died & (times <= last), np.minimum(times, last)
-        found = cohort.hazard_ratio(times, died, x, LEVEL)
+        found = follow_up.hazard_ratio(times, died, x, LEVEL)
         held += found["low"] <= HAZARD_RATIO <= found["high"]
         if deaths is None:
-            limits = cohort.concordance(times, died, x, LEVEL, 400, rng)
+            limits = follow_up.concordance(times, died, x, LEVEL, 400, rng)
             concordant += limits["low"] <= truth <= limits["high"]
     result = [_verdict(f"hazard ratio of a doubling, {COHORTS} cohorts {name}", held)]
     return result if deaths is not None else [*result, _verdict(f"c-index, {COHORTS} cohorts {name}", concordant)]
@@ -53,7 +55,7 @@ def _true_concordance() -> float:
     """Return what the c-index of a very large cohort, censored in the same way, is."""
     rng = np.random.default_rng([20261122, 701])
     x, times, died = _drawn(6000, rng)
-    return float(cohort.concordance(times, died, x, LEVEL, 1, rng)["estimate"])
+    return float(follow_up.concordance(times, died, x, LEVEL, 1, rng)["estimate"])
 
 
 def _curves() -> list[tuple[str, str, str]]:
@@ -61,7 +63,7 @@ def _curves() -> list[tuple[str, str, str]]:
     held, median = np.zeros(len(months)), 0
     for _ in range(COHORTS):
         times, until = rng.exponential(18 / np.log(2), 60), rng.uniform(12, 48, 60)
-        found = cohort.kaplan_meier(np.minimum(times, until), times <= until, LEVEL)
+        found = follow_up.kaplan_meier(np.minimum(times, until), times <= until, LEVEL)
         for k, month in enumerate(months):
             point = [p for p in found["curve"] if p["time_months"] <= month][-1]
             held[k] += point["low"] <= 0.5 ** (month / 18) <= point["high"]

@@ -20,11 +20,12 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import tiff_bytes  # noqa: E402
 from calling import CONFIG, assay  # noqa: E402
-
-from pipeline import formats, phantom, store  # noqa: E402
-from pipeline.classify import classify  # noqa: E402
-from pipeline.detect import detect, gather  # noqa: E402
-from pipeline.index import list_frames  # noqa: E402
+from ctcascade import formats  # noqa: E402
+from ctcascade.calling.classify import classify  # noqa: E402
+from ctcascade.data import store  # noqa: E402
+from ctcascade.formats.listing import list_frames  # noqa: E402
+from ctcascade.images.detect import detect, gather  # noqa: E402
+from ctcascade.validation import phantom  # noqa: E402
 
 SHAPE, PX = (1000, 3600), 0.645
 SEEDS = (101, 102, 103)

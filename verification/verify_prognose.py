@@ -11,10 +11,10 @@ from functools import cache
 
 import numpy as np
 
-from pipeline import evidence
-from pipeline.observation import Factor, Observation
-from pipeline.prognose.curves import Continuous, Stratum, band, mixture
-from pipeline.prognose.rows import matching, shape_of
+from ctcascade import evidence
+from ctcascade.counting.observation import Factor, Observation
+from ctcascade.prognosis.curves import Continuous, Stratum, band, mixture
+from ctcascade.prognosis.rows import matching, shape_of
 
 COHORTS = 2000
 PATIENTS = 40_000

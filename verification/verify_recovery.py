@@ -9,9 +9,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from pipeline import recovery, sheets, store
-from pipeline.classify import classify
-from pipeline.detect import detect
+from ctcascade.calling.classify import classify
+from ctcascade.data import store
+from ctcascade.images.detect import detect
+from ctcascade.study import sheets
+from ctcascade.validation import recovery
 
 ROOT = Path(__file__).parents[1]
 LOOKS: dict[str, dict[str, Any]] = {

@@ -17,17 +17,13 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from pipeline import evidence, simulate, store
-from pipeline.simulate import conditioning, engine, lesions, recurrence, sensitivity, theory, tropism
-from pipeline.simulate.model import (
-    Circulation,
-    Flow,
-    Growth,
-    Waiting,
-    seen_from_history,
-    sphere_cells,
-)
-from pipeline.simulate.parameters import Draws
+from calibration import recurrence, tropism
+from ctcascade import evidence
+from ctcascade.cascade import conditioning, engine, simulate
+from ctcascade.cascade.model import Circulation, Flow, Growth, Waiting, seen_from_history, sphere_cells
+from ctcascade.cascade.parameters import Draws
+from ctcascade.data import store
+from verification.oracles import lesions, sensitivity, theory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 

@@ -15,11 +15,12 @@ import verify_simulate
 from scipy import stats
 from verify_simulate import DRAWS, FIXED, SEED, Row, cascade, stated, verdict
 
-from pipeline import evidence
-from pipeline.observation import Factor, Observation
-from pipeline.simulate import conditioning, engine, recurrence
-from pipeline.simulate.model import Circulation, Floats, Flow
-from pipeline.simulate.parameters import Draws
+from calibration import recurrence
+from ctcascade import evidence
+from ctcascade.cascade import conditioning, engine
+from ctcascade.cascade.model import Circulation, Floats, Flow
+from ctcascade.cascade.parameters import Draws
+from ctcascade.counting.observation import Factor, Observation
 
 SYNCHRONOUS = {
     "breast": {"lung": 1.52, "liver": 1.20, "bone": 3.28, "brain": 0.35},

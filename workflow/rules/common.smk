@@ -9,8 +9,10 @@ import socket
 import stat
 import sys
 
-from pipeline import index, sheets, store
-from pipeline.errors import InputError, refuse
+from ctcascade.data import store
+from ctcascade.data.errors import InputError, refuse
+from ctcascade.formats import listing
+from ctcascade.study import sheets
 
 listings = {}
 
@@ -19,7 +21,7 @@ def list_frames(images, base, fmt, assay):
     """Return the frames of a sample's images, from one look into each folder however often they are asked for."""
     key = images, fmt, assay["name"]
     if key not in listings:
-        listings[key] = index.list_frames(images, base, fmt, assay)
+        listings[key] = listing.list_frames(images, base, fmt, assay)
     return listings[key]
 
 
@@ -41,9 +43,9 @@ def read_study():
             configfiles, config, list_frames if workflow.is_main_process else None
         )
         if workflow.is_main_process and found.reviews:
-            from pipeline import consensus  # slow to load, and seldom needed
+            from ctcascade.counting import agreement  # slow to load, and seldom needed
 
-            consensus.check_against_results(found)
+            agreement.check_against_results(found)
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,66 @@
+"""Refit what the cascade cannot read anywhere: ``python -m calibration.calibrate``.
+
+Rewrites ``evidence/organs.tsv`` and ``evidence/organ_forms.tsv`` from the autopsies (`tropism`), then four rows of
+``evidence/parameters.tsv`` from the recurrences of breast and colorectal cancer (`recurrence`), and
+tells what it found.
+"""
+
+import csv
+import math
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from calibration import recurrence, tropism
+from ctcascade import evidence
+from ctcascade.data import store
+
+
+def calibrate(folder: Path = evidence.FOLDER) -> str:
+    """Rewrite the fitted evidence in `folder` and return the diagnostics as text."""
+    data = tropism.read_autopsies()
+    organs = tropism.fit(data, tropism.forms(data)[tropism.MAIN][1])
+    scores = tropism.score_forms(data)
+    each = tropism.leave_one_out(data, *tropism.forms(data)[tropism.MAIN][1:])
+    _write(folder / "organs.tsv", tropism.organ_table(data, organs))
+    _write(folder / "organ_forms.tsv", scores)
+    patients = recurrence.early_breast()
+    rate, unseen = recurrence.fit(patients)
+    resting = recurrence.fit_dormancy(patients, rate, unseen)
+    _centre(folder / "parameters.tsv", {"founding_rate": rate, "unseen_shedding": unseen, **resting})
+    targets = evidence.load("targets").central
+    ratios = [
+        f"{least}: {patients.hazard_ratio(rate, unseen, least):.2f} (published {targets[f'hazard_ratio_{least}']})"
+        for least in recurrence.CLASSES[1:]
+    ]
+    by_year = [f"{t:g} y {patients.recurrence(rate, unseen, t):.3f}" for t in recurrence.HORIZONS_YEARS]
+    soil = [f"{o} {math.exp(s):.2f}" for o, s in zip(tropism.ORGANS, organs.soil, strict=True)]
+    return "\n".join(
+        [
+            scores.to_string(index=False),
+            each.round(3).to_string(),
+            f"sigma of tropism {organs.sigma:.3f}; soil against lung: {', '.join(soil)}",
+            f"founding rate {rate:.4g} a year, unseen shedding {unseen:.4g} CTC per 7.5 mL",
+            f"resting first: {', '.join(f'{name} {share:.3f}' for name, share in resting.items())}",
+            f"hazard ratios by count, {'; '.join(ratios)}",
+            f"recurrence {', '.join(by_year)} (published at 10 y: {targets['recurrence_10y']})",
+        ]
+    )
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    store.write_text(path, table.to_csv(sep="\t", index=False, quoting=csv.QUOTE_NONE))
+
+
+def _centre(path: Path, centres: dict[str, float]) -> None:
+    """Set the central value of rows and their limits around it; all else stays as it was."""
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
+    for name, value in centres.items():
+        numbers = [f"{v:.4g}" for v in (value, *recurrence.limits(name, value))]
+        table.loc[table.id == name, ["central", "low", "high"]] = numbers
+    _write(path, table)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(calibrate() + "\n")

@@ -1,0 +1,1 @@
+"""From cells to calls: gates, markers, clusters."""

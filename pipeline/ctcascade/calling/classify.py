@@ -1,0 +1,347 @@
+"""Cells to calls: what each object is, how probably it is a CTC, why, and which CTCs hang together.
+
+Nothing is compared with an absolute grey value. Cytokeratin is set against that of the sample's own leukocytes, CD45
+against their median, both above the cell's own surroundings; the assay's gates say how far from them a CTC has to be.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, ndtr
+
+from ctcascade.calling.clusters import group
+from ctcascade.calling.markers import contrast_of, log_scale, marker_columns
+from ctcascade.data import store
+from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
+
+_FEWEST = 20  # leukocytes below which a sample cannot be its own reference
+_SNR = 5.0  # standard deviations of the noise that a positive channel rises above its surroundings at least
+_BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marker is extreme
+_BLUR_UM2 = 3.0  # area over which optics spread a point: the smaller a nucleus, the more its peak stands out
+_LEAST_SHOWN = 0.05  # share of the pixels of an evenly lit cell above the noise, at least: a ratio to less is noise
+_DRAWN = 17  # points of a line that is bent on a plot
+_REASONS = ("ck-", "cd45+", "small_nucleus", "ragged_nucleus", "apoptotic", "small", "large", "speckle")
+"""One a gate: given where that gate's term is the lowest."""
+_MISSHAPEN = ("apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus")
+_UNUSED = ("y0_px", "x0_px", "y1_px", "x1_px", "area_um2", "perimeter_um", "p2a", "eccentricity", "solidity")
+_UNUSED_OF_NUCLEUS = ("nucleus_perimeter_um", "nucleus_p2a", "nucleus_eccentricity")
+
+Floats = NDArray[np.float64]
+Contrast = Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What cells are compared with: the sample's own leukocytes, or its noise where there are too few of them.
+
+    Attributes
+    ----------
+    leukocytes : ndarray of bool, shape (n,)
+        Cells that the reference was taken from; none where it is the noise.
+    ck_centre, ck_spread : float
+        Median, and upper standard deviation, of ln(cytokeratin + `ck_floor`).
+    ck_floor : float
+        Counts below which cytokeratin is noise.
+    cd45 : float
+        Median CD45, counts; without leukocytes, the median DNA of the nucleated cells, and well above the noise.
+    dna_peak : float
+        Median of the brightest DNA over the mean of the nucleus.
+    """
+
+    leukocytes: NDArray[np.bool_]
+    ck_centre: float
+    ck_spread: float
+    ck_floor: float
+    cd45: float
+    dna_peak: float
+
+    @property
+    def n_leukocytes(self) -> int:
+        """Cells that the reference was taken from; 0 where it is the noise."""
+        return int(self.leukocytes.sum())
+
+    def z_ck(self, contrast: Floats) -> Floats:
+        """Return how many upper spreads cytokeratin (counts above the surroundings) lies above the leukocytes'."""
+        return np.asarray((np.log(np.maximum(contrast, 0) + self.ck_floor) - self.ck_centre) / self.ck_spread)
+
+    def ck_at(self, z: Floats | float) -> Floats:
+        """Return the counts above the surroundings at so many spreads: the inverse of `z_ck`."""
+        return np.asarray(np.exp(self.ck_centre + self.ck_spread * np.asarray(z)) - self.ck_floor)
+
+    def least_z(self, cd45: Floats, gates: Mapping[str, float]) -> Floats:
+        """Return the spreads of cytokeratin that a CTC with so much CD45 (over `cd45`) has at least.
+
+        Without leukocytes there are none to be mistaken for CTCs, and no spread of theirs to count in.
+        """
+        rise = gates["ck_rise_with_cd45"] if self.n_leukocytes else 0.0
+        return np.asarray(gates["ck_min_z"] * (1 + rise * (cd45 / gates["cd45_max_ratio"]) ** 2))
+
+    def drawn(self, gates: Mapping[str, float]) -> dict[str, Any]:
+        """Return centres, scales and gates in the units of what was measured, as `results.CALLS_REFERENCE`."""
+        cd45 = gates["cd45_max_ratio"] * self.cd45
+        bound = {
+            "ck_min_z": ("ck_contrast", float(self.ck_at(gates["ck_min_z"])), "above"),
+            "cd45_max_ratio": ("cd45_contrast", cd45, "below"),
+            "min_nucleus_um2": ("nucleus_area_um2", gates["min_nucleus_um2"], "above"),
+            "min_nucleus_solidity": ("nucleus_solidity", gates["min_nucleus_solidity"], "above"),
+            "max_dna_peak": ("dna_peak", gates["max_dna_peak"] * self.dna_peak, "below"),
+            "min_diameter_um": ("equivalent_diameter_um", gates["min_diameter_um"], "above"),
+            "max_diameter_um": ("equivalent_diameter_um", gates["max_diameter_um"], "below"),
+            "min_ck_fill": ("ck_evenness", gates["min_ck_fill"], "above"),
+        }
+        share = np.linspace(0, 1, _DRAWN)
+        bent = np.stack([share * cd45, self.ck_at(self.least_z(share * gates["cd45_max_ratio"], gates))], axis=1)
+        return {
+            "n_leukocytes": self.n_leukocytes,
+            "ck": {"centre": float(self.ck_at(0)), "scale_ln": self.ck_spread, "floor": self.ck_floor},
+            "cd45": {"centre": self.cd45},
+            "dna": {"peak": self.dna_peak},
+            "gates": {
+                name: {"feature": feature, "threshold": float(threshold), "direction": direction}
+                for name, (feature, threshold, direction) in bound.items()
+            },
+            "ck_by_cd45": [[float(x), float(y)] for x, y in bent],
+        }
+
+
+def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) -> None:
+    """Write the calls of one sample's cells.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``assay`` with its ``gates`` and, where it has any, ``markers``; the section ``classify`` of the configuration.
+    frames, cells : Path
+        Tables of `detect`.
+    out : Path
+        The calls table; as many rows as `cells`, in its order.
+    """
+    noise, gates = _noise(store.read_table(frames, "frames")), settings["assay"]["gates"]
+    table = store.read_table(cells, "cells", _unused(noise))
+    reference = reference_of(table, noise)
+    calls = call_cells(table, reference, noise, gates, settings)
+    further = marker_columns(table, reference.leukocytes, noise, settings["assay"].get("markers", {}))
+    calls = pd.concat([calls, further], axis=1)
+    made_by = store.provenance(settings, {"frames": frames, "cells": cells})
+    store.write_table(out, "calls", calls, made_by | {"reference": reference.drawn(gates)})
+
+
+def _unused(roles: Iterable[str]) -> list[str]:
+    """Return the columns of cells that no call depends on: a slide has millions of cells."""
+    by_role = [f"{role}_{name}" for role in roles for name in ("std", "sum", "overlap")]
+    return [*_UNUSED, *_UNUSED_OF_NUCLEUS, *by_role]
+
+
+def call_cells(
+    cells: pd.DataFrame,
+    reference: Reference,
+    noise: Mapping[str, float],
+    gates: Mapping[str, float],
+    settings: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Return the calls table of a cells table.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As `schema.CELLS`, of one whole sample.
+    reference : Reference
+        What they are compared with: `reference_of` them.
+    noise : mapping of str to float
+        Standard deviation of the background by role, counts.
+    gates : mapping of str to float
+        The assay's: ``ck_min_z``, ``cd45_max_ratio``, ``min_diameter_um``, ``max_diameter_um``, ``min_nucleus_um2``,
+        ``min_nucleus_solidity``, ``max_dna_peak``, ``min_ck_fill``.
+    settings : mapping
+        ``p_ctc_call``, ``p_ctc_uncertain``, ``cluster_gap_um``.
+
+    Notes
+    -----
+    The probability is the product of one logistic term a gate, each 0.5 on the gate and as steep as the measurement is
+    sharp: a cell that clears all gates by far gets nearly 1, one that fails any of them by far nearly 0.
+
+    The more CD45 a cell shows, the more cytokeratin it needs: what bleeds over from a bright channel grows with it, a
+    leukocyte's own CD45 does not. ``ck_min_z`` is multiplied by ``1 + ck_rise_with_cd45 * (CD45 / its own gate)^2``.
+
+    The brightest DNA over the mean of the nucleus is divided by ``1 + 3 um2 / area``, by about which blur lifts it in
+    a small nucleus that is evenly lit. Of an evenly lit cell's pixels ``Phi(mean / noise - 3)`` show the role; the
+    share that does is divided by that, so that weak staining is not taken for a speckle.
+
+    How probable a doubtful cell is depends on how common CTCs are. The widths of the steps are such that the squared
+    error of `p_ctc` is least on phantoms of which one cell in 20 is a CTC; where CTCs are rarer the same value stands
+    for less. The verification prints both.
+    """
+    p_ctc, call, reason = _called(cells, reference, noise, gates, settings)
+    cluster, with_leukocyte = group(cells, call, settings["cluster_gap_um"])
+    reason[with_leukocyte] = reason[with_leukocyte] + " with_leukocyte"
+    border = cells["touches_border"].to_numpy(bool)
+    reason[border] = reason[border] + " at_border"
+    if not reference.n_leukocytes:
+        reason = reason + " noise_reference"
+    return pd.DataFrame(
+        {
+            **{name: cells[name] for name in ("frame", "cell", "y_px", "x_px")},
+            "call": call,
+            "p_ctc": p_ctc,
+            "cluster": cluster,
+            "reason": reason,
+        }
+    )
+
+
+def _called(
+    cells: pd.DataFrame,
+    reference: Reference,
+    noise: Mapping[str, float],
+    gates: Mapping[str, float],
+    settings: Mapping[str, Any],
+) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
+    """Return the probability, the call and its reason of each cell by itself."""
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    z_ck = reference.z_ck(contrast_of(cells, "ck"))
+    cd45 = np.maximum(contrast_of(cells, "cd45"), 1e-3 * reference.cd45) / reference.cd45
+    shown = {
+        "nucleus": nucleated,
+        "dna": contrast_of(cells, "dna") > _SNR * noise["dna"],
+        "ck": z_ck > gates["ck_min_z"],
+        "cd45": cd45 >= gates["cd45_max_ratio"],
+    }
+    dye = shown["cd45"] & (shown["ck"] | ~nucleated)
+    dye &= _bright_everywhere(cells, nucleated & shown["cd45"] & ~shown["ck"], noise)
+    measured = {"cd45": cd45, "peak": _peak(cells) / reference.dna_peak, "even": _evenness(cells, "ck", noise["ck"])}
+    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates)
+    p_ctc = np.prod(terms, axis=0)
+    call, reason = _named(dict(zip(_REASONS, terms, strict=True)), shown, dye)
+    is_ctc = (p_ctc >= settings["p_ctc_call"]) & nucleated
+    doubtful = (p_ctc >= settings["p_ctc_uncertain"]) & ~is_ctc & nucleated
+    call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
+    call[doubtful], reason[doubtful] = "uncertain", _lowest(_REASONS, terms[:, doubtful])
+    return p_ctc, call, reason
+
+
+def reference_of(cells: pd.DataFrame, noise: Mapping[str, float]) -> Reference:
+    """Return what the cells of this sample are compared with.
+
+    Leukocytes are the nucleated cells with at least half the median CD45 of those that show CD45 at all: CTCs do not,
+    and neither bare nuclei nor weakly stained leukocytes move the median.
+    """
+    floor = max(noise["ck"], 1e-6)
+    peak = _peak(cells)
+    contrast = {role: contrast_of(cells, role) for role in ROLES}
+    leukocytes = _leukocytes(cells, contrast, noise)
+    if leukocytes.any():
+        centre, spread = log_scale(contrast["ck"][leukocytes], floor)
+        cd45 = float(np.median(contrast["cd45"][leukocytes]))
+        return Reference(leukocytes, centre, spread, floor, cd45, _median(peak[leukocytes]))
+    # exposures are set so that what is stained fills a like part of the camera's range in each channel
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    cd45 = max(_median(contrast["dna"][nucleated]), 4 * _SNR * max(noise["cd45"], 1e-6))
+    return Reference(leukocytes, float(np.log(2 * floor)), 0.5, floor, cd45, _median(peak[nucleated]))
+
+
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if len(values) else 1.0
+
+
+def _peak(cells: pd.DataFrame) -> Floats:
+    """Return the brightest DNA over the mean of the nucleus, less what blur makes of it: the chromatin's grain."""
+    mean = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
+    peak = np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
+    return np.asarray(peak / (1 + _BLUR_UM2 / np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1.0)))
+
+
+def _evenness(cells: pd.DataFrame, role: str, noise: float) -> Floats:
+    """Return the share of the cell in which the role rises above the noise, over that of an evenly lit cell."""
+    even = ndtr(cells[f"{role}_mean"].to_numpy(float) / max(noise, 1e-6) - ABOVE_NOISE)
+    return np.asarray(cells[f"{role}_fill"].to_numpy(float) / np.maximum(even, _LEAST_SHOWN))
+
+
+def _leukocytes(cells: pd.DataFrame, contrast: Contrast, noise: Mapping[str, float]) -> NDArray[np.bool_]:
+    """Return the leukocytes that the sample's cells are compared with; none where there are too few of them."""
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    stained = np.asarray(nucleated & (contrast["cd45"] > _SNR * noise["cd45"]))
+    if stained.sum() < _FEWEST:
+        return np.zeros(len(cells), np.bool_)
+    return np.asarray(stained & (contrast["cd45"] > np.median(contrast["cd45"][stained]) / 2))
+
+
+def _noise(frames: pd.DataFrame) -> dict[str, float]:
+    """Return the sample's noise by role: the median over its usable frames."""
+    usable = frames[frames["usable"]]
+    names = [name for name in map(str, frames.columns) if name.endswith("_noise")]
+    return {name.removesuffix("_noise"): float(usable[name].median()) if len(usable) else 1.0 for name in names}
+
+
+def _terms(cells: pd.DataFrame, z_above: Floats, measured: Mapping[str, Floats], gates: Mapping[str, float]) -> Floats:
+    """Return one row of probabilities a gate, in the order of `_REASONS`."""
+    nucleus = np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1e-3)
+    diameter = cells["equivalent_diameter_um"].to_numpy(float)
+    terms = np.empty((len(_REASONS), len(cells)))  # the largest thing here, and there is one of it
+    for row, step in zip(
+        terms,
+        (
+            lambda: z_above / 0.2,
+            lambda: np.log(gates["cd45_max_ratio"] / measured["cd45"]) / 0.05,
+            lambda: np.log(nucleus / gates["min_nucleus_um2"]) / 0.05,
+            lambda: (np.nan_to_num(cells["nucleus_solidity"].to_numpy(float)) - gates["min_nucleus_solidity"]) / 0.01,
+            lambda: np.log(gates["max_dna_peak"] / measured["peak"]) / 0.025,
+            lambda: np.log(diameter / gates["min_diameter_um"]) / 0.025,
+            lambda: np.log(gates["max_diameter_um"] / diameter) / 0.025,
+            lambda: (measured["even"] - gates["min_ck_fill"]) / 0.025,
+        ),
+        strict=True,
+    ):
+        expit(step(), out=row)
+    return terms
+
+
+def _lowest(names: Sequence[str], terms: Sequence[Floats] | Floats) -> NDArray[Any]:
+    """Return the name of the lowest of several terms, of equal ones the first."""
+    least, which = np.array(terms[0]), np.zeros(len(terms[0]), np.int8)
+    for number, term in enumerate(terms[1:], start=1):
+        which[term < least] = number
+        np.minimum(least, term, out=least)
+    return np.array(names, object)[which]
+
+
+def _named(
+    terms: Mapping[str, Floats], shown: Mapping[str, NDArray[np.bool_]], dye: NDArray[np.bool_]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return call and reason of each cell as far as it is no CTC."""
+    nucleated, ck, cd45 = shown["nucleus"], shown["ck"], shown["cd45"]
+    reason = _lowest(_MISSHAPEN, [terms[name] for name in _MISSHAPEN])
+    call = np.full(len(reason), "debris", object)
+    for where, name, why in (  # the later ones overrule the earlier
+        (~ck, "dna_only", "dna+ ck- cd45-"),
+        (cd45, "leukocyte", "dna+ ck- cd45+"),
+        (ck & cd45, "double_positive", "dna+ ck+ cd45+"),
+        (~nucleated, "debris", "fragment"),
+        (~nucleated & (terms["small"] < 0.5), "debris", "speckle"),
+        (~nucleated & shown["dna"] & ck, "debris", "apoptotic"),
+        (dye, "debris", "dye_aggregate"),
+    ):
+        call[where], reason[where] = name, why
+    return call, reason
+
+
+def _bright_everywhere(
+    cells: pd.DataFrame, leukocytes: NDArray[np.bool_], noise: Mapping[str, float]
+) -> NDArray[np.bool_]:
+    """Return which objects are extreme in every further marker and in DNA or CD45 as well, as clumps of dye are."""
+    names = map(str, cells.columns)
+    roles = [name.removesuffix("_mean") for name in names if name.endswith("_mean")]
+    further = [r for r in roles if "_" not in r and r not in ROLES and cells[f"{r}_mean"].notna().any()]
+    result = np.full(len(cells), bool(further))
+    for role in further:
+        values = cells[f"{role}_mean"].to_numpy(float)
+        usual = values[leukocytes] if leukocytes.sum() >= _FEWEST else values
+        if len(usual):
+            centre, high = np.nanquantile(usual, [0.5, 0.84])
+            result &= values > centre + _BRIGHT * max(high - centre, noise[role])
+    lit = [cells[f"{role}_fill"].to_numpy(float) > 0.5 for role in ROLES]
+    return result & np.logical_and.reduce(lit)

@@ -1,0 +1,189 @@
+"""The cascade of one patient, evaluated: lesions in sight, risk by organ and time, first organ, the road of the cells.
+
+Between patients of equal parameters the efficiency of founding differs by a Gamma factor of mean 1 and shape k
+(frailty), common to all organs of a patient. Given a draw, the lesions in sight are Poisson with mean
+``Lambda_o(t) G``, so none is with probability ``(1 + Lambda_o / k)^-k``: the risk grows more slowly than the count
+does, and organs are not independent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ctcascade.cascade.model import (
+    DAYS_PER_YEAR,
+    Arrival,
+    Circulation,
+    Detection,
+    Floats,
+    Founding,
+    Growth,
+    Pace,
+    Shedding,
+    Waiting,
+    seen_from_history,
+    seen_from_now_on,
+)
+from ctcascade.cascade.parameters import Draws
+
+_NODES = 5  # lesions that stand for all of an organ in a draw; tested against many more
+_LATTICE_STEP = 2  # of the rank-1 lattice on (growth luck, detection threshold)
+_FIRST_ORGAN_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """The steps of one patient's cascade, as arrays over `n` parameter draws."""
+
+    organs: tuple[str, ...]
+    ctc: Floats  # per 7.5 mL at the latest sample, (n,)
+    cluster_share: Floats  # of the founders, (n,)
+    unseen_share: Floats  # of the shedding at the latest sample, that which no draw shows, (n,)
+    shedding: Shedding
+    circulation: Circulation
+    founding: Founding
+    waiting: Waiting
+    growth: Growth
+    detection: Detection
+    scans: dict[tuple[str, str], Detection]  # by (organ, modality), each for one organ
+    frailty_shape: Floats
+    seen_already: Floats  # P(a lesion in an organ was in sight at the latest sample), by the setting
+    arrival: Arrival
+    extravasation: Floats
+    pace: Pace = field(default_factory=Pace)
+
+    def lesions(self, times_years: Sequence[float]) -> Floats:
+        """Return the expected number of lesions in sight, Lambda, shape (times, n, organs).
+
+        Parameters
+        ----------
+        times_years : sequence of float
+            Years after the latest sample.
+
+        Notes
+        -----
+        A lesion is in sight from its founding on after the age at which its size is, and its wait. The level of
+        shedding is a growth before the first sample and steps since, so Lambda is a sum of the two closed forms
+        `seen_from_history` and `seen_from_now_on`, averaged over lesions by a rank-1 lattice.
+        """
+        ages = self.detection_ages(_NODES)
+        scale = self.founding.by_organ * self.detection.ceiling
+        out = np.empty((len(times_years), *scale.shape))
+        # one organ at a time: what is computed with stays in the processor's cache
+        for organ in range(len(self.organs)):
+            own = np.ascontiguousarray(ages[:, organ])
+            for i, time in enumerate(times_years):
+                out[i, :, organ] = scale[:, organ] * self._seen(time, own).mean(axis=1)
+        return out
+
+    def _seen(self, time_years: float, ages: Floats) -> Floats:
+        """Return the lesions in sight per founder a year for each CTC in 7.5 mL, by age at detection (n, nodes)."""
+        shed = self.shedding
+        # whose growth began before this time has grown to what is shown
+        lag = self.pace.when(self.pace.seen(np.array(time_years)) - ages) if self.pace.spans else time_years - ages
+        since_first = lag + shed.ages[-1]
+        seen = shed.levels[-1][:, None] * seen_from_history(
+            since_first, shed.growth_per_year, shed.onward, self.waiting
+        )
+        for ago, change in shed.steps:
+            seen += change[:, None] * seen_from_now_on(lag + ago, self.waiting)
+        return seen
+
+    @property
+    def founders_per_year(self) -> Floats:
+        """Founders a year in each organ at the latest sample, shape (n, organs)."""
+        return self.founding.by_organ * self.shedding.levels[0][:, None]
+
+    def detection_ages(self, nodes: int) -> Floats:
+        """Return the ages at which lesions have the size that is shown, waits left out, shape (n, organs, nodes)."""
+        return _ages(self.growth, self.detection, nodes)
+
+    def shown(self, organ: str, modality: str, time_years: float) -> Floats:
+        """Return the expected number of lesions of an organ that a modality would show at a time, shape (n,)."""
+        at, scan = self.organs.index(organ), self.scans[organ, modality]
+        ages = _ages(self.growth.of_organ(at), scan, _NODES)[:, 0]
+        return self.founding.by_organ[:, at] * scan.ceiling[:, 0] * self._seen(time_years, ages).mean(axis=1)
+
+    def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
+        """Return P(a lesion in sight by t): by organ, (times, n, organs), and in any organ, (times, n)."""
+        return self._risk(self.lesions([0.0, *times_years]))
+
+    def first_organ(self, horizon_years: float) -> tuple[Floats, Floats]:
+        """Return P(the organ is the first with a lesion in sight, by the horizon), (n, organs), and P(any), (n,).
+
+        Lesions in sight at the sample count by their share; later, by the share of what comes into sight in each
+        step of the grid.
+        """
+        lesions = self.lesions(np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist())
+        anywhere = np.concatenate([self.seen_already[None], self._risk(lesions)[1]])
+        gained = np.diff(anywhere, axis=0, prepend=0.0)
+        new = np.diff(lesions, axis=0, prepend=0.0)
+        share = new / np.maximum(new.sum(axis=2, keepdims=True), np.finfo(float).tiny)
+        return (share * gained[:, :, None]).sum(axis=0), anywhere[-1]
+
+    def _risk(self, lesions: Floats) -> tuple[Floats, Floats]:
+        """Return the risks by organ and anywhere from the lesions in sight, those at the sample first.
+
+        Notes
+        -----
+        The setting says whether a lesion was in sight at the sample: with probability `seen_already` one was, in some
+        organ; else none was. With ``F(x) = (1 + x / k)^-k``, ``a = Lambda_o(t)``, ``b`` what the other organs had at
+        the sample and ``c = Lambda(0)``, no lesion is in sight in organ o with probability ``F(a + b) / F(c)`` given
+        none, and ``(F(a) - F(a + b)) / (1 - F(c))`` given some. What this tells about frailty is inside; parameter
+        draws are not weighted by it, so that all patients keep the same draws and risks their order.
+        """
+        now, later = lesions[0], lesions[1:]
+        total = now.sum(axis=1, keepdims=True)
+        k, seen = self.frailty_shape[:, None], self.seen_already[:, None]
+        some = np.maximum(-np.expm1(-k * np.log1p(total / k)), np.finfo(float).tiny)
+        gain = np.maximum(later - now, 0.0)
+        given_none = -np.expm1(-k * np.log1p(gain / (k + total)))
+        clear_but_some = -np.exp(-k * np.log1p(later / k)) * np.expm1(-k * np.log1p((total - now) / (k + later)))
+        organs = seen * np.maximum(1 - clear_but_some / some, 0.0) + (1 - seen) * given_none
+        any_new = -np.expm1(-k * np.log1p(gain.sum(axis=2, keepdims=True) / (k + total)))
+        return organs, (seen + (1 - seen) * any_new)[:, :, 0]
+
+    def time_to_sight(self, organ: str, modality: str, draws: Draws) -> Floats:
+        """Return when a lesion founded now would be shown, in years, one lesion a draw, shape (n,)."""
+        scan = self.scans[organ, modality]
+        cells = scan.cells(draws.uniform("one lesion: threshold")[:, None, None])
+        luck = -np.log1p(-draws.uniform("one lesion: luck"))[:, None]
+        ages = self.growth.of_organ(self.organs.index(organ)).age(cells, luck)[:, 0, 0]
+        return ages + self.waiting.quantile_draw(draws.uniform("one lesion: kind"), draws.uniform("one lesion: wait"))
+
+    def flow(self) -> list[tuple[str, str, str, Floats]]:
+        """Return the road of the cells at the latest sample: step, meaning, unit, draws (n,)."""
+        day = self.ctc / DAYS_PER_YEAR
+        cleared = self.circulation.clearance_per_year * day
+        shed = cleared / self.arrival.deformable_share
+        passed = shed * self.arrival.passed_first_bed
+        by_killer_cells, by_shear = self.circulation.killed_by
+        arrested = cleared * (1 - self.circulation.kill_share)
+        out = arrested * self.extravasation
+        resting = self.waiting.dormancy_share
+        level = self.shedding.levels[0]
+        seen = np.diff(self.lesions([0.0, 1.0]).sum(axis=2), axis=0)[0] / DAYS_PER_YEAR
+        per_day = "cells per day"
+        return [
+            ("shed", "cells that enter the blood", per_day, shed),
+            ("first_pass_survived", "cells that pass the first capillary bed", per_day, passed),
+            ("in_circulation", "cells in the blood at any moment", "cells", self.ctc * self.circulation.cells_in_blood),
+            ("killed", "of the cells cleared from the blood, killed by NK cells", per_day, cleared * by_killer_cells),
+            ("sheared", "of these, killed by shear", per_day, cleared * by_shear),
+            ("arrested", "recirculating cells that a capillary bed holds", per_day, arrested),
+            ("extravasated", "of these, leave the vessel alive", per_day, out),
+            ("dormant", "of these, rest as single cells", per_day, out * resting),
+            ("growing", "of these, divide at once", per_day, out * (1 - resting)),
+            ("founded", "cells or clusters that found a growth, now or later", "lesions per day",
+             self.founding.rate_per_year * level / DAYS_PER_YEAR),
+            ("detectable", "lesions that come into sight, mean of the next year", "lesions per day", seen),
+        ]  # fmt: skip
+
+
+def _ages(growth: Growth, detection: Detection, nodes: int) -> Floats:
+    """Return ages at detection on a rank-1 lattice of (growth luck, detection threshold), shape (n, organs, nodes)."""
+    step = np.arange(nodes)
+    threshold = np.broadcast_to((step + 0.5) / nodes, (*detection.d50_mm.shape, nodes))
+    luck = -np.log1p(-((step * _LATTICE_STEP % nodes) + 0.5) / nodes)
+    return growth.age(detection.cells(threshold), luck)

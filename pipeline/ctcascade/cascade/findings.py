@@ -1,0 +1,278 @@
+"""What imaging found in an organ, and the cascade given it: risk by organ and time, and how well each draw explains it.
+
+Given a draw and the patient's frailty G, the lesions of organ o that are in sight by time t are Poisson with mean
+``G Lambda_o(t)``. A lesion that a less able scan or an earlier day shows is taken to be shown by the abler and the
+later one too, so every question about an organ asks one number, the mark ``X_o ~ Exp(G)`` of its first lesion:
+
+    a lesion in sight by t                    X_o <= Lambda_o(t)
+    modality m showed none at time s          X_o >  Lambda_o,m(s)
+    modality m showed one or more at s        X_o <= Lambda_o,m(s)
+    the setting: none in sight at the sample  X_o >  Lambda_o(0), all o
+    the setting: one was                      not the line above
+
+Marks of organs are independent given G ~ Gamma(k, mean 1), so with ``F(x) = (1 + x / k)^-k``
+
+    P(low_o < X_o <= high_o for all o) = sum over subsets S of the bounded organs of
+                                         (-1)^|S| F(sum of high over S + sum of low over the others)
+
+The setting conditions within each draw, as without findings; the findings weigh the draws by their probability given
+the setting. A lesion found before the sample is used as one that is there at the sample: how early it was would say
+more about growth than a model of untreated lesions can bear. A report of a lesion is right with the probability
+`finding_true`; if it is wrong, nothing was there. The findings of a patient stand or fall together.
+
+Findings that hardly any draw explains (lesions in many organs and no cell in the blood) would leave one draw, and no
+band. The weights are then raised to a power below 1, so that they are worth a twentieth of the draws, and the result
+says so.
+"""
+
+import datetime
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcascade.cascade.engine import Cascade
+from ctcascade.cascade.model import DAYS_PER_YEAR, Floats
+
+_FIRST_ORGAN_STEPS = 5
+_STEPS_TO_NOW = 4
+_LEAST_SHARE = 0.05  # of the draws, that weighted draws are worth at least
+_UNKNOWN = "the size that this modality shows is not known"
+_LOST = 1e-12
+_TINY = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one scan found in one organ.
+
+    Parameters
+    ----------
+    date : datetime.date
+    years : float
+        After the latest sample; negative before it.
+    modality, organ : str
+    lesions : int
+        Only whether it is 0 is used: how many there are says more about lesions that founded others, which the model
+        does not have.
+    """
+
+    date: datetime.date
+    years: float
+    modality: str
+    organ: str
+    lesions: int
+
+
+def read(text: str | None, latest: datetime.date) -> list[Finding]:
+    """Return the findings of the patient sheet (``2026-05-01:CT:liver=2,lung=0;...``), the earliest first."""
+    found = []
+    for scan in text.split(";") if text else []:
+        day, modality, organs = scan.strip().split(":", 2)
+        date = datetime.date.fromisoformat(day)
+        for organ, _, lesions in (part.strip().partition("=") for part in organs.split(",")):
+            years = (date - latest).days / DAYS_PER_YEAR
+            found.append(Finding(date, years, modality.replace("_", " "), organ, int(lesions)))
+    return sorted(found, key=lambda f: (f.date, f.modality, f.organ))
+
+
+def uses(findings: Sequence[Finding], cascade: Cascade) -> list[str]:
+    """Return what each finding is used for, or why it is not."""
+    with_lesions = {f.organ for f in findings if f.lesions}
+    return [_use(finding, cascade, with_lesions) for finding in findings]
+
+
+def _use(finding: Finding, cascade: Cascade, with_lesions: set[str]) -> str:
+    if finding.organ not in cascade.organs:
+        return "not used: the primary tumour's own organ"
+    known = _modality(finding, cascade) is not None
+    if finding.lesions:
+        what = "the organ holds a lesion from this day on"
+        return what if known else f"{what}; {_UNKNOWN}, so the organ's best stands for it"
+    if finding.organ in with_lesions:
+        return "not used: another scan found a lesion in this organ, and lesions do not shrink in the model"
+    return "no lesion of the size that it shows" if known else f"not used: {_UNKNOWN}"
+
+
+def _modality(finding: Finding, cascade: Cascade) -> str | None:
+    """Return the modality as the evidence calls it, or None where it has no row for this organ."""
+    by_name = {m.casefold(): m for organ, m in cascade.scans if organ == finding.organ}
+    return by_name.get(finding.modality.casefold())
+
+
+@dataclass(frozen=True)
+class Imaged:
+    """The cascade of a patient of whom imaging is known; arrays over `n` draws.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    low, high : ndarray, shape (n, organs)
+        Between which marks the first lesion of an organ lies by the findings; 0 and infinity where nothing is known.
+    true : ndarray, shape (n,)
+        Probability that what was reported as a lesion is one.
+    now : ndarray, shape (n, organs)
+        Lambda at the latest sample.
+    bounded : tuple of int
+        The organs in which a lesion was found.
+    """
+
+    cascade: Cascade
+    low: Floats
+    high: Floats
+    true: Floats
+    now: Floats
+    bounded: tuple[int, ...]
+
+    @classmethod
+    def condition(cls, cascade: Cascade, findings: Sequence[Finding], true: Floats) -> "Imaged":
+        """Return the cascade given the findings."""
+        now = cascade.lesions([0.0])[0]
+        low, high = np.zeros_like(now), np.full_like(now, np.inf)
+        for finding in findings:
+            modality = _modality(finding, cascade)
+            if finding.organ not in cascade.organs or (modality is None and not finding.lesions):
+                continue
+            at = cascade.organs.index(finding.organ)
+            years = max(finding.years, 0.0) if finding.lesions else finding.years
+            mean = cascade.shown(finding.organ, modality, years) if modality else cascade.lesions([years])[0, :, at]
+            if finding.lesions:
+                high[:, at] = np.minimum(high[:, at], mean)
+            else:
+                low[:, at] = np.maximum(low[:, at], mean)
+        bounded = np.isfinite(high).any(axis=0)
+        low[:, bounded] = 0.0
+        return cls(cascade, low, high, true, now, tuple(np.flatnonzero(bounded).tolist()))
+
+    def likelihood(self) -> Floats:
+        """Return the probability of the findings given the setting, by draw, shape (n,): the weights of the draws."""
+        return self._given_setting(self.low, self.high)
+
+    def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
+        """Return P(a lesion in sight by t), as `Cascade.risk`, given the findings; to be weighed by `likelihood`."""
+        lesions = self.cascade.lesions(times_years)
+        found = self._risk(lesions, self.low, self.high)
+        if not self.bounded:
+            return found
+        unbounded = np.full_like(self.high, np.inf)
+        # below what the alternating sum can tell from 0, a lesion that was found says nothing of the other organs
+        alone, lost = self._risk(lesions, self.low, unbounded), self.likelihood() < _LOST
+        there = lesions >= self.high
+        found = (
+            np.where(there, 1.0, np.where(lost[:, None], alone[0], found[0])),
+            np.where(there.any(axis=2), 1.0, np.where(lost, alone[1], found[1])),
+        )
+        # what was taken for a lesion was none: no lesion of the size that the scan shows
+        mistaken = self._risk(lesions, np.where(np.isfinite(self.high), self.high, self.low), unbounded)
+        true = self.true
+        return (
+            true[:, None] * found[0] + (1 - true)[:, None] * mistaken[0],
+            true * found[1] + (1 - true) * mistaken[1],
+        )
+
+    def first_organ(self, horizon_years: float) -> tuple[Floats, Floats]:
+        """Return P(the organ is the first with a lesion in sight, by the horizon), (n, organs), and P(any), (n,).
+
+        In each step of a path from none to the lesions at the horizon, organs share what it adds to P(any) as each of
+        them alone would add to it, given that none was in sight. What is in sight at the sample came in proportion.
+        """
+        now = self.now[None]
+        until = np.arange(_STEPS_TO_NOW)[:, None, None] / _STEPS_TO_NOW * now
+        later = self.cascade.lesions(np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist())
+        path = np.concatenate([until, later])
+        unbounded = np.full_like(self.high, np.inf)
+        first = self._first(path, self.low, self.high)
+        if self.bounded:
+            lost = (self.likelihood() < _LOST)[:, None]
+            first = np.where(lost, self._first(path, self.low, unbounded), first)
+            mistaken = self._first(path, np.where(np.isfinite(self.high), self.high, self.low), unbounded)
+            first = self.true[:, None] * first + (1 - self.true[:, None]) * mistaken
+        return first, first.sum(axis=1)
+
+    def _first(self, path: Floats, low: Floats, high: Floats) -> Floats:
+        given = np.maximum(self._given_setting(low, high), _TINY)
+        first = np.zeros_like(low)
+        for before, after in itertools.pairwise(path):
+            none = self._given_setting(np.maximum(low, before), high)
+            gained = none - self._given_setting(np.maximum(low, after), high)
+            new = np.empty_like(low)
+            for organ in range(low.shape[1]):
+                clear = np.maximum(low, before)
+                clear[:, organ] = np.maximum(low[:, organ], after[:, organ])
+                new[:, organ] = np.maximum(none - self._given_setting(clear, high), 0.0)
+            first += new * (np.maximum(gained, 0.0) / np.maximum(new.sum(axis=1), _TINY))[:, None]
+        return first / given[:, None]
+
+    def _risk(self, lesions: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        given = np.maximum(self._given_setting(low, high), _TINY)
+        organs, anywhere = np.empty_like(lesions), np.empty(lesions.shape[:2])
+        for i, mean in enumerate(lesions):
+            for organ in range(mean.shape[1]):
+                clear = low.copy()
+                clear[:, organ] = np.maximum(low[:, organ], mean[:, organ])
+                organs[i, :, organ] = 1 - self._given_setting(clear, high) / given
+            anywhere[i] = 1 - self._given_setting(np.maximum(low, mean), high) / given
+        return np.clip(organs, 0.0, 1.0), np.clip(anywhere, 0.0, 1.0)
+
+    def _given_setting(self, low: Floats, high: Floats) -> Floats:
+        """Return P(all marks within limits | the setting), (n,); without the setting where findings overrule it."""
+        within = self._chance(low, high)
+        if self.overruled:
+            return within
+        none = self._chance(self.now, np.full_like(high, np.inf))
+        both = self._chance(np.maximum(low, self.now), high)
+        seen = self.cascade.seen_already
+        some = np.maximum(1 - none, _TINY)
+        return seen * np.maximum(within - both, 0.0) / some + (1 - seen) * both / np.maximum(none, _TINY)
+
+    @property
+    def overruled(self) -> bool:
+        """Whether imaging found a lesion that the setting says was not in sight at the sample."""
+        early = not self.cascade.seen_already.any()
+        return early and any(bool((self.high[:, o] <= self.now[:, o]).all()) for o in self.bounded)
+
+    def _chance(self, low: Floats, high: Floats) -> Floats:
+        """Return P(low < X <= high for all organs), (n,)."""
+        k = self.cascade.frailty_shape
+        bounded = [o for o in self.bounded if np.isfinite(high[:, o]).all()]
+        width = {o: np.maximum(high[:, o] - low[:, o], 0.0) for o in bounded}
+        start = low.sum(axis=1)
+        total = np.zeros_like(start)
+        for chosen in itertools.chain.from_iterable(
+            itertools.combinations(bounded, size) for size in range(len(bounded) + 1)
+        ):
+            mean = start + sum((width[o] for o in chosen), np.zeros_like(start))
+            total += (-1) ** len(chosen) * np.exp(-k * np.log1p(mean / k))
+        return np.maximum(total, 0.0)
+
+
+def temper(likelihood: Floats) -> tuple[Floats, bool]:
+    """Return weights of draws of which enough count, and whether the likelihood had to be softened for it.
+
+    Notes
+    -----
+    ``L^b`` with the largest b up to 1 at which the effective number ``(sum w)^2 / sum w^2`` is a twentieth of all.
+    """
+    largest = likelihood.max()
+    relative = likelihood / largest if largest > 0 else np.ones_like(likelihood)
+
+    def enough(power: float) -> bool:
+        weights = relative**power
+        return bool(weights.sum() ** 2 >= _LEAST_SHARE * len(weights) * (weights**2).sum())
+
+    if largest > 0 and enough(1.0):
+        return relative, False
+    low, high = 0.0, 1.0
+    for _ in range(30):
+        middle = (low + high) / 2
+        low, high = (middle, high) if enough(middle) else (low, middle)
+    return relative**low, True
+
+
+def resample(weights: Floats) -> NDArray[np.intp]:
+    """Return indices of draws, as many as there are, in which each stands as often as its weight says (systematic)."""
+    n = len(weights)
+    up_to = np.cumsum(weights / weights.sum())
+    return np.minimum(np.searchsorted(up_to, (np.arange(n) + 0.5) / n), n - 1)

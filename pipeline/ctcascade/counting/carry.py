@@ -1,0 +1,93 @@
+"""A review taken over to another run of the same sample: matched by frame and place, and what was lost is named."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ctcascade.counting.agreement import calls_hash, partners
+from ctcascade.data import store
+from ctcascade.data.errors import Fault, plain, refuse, refuse_all
+from ctcascade.study import text_files
+from ctcascade.study.reviews import read
+
+FARTHEST_UM = 3.0
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What became of one review: the file written, how many rows it took over, and each row that needs a new look."""
+
+    file: Path
+    n_carried: int
+    lost: list[str]
+
+
+def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list[Carried]:
+    """Write reviews of earlier calls as reviews of these, cell by cell, and return what could not be matched.
+
+    Parameters
+    ----------
+    reviews : sequence of Path
+        Files SAMPLE.REVIEWER.csv of an earlier run.
+    frames, calls : Path
+        Tables of the sample's present run.
+    out : Path
+        Folder that the files go to, under the same names.
+
+    Raises
+    ------
+    InputError
+        If a file has a fault, is about another sample, or is already there: no review is ever written over.
+
+    Notes
+    -----
+    A cell is the nearest one of the same frame whose centre lies within 3 um; pairs are made from the nearest on, and
+    no cell is used twice.
+    """
+    faults: list[Fault] = []
+    found = [read(path, faults) for path in reviews]
+    refuse_all(faults)
+    sample = store.table_provenance(calls)["settings"].get("sample")
+    for path, review in zip(reviews, found, strict=True):
+        if review.sample != sample:
+            refuse(path, "sample", review.sample, f"{sample}, which the calls are of", "take that sample's calls")
+        if (out / path.name).exists():
+            refuse(out / path.name, "", "a file", "no such file: none is written over", "choose another folder")
+    table, fields = store.read_table(calls, "calls"), store.read_table(frames, "frames")
+    pixel_um = dict(zip(fields["frame"], fields["pixel_size_um"], strict=True))
+    own, results = calls_hash(table), []
+    for path, review in zip(reviews, found, strict=True):
+        cells = [row.cells for row in review.rows]
+        places = [(cell["frame"], cell["y_px"], cell["x_px"]) for cell in cells]
+        partner = partners(places, table, pixel_um, FARTHEST_UM)
+        rows = [_moved(cells[i], table.iloc[row], own) for i, row in sorted(partner.items())]
+        lost = list(_lost(cells, partner))
+        if rows:
+            store.write_text(out / path.name, _as_csv(rows))
+        results.append(Carried(out / path.name, len(rows), lost))
+    return results
+
+
+def _moved(line: Mapping[str, Any], row: pd.Series, own: str) -> dict[str, Any]:
+    place = {"cell": int(row["cell"]), "y_px": float(row["y_px"]), "x_px": float(row["x_px"])}
+    return {**line, **place, "calls_sha256": own}
+
+
+def _lost(cells: Sequence[Mapping[str, Any]], partner: Mapping[int, int]) -> Iterator[str]:
+    for i, cell in enumerate(cells):
+        if i not in partner:
+            where = f"y {cell['y_px']:.1f}, x {cell['x_px']:.1f} px"
+            yield plain(f"frame {cell['frame']}, cell {cell['cell']} ({where}), reviewed as {cell['call']}", None)
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(text_files.schema("review")["properties"]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

@@ -1,0 +1,139 @@
+"""Frames, cells and calls to a verdict on the sample's quality: each check with its value and the limits it is held to.
+
+Limits are settings, no facts of biology: a laboratory sets them from its own runs. A sample that fails keeps its
+count.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ctcascade.data import store
+from ctcascade.data.vocabulary import AT_LEAST
+
+STATES = ("ok", "warn", "fail")
+_SHARES = {
+    "focus": ("weak_focus_share", "share of usable frames without a sharp edge"),
+    "saturation": ("saturated_share", "share of usable frames with a saturated channel"),
+    "unevenness": ("uneven_share", "share of usable frames that are lit unevenly"),
+}
+
+
+def quality(settings: Mapping[str, Any], frames: Path, cells: Path, calls: Path, out: Path) -> None:
+    """Write the quality of a sample, as `results.QUALITY_JSON`.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample`` (its name, ``lot, tube, hours_to_processing``) and, by check, ``[warn, fail]`` (either may be null);
+        ``frame`` has those of a single frame.
+    frames, cells, calls : Path
+        Tables of the sample.
+    out : Path
+        JSON to write.
+
+    Raises
+    ------
+    InputError
+        If a table is none of ours.
+    """
+    tables = {"frames": frames, "cells": cells, "calls": calls}
+    fields, found, called = (store.read_table(path, kind) for kind, path in tables.items())
+    about = settings["sample"]
+    lights = _frame_lights(fields, settings["frame"])
+    measured = _measured(fields, found, called, lights, about["hours_to_processing"])
+    checks = [_judged(*check, settings) for check in measured]
+    result = {
+        **about,
+        "status": max((check["state"] for check in checks), key=STATES.index),
+        "checks": checks,
+        "frames": lights,
+        "frame_states": {state: sum(light["state"] == state for light in lights) for state in STATES},
+        "provenance": store.provenance(settings, tables),
+    }
+    store.write_json(out, "quality", result)
+
+
+def _frame_lights(frames: pd.DataFrame, limits: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return of each frame which checks are beyond which limit."""
+    background = frames["background"].to_numpy(np.float64)
+    usual = float(np.median(background[frames["usable"]])) if frames["usable"].any() else np.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.maximum(background / usual, usual / background)
+    values = {check: ratio if check == "background_ratio" else frames[check].to_numpy(np.float64) for check in limits}
+    states = {check: [_state(check, v, *limits[check]) for v in each] for check, each in values.items()}
+    lights = []
+    for row, (frame, usable) in enumerate(zip(frames["frame"], frames["usable"], strict=True)):
+        beyond = {state: [c for c in states if states[c][row] == state] for state in ("warn", "fail")}
+        if not usable:
+            beyond = {"warn": [], "fail": ["usable"]}
+        worst = "fail" if beyond["fail"] else "warn" if beyond["warn"] else "ok"
+        lights.append({"frame": frame, "state": worst, **beyond})
+    return lights
+
+
+def _measured(
+    frames: pd.DataFrame,
+    cells: pd.DataFrame,
+    calls: pd.DataFrame,
+    lights: Sequence[Mapping[str, Any]],
+    hours: float | None,
+) -> list[tuple[str, str, float | None]]:
+    """Return (check, meaning, value) of each check; None where there is nothing to measure it on."""
+    usable = frames[frames["usable"]]
+    area, whole = (float(frames[name].to_numpy(np.float64).sum()) for name in ("area_um2", "frame_area_um2"))
+    measured: list[tuple[str, str, float | None]] = [
+        ("lost_area_share", "share of the imaged area that could not be analysed", 1 - area / whole if whole else 1.0)
+    ]
+    for check, (name, meaning) in _SHARES.items():
+        beyond = [check in light["warn"] + light["fail"] for light in lights if light["fail"] != ["usable"]]
+        measured.append((name, meaning, float(np.mean(beyond)) if beyond else None))
+    background = usable["background"].to_numpy(np.float64)
+    level = float(background.mean()) if len(background) else 0.0
+    spread = float(background.std()) / level if level > 0 else None
+    measured.append(("background_cv", "spread of the DNA background from frame to frame, relative to its mean", spread))
+    shifts = usable["registration_um"].dropna().to_numpy(np.float64)
+    apart = float(np.median(shifts)) if len(shifts) else None
+    measured.append(("registration_um", "shift of a channel against DNA, um: median over the frames", apart))
+    index = _staining_index(usable, cells, calls)
+    measured.append(("staining_index", "CD45 of leukocytes above the background, in twice its noise", index))
+    nuclei = int((cells["nucleus_area_um2"] > 0).sum())
+    measured.append(("nuclei_per_mm2", "nuclei per square millimetre analysed", 1e6 * nuclei / area if area else None))
+    measured.append(("hours_to_processing", "hours from the draw to processing", hours))
+    return measured
+
+
+def _staining_index(frames: pd.DataFrame, cells: pd.DataFrame, calls: pd.DataFrame) -> float | None:
+    """Return how far leukocytes stand out in CD45: median over twice the noise of the background."""
+    leukocytes = calls["call"].to_numpy(object) == "leukocyte"
+    noise = float(frames["cd45_noise"].median()) if len(frames) else 0.0
+    if not leukocytes.any() or noise <= 0:
+        return None
+    around = np.nan_to_num(cells["cd45_ring_mean"].to_numpy(float))
+    contrast = cells["cd45_mean"].to_numpy(float) - np.maximum(around, 0)
+    return float(np.median(contrast[leukocytes])) / (2 * noise)
+
+
+def _judged(check: str, meaning: str, value: float | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    warn, fail = settings[check]
+    return {
+        "check": check,
+        "meaning": meaning,
+        "value": value,
+        "state": _state(check, value, warn, fail),
+        "limit": "at least" if check in AT_LEAST else "at most",
+        "warn": warn,
+        "fail": fail,
+    }
+
+
+def _state(check: str, value: float | None, warn: float | None, fail: float | None) -> str:
+    """Return the state of a value; what could not be measured is beyond no limit."""
+
+    def beyond(limit: float | None) -> bool:
+        return value is not None and limit is not None and (value < limit if check in AT_LEAST else value > limit)
+
+    return "fail" if beyond(fail) else "warn" if beyond(warn) else "ok"

@@ -1,0 +1,232 @@
+"""Reading and writing of results: checked against the schema, with provenance inside, and never half-written."""
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ctcascade import __version__
+from ctcascade.data.errors import refuse
+from ctcascade.data.results import JSON_SCHEMAS
+from ctcascade.data.tables import TABLES, Table
+
+_PACKAGE = Path(__file__).parents[1]
+_KEY = b"ctcascade"
+_ROW_GROUP = 65536
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that becomes `path` when the block ends well, and vanishes when not.
+
+    A killed job thus never leaves a file that could be taken for whole, and of two writers the last one wins whole.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    part = Path(name)
+    try:
+        part.chmod(0o666 & ~_umask())
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 into `path`, whole or not at all."""
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def provenance(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> dict[str, Any]:
+    """Return what made a result: software version, settings, and the hash of each input; no time, no machine path.
+
+    Parameters
+    ----------
+    settings : mapping
+        All that was set; JSON types.
+    inputs : mapping of str to Path
+        Files that were read, by role (``{"calls": Path(...)}``); only their hashes are kept.
+    """
+    return {
+        "software": "ctcascade",
+        "version": __version__,
+        "settings": dict(settings),
+        "inputs": {name: file_hash(path) for name, path in sorted(inputs.items())},
+    }
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file as hexadecimal text."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def code_hash() -> str:
+    """Return one hash over the package's code and evidence: a changed package makes results stale."""
+    digest = hashlib.sha256()
+    for path in sorted(_PACKAGE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def write_json(path: Path, kind: str, data: Mapping[str, Any]) -> None:
+    """Write a result as JSON with sorted keys after checking it against its schema.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"counts", "cascade", "prognosis"}
+    data : mapping
+
+    Raises
+    ------
+    jsonschema.ValidationError
+        If `data` breaks its own schema: a bug, not a fault of the input.
+    """
+    _validator(kind).validate(data)
+    write_text(path, json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, kind: str) -> dict[str, Any]:
+    """Read a result that `write_json` wrote; refuse anything else with the first fault named."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        _validator(kind).validate(data)
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        refuse(path, "", error, f"a {kind} file written by ctcascade", "run the stage before this one again")
+    except jsonschema.ValidationError as error:
+        refuse(path, error.json_path, error.message, f"a {kind} file of this version", "run the stage before this one")
+    return data
+
+
+def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Mapping[str, Any]) -> None:
+    """Write a table as parquet (zstd) with the schema's columns in its order and provenance in the metadata.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"frames", "cells", "calls"}
+    data : DataFrame
+        May have zero rows: the written file has all columns and their types all the same.
+    made_by : mapping
+        From `provenance`.
+    """
+    schema = arrow_schema(TABLES[kind], data.columns)
+    table = pa.Table.from_pandas(data, schema=schema, preserve_index=False)
+    table = table.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True).encode()})
+    with whole(path) as part:
+        pq.write_table(table, part, compression="zstd")
+
+
+@contextlib.contextmanager
+def table_writer(
+    path: Path, kind: str, roles: Sequence[str], made_by: Mapping[str, Any]
+) -> Iterator[Callable[[pd.DataFrame | pa.Table], None]]:
+    """Yield a function that appends rows to a table, which is whole when the block ends well.
+
+    Row groups hold a fixed number of rows, so that the bytes do not depend on how the rows arrive, nor memory on
+    their number.
+    """
+    fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in TABLES[kind].for_roles(roles)]
+    schema = pa.schema(fields, metadata={_KEY: json.dumps(made_by, sort_keys=True).encode()})
+    waiting = schema.empty_table()
+    with whole(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+
+        def append(rows: pd.DataFrame | pa.Table) -> None:
+            nonlocal waiting
+            if isinstance(rows, pd.DataFrame):
+                rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+            waiting = pa.concat_tables([waiting, rows.cast(schema)])
+            while waiting.num_rows >= _ROW_GROUP:
+                writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
+                waiting = waiting.slice(_ROW_GROUP)
+
+        yield append
+        writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
+
+
+def read_parts(path: Path) -> Iterator[pa.Table]:
+    """Yield a table a row group at a time, as it lies in the file."""
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
+
+
+def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Collection[str] = ()) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; refuse one that lacks a column.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"frames", "cells", "calls", "spiked"}
+    leave_out : collection of str
+        Columns that are not wanted: of a slide's millions of cells each takes memory.
+    only : collection of str
+        The columns that are wanted, where they are few.
+    """
+    try:
+        names = pq.read_schema(path).names
+        wanted = [name for name in names if name not in leave_out and (not only or name in only)]
+        data = pq.read_table(path, columns=wanted, use_threads=False, pre_buffer=False)  # less memory than at once
+    except (OSError, pa.ArrowInvalid) as error:
+        refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
+    missing = [c.name for c in TABLES[kind].columns if c.name not in names]
+    if missing:
+        refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
+    # lists stay as they lie in the file: as objects they would take more memory than all else
+    table = data.to_pandas(
+        types_mapper=lambda kept: pd.ArrowDtype(kept) if pa.types.is_list(kept) else None,
+        split_blocks=True,
+        self_destruct=True,
+    )
+    del data
+    pa.default_memory_pool().release_unused()
+    return table
+
+
+def table_provenance(path: Path) -> dict[str, Any]:
+    """Return the provenance kept inside a table."""
+    return json.loads(pq.read_schema(path).metadata[_KEY])
+
+
+@functools.cache
+def _validator(kind: str) -> jsonschema.Draft202012Validator:
+    """Return the checker of a result; made once, because making it costs more than the check."""
+    return jsonschema.Draft202012Validator(JSON_SCHEMAS[kind])
+
+
+def arrow_schema(table: Table, names: Any) -> pa.Schema:
+    """Return the arrow schema of a table whose data has the columns `names` (the roles are read off them)."""
+    fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in table.for_names(list(names))]
+    return pa.schema(fields)
+
+
+_ARROW = {
+    "str": pa.string(),
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float32(),
+    "ints": pa.list_(pa.int64()),
+    "floats": pa.list_(pa.float32()),
+}
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

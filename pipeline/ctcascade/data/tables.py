@@ -1,0 +1,162 @@
+"""Every table, declared once: column, type, unit, meaning.
+
+The names are what others build on; `tests/test_schema.py` freezes them. The unit is in the name (``_um _um2 _px _ml
+_days _months _per_7_5_ml``) and y comes before x. Intensities have no unit in their name: they are the camera's own
+counts above the local background.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ctcascade.data.vocabulary import CALLS, ROLES
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``dtype`` is str, bool, int, float (32 bit), ints or floats (lists)."""
+
+    name: str
+    dtype: str
+    meaning: str
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's fixed columns, and those that come once for each channel role (``{role}`` in their name)."""
+
+    columns: tuple[Column, ...]
+    per_role: tuple[Column, ...] = ()
+
+    def for_roles(self, roles: Iterable[str]) -> tuple[Column, ...]:
+        """Return all columns of a table whose assay has these roles, in the order of the file.
+
+        A frame may lack a role that is not in `ROLES`: its columns are null there.
+        """
+        each = [
+            Column(c.name.format(role=r), c.dtype, c.meaning, c.nullable or r not in ROLES)
+            for r in roles
+            for c in self.per_role
+        ]
+        return (*self.columns, *each)
+
+    def for_names(self, names: list[str]) -> tuple[Column, ...]:
+        """Return all columns, with the roles read off the names that are there (a role has no underscore)."""
+        if not self.per_role:
+            return self.columns
+        suffix = self.per_role[0].name.removeprefix("{role}")
+        roles = [n.removesuffix(suffix) for n in names if n.endswith(suffix)]
+        return self.for_roles([r for r in roles if "_" not in r])
+
+
+FRAMES = Table(
+    columns=(
+        Column("frame", "str", "name of the field of view, unique in the sample"),
+        Column("path", "str", "the frame's first file, relative to the sample sheet"),
+        Column("part", "int", "which of the sheet's image folders it came from, from 0"),
+        Column("usable", "bool", "false only for what cannot be read or measured"),
+        Column("reason", "str", "why the frame is not usable, else empty"),
+        Column(
+            "flags", "str", "quality flags (weak_focus, saturated, uneven, misregistered ...) with commas, else empty"
+        ),
+        Column("height_px", "int", "rows; the assay's nominal number where the file could not be read"),
+        Column("width_px", "int", "columns, likewise"),
+        Column("pixel_size_um", "float", "edge of a pixel that was used"),
+        Column("y_um", "float", "place of the first pixel on the slide, if the file says", nullable=True),
+        Column("x_um", "float", "likewise", nullable=True),
+        Column("frame_area_um2", "float", "area of the field of view; overlaps are divided among their frames"),
+        Column("area_um2", "float", "area analysed, likewise, without what its file leaves out; 0 where unusable"),
+        Column("n_cells", "int", "objects found that are counted in this frame"),
+        Column("focus", "float", "sharpness of the DNA channel: higher is sharper", nullable=True),
+        Column(
+            "saturation", "float", "largest share of pixels at the ceiling over the channels, 0 to 1", nullable=True
+        ),
+        Column("background", "float", "background of the DNA channel, counts", nullable=True),
+        Column(
+            "unevenness", "float", "(largest - smallest) background of the DNA channel over its median", nullable=True
+        ),
+        Column(
+            "registration_um", "float", "largest shift of a channel against DNA; null: too few cells", nullable=True
+        ),
+    ),
+    per_role=(
+        Column("{role}_background", "float", "median background of the channel, counts", nullable=True),
+        Column("{role}_noise", "float", "standard deviation of the background, counts", nullable=True),
+        Column("{role}_focus", "float", "sharpness of the channel", nullable=True),
+        Column("{role}_saturation", "float", "share of pixels at the ceiling, 0 to 1", nullable=True),
+        Column("{role}_unevenness", "float", "as unevenness; null where the background is mere noise", nullable=True),
+        Column("{role}_shift_um", "float", "shift against DNA; null for DNA and with too few cells", nullable=True),
+    ),
+)
+
+CELLS = Table(
+    columns=(
+        Column("frame", "str", "field of view"),
+        Column("cell", "int", "number in the frame, from 1; the value in the label image"),
+        Column("y_px", "float", "row of the cell's centroid"),
+        Column("x_px", "float", "column of the cell's centroid"),
+        Column("y0_px", "int", "bounding box of the cell: first row"),
+        Column("x0_px", "int", "first column"),
+        Column("y1_px", "int", "one past the last row"),
+        Column("x1_px", "int", "one past the last column"),
+        Column("touches_border", "bool", "the frame's border cuts the object"),
+        Column("area_um2", "float", "area of the cell"),
+        Column("equivalent_diameter_um", "float", "diameter of the disc of that area"),
+        Column("perimeter_um", "float", "Crofton perimeter, four directions"),
+        Column("p2a", "float", "perimeter^2 / (4 pi area): 1 for a disc"),
+        Column("eccentricity", "float", "of the ellipse of equal second moments, 0 to 1"),
+        Column("solidity", "float", "area / area of the convex hull"),
+        Column("nucleus_area_um2", "float", "area of the nucleus inside the cell; 0 where there is none"),
+        Column("nucleus_perimeter_um", "float", "Crofton perimeter; 0 without nucleus"),
+        Column("nucleus_p2a", "float", "as p2a; null without nucleus", nullable=True),
+        Column("nucleus_eccentricity", "float", "null without nucleus", nullable=True),
+        Column("nucleus_solidity", "float", "null without nucleus", nullable=True),
+        Column("contacts", "ints", "cells of the same frame within detect.contact_gap_max_um"),
+        Column("contact_gaps_um", "floats", "edge-to-edge gap to each of them; 0 where they touch"),
+    ),
+    per_role=(
+        Column("{role}_mean", "float", "mean over the cell, counts above local background"),
+        Column("{role}_max", "float", "maximum over the cell, likewise"),
+        Column("{role}_std", "float", "standard deviation over the cell"),
+        Column("{role}_sum", "float", "sum over the cell"),
+        Column("{role}_nucleus_mean", "float", "mean over the nucleus; null without one", nullable=True),
+        Column("{role}_cytoplasm_mean", "float", "mean over the cell less its nucleus; null if empty", nullable=True),
+        Column("{role}_ring_mean", "float", "mean just outside the cell, other cells left out", nullable=True),
+        Column(
+            "{role}_overlap", "float", "share of the nucleus's pixels where the role is above its noise", nullable=True
+        ),
+        Column("{role}_fill", "float", "share of the cell's pixels where the role is above its noise"),
+    ),
+)
+
+CALL_TABLE = Table(
+    columns=(
+        Column("frame", "str", "field of view"),
+        Column("cell", "int", "number in the frame"),
+        Column("y_px", "float", "row of the cell's centroid"),
+        Column("x_px", "float", "column of the cell's centroid"),
+        Column("call", "str", "one of " + ", ".join(CALLS)),
+        Column("p_ctc", "float", "probability that the cell is a CTC, 0 to 1"),
+        Column("cluster", "int", "CTC cluster, unique in the sample, from 1; null outside clusters", nullable=True),
+        Column("reason", "str", "what decided the call"),
+    ),
+    per_role=(  # of the assay's markers only
+        Column("{role}_z", "float", "upper spreads of ln intensity above the sample's leukocytes", nullable=True),
+        Column("{role}_positive", "bool", "whether that reaches the assay's threshold", nullable=True),
+    ),
+)
+
+SPIKED = Table(
+    columns=(
+        Column("level", "int", "which of recovery.levels, from 0"),
+        Column("frame", "str", "name of the spiked frame"),
+        Column("source", "str", "frame that it was made from, as SAMPLE/FRAME, or phantom/NUMBER"),
+        Column("blood_ml", "float", "blood that the source stands for; null for a phantom", nullable=True),
+        Column("pixel_size_um", "float", "edge of a pixel"),
+        Column("y_px", "float", "row of a pasted CTC; null in the one row of a frame without any", nullable=True),
+        Column("x_px", "float", "column of a pasted CTC", nullable=True),
+        Column("diameter_um", "float", "its diameter", nullable=True),
+    )
+)
+
+TABLES = {"frames": FRAMES, "cells": CELLS, "calls": CALL_TABLE, "spiked": SPIKED}

@@ -1,0 +1,46 @@
+"""The words that others build on: roles, calls, organs, primaries and their settings, imaging, cut-offs."""
+
+ROLES = ("dna", "ck", "cd45")
+"""The channels that every assay must have; further markers are roles of the user's naming."""
+
+CALLS = ("ctc", "leukocyte", "double_positive", "dna_only", "debris", "uncertain")
+ORGANS = ("lung", "liver", "bone", "brain", "adrenal", "kidney", "other")
+CUTOFFS = (1, 2, 3, 5, 15, 50)
+"""Counts per 7.5 mL that published studies cut at."""
+HORIZONS_YEARS = (1, 2, 5)
+
+MARKERS = ("HER2", "ER", "AR-V7", "PD-L1", "vimentin", "Ki-67", "M30", "CD61", "CD42b")
+"""What a further channel of an assay may show; each at most once an assay."""
+IMAGING = ("CT", "MRI", "PET", "PET_CT", "bone_scan", "SPECT", "ultrasound", "X_ray")
+"""How a finding of the patient sheet may have been made."""
+
+CONTROLS = ("control_low", "control_high")
+"""Roles of the sample sheet that make a sample a control of its run."""
+AT_LEAST = ("focus", "staining_index", "nuclei_per_mm2")
+"""Checks of quality whose limits are the least that will do; the others' are the most."""
+
+SETTINGS = {
+    "breast": ("early", "metastatic"),
+    "prostate": ("early", "metastatic", "localized", "mhspc", "mcrpc"),
+    "colon": ("early", "metastatic"),
+    "rectum": ("early", "metastatic"),
+    "lung_nsclc": ("early", "metastatic", "advanced"),
+    "lung_sclc": ("early", "metastatic", "limited", "extensive"),
+    "melanoma": ("early", "metastatic", "stage_iii", "stage_iv"),
+    "pancreas": ("early", "metastatic"),
+    "stomach": ("early", "metastatic"),
+    "oesophagus": ("early", "metastatic"),
+    "kidney": ("early", "metastatic"),
+    "bladder": ("early", "metastatic", "m0"),
+    "ovary": ("early", "metastatic"),
+    "liver": ("early", "metastatic"),
+    "none": ("none", "early", "metastatic"),  # a donor has no setting: whatever stands there is not used
+}
+"""Primary tumour to the clinical settings that a patient sheet may name for it."""
+OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}
+"""Primary tumours that sit in one of `ORGANS`; lesions there are not told from the tumour."""
+SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
+
+
+ABOVE_NOISE = 3.0
+"""Standard deviations of the noise above which a pixel shows a role, for ``{role}_fill`` and ``{role}_overlap``."""

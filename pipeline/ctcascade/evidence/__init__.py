@@ -1,0 +1,5 @@
+"""Every number that the project claims about biology, survival or assays: one row each, with its source."""
+
+from ctcascade.evidence.library import FOLDER, IMPLIED_SHAPE, evidence_hash, load
+
+__all__ = ["FOLDER", "IMPLIED_SHAPE", "evidence_hash", "load"]

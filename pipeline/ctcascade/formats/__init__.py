@@ -1,0 +1,37 @@
+"""Readers of image files: one module a layout; the only room that knows a vendor's words."""
+
+from ctcascade.formats.readers import (
+    FORMATS,
+    Event,
+    Folder,
+    Frame,
+    FrameError,
+    FrameRef,
+    Layout,
+    expected,
+    is_zarr,
+    look_into,
+    natural,
+    operator_events,
+    read,
+    read_words,
+    recognise,
+)
+
+__all__ = [
+    "FORMATS",
+    "Event",
+    "Folder",
+    "Frame",
+    "FrameError",
+    "FrameRef",
+    "Layout",
+    "expected",
+    "is_zarr",
+    "look_into",
+    "natural",
+    "operator_events",
+    "read",
+    "read_words",
+    "recognise",
+]

@@ -1,0 +1,216 @@
+"""CZI slides: mosaics of tiles, one file with all scenes, channels and tiles.
+
+Tiles that overlap are frames, each at its place in the mosaic. Where tiles only touch, as after stitching, a cell on
+their border lies whole in none: there the scene is cut into frames that overlap, as whole-slide TIFFs are.
+"""
+
+import functools
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcascade.formats import parts, zisraw
+from ctcascade.formats.folder import Folder
+from ctcascade.formats.frame import (
+    STACK,
+    Box,
+    Frame,
+    FrameError,
+    FrameRef,
+    Layout,
+    assemble,
+    by_role,
+    check_size,
+    grouped,
+    reading,
+    role_of,
+    sized,
+    square,
+)
+from ctcascade.formats.markup import MarkupError, parse
+
+EXPECTED = "CZI files of grey channels, each a mosaic of tiles in one plane"
+_SUFFIX = re.compile(r"\.czi$", re.IGNORECASE)
+_METRE_UM = 1e6
+
+
+@dataclass(frozen=True)
+class _Slide:
+    """The pieces of a file by channel, places in pixels from the first row and column; names and pixel edge if told."""
+
+    pieces: tuple[zisraw.Piece, ...]
+    channels: tuple[int, ...]
+    names: tuple[tuple[str, ...], ...]
+    pixel_size_um: float | None
+
+
+def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+    """Return the layout of CZI files; the directory of each is read.
+
+    Raises
+    ------
+    InputError
+        If the directory or the metadata of a file cannot be read.
+    """
+    names = [name for name in folder.images if _SUFFIX.search(name)]
+    boxes: dict[str, Box] = {}
+    positions: dict[str, tuple[float, float]] = {}
+    found = []
+    for name in names:
+        pixel_um, frames = parts.header(folder.path / name, EXPECTED, functools.partial(_look, assay=assay))
+        for ending, box in frames:
+            frame = _SUFFIX.sub("", name) + ending
+            boxes[frame], positions[frame] = box, (box[0] * pixel_um, box[1] * pixel_um)
+            found.append((frame, "", name))
+    ignored = [*folder.others, *(name for name in folder.images if name not in names)]
+    why = f"CZI files: tiles that overlap are frames, others are joined {parts.HOW}"
+    return replace(grouped("czi", why, found, ignored, assay), boxes=boxes, positions_um=positions)
+
+
+def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+    """Return the frame that is a tile, or a part of joined ones."""
+    path = ref.files[0]
+    with reading("the file") as shapes:
+        slide = _opened(path)
+        box = ref.box_px
+        if box is None:
+            raise FrameError("the file was listed without its tiles")
+        shapes.append((box[2] - box[0], box[3] - box[1]))
+        check_size(*shapes[0])
+        found = by_role(slide.channels, _known(slide.names, assay), assay)
+        own = [piece for piece in slide.pieces if piece.box == box]
+        used = own or [piece for piece in slide.pieces if _shared(piece.box, box)]
+        of_role = {role: [piece for piece in used if piece.channel == channel] for role, channel in found.items()}
+        with path.open("rb") as file:
+            planes = {role: _joined(file, some, box) for role, some in of_role.items() if some}
+        written = float(np.logical_and.reduce([there for _, there in planes.values()]).mean()) if planes else 1.0
+    with sized(shapes):
+        pixels = {role: plane for role, (plane, _) in planes.items()}
+        return assemble(pixels, assay, slide.pixel_size_um, position_um=ref.position_um, written=written)
+
+
+def _look(path: Path, assay: Mapping[str, Any]) -> tuple[float, list[tuple[str, Box]]]:
+    """Return the edge of a pixel in um, and the frames of a file."""
+    slide = _opened(path)
+    pixel_um = slide.pixel_size_um or float(assay["pixel_size_um"])
+    return pixel_um, list(_frames(slide, pixel_um))
+
+
+def _opened(path: Path) -> _Slide:
+    """Return what directory and metadata tell; no pixel is read."""
+    state = path.stat()
+    return _slide(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)  # the frames of a file are read one after the other
+def _slide(path: Path, _size: int, _changed: int) -> _Slide:
+    pieces = zisraw.pieces(path)
+    if not pieces:
+        raise FrameError("a CZI without a piece of image")
+    if len({piece.others for piece in pieces}) > 1:
+        raise FrameError(STACK)
+    if len({(piece.channel, piece.box) for piece in pieces}) < len(pieces):
+        raise FrameError("two tiles at one place")
+    top, left = (min(piece.box[k] for piece in pieces) for k in (0, 1))
+    bottom, right = (max(piece.box[k] for piece in pieces) for k in (2, 3))
+    if (bottom - top) * (right - left) > parts.LARGEST_PX:
+        raise FrameError(f"an image of {bottom - top} x {right - left} pixels; at most {parts.LARGEST_PX} are read")
+    moved = tuple(replace(piece, box=_moved(piece.box, top, left)) for piece in pieces)
+    channels = tuple(sorted({piece.channel for piece in pieces}))
+    names, pixel_um = _told(zisraw.metadata(path))
+    if channels[0] < 0:
+        raise FrameError(f"a piece of channel {channels[0]}; they count from 0")
+    if names and len(names) <= channels[-1]:
+        raise FrameError(f"{len(names)} names of channels; the pieces tell of channel {channels[-1] + 1}")
+    return _Slide(moved, channels, tuple(names[channel] for channel in channels) if names else (), pixel_um)
+
+
+def _told(xml: str) -> tuple[list[tuple[str, ...]], float | None]:
+    """Return the names of each channel, its dye's among them, and the edge of a pixel in um."""
+    if not xml:
+        return [], None
+    try:
+        root = parse(xml.rstrip("\0"))
+    except MarkupError as error:
+        raise FrameError(f"metadata: {error}") from error
+    channels = root.findall(".//Information/Image/Dimensions/Channels/Channel")
+    shown = root.findall(".//DisplaySetting/Channels/Channel")
+    names = [_names(channel) for channel in channels]
+    if len(shown) == len(names):
+        names = [(*own, *_names(other)) for own, other in zip(names, shown, strict=True)]
+    edges = {item.get("Id"): item.findtext("Value") for item in root.findall(".//Scaling/Items/Distance")}
+    down, across = (float(edge) * _METRE_UM if (edge := edges.get(axis)) else None for axis in "YX")
+    return names if any(map(any, names)) else [], square(down, across)
+
+
+def _names(channel: ElementTree.Element) -> tuple[str, ...]:
+    told = [channel.get("Name"), *(channel.findtext(word) for word in ("Fluor", "DyeName", "ShortName"))]
+    return tuple(name.strip() for name in told if name)
+
+
+def _known(names: tuple[tuple[str, ...], ...], assay: Mapping[str, Any]) -> list[str]:
+    """Return for each channel the one of its names that the assay knows, else the first."""
+    return [next((n for n in each if role_of(n, assay["channels"])), next(iter(each), "")) for each in names]
+
+
+def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
+    """Yield for each frame the ending of its name, and its place."""
+    scenes: dict[int, dict[Box, int]] = defaultdict(dict)
+    for piece in slide.pieces:
+        scenes[piece.scene].setdefault(piece.box, piece.tile)
+    for scene, tiles in sorted(scenes.items()):
+        begin = f"_S{scene}" if len(scenes) > 1 else ""
+        if len(tiles) == 1 or _overlap(list(tiles)):
+            numbers = [n if n >= 0 else k for k, n in enumerate(tiles.values())]
+            if len(set(numbers)) < len(numbers):
+                raise FrameError("the channels of a tile lie at different places")
+            yield from (
+                (f"{begin}_M{n}" if len(tiles) > 1 else begin, box) for n, box in zip(numbers, tiles, strict=True)
+            )
+            continue
+        edges = np.array(list(tiles))
+        (top, left), (bottom, right) = edges[:, :2].min(axis=0).tolist(), edges[:, 2:].max(axis=0).tolist()
+        for cut in parts.cuts((bottom - top, right - left), pixel_um):
+            box = _moved(cut, -top, -left)
+            if _touched(edges, box).any():
+                yield (begin if cut == (0, 0, bottom - top, right - left) else f"{begin}_y{box[0]}_x{box[1]}"), box
+
+
+def _overlap(tiles: list[Box]) -> bool:
+    edges = np.array(sorted(tiles))
+    ends = np.searchsorted(edges[:, 0], edges[:, 2])  # tiles that begin above the lower end of each
+    return any(_touched(edges[k + 1 : end], edges[k]).any() for k, end in enumerate(ends))
+
+
+def _touched(edges: NDArray[np.int64], box: Box | NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which boxes share pixels with one."""
+    return (edges[:, 0] < box[2]) & (edges[:, 2] > box[0]) & (edges[:, 1] < box[3]) & (edges[:, 3] > box[1])
+
+
+def _shared(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and a[2] > b[0] and a[1] < b[3] and a[3] > b[1]
+
+
+def _moved(box: Box, top: int, left: int) -> Box:
+    return box[0] - top, box[1] - left, box[2] - top, box[3] - left
+
+
+def _joined(file: Any, pieces: list[zisraw.Piece], box: Box) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return the pixels of some pieces cut to a box, and where there are any."""
+    shape = box[2] - box[0], box[3] - box[1]
+    there, plane = np.zeros(shape, np.bool_), None
+    for piece in pieces:
+        y0, x0, y1, x1 = _moved(piece.box, box[0], box[1])
+        pixels = piece.read(file)[max(-y0, 0) : shape[0] - y0, max(-x0, 0) : shape[1] - x0]
+        plane = np.zeros(shape, pixels.dtype) if plane is None else plane
+        place = np.s_[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)]
+        plane[place], there[place] = pixels, True
+    assert plane is not None
+    return plane, there

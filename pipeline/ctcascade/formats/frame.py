@@ -1,0 +1,330 @@
+"""What every reader gives: a frame whose channels go by role, on the camera's own scale."""
+
+import contextlib
+import errno
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ctcascade.data.errors import plain
+from ctcascade.data.vocabulary import ROLES
+
+MAX_PIXELS = 64_000_000
+"""Pixels a channel; a header that declares more is refused before anything is allocated."""
+_MOST_BYTES = 32 * MAX_PIXELS  # sixteen channels of sixteen bits
+STACK = "a stack in depth or time; one plane a channel is expected"
+UM = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
+UM |= {"micron": 1.0, "microns": 1.0, "inch": 25_400.0}
+UM |= {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6, "angstrom": 1e-4}
+"""Units of length, as files write them, in um."""
+_NOT_SQUARE = 0.01
+_OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
+_TWELVE_BITS = 4095
+_MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE)
+Box = tuple[int, int, int, int]
+Planes = Mapping[str, NDArray[Any]]
+T = TypeVar("T")
+
+
+class FrameError(Exception):
+    """The frame cannot be read or measured; the message is the reason given to the user.
+
+    ``shape`` is (rows, columns) where the file still tells its size.
+    """
+
+    def __init__(self, reason: str, shape: tuple[int, int] | None = None):
+        self.shape = shape
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class FrameRef:
+    """Where one frame lies.
+
+    Attributes
+    ----------
+    frame : str
+        Unique in the sample.
+    path : str
+        The first file, relative to the sample sheet.
+    files : tuple of Path
+        All its files.
+    part : int
+        Which of the sheet's folders it came from, from 0.
+    format : str
+        The reader.
+    channels : tuple of str
+        Where names outside the images say it: the channel of each file, or of each page of the one file.
+    sidecars : tuple of Path or None
+        For each file the one beside it that says how it is to be read, which need not be there; empty without any.
+    box_px : Box or None
+        The part of the file that is the frame: from row y0 and column x0 to before y1 and x1; None for all of it.
+    position_um : (float, float) or None
+        y and x of its first pixel, where it is known before the frame is read.
+    pixel_size_um : float or None
+        Where a file beside the images states it.
+    """
+
+    frame: str
+    path: str
+    files: tuple[Path, ...]
+    part: int
+    format: str
+    channels: tuple[str, ...] = ()
+    sidecars: tuple[Path | None, ...] = ()
+    box_px: Box | None = None
+    position_um: tuple[float, float] | None = None
+    pixel_size_um: float | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the files of one folder make up frames, by their names.
+
+    Attributes
+    ----------
+    format, why : str
+        The reader, and what spoke for it.
+    frames : dict
+        Frame name to ((channel, file name), ...); the channel is empty where one file holds all.
+    ignored : tuple of str
+        Names that belong to no frame.
+    sidecars : tuple of str
+        Files beside the images that say how these are to be read.
+    sidecar_of : dict
+        The one of them for a single image, by the image's name; it need not be there.
+    pages : tuple of str
+        Channel of each page, where a sidecar says it.
+    boxes, positions_um : dict
+        By frame name, where these are known: as of `FrameRef`.
+    pixel_size_um : float or None
+        As a sidecar states it.
+    events : str
+        The file with the calls of the scanner's operator, if there is one.
+    repeated : tuple of (str, str, str)
+        Frame name and two files that both claim to be the same of it.
+    """
+
+    format: str
+    why: str
+    frames: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    sidecars: tuple[str, ...] = ()
+    sidecar_of: dict[str, str] = field(default_factory=dict)
+    pages: tuple[str, ...] = ()
+    boxes: dict[str, Box] = field(default_factory=dict)
+    positions_um: dict[str, tuple[float, float]] = field(default_factory=dict)
+    pixel_size_um: float | None = None
+    events: str = ""
+    repeated: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One field of view.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (C, Y, X)
+        The camera's own counts, an offset of the file taken off.
+    roles : tuple of str
+        Role of each channel; ``dna``, ``ck`` and ``cd45`` are among them.
+    pixel_size_um : float
+    ceiling : float
+        The counts at which a pixel is saturated.
+    notes : tuple of str
+        What the reader found that is worth a flag, as single words.
+    position_um : (float, float) or None
+        y and x of its first pixel among the other frames of the slide, up to a common shift and the stage's directions.
+    written : float
+        The share of its pixels that the file holds; the others are what the format says of pixels that it leaves out.
+    """
+
+    pixels: NDArray[np.float32]
+    roles: tuple[str, ...]
+    pixel_size_um: float
+    ceiling: float
+    notes: tuple[str, ...] = ()
+    position_um: tuple[float, float] | None = None
+    written: float = 1.0
+
+
+@contextlib.contextmanager
+def reading(what: str) -> Iterator[list[tuple[int, int]]]:
+    """Turn what a broken file makes a decoder raise into a `FrameError`, with the size that the block noted by then.
+
+    Decoding alone belongs inside the block. What the machine lacks, memory or its disk, is no fault of the frame: it
+    goes through, so that the job fails and is run again instead of counting a frame less.
+    """
+    shapes: list[tuple[int, int]] = []
+    with sized(shapes):
+        try:
+            yield shapes
+        except (FrameError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise what they like on broken files
+            if isinstance(error, OSError) and error.errno in _MACHINE:
+                raise
+            raise FrameError(f"{what} cannot be read: {plain(error)}") from error
+
+
+def bytes_of(path: Path) -> bytes:
+    """Return a file's bytes, read before any decoder sees them: decoders call what a disk fails to give corrupt."""
+    size = path.stat().st_size
+    if size == 0:
+        raise FrameError(f"{path.name} is empty (0 bytes)")
+    if size > _MOST_BYTES:
+        raise FrameError(f"{path.name} has {size} bytes; at most {_MOST_BYTES} are read")
+    return path.read_bytes()
+
+
+@contextlib.contextmanager
+def sized(shapes: Sequence[tuple[int, int]]) -> Iterator[None]:
+    """Give a `FrameError` of the block the size of the frame, where it is known."""
+    try:
+        yield
+    except FrameError as error:
+        raise FrameError(str(error), shapes[0] if shapes else None) from error
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuse a plane that is larger than a frame may be, or empty."""
+    if rows < 1 or columns < 1:
+        raise FrameError(f"an image of {rows} x {columns} pixels")
+    if rows * columns > MAX_PIXELS:
+        raise FrameError(f"an image of {rows} x {columns} pixels; at most {MAX_PIXELS} a channel are read")
+
+
+def square(down: float | None, across: float | None) -> float | None:
+    """Return the edge of a pixel in um; refuse what is no pixel, or no square one."""
+    for size in (down, across):
+        if size is not None and not 0.01 <= size <= 20:
+            raise FrameError(f"a pixel size of {plain(size)} um")
+    if down and across and abs(across / down - 1) > _NOT_SQUARE:
+        raise FrameError(f"pixels of {down:g} x {across:g} um (y, x); square ones are expected")
+    return across
+
+
+def grouped(
+    fmt: str, why: str, found: Sequence[tuple[str, str, str]], ignored: Sequence[str], assay: Mapping[str, Any]
+) -> Layout:
+    """Return the layout of files found as (frame, channel, file name); two of one frame and role are repeated."""
+    frames: dict[str, tuple[tuple[str, str], ...]] = {}
+    seen: dict[tuple[str, str | None], str] = {}
+    repeated = []
+    for frame, channel, name in found:
+        key = (frame, role_of(channel, assay["channels"]))
+        if key in seen:
+            repeated.append((frame, seen[key], name))
+        seen[key] = name
+        frames[frame] = (*frames.get(frame, ()), (channel, name))
+    return Layout(fmt, why, frames, tuple(ignored), repeated=tuple(repeated))
+
+
+def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
+    """Return the role that an assay gives to the channel `name`, whatever its case; None for a foreign channel."""
+    wanted = name.strip().casefold()
+    return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
+
+
+def by_role(found: Sequence[T], names: Sequence[str], assay: Mapping[str, Any]) -> dict[str, T]:
+    """Return the planes by role; those that no name is given for are the assay's channels, if there are as many.
+
+    Raises
+    ------
+    FrameError
+        If two planes have one role, or there are others than the assay's channels and no names.
+    """
+    if not names:
+        if len(found) != len(assay["channels"]):
+            raise FrameError(
+                f"{len(found)} planes without channel names; the assay has {len(assay['channels'])} channels"
+            )
+        return dict(zip(assay["channels"], found, strict=True))
+    named: dict[str, T] = {}
+    for name, plane in zip(names, found, strict=True):
+        role = role_of(name, assay["channels"])
+        if role in named:
+            raise FrameError(f"two channels are {role}")
+        if role is not None:
+            named[role] = plane
+    return named
+
+
+def assemble(
+    planes: Planes,
+    assay: Mapping[str, Any],
+    pixel_size_um: float | None,
+    ceiling: float | None = None,
+    position_um: tuple[float, float] | None = None,
+    written: float = 1.0,
+) -> Frame:
+    """Return the frame of planes by role, brought to one scale and looked at for what cannot be measured.
+
+    Parameters
+    ----------
+    planes : mapping of str to ndarray of integers, shape (Y, X)
+    assay : mapping
+    pixel_size_um : float or None
+        From the file; None where it does not say.
+    ceiling : float, optional
+        The count of a full pixel where the reader knows it.
+    position_um : (float, float), optional
+        y and x of the frame on the stage.
+    written : float, optional
+        The share of the pixels that the file holds.
+    """
+    missing = [role for role in ROLES if role not in planes]
+    if missing:
+        raise FrameError(f"channel missing: {', '.join(missing)}")
+    shapes = {plane.shape for plane in planes.values()}
+    if any(len(shape) != 2 or 0 in shape for shape in shapes):
+        raise FrameError(f"no plane of pixels came out: {sorted(shapes)}")
+    if len(shapes) > 1:
+        raise FrameError(f"channels of different size: {sorted(shapes)}")
+    roles = tuple(role for role in assay["channels"] if role in planes)
+    full = 2 ** int(assay["bit_depth"]) - 1
+    scaled = [_scaled(planes[role], full) for role in roles]
+    ceiling = _ceiling(planes.values(), scaled, full) if ceiling is None else ceiling
+    _refuse_blank(dict(zip(roles, scaled, strict=True)), ceiling)
+    notes = []
+    if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
+        notes.append("pixel_size_differs")
+    if written < 1:
+        notes.append("partly_imaged")
+    used = pixel_size_um if pixel_size_um is not None else float(assay["pixel_size_um"])
+    return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes), position_um, written)
+
+
+def _scaled(plane: NDArray[Any], full: int) -> NDArray[Any]:
+    """Return counts, less the offset of cameras that put their few bits above the middle of sixteen."""
+    if plane.dtype.kind == "f":
+        if not np.isfinite(plane).all():
+            raise FrameError("pixels that are no numbers")
+        return plane
+    sixteen_bits = plane.dtype.kind == "u" and plane.dtype.itemsize == 2
+    if sixteen_bits and plane.min() >= _OFFSET and plane.max() <= _OFFSET + max(full, _TWELVE_BITS) < 2 * _OFFSET:
+        plane = plane - np.uint16(_OFFSET)
+    return plane
+
+
+def _ceiling(planes: Any, scaled: Sequence[NDArray[np.float32]], full: int) -> float:
+    """Return the count of a full pixel: what the assay says, unless the file's type or its pixels rule that out."""
+    if all(plane.dtype == np.uint8 for plane in planes):
+        return 255.0
+    return float(full) if all(plane.max() <= full for plane in scaled) else 65535.0
+
+
+def _refuse_blank(planes: Mapping[str, NDArray[np.float32]], ceiling: float) -> None:
+    """Refuse a frame in which a channel that every call needs shows nothing."""
+    range_of = {role: (float(planes[role].min()), float(planes[role].max())) for role in ROLES}
+    saturated = [role for role, (low, _) in range_of.items() if low >= ceiling]
+    if saturated:
+        raise FrameError(f"saturated all over: {', '.join(saturated)}")
+    blank = [f"{role} ({low:g})" for role, (low, high) in range_of.items() if low == high]
+    if blank:
+        raise FrameError(f"blank, every pixel alike: {', '.join(blank)}")

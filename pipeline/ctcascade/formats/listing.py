@@ -1,0 +1,142 @@
+"""From a row of the sample sheet to its frames: one listing of each folder, and a header only where no name tells."""
+
+import datetime
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ctcascade import formats
+from ctcascade.data.errors import Fault, plain, refuse, refuse_all
+from ctcascade.formats import FrameRef
+from ctcascade.study import privacy, sheets
+
+
+@dataclass(frozen=True)
+class FrameList:
+    """The frames of a sample.
+
+    Attributes
+    ----------
+    frames : tuple of FrameRef
+        Part by part in the order of the sheet, by name within a part (numbers by value).
+    ignored : tuple of str
+        Files and folders beside them that are no frame.
+    format, why : str
+        The layout that was read, and why this one; where parts differ, of each in turn.
+    sidecars : tuple of Path
+        Files that say how the images are to be read.
+    events : tuple of (int, Path)
+        Files with the calls of the scanner's operator, each with the number of its part.
+    """
+
+    frames: tuple[FrameRef, ...]
+    ignored: tuple[str, ...]
+    format: str
+    why: str
+    sidecars: tuple[Path, ...] = ()
+    events: tuple[tuple[int, Path], ...] = ()
+
+
+def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> FrameList:
+    """Return the frames that a sample's images hold.
+
+    Parameters
+    ----------
+    images : str
+        Folders or files, relative to `base`; parts separated by ``;``.
+    base : Path
+        The folder of the sample sheet.
+    fmt : str
+        One of `formats.FORMATS`.
+    assay : mapping
+        With ``channels`` and ``files``.
+
+    Raises
+    ------
+    InputError
+        A folder that is missing or holds no image in the layout asked for, an unknown format, two files that give one
+        frame name.
+
+    Notes
+    -----
+    A frame is named as its file. Where two parts hold a name, the number of the part stands before all names.
+    """
+    if fmt not in formats.FORMATS:
+        refuse("format", "", fmt, " | ".join(formats.FORMATS), "choose one, or leave the column empty")
+    frames: list[FrameRef] = []
+    ignored: list[str] = []
+    layouts, sidecars, events = [], list[Path](), list[tuple[int, Path]]()
+    parts = [part.strip() for part in images.split(";") if part.strip()]
+    if not parts:
+        refuse("images", "", "nothing", "folders or files of images, parts separated by ;", "name them")
+    for number, part in enumerate(parts):
+        folder = _folder(part, Path(base))
+        layout = formats.recognise(folder, fmt, dict(assay))
+        layouts.append(layout)
+        ignored += layout.ignored
+        if not layout.frames:
+            found = f"{len(folder.images)} image files, none of that layout" if folder.images else "no image file"
+            wanted = formats.expected(fmt, dict(assay))
+            refuse(part, "", found, wanted, "name the folder that holds the images themselves")
+        refuse_all(
+            Fault(part, plain(frame), f"{plain(a)} and {plain(b)}", "one file a frame name", "rename or remove one")
+            for frame, a, b in layout.repeated
+        )
+        frames += _refs(layout, folder, number, Path(base))
+        sidecars += [folder.path / name for name in layout.sidecars]
+        events += [(number, folder.path / layout.events)] if layout.events else []
+    if len({ref.frame for ref in frames}) < len(frames):  # slides of one draw that number their frames alike
+        frames = [replace(ref, frame=f"{ref.part + 1}_{ref.frame}") for ref in frames]
+    fmt, why = ("; ".join(dict.fromkeys(told)) for told in zip(*((a.format, a.why) for a in layouts), strict=True))
+    return FrameList(tuple(frames), tuple(ignored), fmt, why, tuple(sidecars), tuple(events))
+
+
+def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path) -> list[FrameRef]:
+    """Return the frames of one part, by name."""
+    place = Path(os.path.relpath(folder.path, base))
+    here = base / place
+    prefix = "" if place == Path() else f"{place.as_posix()}/"
+    refs = []
+    for frame in sorted(layout.frames, key=formats.natural):
+        entries = layout.frames[frame]
+        beside = [layout.sidecar_of.get(name) for _, name in entries]
+        refs.append(
+            FrameRef(
+                frame=frame,
+                path=prefix + entries[0][1],
+                files=tuple(here / name for _, name in entries),
+                part=part,
+                format=layout.format,
+                channels=layout.pages or tuple(channel for channel, _ in entries if channel),
+                sidecars=tuple(here / name if name else None for name in beside) if any(beside) else (),
+                box_px=layout.boxes.get(frame),
+                position_um=layout.positions_um.get(frame),
+                pixel_size_um=layout.pixel_size_um,
+            )
+        )
+    return refs
+
+
+def personal(study: sheets.Study) -> Iterator[str]:
+    """Yield a note for each sample whose images' headers seem to name a person; the first frame of each is read.
+
+    What stands in such headers is never copied into a result or a page; but the images themselves may travel.
+    """
+    today = datetime.date.today()
+    for sample in study.samples:
+        about = sheets.settings_for(study, "detect", sample=sample)
+        ref = list_frames(about["images"], study.base, about["format"], about["assay"]).frames[0]
+        for kind in privacy.suspicions(formats.read_words(ref), today, whole_numbers=False):
+            yield f"{sample}: the header of {plain(ref.path)} seems to hold {kind}; share the images without it"
+
+
+def _folder(part: str, base: Path) -> formats.Folder:
+    """Return what lies in the folder of a part, or the one file."""
+    place = base / part
+    if place.is_file() or formats.is_zarr(place):
+        return formats.Folder(place.parent, (place.name,))
+    if not place.is_dir():
+        refuse(part, "", "no such folder or file", "a folder of images, relative to the sample sheet", "mend the path")
+    return formats.look_into(place)

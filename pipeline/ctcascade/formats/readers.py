@@ -1,0 +1,119 @@
+"""Readers of image files: each knows one layout and gives frames whose channels go by role.
+
+`recognise` tells which layout a folder follows, by its file names, or where these do not tell by the header of one
+file, and groups the files into frames; `read` opens one frame. The vendors' words stay inside the modules of this
+package.
+"""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ctcascade.formats import axioscan, bzscanner, cellsearch, czi, ome_tiff, ome_zarr, planes, slide, tiff
+from ctcascade.formats.cellsearch import Event
+from ctcascade.formats.cellsearch import read_events as operator_events
+from ctcascade.formats.folder import Folder, is_zarr, look_into, natural
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout
+from ctcascade.formats.metadata import read_words
+
+__all__ = [
+    "FORMATS",
+    "Event",
+    "Folder",
+    "Frame",
+    "FrameError",
+    "FrameRef",
+    "Layout",
+    "expected",
+    "is_zarr",
+    "look_into",
+    "natural",
+    "operator_events",
+    "read",
+    "read_words",
+    "recognise",
+]
+
+_READERS: dict[str, Any] = {
+    "bzscanner": bzscanner,
+    "axioscan": axioscan,
+    "files": planes,
+    "cellsearch": cellsearch,
+    "slide": slide,
+    "ome-zarr": ome_zarr,
+    "czi": czi,
+    "ome-tiff": ome_tiff,
+}
+_BY_NAME = ("bzscanner", "axioscan", "files")
+_LOOKED_AT = 3  # TIFF files whose header is read, should the first be broken
+FORMATS = ("auto", *_READERS)
+
+
+def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
+    """Return how the image files of a folder make up frames.
+
+    Parameters
+    ----------
+    folder : Folder
+    fmt : str
+        One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: tiles of a scanner, then one
+        file a channel where the assay gives a pattern for it. Else the header of the first TIFF tells of which kind
+        its files are; without any TIFF folders of zarr are looked for, then CZI files.
+    assay : dict
+        ``channels`` and ``files`` of the assay.
+
+    Raises
+    ------
+    InputError
+        If a file that says how the images lie cannot be read.
+    """
+    if fmt != "auto":
+        return _READERS[fmt].group(folder, assay)
+    for name in _BY_NAME:
+        layout = _READERS[name].group(folder, assay)
+        if layout.frames:
+            return layout
+    return _READERS[_kind_of_image(folder)].group(folder, assay)
+
+
+def expected(fmt: str, assay: dict[str, Any]) -> str:
+    """Return in words which files the layout `fmt` has; with ``auto`` all layouts."""
+    if fmt != "auto":
+        return _READERS[fmt].EXPECTED.format(files=assay.get("files"))
+    return "one of: " + "; ".join(expected(name, assay) for name in _READERS)
+
+
+def _kind_of_image(folder: Folder) -> str:
+    def first_of(names: Sequence[str]) -> list[Path]:
+        tiffs = (name for name in names if name.lower().endswith(tiff.SUFFIXES))
+        return [folder.path / name for name in itertools.islice(tiffs, _LOOKED_AT)]
+
+    if any(map(cellsearch.is_stretched, first_of(folder.deepest().images))):
+        return "cellsearch"
+    tiffs = first_of(folder.images)
+    if not tiffs and folder.images:
+        return "ome-zarr" if any(is_zarr(folder.path / name) for name in folder.images) else "czi"
+    return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"
+
+
+def read(ref: FrameRef, assay: dict[str, Any]) -> Frame:
+    """Return the pixels of one frame, channel by role.
+
+    Parameters
+    ----------
+    ref : FrameRef
+    assay : dict
+        ``channels``, ``pixel_size_um`` and ``bit_depth`` of the assay.
+
+    Returns
+    -------
+    Frame
+
+    Raises
+    ------
+    FrameError
+        If the frame cannot be read or measured: truncated, empty, no image, a channel missing, blank or saturated
+        all over, larger than a frame may be.
+    """
+    return _READERS[ref.format].read(ref, assay)

@@ -1,0 +1,99 @@
+"""Whole-slide images: one large TIFF, tiled or pyramidal, that is read as overlapping frames and never whole.
+
+Only the full resolution is read.
+"""
+
+import contextlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from ctcascade.formats import parts, tiff
+from ctcascade.formats.described import Described, describe, planes
+from ctcascade.formats.folder import Folder
+from ctcascade.formats.frame import MAX_PIXELS, Frame, FrameError, FrameRef, Layout, assemble, by_role, reading, sized
+
+EXPECTED = "whole-slide TIFF files, tiled or in strips, with one grey plane a channel"
+_SUFFIX = re.compile(r"(\.ome)?\.(tiff?)$", re.IGNORECASE)
+
+
+def is_large(path: Path) -> bool:
+    """Return whether a TIFF is larger than a frame; False for what is no TIFF."""
+    try:
+        with reading("the file"), tifffile.TiffFile(path) as file:
+            page = file.pages.first
+            return max(page.imagelength, page.imagewidth) > parts.WHOLE_PX
+    except FrameError:
+        return False
+
+
+def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+    """Return the layout of large TIFFs, each cut into frames; the header of each file is read.
+
+    Raises
+    ------
+    InputError
+        If the header of a file cannot be read, or says more than its data can hold.
+    """
+    stems = {name: _SUFFIX.sub("", name) for name in folder.images if _SUFFIX.search(name)}
+    what = f"TIFFs of more than {parts.WHOLE_PX} pixels"
+    return parts.layout("slide", what, EXPECTED, folder, stems, _size, assay)
+
+
+def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+    """Return one frame of an image, and decode only the tiles or strips that it needs."""
+    path = ref.files[0]
+    with reading("the file") as shapes, _opened(path) as (pages, said, size):
+        box = ref.box_px or (0, 0, *pages[0].shape)
+        shapes.append((box[2] - box[0], box[3] - box[1]))
+        if box[2] > pages[0].shape[0] or box[3] > pages[0].shape[1]:
+            raise FrameError("the file has become smaller since its frames were listed")
+        found = by_role(planes(pages, said, size), said.names, assay)
+        pixels = {role: plane.read(box) for role, plane in found.items()}
+    with sized(shapes):
+        return assemble(pixels, assay, said.pixel_size_um, position_um=ref.position_um)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[Any], Described, int]]:
+    """Open an image; yield its pages of full resolution, what it says of itself, and its bytes."""
+    size = path.stat().st_size
+    if size == 0:
+        raise FrameError("the file is empty (0 bytes)")
+    with tifffile.TiffFile(path) as file:
+        said = describe(file)
+        first = file.pages.first
+        if said.pages:
+            pages = [file.pages[k].aspage() for k in range(min(max(said.pages) + 1, len(file.pages)))]
+            full = [pages[k] for k in said.pages if k < len(pages)]
+        else:
+            alike = (page for page in (p.aspage() for p in file.pages) if page.shape == first.shape)
+            pages = full = [page for page in alike if not page.is_reduced]
+        for page in full:
+            _check(page, pages[0].shape, size)
+        yield pages, said, size
+
+
+def _check(page: Any, shape: tuple[int, ...], size: int) -> None:
+    """Refuse a page that is no plane of the image, or that its data cannot hold; the image may be as large as it is."""
+    if len(page.shape) != 2 or page.shape != shape:
+        raise FrameError(f"a page of shape {page.shape} beside one of {shape}; grey pages of one size are expected")
+    if math.prod(shape) > parts.LARGEST_PX:
+        raise FrameError(f"an image of {shape[0]} x {shape[1]} pixels; at most {parts.LARGEST_PX} are read")
+    rows, columns = tiff.segment_shape(page)
+    if not 1 <= rows * columns <= MAX_PIXELS and not page.is_contiguous:
+        raise FrameError(f"strips or tiles of {rows} x {columns} pixels; at most {MAX_PIXELS} are read: save it tiled")
+    needed = -(-shape[0] // rows) * -(-shape[1] // columns)
+    if len(page.dataoffsets) != needed or len(page.databytecounts) != needed:
+        raise FrameError(f"{len(page.dataoffsets)} strips or tiles, where its size needs {needed}")
+    if page.is_contiguous and page.dataoffsets[0] + page.nbytes > size:
+        raise FrameError("truncated: the file ends before its pixels do")
+
+
+def _size(path: Path) -> tuple[tuple[int, int], float | None]:
+    with _opened(path) as (pages, said, _):
+        return pages[0].shape, said.pixel_size_um

@@ -1,0 +1,137 @@
+"""TIFF files below any vendor's layout: pages that are checked before they cost memory."""
+
+import contextlib
+import io
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from ctcascade.formats.frame import FrameError, bytes_of, check_size
+
+SUFFIXES = (".tif", ".tiff")
+_MAX_PAGES = 64
+_MOST_TO_ONE = {1: 1, 5: 1400, 8: 1100, 32773: 65, 32946: 1100}  # stored, LZW, deflate, PackBits
+_BEST_TO_ONE = 32768  # zstd: 128 KiB of one value in four bytes
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A grey plane of an open TIFF: a page, or what lies `shift` bytes behind the data of a page."""
+
+    page: Any
+    shift: int = 0
+
+    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
+        """Return the plane, or the part of it from row y0 and column x0 to before y1 and x1, and decode no more."""
+        if box is None and not self.shift:
+            return np.asarray(self.page.asarray())
+        y0, x0, y1, x1 = box or (0, 0, *self.page.shape)
+        if self.page.is_contiguous:
+            return self._mapped()[y0:y1, x0:x1].copy()
+        out = np.zeros((y1 - y0, x1 - x0), self.page.dtype)
+        for segment, y, x in self._segments(y0, x0, y1, x1):
+            top, left = max(y, y0), max(x, x0)
+            part = segment[top - y : y1 - y, left - x : x1 - x]
+            out[top - y0 : top - y0 + part.shape[0], left - x0 : left - x0 + part.shape[1]] = part
+        return out
+
+    def _mapped(self) -> NDArray[Any]:
+        """Return the plane as it lies in the file, of which only what is used is read, or in the file's bytes."""
+        file, page, start = self.page.parent.filehandle, self.page, self.page.dataoffsets[0] + self.shift
+        dtype = page.dtype.newbyteorder(self.page.parent.byteorder)
+        if file.is_file:
+            return np.memmap(file.path, dtype, "r", start, page.shape)
+        file.seek(start)
+        return np.frombuffer(file.read(page.nbytes), dtype).reshape(page.shape)
+
+    def _segments(self, y0: int, x0: int, y1: int, x1: int) -> Iterator[tuple[NDArray[Any], int, int]]:
+        """Yield the tiles or strips that a part needs, each with its first row and column."""
+        page, file = self.page, self.page.parent.filehandle
+        rows, columns = segment_shape(page)
+        across = -(-page.imagewidth // columns)
+        for row in range(y0 // rows, -(-y1 // rows)):
+            for column in range(x0 // columns, -(-x1 // columns)):
+                index = row * across + column
+                if page.databytecounts[index] == 0:  # TIFF leaves out tiles that are black
+                    continue
+                if page.dataoffsets[index] + page.databytecounts[index] > file.size:
+                    raise FrameError("truncated: the file ends before its pixels do")
+                file.seek(page.dataoffsets[index])
+                data = file.read(page.databytecounts[index])
+                decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
+                yield decoded[0, :, :, 0], row * rows, column * columns
+
+
+def segment_shape(page: Any) -> tuple[int, int]:
+    """Return the rows and columns of a page's tiles or strips."""
+    return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+
+
+@contextlib.contextmanager
+def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile.TiffFile, list[Any]]]:
+    """Open a TIFF whose pages are planes of one frame; nothing is decoded yet.
+
+    Parameters
+    ----------
+    path : Path
+    shapes : list of (int, int)
+        The size of the first page is noted here as soon as it is known.
+
+    Yields
+    ------
+    TiffFile, list of TiffPage
+
+    Raises
+    ------
+    FrameError
+        If the file is empty or cut off, or a page is none of grey values, larger than a frame may be, or said to be
+        larger than its bytes can hold.
+    """
+    data = bytes_of(path)
+    size = len(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        pages = _pages(tiff)
+        shapes.append(pages[0].shape)
+        refuse_truncated(pages, size)
+        _refuse_lost_pages(tiff, pages[-1].offset, size)
+        yield tiff, pages
+
+
+def refuse_truncated(pages: Sequence[Any], size: int) -> None:
+    """Refuse TIFF pages whose headers say more than a file of `size` bytes can hold."""
+    for page in pages:
+        if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)):
+            raise FrameError("truncated: the file ends before its pixels do")
+        if page.nbytes > _MOST_TO_ONE.get(page.compression, _BEST_TO_ONE) * sum(page.databytecounts):
+            raise FrameError("truncated: the header declares more pixels than the file holds")
+
+
+def _pages(tiff: tifffile.TiffFile) -> list[Any]:
+    """Return the file's pages after a look at what their headers claim."""
+    if not len(tiff.pages):
+        raise FrameError("a TIFF without a page")
+    if len(tiff.pages) > _MAX_PAGES:
+        raise FrameError(f"{len(tiff.pages)} pages; at most {_MAX_PAGES} make up a frame")
+    pages = [page.aspage() for page in tiff.pages]
+    for page in pages:
+        if len(page.shape) != 2:
+            raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
+        check_size(*page.shape)
+    return pages
+
+
+def _refuse_lost_pages(tiff: tifffile.TiffFile, last: int, size: int) -> None:
+    """Refuse a file whose last readable page, at the offset `last`, points to a further one beyond the file's end."""
+    form, handle = tiff.tiff, tiff.filehandle
+    handle.seek(last)
+    (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
+    handle.seek(last + form.tagnosize + tags * form.tagsize)
+    (following,) = struct.unpack(form.offsetformat, handle.read(form.offsetsize))
+    if following >= size:
+        raise FrameError("truncated: the file ends before its last page does")

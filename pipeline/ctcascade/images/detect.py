@@ -1,0 +1,200 @@
+"""The one streaming pass over pixels: frames to the frames table and the cells table, a frame at a time.
+
+What is found in a frame depends on that frame alone, so the result does not depend on how frames are put into chunks,
+and memory does not grow with their number.
+"""
+
+import ctypes
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import tifffile
+
+from ctcascade.data import store
+from ctcascade.data.errors import refuse
+from ctcascade.data.tables import CELLS, FRAMES
+from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
+from ctcascade.images import learned, overlap
+from ctcascade.images.measure import measure, registration, sharpness
+from ctcascade.images.segment import Channel, Segmentation, correct, segment
+
+_UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is flagged: vignetting stays below
+_SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged: more than the cores of a few cells
+_APART_UM = 1.0  # shift against DNA from which a channel is flagged
+_SHARP = 1.5  # sharpness of pure noise is about 0.5; a frame below this shows no edge
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
+_KEPT = 32 << 20  # bytes, glibc's own limit for the second
+
+
+def detect(
+    settings: Mapping[str, Any],
+    base: Path,
+    chunk: tuple[int, int],
+    frames_out: Path,
+    cells_out: Path,
+    labels_out: Path | None = None,
+    progress: Callable[[int, int, int], None] | None = None,
+) -> None:
+    """Write the frames table and the cells table of one chunk of a sample's frames.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample``, ``images``, ``format``, ``assay`` and the section ``detect`` of the configuration.
+    base : Path
+        The folder that image paths are relative to.
+    chunk : (int, int)
+        The k-th of n parts, k from 1.
+    frames_out, cells_out : Path
+        Tables to write.
+    labels_out : Path, optional
+        Folder for one ``FRAME.tif`` a readable frame: uint32 (2, Y, X), nuclei and cells.
+    progress : callable, optional
+        Called after each frame with the frames done, those of the chunk, and the cells found so far.
+
+    Raises
+    ------
+    InputError
+        If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
+    """
+    cv2.setNumThreads(1)  # a job takes the one core that it asked for
+    _keep_freed_memory()
+    listed = listing.list_frames(settings["images"], base, settings["format"], settings["assay"])
+    number, of = chunk
+    total = len(listed.frames)
+    refs = listed.frames[(number - 1) * total // of : number * total // of]
+    made_by = store.provenance(settings, {"weights": learned.WEIGHTS} if settings["segmenter"] == "learned" else {})
+    rows: list[dict[str, Any]] = []
+    n_cells = 0
+    with store.table_writer(cells_out, "cells", list(settings["assay"]["channels"]), made_by) as write:
+        for ref in refs:
+            row, cells, found = _one(ref, settings)
+            rows.append(row)
+            n_cells += row["n_cells"]
+            if found is not None:
+                write(cells)
+                if labels_out is not None:
+                    _write_labels(Path(labels_out) / f"{ref.frame}.tif", found)
+            if progress is not None:
+                progress(len(rows), len(refs), n_cells)
+    store.write_table(frames_out, "frames", _frames_table(rows, settings), made_by)
+
+
+def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_cells: Path) -> None:
+    """Join the chunks of one sample, in the order given, into one frames and one cells table.
+
+    What frames that overlap on the slide show twice is counted once (`overlap.resolve`).
+
+    Raises
+    ------
+    InputError
+        If the chunks are not all of one sample and one set of settings.
+    """
+    made_by = store.table_provenance(frames[0])
+    for path in (*frames, *cells):
+        if store.table_provenance(path) != made_by:
+            refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
+    tables = [store.read_table(path, "frames") for path in frames]
+
+    def places() -> Iterator[pd.DataFrame]:
+        return (part.select(overlap.COLUMNS).to_pandas() for path in cells for part in store.read_parts(path))
+
+    overlaps = overlap.resolve(pd.concat(tables, ignore_index=True), places)
+    store.write_table(out_frames, "frames", overlaps.frames, made_by)
+    # not from the settings inside: JSON has sorted them
+    roles = [name.removesuffix("_noise") for name in tables[0].columns if name.endswith("_noise")]
+    with store.table_writer(out_cells, "cells", roles, made_by) as write:
+        for part in itertools.chain.from_iterable(map(store.read_parts, cells)):
+            write(overlaps.kept(part.to_pandas()) if overlaps.dropped else part)
+
+
+def _keep_freed_memory() -> None:
+    """Let this process use the memory of one frame for the next: giving it back costs a tenth of the time."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the GNU C library alone
+    if mallopt:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT)
+        mallopt(_M_TRIM_THRESHOLD, 8 * _KEPT)
+
+
+def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd.DataFrame, Segmentation | None]:
+    """Return the frame's row, its cells, and its label images; for an unusable frame no cells."""
+    assay = settings["assay"]
+    row: dict[str, Any] = {"frame": ref.frame, "path": ref.path, "part": ref.part}
+    row["y_um"], row["x_um"] = ref.position_um or (np.nan, np.nan)
+    try:
+        frame = read(ref, assay)
+    except FrameError as error:
+        height, width = error.shape or assay["frame_px"]
+        area = height * width * assay["pixel_size_um"] ** 2
+        row |= {"usable": False, "reason": str(error), "flags": "", "height_px": height, "width_px": width}
+        row |= {"pixel_size_um": assay["pixel_size_um"], "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
+        return row, pd.DataFrame(), None
+    channels = {
+        role: correct(plane, frame.pixel_size_um) for role, plane in zip(frame.roles, frame.pixels, strict=True)
+    }
+    found = segment(frame, channels, settings)
+    cells = measure(found, channels, frame.pixel_size_um, settings["contact_gap_max_um"])
+    cells.insert(0, "frame", ref.frame)
+    for column in CELLS.for_roles(set(assay["channels"]) - set(channels)):
+        if column.name not in cells:
+            cells[column.name] = np.nan
+    shifts = registration(found.cells, cells, channels, frame.pixel_size_um)
+    row["y_um"], row["x_um"] = frame.position_um or (np.nan, np.nan)
+    return {**row, **_quality(frame, channels, shifts), "n_cells": len(cells)}, cells, found
+
+
+def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str, float]) -> dict[str, Any]:
+    height, width = frame.pixels.shape[1:]
+    area = height * width * frame.pixel_size_um**2
+    each: dict[str, float] = {}
+    for plane, (role, channel) in zip(frame.pixels, channels.items(), strict=True):
+        each[f"{role}_background"] = channel.background
+        each[f"{role}_noise"] = channel.noise
+        each[f"{role}_focus"] = sharpness(channel)
+        each[f"{role}_saturation"] = float(np.count_nonzero(plane >= frame.ceiling)) / plane.size
+        # light that hardly leaves the noise says nothing of how even it is
+        each[f"{role}_unevenness"] = channel.unevenness if channel.background > 10 * channel.noise else np.nan
+        each[f"{role}_shift_um"] = shifts.get(role, np.nan)
+    saturation = max(each[f"{role}_saturation"] for role in channels)
+    flags = list(frame.notes)
+    if saturation > _SATURATED:
+        flags.append("saturated")
+    if each["dna_unevenness"] > _UNEVEN:
+        flags.append("uneven")
+    shift = np.fmax.reduce(list(shifts.values()))
+    if shift > _APART_UM:
+        flags.append("misregistered")
+    if each["dna_focus"] < _SHARP:
+        flags.append("weak_focus")
+    return {
+        "usable": True,
+        "reason": "",
+        "flags": ",".join(flags),
+        "height_px": height,
+        "width_px": width,
+        "pixel_size_um": frame.pixel_size_um,
+        "frame_area_um2": area,
+        "area_um2": area * frame.written,
+        "focus": each["dna_focus"],
+        "saturation": saturation,
+        "background": each["dna_background"],
+        "unevenness": each["dna_unevenness"],
+        "registration_um": float(shift),
+        **each,
+    }
+
+
+def _frames_table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> pd.DataFrame:
+    names = [column.name for column in FRAMES.for_roles(settings["assay"]["channels"])]
+    return pd.DataFrame(list(rows), columns=names)
+
+
+def _write_labels(path: Path, found: Segmentation) -> None:
+    stack = np.stack([found.nuclei, found.cells]).astype(np.uint32)
+    with store.whole(path) as part:
+        tifffile.imwrite(part, stack, compression="zlib", photometric="minisblack", metadata=None, software=False)

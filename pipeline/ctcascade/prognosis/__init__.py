@@ -1,0 +1,1 @@
+"""From counts, cascade and evidence to a prognosis, or a refusal."""

@@ -1,0 +1,55 @@
+"""What the page of a cohort's follow-up shows, as plain data: Kaplan-Meier curves, with what was foretold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from markupsafe import Markup
+
+from ctcascade.report.axes import Axis, Tick, band, path
+
+
+@dataclass(frozen=True)
+class Line:
+    """One stratum in user units: its steps, their band, and mean foretold survival as dots (x, y)."""
+
+    label: str
+    steps: Markup
+    band: Markup
+    foretold: list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Survival by stratum in a view of 560 x 300."""
+
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    lines: list[Line]
+
+
+def plot(group: Mapping[str, Any]) -> Plot:
+    """Return the drawing of one tumour and setting."""
+    strata = group["strata"]
+    across, up = Axis(0, max(s["last_month"] for s in strata) or 1, 52, 548), Axis(0, 1, 258, 10)
+    rows = group["calibration"]["rows"] if group["calibration"] else []
+    lines = []
+    for stratum in strata:
+        curve, last = stratum["curve"], stratum["last_month"]
+        months = [*(point["time_months"] for point in curve), last]
+        xs = [across(month) for ends in pairwise(months) for month in ends]
+        p, low, high = ([up(y) for y in _held([point[key] for point in curve])] for key in ("p", "low", "high"))
+        dots = [
+            (across(r["time_months"]), up(r["foretold"]))
+            for r in rows
+            if r["label"] == stratum["label"] and r["foretold"] is not None and r["time_months"] <= across.high
+        ]
+        lines.append(Line(stratum["label"], path(zip(xs, p, strict=True)), band(xs, low, high), dots))
+    ticks = [Tick.of(across(r["time_months"]), f"{r['time_months']:g}") for r in strata[0]["at_risk"]]
+    return Plot(ticks, [Tick.of(up(p / 100), f"{p}\u202f%") for p in (0, 25, 50, 75, 100)], lines)
+
+
+def _held(values: Sequence[float]) -> list[float]:
+    """Return each value twice: a step has two ends."""
+    return [value for value in values for _ in range(2)]

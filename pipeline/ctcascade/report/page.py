@@ -1,0 +1,269 @@
+"""From data to one self-contained page: templates, traceable numbers, safe text, content security policy.
+
+Two rules hold for every page. A number that stands in a result is printed only through `Result`, which leaves beside
+it where it came from; and text that is not ours is printed only through the environment's `finalize` and autoescape,
+so that no name or note can become markup, hide a character or push the page apart.
+"""
+
+import base64
+import functools
+import hashlib
+import html
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+from markupsafe import Markup
+
+from ctcascade import __version__
+from ctcascade.data.errors import plain
+from ctcascade.data.store import write_text
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("page.js", "select.js")
+LONGEST_TEXT = 1200
+LONGEST_NAME = 60
+RESEARCH_USE = (
+    "For research use only. Not for use in diagnostic procedures. "
+    "Nothing on this page is advice on the care of a person."
+)
+
+
+def write_page(path: Path, template: str, **content: Any) -> None:
+    """Write the page that `template` makes of `content`, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    template : str
+        Name of a file in ``templates/``.
+    **content
+        What the template names. Equal content gives equal bytes.
+    """
+    write_text(path, render(template, **content))
+
+
+def render(template: str, **content: Any) -> str:
+    """Return the HTML that `template` makes of `content`.
+
+    Notes
+    -----
+    The policy forbids everything but images inside the page and the very style and script that are inlined, named by
+    their SHA-256: a script that slipped through the escape would still not run.
+    """
+    environment = _environment()
+    style, script = _asset("style.css"), "".join(_asset(name) for name in SCRIPTS)
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_source_hash(style)}; script-src {_source_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template(template).render(
+        style=Markup(style),  # noqa: S704 - our own files
+        script=Markup(script),  # noqa: S704
+        policy=policy,
+        version=__version__,
+        research_use=RESEARCH_USE,
+        **content,
+    )
+
+
+@dataclass(frozen=True)
+class Result:
+    """A JSON result whose numbers reach the page with their origin beside them.
+
+    Parameters
+    ----------
+    of : str
+        Which result it is: ``counts/SAMPLE``, ``cascade/PATIENT`` or ``prognosis/PATIENT``.
+    data : mapping
+        As read by `store.read_json`.
+    """
+
+    of: str
+    data: Mapping[str, Any]
+
+    def get(self, path: str) -> Any:
+        """Return what stands at a dotted path (list items by their index), or None where the road ends at a null."""
+        found: Any = self.data
+        for step in path.split("."):
+            if found is None:
+                return None
+            found = found[int(step)] if isinstance(found, list) else found[step]
+        return found
+
+    def number(self, path: str, style: str = "amount", tag: str = "span") -> Markup:
+        """Return the number at `path` as HTML text in one of `STYLES`, with its origin and exact value.
+
+        `tag` is ``tspan`` inside a drawing.
+        """
+        value = self.get(path)
+        if value is None:
+            return Markup('<span class="none">not available</span>')
+        return Markup('<{0} class="n" data-of="{1}" data-key="{2}" data-value="{3}">{4}</{0}>').format(
+            tag, plain(self.of), path, json.dumps(value), STYLES[style](value)
+        )
+
+    def interval(self, path: str, style: str = "amount", low: str = "low", high: str = "high") -> Markup:
+        """Return ``low to high`` of the object at `path`."""
+        ends = (self.number(f"{path}.{end}", style) for end in (low, high))
+        return Markup("{} to {}").format(*ends)
+
+
+def amount(value: float) -> str:
+    """Return a quantity with two significant digits, or three in front of the point up to a thousand."""
+    if value == 0:
+        return "0"
+    if value < 0.001 or value >= 999_500:
+        digits, _, exponent = f"{value:.1e}".partition("e")
+        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    if value < 1:
+        return f"{value:.2g}"
+    if value < 9.95:
+        return f"{value:.1f}"
+    return whole(value if value < 999.5 else float(f"{value:.1e}"))
+
+
+def kappa(value: float) -> str:
+    """Return a coefficient of agreement, -1 to 1, with two digits."""
+    return f"{value:.2f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Return a fitted number of either sign with three digits behind the point."""
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no minus before a nought
+
+
+def ratio(value: float) -> str:
+    """Return a ratio around 1 with two digits behind the point, or three significant ones from ten on."""
+    return f"{value:.2f}" if value < 9.995 else amount(value)
+
+
+def whole(value: float) -> str:
+    """Return a count with thin spaces between the thousands."""
+    return f"{value:,.0f}".replace(",", "\u2009")
+
+
+def percent(value: float) -> str:
+    """Return a share as per cent; the ends are named as limits, never as 0 or 100 %, unless they are just that."""
+    if value in (0, 1):
+        text = f"{100 * value:.0f}"
+    elif value < 0.0001:
+        text = "<\u202f0.01"
+    elif value > 0.999:
+        text = ">\u202f99.9"
+    else:
+        digits = 2 if value < 0.00995 else 1 if value < 0.0995 or value > 0.99 else 0
+        text = f"{100 * value:.{digits}f}"
+    return f"{text}\u202f%"
+
+
+def of_hundred(value: float) -> str:
+    """Return a share as whole people of 100."""
+    return f"{100 * value:.0f}"
+
+
+STYLES: dict[str, Callable[[Any], str]] = {
+    "amount": amount,
+    "whole": whole,
+    "percent": percent,
+    "of_hundred": of_hundred,
+    "kappa": kappa,
+    "signed": signed,
+    "ratio": ratio,
+}
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def _finalize(value: Any) -> Any:
+    """Return text without control and direction marks and not endless; what is markup already stays as it is."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return plain(value, longest=LONGEST_TEXT)
+    return "" if value is None else value
+
+
+def _short(value: object) -> str:
+    """Return a name that fits a heading or a table cell."""
+    return plain(value, longest=LONGEST_NAME)
+
+
+def _words(value: object) -> str:
+    """Return a name of the schema (``lung_nsclc``) as words."""
+    return _WORDS.get(str(value), str(value).replace("_per_7_5_ml", " per 7.5 mL").replace("_", " "))
+
+
+_WORDS = {
+    "ctc": "CTC",
+    "registration_um": "registration (µm)",
+    "lung_nsclc": "lung, non-small-cell",
+    "lung_sclc": "lung, small-cell",
+    "hr_pos_her2_neg": "HR+ HER2−",
+    "her2_pos": "HER2+",
+    "tnbc": "triple-negative",
+    "mhspc": "metastatic, hormone-sensitive",
+    "mcrpc": "metastatic, castration-resistant",
+    "stage_iii": "stage III",
+    "stage_iv": "stage IV",
+    "m0": "M0",
+}
+
+
+def _segment(value: object) -> str:
+    """Return a name as one segment of a relative address."""
+    return quote(str(value), safe="")
+
+
+def anchor(*parts: object) -> str:
+    """Return an id that is safe in an attribute and an address, one for each distinct tuple."""
+    return "c" + hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def _percent(value: float) -> Markup:
+    """Return a share from a table, which unlike a result's number needs no origin beside it."""
+    return Markup("{}").format(percent(value))
+
+
+def _settings_text(value: Any) -> Markup:
+    """Return JSON as indented lines; marks are escaped by JSON itself and markup here."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=True)
+    return Markup(html.escape(text[:20_000]))  # noqa: S704 - escaped in this line
+
+
+def _exact(value: Any) -> Markup:
+    """Return JSON for a script to read from an attribute: unlike text for the eye, a name comes out as it went in."""
+    return Markup("{}").format(json.dumps(value, sort_keys=True, ensure_ascii=True))
+
+
+def _source_hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _asset(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        short=_short,
+        words=_words,
+        segment=_segment,
+        settings_text=_settings_text,
+        percent=_percent,
+        kappa=kappa,
+        of_hundred=of_hundred,
+        exact=_exact,
+    )
+    environment.globals.update(anchor=anchor)
+    return environment

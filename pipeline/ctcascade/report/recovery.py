@@ -1,0 +1,52 @@
+"""What the page of a spike-in shows, as plain data: expected against observed, with the line through them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from ctcascade.report.axes import Axis, Tick, path
+
+_BENT_FROM = 5.0  # the axes are linear below and logarithmic beyond
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Observed against expected in a view of 420 x 340: levels as dots, the fitted line, and shares of the expected."""
+
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    dots: list[tuple[float, float, str]]
+    fitted: Markup
+    all_found: Markup
+    published: Markup
+
+
+def plot(found: Mapping[str, Any]) -> Plot:
+    """Return the drawing of a spike-in."""
+    levels, line = found["levels"], found["regression"]
+    top = 1.1 * max([1, *(max(level["expected"], level["observed"]) for level in levels)])
+    across, up = Axis(0, top, 56, 408, linear_to=_BENT_FROM), Axis(0, top, 292, 10, linear_to=_BENT_FROM)
+    steps = [top * (k / 80) ** 3 for k in range(81)]
+
+    def drawn(slope: float, intercept: float = 0.0) -> Markup:
+        return path([(across(x), up(max(0.0, intercept + slope * x))) for x in steps])
+
+    return Plot(
+        across.ticks(),
+        up.ticks(),
+        [(across(lv["expected"]), up(lv["observed"]), f"{lv['observed']} of {lv['expected']}") for lv in levels],
+        drawn(line["slope"]["estimate"], line["intercept"]["estimate"]),
+        drawn(1.0),
+        drawn(found["published"]["least_recovery"]),
+    )
+
+
+def means(found: Mapping[str, Any]) -> dict[int, float]:
+    """Return the mean recovery at each number of pasted CTCs."""
+    shares: dict[int, list[float]] = {}
+    for level in found["levels"]:
+        if level["recovery"]:
+            shares.setdefault(level["expected"], []).append(level["recovery"]["estimate"])
+    return {expected: sum(each) / len(each) for expected, each in shares.items()}

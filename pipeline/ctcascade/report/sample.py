@@ -1,0 +1,264 @@
+"""What a sample's page shows, as plain data: quality, candidates, clusters, what the count rests on."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pandas as pd
+
+from ctcascade import formats
+from ctcascade.counting.operator import Compared, compare
+from ctcascade.data.errors import InputError
+from ctcascade.data.vocabulary import CUTOFFS
+from ctcascade.formats.listing import FrameList
+from ctcascade.report.axes import Axis, Tick
+from ctcascade.report.thumbnails import Picture
+
+Row = dict[str, Any]
+SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
+NARROWED = {
+    "ck_contrast": "CK above surroundings, counts",
+    "cd45_contrast": "CD45 above surroundings, counts",
+    "equivalent_diameter_um": "diameter, µm",
+    "p_ctc": "P(CTC), 0 to 1",
+}
+"""What the gallery can be narrowed by: columns of calls and cells, and their names for the reader."""
+_FACTORS = (
+    ("recovery", "Recovery", "share of the blood's CTCs that the assay keeps on the slide"),
+    ("sensitivity", "Sensitivity", "share of the CTCs on the slide that are called"),
+    ("background_per_7_5_ml", "Background", "false CTC calls per 7.5 mL of blood without CTCs"),
+    ("reference_equivalent", "Reference equivalent", "recovery relative to the assay that published cut-offs are from"),
+    ("tube_to_tube", "Tube to tube", "blood of one tube relative to the patient's, beyond chance and beyond recovery"),
+)
+
+
+@dataclass(frozen=True)
+class Light:
+    """One line of quality: what, `ok | warn | bad`, and in words."""
+
+    title: str
+    state: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cell in the gallery: its row of calls and cells, and its pictures."""
+
+    call: Row
+    features: list[tuple[str, str]]
+    picture: Picture
+
+    @property
+    def asked(self) -> list[Row]:
+        """What a reviewer is asked about."""
+        return [reviewable(self.call)]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """What the page can narrow the gallery by."""
+        return {name: float(self.call[name]) for name in NARROWED}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """CTCs that touch: their number in the sample, members, and one picture of all."""
+
+    number: int
+    members: list[Row]
+    picture: Picture
+
+    @property
+    def asked(self) -> list[Row]:
+        """What a reviewer is asked about."""
+        return [reviewable(member) for member in self.members]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A frame-by-frame plot of one quantity; frames without a value are marked at the foot."""
+
+    title: str
+    unit: str
+    ticks: list[Tick]
+    dots: list[tuple[float, float, str]]
+    missing: list[tuple[float, str]]
+
+
+def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Return calls worth a look (CTC, uncertain, double-positive) with their cells' features, the likeliest first."""
+    shown = calls[calls["call"].isin(SHOWN_CALLS)]
+    joined = shown.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="left")
+    return joined.sort_values(["p_ctc", "frame", "cell"], ascending=[False, True, True], ignore_index=True)
+
+
+def cluster_members(found: pd.DataFrame, longest: int) -> list[list[Row]]:
+    """Return the CTCs of each cluster, the largest clusters first."""
+    grouped = [records(group) for _, group in found[found["cluster"].notna()].groupby("cluster", sort=True)]
+    return sorted(grouped, key=lambda rows: (-len(rows), int(rows[0]["cluster"])))[:longest]
+
+
+def gallery(rows: Sequence[Row], shots: Sequence[Picture], roles: Sequence[str]) -> list[Candidate]:
+    """Return candidates with their pictures and features."""
+    return [Candidate(row, _features(row, roles), shot) for row, shot in zip(rows, shots, strict=True)]
+
+
+def clusters(groups: Sequence[list[Row]], shots: Sequence[Picture]) -> list[Cluster]:
+    """Return CTC clusters, each with one picture of all its cells."""
+    return [Cluster(int(rows[0]["cluster"]), rows, shot) for rows, shot in zip(groups, shots, strict=True)]
+
+
+def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
+    """Return the quality lines of a sample; what was lost or flagged is named, nothing is graded beyond that."""
+    n, usable = len(frames), int(frames["usable"].sum())
+    state = "ok" if usable == n and n else "warn" if usable else "bad"
+    reasons = Counter(frames.loc[~frames["usable"], "reason"])
+    lost = "; ".join(f"{reason} ({k})" for reason, k in sorted(reasons.items()))
+    flags = Counter(flag for text in frames["flags"] for flag in text.split(",") if flag)
+    named = ", ".join(f"{flag.replace('_', ' ')} ({k})" for flag, k in sorted(flags.items()))
+    share = counts["imaged_fraction"]
+    return [
+        Light("Frames", state, f"{usable} of {n} usable" + (f": {lost}" if lost else "")),
+        Light(
+            "Area analysed",
+            "ok" if share >= 1 else "warn" if share > 0 else "bad",
+            "all of the imaged area"
+            if share >= 1
+            else "a part of the imaged area; the count is scaled up for the rest",
+        ),
+        Light(
+            "Flags",
+            "warn" if flags else "ok",
+            named or "no frame is flagged for focus, saturation, unevenness or registration",
+        ),
+    ]
+
+
+def strips(frames: pd.DataFrame) -> list[Strip]:
+    """Return focus, saturation, background and registration frame by frame, in the order of the table."""
+    return [
+        _strip(frames, "focus", "Focus", "higher is sharper"),
+        _strip(frames, "saturation", "Saturation", "largest share of pixels at the ceiling"),
+        _strip(frames, "background", "Background", "DNA channel, counts"),
+        _strip(frames, "registration_um", "Registration", "largest shift of a channel against DNA, µm"),
+    ]
+
+
+def frame_rows(frames: pd.DataFrame) -> list[Row]:
+    """Return the frames as rows, unusable ones first, then flagged ones."""
+    order = frames.assign(_flagged=frames["flags"] == "").sort_values(
+        ["usable", "_flagged"], kind="stable", ignore_index=True
+    )
+    return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in records(order)]
+
+
+def layout(listed: FrameList) -> Light:
+    """Return as which layout the images were read, and why."""
+    return Light("Layout", "ok", f"{listed.format}: {listed.why}")
+
+
+Operator = tuple[Compared | None, str]
+
+
+def operator(listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, level: float) -> Operator:
+    """Return the calls of the scanner's operator beside ours, or why not; neither where the images come without them.
+
+    Parameters
+    ----------
+    listed : FrameList
+    calls, frames : DataFrame
+        Tables of the sample.
+    level : float
+        Probability of the interval of kappa.
+    """
+    usable = frames[frames["usable"]]
+    events: list[formats.Event] = []
+    try:
+        for part, path in listed.events:
+            sizes = usable.loc[usable["part"] == part, ["height_px", "width_px"]].to_numpy(int).tolist()
+            if sizes:
+                names = [ref.frame for ref in listed.frames if ref.part == part]
+                events += formats.operator_events(path, names, (sizes[0][0], sizes[0][1]))
+    except InputError as error:
+        fault = error.faults[0]  # without its folder, which is the machine's
+        return None, f"{path.name}, {fault.at}: found {fault.found}; expected {fault.expected}"
+    if not events:
+        return None, "no event in it is of a frame that was analysed" if listed.events else ""
+    pixel_um = dict(zip(usable["frame"], usable["pixel_size_um"].astype(float), strict=True))
+    return compare(events, calls, pixel_um, level), ""
+
+
+def operator_result(sample: str, operator: Operator) -> Row:
+    """Return what `operator` told as `results.OPERATOR_JSON`, but for the provenance."""
+    compared, reason = operator
+    status = "ok" if compared else "not_comparable" if reason else "no_events"
+    return {"sample": sample, "status": status, "reason": reason, "compared": asdict(compared) if compared else None}
+
+
+def verdicts(counts: Mapping[str, Any]) -> dict[tuple[str, int], str]:
+    """Return the call after the review of each cell whose call the review changed, by frame and cell."""
+    review = counts.get("review")
+    return {(cell["frame"], cell["cell"]): cell["reviewed"] for cell in review["changed"]} if review else {}
+
+
+def reviewable(row: Mapping[str, Any]) -> Row:
+    """Return what identifies a cell in a review, and the call that it is about."""
+    place = {key: round(float(row[key]), 2) for key in ("y_px", "x_px")}
+    return {"frame": str(row["frame"]), "cell": int(row["cell"]), **place, "call": str(row["call"])}
+
+
+def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return which corrections the count rests on: key, name, meaning, kind and source of each that is there."""
+    return [
+        {"key": key, "name": name, "meaning": meaning, "kind": counts[key]["kind"], "source": counts[key]["source"]}
+        for key, name, meaning in _FACTORS
+        if counts.get(key) is not None
+    ]
+
+
+def reference_odds(counts: Mapping[str, Any]) -> list[str]:
+    """Return the published cut-offs that the sample has a probability for."""
+    return [str(k) for k in CUTOFFS] if None not in counts["p_at_least"].values() else []
+
+
+def records(data: pd.DataFrame) -> list[Row]:
+    """Return a table's rows."""
+    return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
+
+
+def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, str]]:
+    def shown(name: str, digits: int, unit: str) -> str:
+        return f"{row[name]:.{digits}f} {unit}" if pd.notna(row.get(name)) else "not measured"
+
+    signals = ", ".join(f"{role.upper()} {row[f'{role}_mean']:.0f}" for role in roles if f"{role}_mean" in row)
+    return [
+        ("Diameter", shown("equivalent_diameter_um", 1, "µm")),
+        ("Nucleus", shown("nucleus_area_um2", 0, "µm²")),
+        ("Mean signal", f"{signals} counts"),
+        *((role.upper(), _marked(row, role)) for role in roles if f"{role}_positive" in row),
+    ]
+
+
+def _marked(row: Mapping[str, Any], role: str) -> str:
+    """Return in words whether a cell shows a further marker."""
+    if pd.isna(row[f"{role}_positive"]):
+        return "not evaluable"
+    return f"{'positive' if row[f'{role}_positive'] else 'negative'}, {row[f'{role}_z']:.1f} spreads above leukocytes"
+
+
+def _strip(frames: pd.DataFrame, column: str, title: str, unit: str) -> Strip:
+    values = frames[column].astype(float)
+    top = float(values.max()) if values.notna().any() else 1.0
+    up = Axis(0.0, top * 1.08 or 1.0, 96, 8)
+    across = Axis(0, max(1, len(frames) - 1), 66, 292)
+    placed = [
+        (across(i), value, str(name)) for i, (value, name) in enumerate(zip(values, frames["frame"], strict=True))
+    ]
+    return Strip(
+        title,
+        unit,
+        up.ticks(3),
+        [(x, up(value), name) for x, value, name in placed if pd.notna(value)],
+        [(x, name) for x, value, name in placed if pd.isna(value)],
+    )

@@ -1,0 +1,1 @@
+"""All that a person writes: settings, sheets, assays, patients, reviews, scenarios; each read once, into a type."""

@@ -1,0 +1,1 @@
+"""Checks against a known truth: phantom slides, spike-in recovery, follow-up of the lab's own patients."""
