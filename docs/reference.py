@@ -1,20 +1,20 @@
-"""Write the reference from what the program itself declares: python docs/reference.py [FOLDER] (make docs).
+"""Write the reference pages that are made from declarations: python docs/reference.py [FOLDER].
 
-results.md has every table and JSON result, stages.md every verb and public function, evidence.md every number
-with its source. They are not kept in the repository: what is built cannot be out of date.
+commands.md has what each command says of itself, settings.md every setting, results.md every table and JSON result,
+evidence.md every number with its source. The pages are parts of the site (`make docs`) and are not kept in the
+repository, so that they cannot be out of date. Functions are documented by mkdocstrings.
 """
 
-import ast
 import contextlib
-import inspect
 import io
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
 from ctcascade import evidence
 from ctcascade.cli import main as cli
@@ -29,15 +29,43 @@ TYPES = {"int": "whole number", "float": "number", "str": "text", "bool": "yes o
 
 
 def main(folder: Path) -> None:
-    """Write the three pages into a folder."""
+    """Write the pages into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    pages = {"results": results_page(), "stages": stages_page(), "evidence": evidence_page()}
-    for name, lines in pages.items():
-        (folder / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name, lines in PAGES.items():
+        (folder / f"{name}.md").write_text("\n".join(lines()) + "\n", encoding="utf-8")
+
+
+def commands_page() -> Iterator[str]:
+    """Yield the page of the command line: what each command says of itself."""
+    yield "# Commands\n"
+    for verb in ("", *verbs()):
+        yield f"\n## ctcascade {verb}\n\n    ctcascade {verb} --help\n\n```\n{help_of(verb)}```"
+
+
+def verbs() -> list[str]:
+    """Return the verbs of the command line, as its help lists them."""
+    return re.findall(r"^ {4}([a-z]+) ", help_of(""), re.MULTILINE)
+
+
+def help_of(verb: str) -> str:
+    """Return what a verb says of itself."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
+        cli([*verb.split(), "--help"])
+    return said.getvalue()
+
+
+def settings_page() -> Iterator[str]:
+    """Yield the page of all settings of config/config.yaml."""
+    yield "# Settings\n"
+    yield "They are changed in a file of your own (`--configfile my.yaml`) or by `--config NAME=VALUE`; see"
+    yield "[Sheets, settings, assays](../config.md#settings).\n"
+    schema = yaml.safe_load((ROOT / "pipeline/ctcascade/study/schemas/config.yaml").read_text(encoding="utf-8"))
+    yield from rows(("setting", "type", "meaning"), ((k, kind, about) for k, kind, _, about in keys(schema)))
 
 
 def results_page() -> Iterator[str]:
-    """Yield the page of tables and JSON results, from `ctcascade.data.tables`."""
+    """Yield the page of tables and JSON results."""
     yield "# Tables and results\n"
     for name, table in tables.TABLES.items():
         yield f"\n## {name}.parquet\n"
@@ -49,68 +77,46 @@ def results_page() -> Iterator[str]:
             yield from rows(("column", "type", "may be null", "meaning"), each)
     for name, declared in results.JSON_SCHEMAS.items():
         yield f"\n## {name}.json\n"
-        yield from rows(("key", "type", "always there"), keys(declared))
+        yield from rows(("key", "type", "always there", "meaning"), keys(declared))
 
 
-def keys(declared: dict[str, Any], place: str = "") -> Iterator[tuple[str, str, str]]:
-    """Yield each key below a JSON schema: its path, its type, whether it is always there."""
-    for name, inner in declared.get("properties", {}).items():
-        here = f"{place}{name}"
-        yield here, type_of(inner), "yes" if name in declared.get("required", ()) else ""
-        for alternative in inner.get("anyOf", [inner]):
-            yield from keys(alternative, f"{here}.")
-            yield from keys(alternative.get("items", {}), f"{here}[].")
-            if isinstance(alternative.get("additionalProperties"), dict):
-                yield from keys(alternative["additionalProperties"], f"{here}.NAME.")
+def keys(schema: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each key of a JSON schema: its path, its type, whether it is always there, what it means."""
+    known = schema.get("$defs", {})
 
+    def resolved(part: dict[str, Any]) -> dict[str, Any]:
+        return {**known[part["$ref"].rsplit("/", 1)[-1]], **part} if "$ref" in part else part
 
-def type_of(declared: dict[str, Any]) -> str:
-    """Return a JSON schema's type in a few words."""
-    if "anyOf" in declared:
-        return " or ".join(dict.fromkeys(type_of(alternative) for alternative in declared["anyOf"]))
-    if "enum" in declared:
-        return " / ".join(map(str, declared["enum"]))
-    least = declared.get("minimum", declared.get("exclusiveMinimum"))
-    most = declared.get("maximum", declared.get("exclusiveMaximum"))
-    limits = [f"from {least}" if least is not None else "", f"to {most}" if most is not None else ""]
-    return " ".join([str(declared.get("type", "any")), *filter(None, limits)])
+    def type_of(part: dict[str, Any]) -> str:
+        part = resolved(part)
+        if "anyOf" in part:
+            return " or ".join(dict.fromkeys(type_of(alternative) for alternative in part["anyOf"]))
+        if "const" in part:
+            return str(part["const"])
+        if "enum" in part:
+            return " / ".join(map(str, part["enum"]))
+        least = part.get("minimum", part.get("exclusiveMinimum"))
+        most = part.get("maximum", part.get("exclusiveMaximum"))
+        limits = [f"from {least}" if least is not None else "", f"to {most}" if most is not None else ""]
+        kind = part.get("type", "any")
+        return " ".join([" or ".join(kind) if isinstance(kind, list) else kind, *filter(None, limits)])
 
+    def below(part: dict[str, Any], place: str) -> Iterator[tuple[str, str, str, str]]:
+        for name, given in part.get("properties", {}).items():
+            inner, here = resolved(given), f"{place}{name}"
+            yield here, type_of(inner), "yes" if name in part.get("required", ()) else "", inner.get("description", "")
+            for alternative in map(resolved, inner.get("anyOf", [inner])):
+                yield from below(alternative, f"{here}.")
+                yield from below(resolved(alternative.get("items", {})), f"{here}[].")
+                values = alternative.get("additionalProperties")
+                if isinstance(values, dict):
+                    yield from below(resolved(values), f"{here}.NAME.")
 
-def stages_page() -> Iterator[str]:
-    """Yield the page of verbs, modules and public functions, from their own descriptions."""
-    yield "# Verbs\n"
-    for verb in ("", *verbs()):
-        yield f"\n    ctcascade {verb} --help\n\n```\n{help_of(verb)}```"
-    yield "\n# Modules\n"
-    for path in sorted((ROOT / "pipeline").rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        module = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        about = ast.get_docstring(tree)
-        if about is None:
-            continue
-        yield f"\n## {module}\n\n{about}\n"
-        for node in tree.body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            if public and ast.get_docstring(node):
-                arguments = f"({ast.unparse(node.args)})" if isinstance(node, ast.FunctionDef) else ""
-                yield f"\n### {node.name}{arguments}\n\n```\n{inspect.cleandoc(ast.get_docstring(node) or '')}\n```"
-
-
-def verbs() -> list[str]:
-    """Return the verbs of the command line, as its help lists them."""
-    return re.findall(r"^ {4}([a-z]+) ", help_of(""), re.MULTILINE)
-
-
-def help_of(verb: str) -> str:
-    """Return what a verb says about itself."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
-        cli([*verb.split(), "--help"])
-    return said.getvalue()
+    yield from below(resolved(schema), "")
 
 
 def evidence_page() -> Iterator[str]:
-    """Yield the page of every number with its source, from `ctcascade.evidence`."""
+    """Yield the page of every number with its source."""
     yield "# Evidence\n"
     for name in EVIDENCE:
         found = evidence.load(name)
@@ -132,8 +138,15 @@ def rows(head: Iterable[object], body: Iterable[Iterable[object]]) -> Iterator[s
 def line(cells: Iterable[object]) -> str:
     """Return one row of a table of Markdown."""
     plain = ["" if pd.isna(cell) else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in cells]
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in plain) + " |"
+    return "| " + " | ".join(re.sub(r"([|*`])", r"\\\1", c).replace("<", "&lt;") for c in plain) + " |"
 
+
+PAGES: dict[str, Callable[[], Iterator[str]]] = {
+    "commands": commands_page,
+    "settings": settings_page,
+    "results": results_page,
+    "evidence": evidence_page,
+}
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "reference")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "reference")

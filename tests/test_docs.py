@@ -4,12 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ctcascade import evidence
 from ctcascade.data import tables
 from ctcascade.evidence.tables import TABLES
 
 ROOT = Path(__file__).parents[1]
+SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,30 @@ def test_the_reference_has_every_column_and_every_key(reference):
     assert "| organs[].p_metastasis.5.high | number from 0 to 1 | yes |" in reference["results"]
 
 
+def test_the_reference_has_every_setting(reference):
+    def names(part, place=""):
+        for name, inner in part.items():
+            yield f"{place}{name}"
+            if isinstance(inner, dict):
+                yield from names(inner, f"{place}{name}.")
+
+    shipped = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    for name in names(shipped):
+        assert f"\n| {name} | " in reference["settings"]
+
+
+def test_the_site_has_every_page_and_every_room():
+    def pages(part):
+        return (
+            [part] if isinstance(part, str) else [page for entry in part for page in pages(next(iter(entry.values())))]
+        )
+
+    listed = pages(SITE["nav"])
+    rooms = {path.parent.name for path in (ROOT / "pipeline" / "ctcascade").glob("*/__init__.py")}
+    assert {page.removeprefix("api/") for page in listed if page.startswith("api/")} == {f"{room}.md" for room in rooms}
+    assert {path.name for path in ROOT.glob("docs/*.md")} <= set(listed)
+
+
 def test_the_reference_has_every_number_with_its_source(reference):
     for name in TABLES:
         section = reference["evidence"].split(f"\n## {name}\n")[1].split("\n## ")[0]
@@ -35,7 +61,7 @@ def test_the_reference_has_every_number_with_its_source(reference):
 
 def test_the_reference_has_every_verb(reference):
     for verb in ("check", "detect", "classify", "count", "quality", "review", "simulate", "prognose", "report"):
-        assert f"ctcascade {verb} --help" in reference["stages"]
+        assert f"ctcascade {verb} --help" in reference["commands"]
 
 
 @pytest.mark.parametrize(
