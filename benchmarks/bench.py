@@ -1,4 +1,4 @@
-"""Run every bench_*.py beside this file and print one table: what was timed, the figure, and what it is beside."""
+"""Run every bench_*.py beside this file and print one table: what was timed, the figure, and what it is compared with."""
 
 import importlib.util
 import platform

@@ -1,9 +1,9 @@
 """How fast frames become cells: this pipeline beside a short scikit-image script, one thread each, in the same run.
 
 Both read the same phantom frames, dense and sparse, and both measure shapes and intensities of four channels. The
-bound is what no method can go below here: decoding the pixels and passing over them once. All times are the
-processor's, which another program on the machine disturbs less than the clock's. Two packages for features are
-set beside the measuring alone where they are installed: `pip install .[peers]` in an environment of its own.
+lower bound for any method is decoding the pixels and passing over them once. All times are processor time, which
+other programs on the machine disturb less than the clock. Two packages for features are
+compared with the measuring alone where they are installed: `pip install .[peers]` in an environment of its own.
 
 csi-analysis 0.5.0 is no peer: its `ClassicSegmenter.segment` is empty and gives None, the thresholding below it calls a
 function that is not there (`remove_objects_size`), and its other segmenter is Cellpose with weights to be downloaded.
@@ -61,7 +61,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Return what was timed, the figure, and what it is set against."""
+    """Return what was timed, the figure, and what it is compared with."""
     cv2.setNumThreads(1)
     for module in (labels, measure, segment):
         module.warm()

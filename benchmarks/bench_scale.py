@@ -1,7 +1,7 @@
 """Many samples: how long the plan takes, and what the workflow costs beside its stages.
 
 Alone, for the figures of docs/scale.md: python benchmarks/bench_scale.py SAMPLES FRAMES CORES [--plan]
-Frames are hard links to a few phantom frames of full size: as much to read and to count as so many different ones.
+Frames are hard links to a few phantom frames of full size: they take as long to read and to count as different ones.
 """
 
 import csv

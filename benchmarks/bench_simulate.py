@@ -1,6 +1,6 @@
-"""How fast the cascade is: draws x organs x months, the whole stage of one patient, and beside peers.
+"""How fast the cascade is: draws x organs x months, the whole stage of one patient, and compared with peers.
 
-The model has seven organs; the goal is stated for eight, so one is there twice.
+The model has seven organs; the goal is stated for eight, so one is used twice.
 Times are seconds of processor time. GillesPy2 and COPASI, ``pip install .[peers]``, are timed where they are installed.
 """
 
@@ -35,7 +35,7 @@ QUANTILES = [(stats.gamma.ppf(TABLE, n + 0.5) / 0.75).tolist() for n in (5, 0)]
 
 
 def _cpu() -> float:
-    """Return the seconds of processor time of this process and of what it ran: whoever else computes does not count."""
+    """Return the seconds of processor time of this process and its children: other programs do not count."""
     return sum(os.times()[:4])
 
 
@@ -56,7 +56,7 @@ def _seconds(draws: int) -> float:
 
 
 def _with_one_more(model: engine.Cascade) -> engine.Cascade:
-    """Return a cascade in which the last organ is there twice."""
+    """Return a cascade in which the last organ occurs twice."""
 
     def twice(step: Any, *fields: str) -> Any:
         more = {name: np.concatenate([getattr(step, name), getattr(step, name)[:, -1:]], axis=1) for name in fields}

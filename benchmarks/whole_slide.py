@@ -2,8 +2,8 @@
 
     python benchmarks/whole_slide.py [FRAMES ...]
 
-The frames are a few phantom frames under many names (hard links): what a frame costs is the same, and what is held in
-memory grows with their number all the same. Snakemake runs it with two cores; the processor time is of all that it
+The frames are a few phantom frames under many names (hard links): time and memory are those of as many different
+frames. Snakemake runs it with two cores; the processor time is of all that it
 started, itself included, and the memory is what its benchmark files sampled of each job. On a machine that does other
 work too, look at the processor time.
 """

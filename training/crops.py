@@ -1,8 +1,8 @@
 """Training crops: images of nuclei of every size, brightness and sharpness that a microscope may give, and their truth.
 
-A crop begins with a region of an image, turned and brought to a drawn nuclear diameter. Further nuclei are laid against
-those in it, because clumps are what is hard and what the images have few of; then it gets haze, specks, blur, another
-gamma, noise and a camera's steps, in the order in which light meets them.
+A crop starts as a region of an image, rotated and scaled to a random nuclear diameter. Further nuclei are placed against
+those in it, because clumps are difficult and rare in the images; then haze, specks, blur, another gamma, noise and
+quantisation are added, in the order in which they arise in a microscope.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from ctcascade.images.learned import planes
 from ctcascade.images.segment import correct
 
 SIDE = 256
-NOMINAL_UM = 0.65  # a pixel of these images; their true sizes are not known
+NOMINAL_UM = 0.65  # nominal um a pixel of these images; their true sizes are not known
 DIAMETER_PX = (9.0, 42.0)
 OUTSIDE = -1  # label where a crop reaches beyond its image
 
@@ -111,19 +111,21 @@ def truth(labels: Labels) -> Floats:
     contact = (cv2.dilate(known, square) > least) & (least > 0)
     area = np.bincount(np.maximum(labels, 0).ravel())
     weight = np.where(labels == OUTSIDE, 0, 1).astype(np.float32)
-    weight[inside] *= np.clip(np.sqrt(350 / area[labels[inside]]), 0.7, 2.5)  # a small nucleus counts as much
+    weight[inside] *= np.clip(
+        np.sqrt(350 / area[labels[inside]]), 0.7, 2.5
+    )  # a small nucleus weighs as much as a large one
     weight[contact & (labels != OUTSIDE)] *= 3
     return np.stack([inside, depth, contact, weight]).astype(np.float32)
 
 
 def _region(image: Image, scale: float, rng: Generator) -> tuple[Floats, Labels]:
-    """Return a turned, stretched and mirrored region around a nucleus at the scale."""
+    """Return a rotated, stretched and mirrored region around a nucleus at the scale."""
     middle = np.array(image.pixels.shape) * rng.uniform(0.1, 0.9, 2)
     if len(image.middles) and rng.random() < 0.85:
         middle = image.middles[rng.integers(len(image.middles))]
     middle = middle + rng.uniform(-0.4, 0.4, 2) * SIDE / scale
     half = SIDE / scale / 2
-    for axis, length in enumerate(image.pixels.shape):  # keep the region in the image as far as it fits
+    for axis, length in enumerate(image.pixels.shape):  # keep the region inside the image where it fits
         middle[axis] = np.clip(middle[axis], min(half, length / 2), max(length - half, length / 2))
     angle = rng.choice(4) * 90 if rng.random() < 0.5 else rng.uniform(0, 360)
     turn = np.deg2rad(angle)
@@ -179,7 +181,7 @@ def _crowd(
 
 
 def _remade(nucleus: Nucleus, size: float, rng: Generator) -> tuple[Floats, NDArray[np.uint8]]:
-    """Return the nucleus's light (1 where it is usually bright) and mask, turned, stretched and brought to the size."""
+    """Return the nucleus's light (1 where it is usually bright) and mask, rotated, stretched and scaled to the size."""
     factor = size / (2 * np.sqrt(nucleus.mask.sum() / np.pi))
     turn, stretch = rng.uniform(0, 2 * np.pi), np.exp(rng.normal(0, 0.12))
     matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -213,7 +215,7 @@ def _lobed(bank: Sequence[Nucleus], size: float, rng: Generator) -> tuple[Floats
 
 
 def _fits(labels: Labels, view: tuple[slice, slice], mask: NDArray[np.uint8]) -> bool:
-    """Say whether a mask hides no more than a third of any nucleus and is hidden no more than that."""
+    """Return whether a mask hides at most a third of any nucleus and is itself hidden at most as much."""
     under = labels[view][mask > 0]
     if not under.size or (under > 0).mean() > 0.35:
         return False

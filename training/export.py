@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Told(nn.Module):
-    """The network with its logits made probabilities."""
+    """The network with probabilities in place of logits."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ def export(network: Network, path: Path) -> None:
     sides = {2: "y", 3: "x"}
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter brings a compiler along
+        warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs a compiler
         torch.onnx.export(
             Told(network).eval(),
             (torch.zeros(1, 2, 64, 96),),

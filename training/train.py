@@ -1,7 +1,7 @@
 """Train the network of the learned segmenter and write its weights: `make weights`.
 
 It learns from the images that ``split.json`` lists under ``train`` and from nothing else; those under ``validation``
-show how it does meanwhile. One core, one seed: the same machine gives the same weights again, another nearly the same.
+show its progress. One core, one seed: the same machine gives the same weights again, another nearly the same.
 """
 
 import argparse
@@ -38,7 +38,7 @@ log = logging.getLogger("training")
 
 
 def main() -> None:
-    """Train, resuming where a former run stopped, and write the network."""
+    """Train, resuming where an earlier run stopped, and write the network."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, default=IMAGES, help="folder of train.npz")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder of checkpoints, to go on from")

@@ -1,10 +1,10 @@
-"""How often a CTC is called that is none, and found that is one: many phantom cells, counted into a table that is kept.
+"""Count false and true CTC calls among very many phantom cells, into a table that is kept.
 
     python verification/false_calls.py [MINUTES]
 
 A part is a small slide of one kind and seed, rendered and called in memory. Each adds a row to ``false_calls.tsv``;
-parts that the table has are left out, so that the run can be ended and taken up again. The row names the commit that
-made it; `verify_classify.py` makes some of them anew. To measure other code, remove the table first.
+parts that the table already has are left out, so that a run can be stopped and continued later. Each row names the
+commit that made it; `verify_classify.py` computes some of them again. To measure other code, remove the table first.
 """
 
 import csv
@@ -28,12 +28,12 @@ from ctcascade.calling.classify import call_cells, reference_of  # noqa: E402
 from ctcascade.validation import phantom  # noqa: E402
 
 TABLE = HERE / "false_calls.tsv"
-FIRST_SEED = 20_000  # nothing else draws from here on
+FIRST_SEED = 20_000  # seeds from here on are used by nothing else
 LEUKOCYTES = ("leukocyte", *phantom.LEUKOCYTE_KINDS)
 
 DOUBLETS = ((0, 2),) * 120
-# As many leukocytes of little CD45 as two real fields have (5 in 100 below a fifth of the median), and more dye and
-# debris than a good slide. A dying CTC comes with CTCs: it counts under precision.
+# As many leukocytes with little CD45 as two real fields have (5 in 100 below a fifth of the median), and more dye and
+# debris than a good slide. Dying CTCs occur together with CTCs, so they are counted under precision.
 CROWD = phantom.Recipe(
     1000, clusters=DOUBLETS, leukocyte_weak_cd45=0.05, aggregates=3, fragments=3, specks=10, apoptotic=0
 )
@@ -76,7 +76,7 @@ KINDS = {
 
 
 class Row(NamedTuple):
-    """One part: what was there and what was called; `wrong` is called or uncertain and no CTC, with p_ctc."""
+    """One part: what was there and what was called; `wrong` lists p_ctc of the cells that were called or uncertain and are not CTCs."""
 
     kind: str
     seed: int
@@ -95,7 +95,7 @@ _NUMBERS = ("seed", "leukocytes", "objects", "false", "uncertain", "ctcs", "foun
 
 
 def counted(kind: str, seed: int, commit: str = "") -> Row:
-    """Return the row of one part, made anew."""
+    """Return the row of one part, computed from scratch."""
     of = KINDS[kind]
     about = assay(of.assay)
     truth, cells, noise = seen(of.slide, seed, about)
@@ -104,7 +104,7 @@ def counted(kind: str, seed: int, commit: str = "") -> Row:
     ctcs = truth["kind"].isin(phantom.CTC_KINDS).to_numpy()
     shown = np.isin(calls, ("ctc", "uncertain"))
     partner = np.full(len(truth), -1)
-    if ctcs.any() or shown.any():  # which cell is which matters to none else
+    if ctcs.any() or shown.any():  # nothing else depends on the order of the cells
         partner = partners(truth, cells, pixel_size(of.slide))
     true_kind = np.full(len(cells) + 1, "nothing", object)
     true_kind[partner] = truth["kind"]

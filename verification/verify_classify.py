@@ -1,9 +1,9 @@
 """Calls against truth: phantoms of seeds that nothing was tuned on, blood without CTCs, and the few real images.
 
-A phantom shows what is found of cells that look like phantoms. Two makers of different build are used, and what is
-missed is told by the strength of cytokeratin. How often a CTC is called that is none is in ``false_calls.tsv``, which
-takes `false_calls.py` a quarter of an hour to make; parts of it are made anew here and have to come out the same. The
-real images are too few to say more than that nothing is plainly wrong.
+A phantom only shows how well cells are found that look like the phantom's. So two independent generators are used, and
+recall is given by the strength of cytokeratin. The rate of false CTC calls comes from ``false_calls.tsv``, which takes
+`false_calls.py` a quarter of an hour to make; some of its rows are computed again here and have to come out the same.
+The real images are too few to say more than that nothing is plainly wrong.
 """
 
 import itertools
@@ -31,14 +31,14 @@ from ctcascade.counting.observation import garwood  # noqa: E402
 from ctcascade.validation import phantom  # noqa: E402
 
 IMAGES = HERE.parents[1] / "shared" / "data"
-FIRST_SEED = 7000  # seeds from here on are drawn from in this file alone
+FIRST_SEED = 7000  # seeds from here on are used in this file alone
 CONTRASTS = (0.0, 0.01, 0.02, 0.04, 0.08, 0.16, 1.0)  # edges of the bands of cytokeratin, shares of the camera's range
 DIAMETERS_UM = (5.0, 7.0, 9.0, 12.0, 40.0)
 P_CTC = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 1.01)
 PREVALENCES = (1e-4, 1e-5, 1e-6)  # CTCs a leukocyte
 LIMITS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)  # of p_ctc
 FALSE_CALLS, CANDIDATES = 1e-5, 1 / 40_000  # a leukocyte, at most
-MADE_ANEW = ("all nucleated cells", "other maker, 1 um a pixel")
+REPEATED = ("all nucleated cells", "other maker, 1 um a pixel")
 
 GROUPS = ((2, 0), (3, 0), (2, 1), (1, 1), (1, 2), (4, 1), (6, 0), (2, 0), (2, 2), (3, 1))
 SPARSE = phantom.Slide(6, (1036, 1384), recipe=phantom.Recipe(60, 60, GROUPS, weak_ck=0.1, apoptotic=2))
@@ -114,20 +114,20 @@ def rows() -> list[tuple[str, str, str]]:
     hard = {name: scored(*of, next(seeds)) for name, of in HARD.items()}
     found = [row for name, score in {**scores, **hard}.items() for row in _found_rows(name, [score])]
     found = [(what, figure, verdict.replace("fail", "known: below the goal of all")) for what, figure, verdict in found]
-    found = [*found, *_found_rows("the first five together", list(scores.values()))]
+    found = [*found, *_found_rows("the first five pooled", list(scores.values()))]
     found += _found_rows("the same by the learned segmenter", learned)
     everything = [*scores.values(), *hard.values()]
     found += _band_rows(everything, "ck_contrast", CONTRASTS, "where cytokeratin is {:g} to {:g} of the range")
     found += _band_rows(everything, "diameter_um", DIAMETERS_UM, "of CTCs of {:g} to {:g} um")
     found += [
-        _clusters_row("the first five together", scores.values()),
+        _clusters_row("the first five pooled", scores.values()),
         _clusters_row("the same by the learned segmenter", learned),
         _clusters_row("the harder ones", hard.values()),
     ]
     kept = false_calls.kept()
     found += _calibration_rows(everything, kept)
     found += _blood_rows(kept)
-    found += [_kept_recall_row(kept), *(_anew_row(kept, kind) for kind in MADE_ANEW)]
+    found += [_kept_recall_row(kept), *(_anew_row(kept, kind) for kind in REPEATED)]
     found += _prevalence_rows(everything, kept)
     return [*found, *_field_rows(), *_crop_rows()]
 
@@ -164,7 +164,7 @@ def _band_rows(scores: Any, column: str, edges: Sequence[float], text: str) -> I
     for low, high in itertools.pairwise(edges):
         band = ctcs[ctcs[column].between(low, high, inclusive="left")]
         what = f"calls: recall {text.format(low, high)}"
-        yield what, _share(band["found"], {}), "pass (no goal: says what is missed)"
+        yield what, _share(band["found"], {}), "pass (no goal: shows what is missed)"
 
 
 def _clusters_row(name: str, scores: Any) -> tuple[str, str, str]:
@@ -180,12 +180,12 @@ def _clusters_row(name: str, scores: Any) -> tuple[str, str, str]:
         same += sum(a in found for a in true)
     f1 = 2 * hit / (n_true + n_called)
     exact = 2 * same / (n_true + n_called)
-    text = f"{f1:.3f} ({n_true} true, {n_called} called); {exact:.3f} where every member has to be the same"
+    text = f"{f1:.3f} ({n_true} true, {n_called} called); {exact:.3f} where every member has to match"
     return f"calls: clusters, F1, {name}", text, _verdict(f1, 0.92)
 
 
 def _calibration_rows(scores: Any, kept: Sequence[false_calls.Row]) -> Iterator[tuple[str, str, str]]:
-    """Set the mean p_ctc of a band against the share of CTCs: at the phantoms' own mix and where CTCs are rare."""
+    """Compare the mean p_ctc of a band with the share of CTCs in it: for the phantoms' own mix and where CTCs are rare."""
     calls = pd.concat([s.calls for s in scores])
     true = calls["kind"].isin(phantom.CTC_KINDS)
     brier = float(((calls["p_ctc"] - true) ** 2).mean())
@@ -213,12 +213,16 @@ def _blood_rows(kept: Sequence[false_calls.Row]) -> Iterator[tuple[str, str, str
         wrong = ", ".join(row.wrong for row in rows if row.wrong)
         found = f"{false} of {leukocytes:,} leukocytes, {1e5 * false / leukocytes:.2f} per 100,000"
         found += f" [{low:.2f}, {high:.2f}]" + (f"; with p_ctc: {wrong}" if wrong and kind else "")
-        what = f"calls: false CTCs in blood without, {kind or 'all of them'}"
+        what = f"calls: false CTCs in blood without CTCs, {kind or 'all kinds'}"
         verdict = "pass" if false / leukocytes <= FALSE_CALLS else "known: above the goal of all" if kind else "fail"
         yield what, found, f"{verdict} (goal 1 per 100,000)"
     found = f"{doubtful} of {leukocytes:,} leukocytes" + (f", 1 per {leukocytes / doubtful:,.0f}" if doubtful else "")
     verdict = "pass" if doubtful / leukocytes <= CANDIDATES else "fail"
-    yield "calls: candidates to review (called or uncertain) in blood without", found, f"{verdict} (goal 1 per 40,000)"
+    yield (
+        "calls: candidates to review (called or uncertain) in blood without CTCs",
+        found,
+        f"{verdict} (goal 1 per 40,000)",
+    )
     commits, seeds = sorted({row.commit for row in kept}), sorted(row.seed for row in kept)
     yield "calls: false calls were counted", f"commit {', '.join(commits)}, seeds {seeds[0]} to {seeds[-1]}", "pass"
 
@@ -234,7 +238,11 @@ def _anew_row(kept: Sequence[false_calls.Row], kind: str) -> tuple[str, str, str
     now = false_calls.counted(kind, was.seed, was.commit)
     found = f"{now.false} false, {now.uncertain} uncertain, {now.objects} objects; were {was.false}, {was.uncertain}, "
     verdict = "pass" if now == was else "fail"
-    return f"calls: seed {was.seed} of the table anew, {kind}", f"{found}{was.objects}", f"{verdict} (goal the same)"
+    return (
+        f"calls: seed {was.seed} of the table repeated, {kind}",
+        f"{found}{was.objects}",
+        f"{verdict} (goal the same)",
+    )
 
 
 def _wrong(kept: Sequence[false_calls.Row]) -> tuple[int, Any]:
@@ -245,7 +253,7 @@ def _wrong(kept: Sequence[false_calls.Row]) -> tuple[int, Any]:
 
 
 def _prevalence_rows(scores: Any, kept: Sequence[false_calls.Row]) -> Iterator[tuple[str, str, str]]:
-    """Recall, and precision at the prevalence of blood, over the limit of p_ctc; no false call is taken for one."""
+    """Recall, and precision at the prevalence of blood, by limit of p_ctc; where no false call was seen, one is assumed."""
     ctcs = np.concatenate([_p_of(s) for s in scores])
     leukocytes, p_wrong = _wrong(kept)
     for limit in LIMITS:
@@ -262,7 +270,7 @@ def _p_of(score: Score) -> Any:
 
 
 def _field_rows() -> Iterator[tuple[str, str, str]]:
-    what, source = "calls: CTCs in two real blood fields without", IMAGES / "ctc_hdsca_wbc_fields"
+    what, source = "calls: CTCs in two real blood fields without CTCs", IMAGES / "ctc_hdsca_wbc_fields"
     if not source.is_dir():
         yield what, "-", f"skipped: ../shared/data/{source.name} is not here"
         return

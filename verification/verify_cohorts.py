@@ -1,8 +1,8 @@
 """Whether the cascade agrees with registries and experiments that need more than one patient's model.
 
 Cohorts are mixtures of patients with and without spread at diagnosis, whose counts nobody published: patients without
-are taken to show no CTC in a tube, those with five. Of rows whose reading was changed (V08, V18, V41) the first reading
-stands here, with a verdict of its own; of V19, V35, V38, V44 and V53 a second one. Rows as in `verify_simulate`.
+are taken to show no CTC in a tube, those with five. Where the reading of a row was changed (V08, V18, V41), the first reading is
+here, with its own verdict; for V19, V35, V38, V44 and V53 a second reading is here. Rows as in `verify_simulate`.
 """
 
 import functools
@@ -34,7 +34,7 @@ _CASES = {
 }  # fmt: skip
 """New cases of each cancer in per cent of all, rounded: an assumption, for V47 only."""
 _MEDIAN_SURVIVAL_YEARS = 2.0
-"""Of patients with spread at diagnosis: an assumption, one for all cancers. Who has died is not scanned any more."""
+"""Of patients with spread at diagnosis: an assumption, one for all cancers. Patients who have died are not scanned."""
 
 
 def rows() -> list[Row]:
@@ -136,7 +136,7 @@ def _bone() -> Iterator[Row]:
     weight = sum(_CASES.values())
     found = sum(cases * _cohort(p, "bone", list(published)) for p, cases in _CASES.items()) / weight * 100
     figure = ", ".join(f"{m:.1f} ({p})" for m, p in zip(found, published.values(), strict=True))
-    limit = "too few at first and too many later: who had no spread at diagnosis dies of nothing here"
+    limit = "too few at first and too many later: patients without spread at diagnosis never die here"
     yield (
         "V47 bone within 30 days, 1, 2, 5, 10 years, all cancers, % (assumed mix)",
         f"{figure}; {found[1] / found[-1]:.0%} of ten years' within one (57 %, at least 50 %)",

@@ -1,9 +1,9 @@
 """Do the intervals of `count` hold the truth as often as they say? 2,000 samples a stratum, drawn cell by cell.
 
-The simulator below is written anew: it draws cells, loses them one by one and adds false calls; it shares no code with
+The simulator below is independent: it draws cells, loses them one by one and adds false calls, and shares no code with
 the package. The true concentration is fixed for a sample, the assay's factors are drawn for each from the distributions
-whose mean and 95 % limits the package is given. A row outside the model's own assumptions says so; what it misses is
-printed as a miss.
+whose mean and 95 % limits the package is given. A row that breaks the model's own assumptions says so, and what it misses
+is printed as a miss.
 """
 
 import sys
@@ -93,7 +93,7 @@ def _sample(
 
 
 def _coverage() -> list[tuple[str, str, str]]:
-    # name, how tubes vary, how the recoveries lie beside the stated ones, what is stated of tubes
+    # name, variation between tubes, shift of the recoveries from the stated ones, stated variation between tubes
     worlds = [("", 0.0, 0.0, 0.0)]
     worlds += [(f", tubes vary by CV {cv:g}, which is stated", cv, 0.0, cv) for cv in (0.14, 0.7)]
     worlds += [(f", tubes vary by CV {cv:g} more than stated", cv, 0.0, 0.0) for cv in (0.14, 0.7)]
@@ -110,7 +110,9 @@ def _coverage() -> list[tuple[str, str, str]]:
                 below, above = below + (high < truth), above + (low > truth)
             covered = 1 - (below + above) / N
             text = f"{covered:.1%} (truth above {below / N:.1%}, below {above / N:.1%})"
-            outside = cv != stated or shift != 0 or cv > 0.5  # tubes are drawn from a Gamma: far from a lognormal then
+            outside = (
+                cv != stated or shift != 0 or cv > 0.5
+            )  # tubes are drawn from a Gamma, which is far from a lognormal then
             result.append((f"coverage of 95 %, true count {label}{name}", text, _covers(covered, label, outside)))
     return result
 
@@ -145,10 +147,10 @@ def _covers(covered: float, stratum: str, outside_the_model: bool) -> str:
 
 
 def _calibration() -> list[tuple[str, str, str]]:
-    """Compare the stated chance of k or more with how often a fresh tube on the reference assay showed it.
+    """Compare the stated probability of k or more with how often a new tube on the reference assay showed it.
 
-    A chance is calibrated in the population that its prior describes; the others show what another population, and
-    little blood, do to it. The Gamma population is a fit to published counts in metastatic breast cancer.
+    The probability is calibrated in the population that its prior describes; the other rows show the effect of another
+    population, and of little blood. The Gamma population is a fit to published counts in metastatic breast cancer.
     """
     result = []
     for k in (1, 2, 3, 5, 15, 50):
@@ -179,7 +181,9 @@ def _gaps(stated: np.ndarray, shown: np.ndarray, own_population: bool) -> tuple[
         gap = shown[inside].mean() - stated[inside].mean()
         worst = max(worst, abs(gap) / np.sqrt((stated * (1 - stated))[inside].sum()) * inside.sum())
         texts.append(f"{gap:+.3f}")
-    text = f"stated {stated.mean():.3f}, shown {shown.mean():.3f}; shown less stated in four classes {', '.join(texts)}"
+    text = (
+        f"stated {stated.mean():.3f}, shown {shown.mean():.3f}; shown minus stated in four classes {', '.join(texts)}"
+    )
     if worst <= 3.5:  # in one of 24 classes of the prior's own population: a false alarm in 1 of 90 runs
         return text, "pass (each class within 3.5 standard errors)"
     return text, "fail (3.5 standard errors)" if own_population else "known miss: another population than the prior's"

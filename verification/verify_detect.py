@@ -1,4 +1,4 @@
-"""Detection against masks that others made: F1 at IoU 0.5 of both segmenters.
+"""Detection against masks drawn by others: F1 at IoU 0.5 of both segmenters.
 
 ``set_aside.json`` was drawn (seeded, by group of images of one size and look) before anything was tuned. Nothing is
 fitted to a single image: one setting a pixel size. The learned segmenter's weights come from a part of the DSB2018
@@ -39,11 +39,11 @@ CULTURE = {**BLOOD, "nucleus_diameter_um": [3.5, 80.0]}
 """Cells on plastic spread: their nuclei reach 60 um at the nominal pixel sizes."""
 
 Labels = NDArray[np.int32]
-Case = tuple[str, Labels, Labels]  # what the image was to the segmenter, found, true
+Case = tuple[str, Labels, Labels]  # how the image was used (tuned on, set aside ...), found, true
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Return what was checked, the figures by what the images were to the segmenter, and the verdict on the goal."""
+    """Return what was checked, the figures by how the images were used, and the verdict on the goal."""
     sources = (
         ("cells of two blood fields, 0.591 um", "ctc_hdsca_wbc_fields", blood, 0.93),
         ("nuclei DSB2018, 0.65 um", "nuclei_dsb2018_train_full", dsb2018, 0.88),

@@ -1,6 +1,6 @@
-"""Whether the intervals of a cohort's follow-up hold the truth: cohorts with a known hazard ratio, drawn and analysed.
+"""Whether the intervals of a cohort's follow-up contain the truth: simulated cohorts with a known hazard ratio.
 
-Small cohorts, as a laboratory has them; among them those with just the number of deaths below which nothing is said.
+The cohorts are small, as a laboratory's are; some have just the number of deaths below which no ratio is given.
 """
 
 import sys
@@ -39,7 +39,7 @@ def _ratios(name: str, n: int, deaths: int | None) -> list[tuple[str, str, str]]
     held, truth, concordant = 0, _true_concordance(), 0
     for _ in range(COHORTS):
         x, times, died = _drawn(n, rng)
-        if deaths is not None:  # looked at on the day of so many deaths
+        if deaths is not None:  # analysed on the day of this number of deaths
             last = np.sort(times[died])[deaths - 1]
             died, times = died & (times <= last), np.minimum(times, last)
         found = follow_up.hazard_ratio(times, died, x, LEVEL)
@@ -74,7 +74,7 @@ def _curves() -> list[tuple[str, str, str]]:
 
 
 def _verdict(name: str, held: int) -> tuple[str, str, str]:
-    """Return a row; of 400 intervals at 95 % fewer than 92 % or more than 98 % hold by chance once in 200."""
+    """Return a row; of 400 intervals at 95 % fewer than 92 % or more than 98 % contain the truth by chance once in 200."""
     share = held / COHORTS
     verdict = "pass (92-98 %)" if 0.92 <= share <= 0.98 else "fail (92-98 %)"
     return f"coverage of {LEVEL:.0%} limits, {name}, fixed seed", f"{share:.1%}", verdict

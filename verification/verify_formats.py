@@ -1,4 +1,4 @@
-"""Formats: what reading an image in another way changes in its cells and calls.
+"""Formats: whether cells and calls change when the same image is stored and read in another way.
 
     python verification/verify.py
 
@@ -45,7 +45,7 @@ class Read(NamedTuple):
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """Return what each way of reading loses or doubles of the slide read whole, over all seeds, and the verdict."""
+    """Return what each way of reading loses or counts twice compared with the slide read whole, and the verdict."""
     found: dict[str, list[tuple[int, ...]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in SEEDS:
@@ -56,7 +56,7 @@ def rows() -> list[tuple[str, str, str]]:
     result = []
     for way, each in found.items():
         n, missed, extra, n_ctc, ctc_missed, ctc_extra, clusters, of_clusters, copies = np.sum(each, axis=0).tolist()
-        figure = f"{missed} missed, {extra} too many of {n} ({copies} copies left out)"
+        figure = f"{missed} missed, {extra} extra of {n} ({copies} copies left out)"
         figure += f"; CTCs {ctc_missed} and {ctc_extra} of {n_ctc}"
         good = missed + extra <= 0.01 * n and ctc_missed + ctc_extra <= 0.02 * n_ctc
         verdict = "pass" if good else "fail: more than 1 % of nuclei or 2 % of CTCs"
@@ -122,7 +122,7 @@ def _through(folder: Path, name: str, fmt: str, of: dict[str, Any]) -> Read:
 
 
 def _differences(whole: Read, read: Read) -> tuple[int, ...]:
-    """Return counts: nuclei, missed, too many; CTCs, missed, too many; clusters found, clusters; copies left out."""
+    """Return counts: nuclei, missed, extra; CTCs, missed, extra; clusters found, clusters; copies left out."""
 
     def unpaired(some: Any, others: Any) -> tuple[int, int]:
         if not (len(some) and len(others)):

@@ -1,4 +1,4 @@
-"""Whether general simulators, event by event, give the founders that the cascade's theorem gives (V13).
+"""Whether general event-by-event simulators give the number of founders that the cascade's theorem gives (V13).
 
 Neither GillesPy2 nor COPASI is installed with the package. ``pip install .[peers]`` (scons on the path: GillesPy2
 compiles) lets these rows run, for some minutes.

@@ -1,7 +1,7 @@
-"""The spike-in without a tube, on phantom frames: whether the count is linear, and what is lost of CTCs hard to see.
+"""The in-silico spike-in on phantom frames: whether the count is linear, and how many CTCs that are hard to see are lost.
 
 The published figure beside it, at least 85 % at each level from 5 to 1,142 cells, was measured with real cells in tubes
-of blood; what the tube loses is in that figure and not in these.
+of blood; it includes what is lost in the tube, and these figures do not.
 """
 
 import sys

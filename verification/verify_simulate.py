@@ -1,8 +1,8 @@
 """Whether the cascade agrees with closed forms, with cells followed one by one, and with what was published.
 
 A row is a number of the acceptance list (V01 to V53), what came out, and its verdict: *pass*; *known*, a miss that is
-stated as a limit of this version; *skipped*, with the reason. Each row says of how many draws it was taken and how
-often chance alone would fail it: random rows pass a test at 0.001, the others have a fixed seed and cannot change.
+stated as a limit of this version; *skipped*, with the reason. Each row says how many draws it rests on and how
+often chance alone would fail it: random rows are tested at 0.001, the others have a fixed seed and cannot change.
 """
 
 import dataclasses
@@ -54,7 +54,7 @@ def rows() -> list[Row]:
 
 
 def stated(found: Iterable[Row], sample: str, alarm: float) -> Iterator[Row]:
-    """Add to figures of what they were taken (where they do not say), and how often chance alone fails their row."""
+    """Add to a figure its sample size (where it does not say), and how often chance alone would fail its row."""
     for what, figure, said in found:
         yield what, "; ".join(filter(None, (figure, sample, f"false alarm {alarm:g}"))), said
 
@@ -167,7 +167,7 @@ def _founding() -> Iterator[Row]:
     good = 1 / 5 < per_cleared / 1.7e-8 < 5
     yield "V08 metastases seen in ten years per CTC cleared", f"{per_cleared:.1e} (1.7e-8)", verdict(good)
     good = 1 / 5 < per_shed / 1.7e-8 < 5
-    limit = "what was called disseminated there comes near to what is cleared here; nobody has counted shed cells"
+    limit = "what was called disseminated there is close to what is cleared here; nobody has counted shed cells"
     yield "V08 metastases per cell shed", f"{per_shed:.1e} (1.7e-8)", verdict(good, limit)
 
 
@@ -297,7 +297,7 @@ def _early_breast() -> Iterator[Row]:
         "; ".join(parts),
         verdict(
             inside == 4,
-            "by the count stage, which knows no population, 1.74, 2.41, 3.13, 5.74",
+            "by the count stage, which assumes no population, 1.74, 2.41, 3.13, 5.74",
         ),
     )
     ten = patients.recurrence(rate, unseen, 10.0)
@@ -334,7 +334,7 @@ def _lesions() -> Iterator[Row]:
     worth = found.weights * (np.bincount(draw[year <= 5.0], minlength=n) > 0)
     mean, k = rare.shown("liver", "CT", 5.0), rare.frailty_shape
     exact, error = float(-np.expm1(-k * np.log1p(mean / k)).mean()), float(worth.std() / math.sqrt(n))
-    figure = f"{worth.mean():.2e} +- {error:.1e} ({exact:.2e}), n {n}; the draws differ among themselves, too"
+    figure = f"{worth.mean():.2e} +- {error:.1e} ({exact:.2e}), n {n}; the draws also differ among themselves"
     yield "V33 a rare lesion, conditioned sampler", figure, verdict(abs(worth.mean() - exact) < 3.3 * error)
     again = (
         lesions.sample(model, SEED, "P1", 5.0).founded.tobytes()
@@ -411,14 +411,14 @@ def _workers() -> Row:
 
 def _coverage() -> Iterator[Row]:
     """Draw patients from the prior, count their tubes, and see how often the band holds a patient's own risk."""
-    shape, rate = 0.5, 0.025  # CTC per 7.5 mL: Gamma of mean 20, of which the stage is told
+    shape, rate = 0.5, 0.025  # CTC per 7.5 mL: Gamma of mean 20, which the stage is given
 
     def gamma(seed: int, own_shape: float, own_rate: float) -> engine.Cascade:
         return _read("colon", stats.gamma(own_shape, scale=1 / own_rate).ppf(_FINE), seed)
 
     truth = gamma(SEED + 1, shape, rate)
     yield from _held("colon", truth, lambda count: gamma(SEED, shape + count, rate + _FOUND))
-    # early breast cancer: concentrations of the population that the cascade reads the counts in, the count stage's
+    # early breast cancer: concentrations of the population that the cascade assumes for the counts; the count stage's
     # posterior, which knows none, as its input
     central = evidence.load("parameters").central
     recovery = evidence.load("assay_facts").central["reference_recovery"]

@@ -1,6 +1,6 @@
 """Whether the cascade agrees with studies that it was not fitted to: experiments, registries, late recurrence.
 
-Rows as in `verify_simulate`; all are computed from the same draws, 4,000 of every evidence row, without further random
+Rows as in `verify_simulate`; all are computed from the same 4,000 draws of every evidence row, without further random
 numbers, so that a verdict cannot change by chance. Targets and tolerances were fixed before any of them was computed.
 """
 
@@ -282,7 +282,7 @@ def _registry() -> Iterator[Row]:
         figure,
         verdict(
             len(inside) == len(errors),
-            "at diagnosis and at death organs are not involved alike; brain was hardly examined",
+            "organs are not involved equally at diagnosis and at death; the brain was hardly examined",
         ),
     )
 
