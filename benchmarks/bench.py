@@ -1,4 +1,4 @@
-"""Run every bench_*.py beside this file and print one table: what was timed, the figure, and what it is compared with."""
+"""Run every bench_*.py beside this file and print one table: what was timed, the figure, and what it is set against."""
 
 import importlib.util
 import platform

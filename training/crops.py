@@ -1,7 +1,7 @@
 """Training crops: images of nuclei of every size, brightness and sharpness that a microscope may give, and their truth.
 
-A crop starts as a region of an image, rotated and scaled to a random nuclear diameter. Further nuclei are placed against
-those in it, because clumps are difficult and rare in the images; then haze, specks, blur, another gamma, noise and
+A crop starts as a region of an image, rotated and scaled to a random nuclear diameter. Further nuclei are placed next
+to those in it, because clumps are difficult and rare in the images; then haze, specks, blur, another gamma, noise and
 quantisation are added, in the order in which they arise in a microscope.
 """
 

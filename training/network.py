@@ -24,8 +24,8 @@ class Network(nn.Module):
 
     Notes
     -----
-    At the input, 2 x 2 pixels become four channels of one pixel, and the reverse at the output, so that the first and most
-    expensive convolutions see a quarter of the pixels. Skips are added, not stacked, for the same reason.
+    At the input, 2 x 2 pixels become four channels of one pixel, and the reverse at the output, so that the first and
+    most expensive convolutions see a quarter of the pixels. Skips are added, not stacked, for the same reason.
     """
 
     def __init__(self) -> None:

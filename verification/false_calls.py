@@ -76,7 +76,7 @@ KINDS = {
 
 
 class Row(NamedTuple):
-    """One part: what was there and what was called; `wrong` lists p_ctc of the cells that were called or uncertain and are not CTCs."""
+    """One part: what was there and what was called; `wrong` lists p_ctc of the false candidates."""
 
     kind: str
     seed: int

@@ -185,7 +185,7 @@ def _clusters_row(name: str, scores: Any) -> tuple[str, str, str]:
 
 
 def _calibration_rows(scores: Any, kept: Sequence[false_calls.Row]) -> Iterator[tuple[str, str, str]]:
-    """Compare the mean p_ctc of a band with the share of CTCs in it: for the phantoms' own mix and where CTCs are rare."""
+    """Compare the mean p_ctc of a band with its share of CTCs: for the phantoms' own mix and where CTCs are rare."""
     calls = pd.concat([s.calls for s in scores])
     true = calls["kind"].isin(phantom.CTC_KINDS)
     brier = float(((calls["p_ctc"] - true) ** 2).mean())
@@ -253,7 +253,7 @@ def _wrong(kept: Sequence[false_calls.Row]) -> tuple[int, Any]:
 
 
 def _prevalence_rows(scores: Any, kept: Sequence[false_calls.Row]) -> Iterator[tuple[str, str, str]]:
-    """Recall, and precision at the prevalence of blood, by limit of p_ctc; where no false call was seen, one is assumed."""
+    """Recall, and precision at the prevalence of blood, by limit of p_ctc; at least one false call is assumed."""
     ctcs = np.concatenate([_p_of(s) for s in scores])
     leukocytes, p_wrong = _wrong(kept)
     for limit in LIMITS:

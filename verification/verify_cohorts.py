@@ -1,8 +1,8 @@
 """Whether the cascade agrees with registries and experiments that need more than one patient's model.
 
 Cohorts are mixtures of patients with and without spread at diagnosis, whose counts nobody published: patients without
-are taken to show no CTC in a tube, those with five. Where the reading of a row was changed (V08, V18, V41), the first reading is
-here, with its own verdict; for V19, V35, V38, V44 and V53 a second reading is here. Rows as in `verify_simulate`.
+are taken to show no CTC in a tube, those with five. Where the reading of a row was changed (V08, V18, V41), the
+first reading is here, with its own verdict; for V19, V35, V38, V44 and V53 a second one. Rows as in `verify_simulate`.
 """
 
 import functools

@@ -2,8 +2,8 @@
 
 The simulator below is independent: it draws cells, loses them one by one and adds false calls, and shares no code with
 the package. The true concentration is fixed for a sample, the assay's factors are drawn for each from the distributions
-whose mean and 95 % limits the package is given. A row that breaks the model's own assumptions says so, and what it misses
-is printed as a miss.
+whose mean and 95 % limits the package is given. A row that breaks the model's own assumptions says so, and what it
+misses is printed as a miss.
 """
 
 import sys

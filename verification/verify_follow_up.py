@@ -74,7 +74,7 @@ def _curves() -> list[tuple[str, str, str]]:
 
 
 def _verdict(name: str, held: int) -> tuple[str, str, str]:
-    """Return a row; of 400 intervals at 95 % fewer than 92 % or more than 98 % contain the truth by chance once in 200."""
+    """Return a row; by chance, fewer than 92 % or more than 98 % of 400 intervals at 95 % hold once in 200."""
     share = held / COHORTS
     verdict = "pass (92-98 %)" if 0.92 <= share <= 0.98 else "fail (92-98 %)"
     return f"coverage of {LEVEL:.0%} limits, {name}, fixed seed", f"{share:.1%}", verdict

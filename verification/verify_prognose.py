@@ -1,8 +1,8 @@
 """Whether the band contains the published groups' true curve, and whether simulated patients die as often as predicted.
 
 Coverage: cohorts of the published sizes are drawn from known curves, their medians are read off again, and the band is
-drawn from those. Calibration: patients with a true concentration, a count by the pipeline, and a survival time that depends on
-a count of the reference assay: by the published groups, or by its logarithm with the same two medians.
+drawn from those. Calibration: patients with a true concentration, a count by the pipeline, and a survival time that
+depends on a count of the reference assay: by the published groups, or by its logarithm with the same two medians.
 Worlds outside the model's assumptions say so; what they miss is printed as a miss.
 """
 

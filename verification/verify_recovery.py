@@ -1,4 +1,4 @@
-"""The in-silico spike-in on phantom frames: whether the count is linear, and how many CTCs that are hard to see are lost.
+"""The in-silico spike-in on phantom frames: whether the count is linear, and how many faint or small CTCs are lost.
 
 The published figure beside it, at least 85 % at each level from 5 to 1,142 cells, was measured with real cells in tubes
 of blood; it includes what is lost in the tube, and these figures do not.
