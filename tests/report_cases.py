@@ -10,7 +10,9 @@ import tifffile
 
 from ctcascade.data import store
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
-from ctcascade.report import pages
+from ctcascade.report.index_page import report_index
+from ctcascade.report.patient_page import report_patient
+from ctcascade.report.sample_page import report_sample
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{7*7}}\u202eevil\u200f<img src=x onerror=alert(2)>"
 DETECTED = {
@@ -416,7 +418,7 @@ def sample_page(
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
     judged = write(folder / "quality.json", "quality", quality(data["sample"]))
     written = (folder / "report.html", folder / "operator.json")
-    pages.report_sample(settings, folder, *tables, folder / "counts.json", judged, *written, controls)
+    report_sample(settings, folder, *tables, folder / "counts.json", judged, *written, controls)
     return folder / "report.html"
 
 
@@ -431,7 +433,7 @@ def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, con
                "line": 1, "therapy_start": "2026-01-12", "imaging": None, **about}  # fmt: skip
     judged = [write(folder / f"quality{i}.json", "quality", quality(d["sample"])) for i, d in enumerate(draws)]
     results = (paths, judged, road, outlook)
-    pages.report_patient({"patient": patient, "max_thumbnails": 100}, *results, folder / "report.html", controls)
+    report_patient({"patient": patient, "max_thumbnails": 100}, *results, folder / "report.html", controls)
     return folder / "report.html"
 
 
@@ -444,7 +446,7 @@ def cohort_page(folder, draws, cascades, prognoses, judged=()):
         for kind, of in (("counts", draws), ("quality", judged), ("cascade", cascades), ("prognosis", prognoses))
     ]
     patients = [{"patient": c["patient"], "primary": c["primary"], "setting": "metastatic"} for c in cascades]
-    pages.report_cohort(
+    report_index(
         {"patients": patients, "samples": [], "max_thumbnails": 100},
         *paths,
         folder / "index.html",

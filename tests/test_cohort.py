@@ -15,7 +15,7 @@ from conftest import digests
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import CUTOFFS
-from ctcascade.report import pages
+from ctcascade.report import follow_up_page
 from ctcascade.study import sheets
 from ctcascade.validation import follow_up
 from test_report_browser import browser, opened  # noqa: F401  (a fixture)
@@ -301,7 +301,7 @@ def test_nobody_with_follow_up_is_refused(tmp_path):
 
 def test_the_page_shows_the_numbers_and_nobody(tmp_path, sixty):
     found = compared(tmp_path, *sixty)
-    pages.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     shown = {e["data-key"] for e in page.numbers()}
     for e in page.numbers():
@@ -322,7 +322,7 @@ def test_the_page_shows_the_numbers_and_nobody(tmp_path, sixty):
 
 def test_the_page_of_few_patients_says_that_it_gives_no_number(tmp_path):
     compared(tmp_path, *written(tmp_path, n=8), min_events=100)
-    pages.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     assert "No hazard ratio is given. Too few deaths were seen" in page.text
     assert "Foretold and seen are not compared." in page.text
@@ -371,7 +371,7 @@ def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder
 def test_the_page_in_chromium(tmp_path, browser, sixty):  # noqa: F811
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     compared(tmp_path, *sixty)
-    pages.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     for scheme, width in (("light", 360), ("dark", 1280)):
         page, heard = opened(browser, tmp_path / "page.html", width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width

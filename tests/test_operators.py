@@ -15,8 +15,7 @@ from ctcascade.counting.operator import compare
 from ctcascade.data import store
 from ctcascade.formats import Event
 from ctcascade.formats.listing import list_frames
-from ctcascade.report import pages
-from ctcascade.report import sample as page
+from ctcascade.report import sample_page as page
 from ctcascade.validation import phantom
 from test_formats_cellsearch import export, record
 
@@ -154,7 +153,7 @@ def test_the_page_of_a_cartridge_shows_the_agreement(cartridge):
     sample = {"sample": "S1", "images": "C7", "format": "auto", "note": None}
     settings = {"sample": sample, "patient": {"patient": "P1"}, "assay": assay("cellsearch"), "max_thumbnails": 3}
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
-    pages.report_sample(settings, folder, *tables, *results, folder / "report.html", folder / "operator.json")
+    page.report_sample(settings, folder, *tables, *results, folder / "report.html", folder / "operator.json")
     html = (folder / "report.html").read_text()
     assert "The scanner&#39;s operator" in html or "The scanner's operator" in html
     assert f"kappa {found.agreement.kappa:.2f}" in html

@@ -13,7 +13,7 @@ from scipy import stats
 import report_cases as cases
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
-from ctcascade.report import pages
+from ctcascade.report import recovery_page
 from ctcascade.study import sheets
 from ctcascade.validation import phantom, recovery
 from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
@@ -213,7 +213,7 @@ def test_the_assay_that_is_written_can_be_used_as_it_is(folder):  # noqa: F811
 
 def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
     found = measured(tmp_path, ["H1"])
-    pages.report_recovery({}, tmp_path / "found.json", tmp_path / "page.html")
+    recovery_page.report_recovery({}, tmp_path / "found.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     title = "In-silico spike-in: how CTCs are found and called, not how the tube captures them"
     assert [e["text"] for e in page.tagged("h1")] == [title]

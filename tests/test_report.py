@@ -16,7 +16,8 @@ from ctcascade.data import store
 from ctcascade.images import detect
 from ctcascade.report import page as paging
 from ctcascade.report.axes import Axis
-from ctcascade.report.page import RESEARCH_USE, amount, percent
+from ctcascade.report.numbers import amount, percent
+from ctcascade.report.page import RESEARCH_USE
 
 
 @pytest.fixture(scope="module")

@@ -126,22 +126,28 @@ def _report(args: argparse.Namespace) -> None:
         return
     if args.of is None:
         args.misused("sample, patient, cohort or --open RESULTS is needed")
-    from ctcascade.report import pages  # noqa: PLC0415
+    from ctcascade.report import (  # noqa: PLC0415
+        follow_up_page,
+        index_page,
+        patient_page,
+        recovery_page,
+        sample_page,
+    )
 
     if args.of == "sample":
         tables = (args.frames, args.cells, args.calls)
         results = (args.counts, args.quality, args.out, args.out_operator)
-        pages.report_sample(args.settings, args.base, *tables, *results, args.control)
+        sample_page.report_sample(args.settings, args.base, *tables, *results, args.control)
     elif args.of == "patient":
         results = (args.counts, args.quality, args.cascade, args.prognosis)
-        pages.report_patient(args.settings, *results, args.out, args.control)
+        patient_page.report_patient(args.settings, *results, args.out, args.control)
     elif args.of == "recovery":
-        pages.report_recovery(args.settings, args.recovery, args.out)
+        recovery_page.report_recovery(args.settings, args.recovery, args.out)
     elif args.of == "follow-up":
-        pages.report_follow_up(args.settings, args.cohort, args.out)
+        follow_up_page.report_follow_up(args.settings, args.cohort, args.out)
     else:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
-        pages.report_cohort(args.settings, *results, args.out, args.multiqc, args.table)
+        index_page.report_index(args.settings, *results, args.out, args.multiqc, args.table)
 
 
 def _open_report(results: Path) -> None:

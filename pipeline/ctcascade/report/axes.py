@@ -78,6 +78,11 @@ def band(xs: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> 
     return path([*zip(xs, highs, strict=True), *reversed(list(zip(xs, lows, strict=True)))], closed=True)
 
 
+def ruler(interval: Mapping[str, float] | None) -> Axis | None:
+    """Return the axis from zero on which an estimate is drawn with its interval, or None where there is none."""
+    return Axis(0, 1.08 * interval["high"], 8, 312) if interval else None
+
+
 def _round(low: float, high: float, about: int) -> list[float]:
     if high <= low:
         return [low]

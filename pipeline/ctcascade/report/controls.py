@@ -5,9 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from statistics import fmean, pvariance
 from typing import Any
 
+from ctcascade.data import store
 from ctcascade.data.errors import plain
 from ctcascade.report.axes import Axis, Tick
 
@@ -71,6 +73,14 @@ def doubts(counts: Sequence[Data], quality: Sequence[Data]) -> dict[str, list[st
             x.why if x.sample == q["sample"] else f"control {x.sample} failed" for x in run_failed
         ]
     return found
+
+
+def doubts_of(own: Sequence[Sequence[Path]], controls: Sequence[Sequence[Path]]) -> dict[str, list[str]]:
+    """Return by sample what speaks against it, from counts and quality of the samples and of their runs' controls."""
+    counts, quality = zip(*own, *controls, strict=True)
+    return doubts(
+        [store.read_json(path, "counts") for path in counts], [store.read_json(path, "quality") for path in quality]
+    )
 
 
 def multiqc(counts: Sequence[Data], quality: Sequence[Data]) -> str:

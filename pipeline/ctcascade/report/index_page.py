@@ -1,14 +1,21 @@
-"""What the cohort's index shows, as plain data: a row a patient, with a small line of its counts."""
+"""The index of a run: all patients and samples with links to their pages, and the same rows as CSV."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from ctcascade.data import store
+from ctcascade.report import controls
 from ctcascade.report.axes import Axis, path
-from ctcascade.report.page import Result
+from ctcascade.report.numbers import Result
+from ctcascade.report.page import write_page
+from ctcascade.report.tables import Row, lines
 
+_NO_INTERVAL = dict.fromkeys(("estimate", "low", "high", "level"))
+_NO_BAND = dict.fromkeys(("mean", "low", "high"))
 PROGNOSIS_WORDS = {
     "ok": "curve of published groups",
     "relative_only": "relative statements only",
@@ -36,6 +43,61 @@ class PatientRow:
     prognosis: Result
     spark: Spark
     prognosis_words: str
+
+
+def report_index(
+    settings: Mapping[str, Any],
+    counts: Sequence[Path],
+    qualities: Sequence[Path],
+    cascades: Sequence[Path],
+    prognoses: Sequence[Path],
+    out: Path,
+    multiqc: Path,
+    table: Path,
+) -> None:
+    """Write the cohort's index: all patients and samples, with links to their pages.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``patients``: the rows of the patient sheet.
+    counts, qualities, cascades, prognoses : sequence of Path
+        All results.
+    out : Path
+        The page, beside the folders ``samples/`` and ``patients/``.
+    multiqc : Path
+        Table of samples and their checks, for MultiQC.
+    table : Path
+        CSV, a row a sample with its patient's risk.
+
+    Raises
+    ------
+    InputError
+        If a result cannot be read.
+    """
+    kinds = {"counts": counts, "quality": qualities, "cascade": cascades, "prognosis": prognoses}
+    found, judged, roads, outlooks = ([store.read_json(path, kind) for path in paths] for kind, paths in kinds.items())
+    store.write_text(multiqc, controls.multiqc(found, judged))
+    rows = patient_rows(settings["patients"], found, roads, outlooks)
+    doubts, quality_of = controls.doubts(found, judged), {q["sample"]: q for q in judged}
+    exported = {
+        "patients": [patient_row(row) for row in rows],
+        "samples": [sample_row(c, quality_of[c["sample"]], doubts[c["sample"]]) for c in found],
+    }
+    store.write_text(table, cohort_csv(exported["samples"], exported["patients"]))
+    write_page(
+        out,
+        "index.html",
+        patients=rows,
+        samples=[Result(f"counts/{c['sample']}", c) for c in found],
+        quality=quality_of,
+        doubts=doubts,
+        csv={name: lines(rows_of) for name, rows_of in exported.items()},
+        charts=controls.charts(found, judged),
+        control_words=controls.ROLES,
+        lost=sum(c["status"] != "ok" for c in found),
+        results=[r for row in rows for r in (row.cascade, row.prognosis)],
+    )
 
 
 def patient_rows(
@@ -66,6 +128,46 @@ def patient_rows(
             )
         )
     return rows
+
+
+def sample_row(counts: Mapping[str, Any], quality: Mapping[str, Any], against: Sequence[str]) -> Row:
+    """Return a row of the samples: counts with interval, what was imaged, quality and what speaks against it."""
+    names = ("sample", "patient", "collected", "assay", "status", "reason")
+    seen = ("n_ctc", "n_clusters", "n_leukocytes", "n_frames_usable", "n_frames", "imaged_fraction", "above_blank")
+    interval = counts["ctc_per_7_5_ml"] or _NO_INTERVAL
+    return {
+        **{name: counts[name] for name in names},
+        **{f"ctc_per_7_5_ml_{end}": interval[end] for end in _NO_INTERVAL},
+        **{name: counts[name] for name in seen},
+        "quality": "fail" if against else quality["status"],
+        "quality_failures": "; ".join(against),
+    }
+
+
+def patient_row(row: PatientRow) -> Row:
+    """Return a row of the patients: the latest evaluable draw, the risk of any organ and what the prognosis is."""
+    latest = row.latest.data if row.latest else {}
+    interval, risk = latest.get("ctc_per_7_5_ml") or _NO_INTERVAL, row.cascade.data["p_any"] or {"2": _NO_BAND}
+    return {
+        "patient": row.about["patient"],
+        "primary": row.about["primary"],
+        "setting": row.about["setting"],
+        "n_draws": len(row.draws),
+        "latest_sample": latest.get("sample"),
+        "latest_collected": latest.get("collected"),
+        **{f"latest_ctc_per_7_5_ml_{end}": interval[end] for end in _NO_INTERVAL},
+        "latest_n_clusters": latest.get("n_clusters"),
+        **{f"p_any_2_years_{end}": risk["2"][end] for end in _NO_BAND},
+        "prognosis": row.prognosis.data["status"],
+    }
+
+
+def cohort_csv(samples: Sequence[Row], patients: Sequence[Row]) -> str:
+    """Return one table: a row a sample, beside it what is said of its patient."""
+    of = {row["patient"]: {k: v for k, v in row.items() if not k.startswith("latest_")} for row in patients}
+    none = dict.fromkeys(next(iter(of.values()), {}))
+    joined = [{**row, **of.get(row["patient"], {**none, "patient": row["patient"]})} for row in samples]
+    return "".join(f"{line}\n" for line in lines(joined)) if joined else ""
 
 
 def spark(values: Sequence[float]) -> Spark:

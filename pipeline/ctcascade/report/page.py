@@ -1,8 +1,7 @@
-"""From data to one self-contained page: templates, traceable numbers, safe text, content security policy.
+"""From content to one self-contained page: template environment, safe text, content security policy.
 
-Two rules hold for every page. A number that stands in a result is printed only through `Result`, which leaves beside
-it where it came from; and text that is not ours is printed only through the environment's `finalize` and autoescape,
-so that no name or note can become markup, hide a character or push the page apart.
+Text that a user wrote is printed only through the environment's `finalize` and autoescape, so that no name or note can
+become markup, hide a character or break the layout. Numbers of results are printed through `numbers.Result`.
 """
 
 import base64
@@ -10,8 +9,6 @@ import functools
 import hashlib
 import html
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,6 +19,7 @@ from markupsafe import Markup
 from ctcascade import __version__
 from ctcascade.data.errors import plain
 from ctcascade.data.store import write_text
+from ctcascade.report.numbers import kappa, of_hundred, percent
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page.js", "select.js")
@@ -69,113 +67,6 @@ def render(template: str, **content: Any) -> str:
         research_use=RESEARCH_USE,
         **content,
     )
-
-
-@dataclass(frozen=True)
-class Result:
-    """A JSON result whose numbers reach the page with their origin beside them.
-
-    Parameters
-    ----------
-    of : str
-        Which result it is: ``counts/SAMPLE``, ``cascade/PATIENT`` or ``prognosis/PATIENT``.
-    data : mapping
-        As read by `store.read_json`.
-    """
-
-    of: str
-    data: Mapping[str, Any]
-
-    def get(self, path: str) -> Any:
-        """Return what stands at a dotted path (list items by their index), or None where the road ends at a null."""
-        found: Any = self.data
-        for step in path.split("."):
-            if found is None:
-                return None
-            found = found[int(step)] if isinstance(found, list) else found[step]
-        return found
-
-    def number(self, path: str, style: str = "amount", tag: str = "span") -> Markup:
-        """Return the number at `path` as HTML text in one of `STYLES`, with its origin and exact value.
-
-        `tag` is ``tspan`` inside a drawing.
-        """
-        value = self.get(path)
-        if value is None:
-            return Markup('<span class="none">not available</span>')
-        return Markup('<{0} class="n" data-of="{1}" data-key="{2}" data-value="{3}">{4}</{0}>').format(
-            tag, plain(self.of), path, json.dumps(value), STYLES[style](value)
-        )
-
-    def interval(self, path: str, style: str = "amount", low: str = "low", high: str = "high") -> Markup:
-        """Return ``low to high`` of the object at `path`."""
-        ends = (self.number(f"{path}.{end}", style) for end in (low, high))
-        return Markup("{} to {}").format(*ends)
-
-
-def amount(value: float) -> str:
-    """Return a quantity with two significant digits, or three in front of the point up to a thousand."""
-    if value == 0:
-        return "0"
-    if value < 0.001 or value >= 999_500:
-        digits, _, exponent = f"{value:.1e}".partition("e")
-        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-    if value < 1:
-        return f"{value:.2g}"
-    if value < 9.95:
-        return f"{value:.1f}"
-    return whole(value if value < 999.5 else float(f"{value:.1e}"))
-
-
-def kappa(value: float) -> str:
-    """Return a coefficient of agreement, -1 to 1, with two digits."""
-    return f"{value:.2f}".replace("-", "−")
-
-
-def signed(value: float) -> str:
-    """Return a fitted number of either sign with three digits behind the point."""
-    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no minus before a nought
-
-
-def ratio(value: float) -> str:
-    """Return a ratio around 1 with two digits behind the point, or three significant ones from ten on."""
-    return f"{value:.2f}" if value < 9.995 else amount(value)
-
-
-def whole(value: float) -> str:
-    """Return a count with thin spaces between the thousands."""
-    return f"{value:,.0f}".replace(",", "\u2009")
-
-
-def percent(value: float) -> str:
-    """Return a share as per cent; the ends are named as limits, never as 0 or 100 %, unless they are just that."""
-    if value in (0, 1):
-        text = f"{100 * value:.0f}"
-    elif value < 0.0001:
-        text = "<\u202f0.01"
-    elif value > 0.999:
-        text = ">\u202f99.9"
-    else:
-        digits = 2 if value < 0.00995 else 1 if value < 0.0995 or value > 0.99 else 0
-        text = f"{100 * value:.{digits}f}"
-    return f"{text}\u202f%"
-
-
-def of_hundred(value: float) -> str:
-    """Return a share as whole people of 100."""
-    return f"{100 * value:.0f}"
-
-
-STYLES: dict[str, Callable[[Any], str]] = {
-    "amount": amount,
-    "whole": whole,
-    "percent": percent,
-    "of_hundred": of_hundred,
-    "kappa": kappa,
-    "signed": signed,
-    "ratio": ratio,
-}
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def _finalize(value: Any) -> Any:

@@ -1,19 +1,26 @@
-"""What a sample's page shows, as plain data: quality, candidates, clusters, what the count rests on."""
+"""The page of a sample: count, quality, cells to look at, clusters, plots, what the count rests on."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ctcascade import formats
+from ctcascade.counting import agreement
 from ctcascade.counting.operator import Compared, compare
+from ctcascade.data import store
 from ctcascade.data.errors import InputError
-from ctcascade.data.vocabulary import CUTOFFS
+from ctcascade.data.vocabulary import CALLS, CUTOFFS
 from ctcascade.formats.listing import FrameList
-from ctcascade.report.axes import Axis, Tick
-from ctcascade.report.thumbnails import Picture
+from ctcascade.report import overview, scatter
+from ctcascade.report.axes import Axis, Tick, ruler
+from ctcascade.report.controls import doubts_of
+from ctcascade.report.numbers import Result
+from ctcascade.report.page import anchor, write_page
+from ctcascade.report.thumbnails import Picture, Pictures, Spot
 
 Row = dict[str, Any]
 SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
@@ -84,6 +91,91 @@ class Strip:
     ticks: list[Tick]
     dots: list[tuple[float, float, str]]
     missing: list[tuple[float, str]]
+
+
+def report_sample(
+    settings: Mapping[str, Any],
+    base: Path,
+    frames: Path,
+    cells: Path,
+    calls: Path,
+    counts: Path,
+    quality: Path,
+    out: Path,
+    out_operator: Path,
+    controls: Sequence[Sequence[Path]] = (),
+) -> None:
+    """Write a sample's page (count, quality, cells to look at, plots, what the count rests on) and operator.json.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample`` and ``patient`` (rows of the sheets), ``assay`` (the assay file), ``max_thumbnails``.
+    base : Path
+        Folder that the sheet's image paths are relative to.
+    frames, cells, calls, counts, quality : Path
+        Tables and results of the sample.
+    out : Path
+        The page.
+    out_operator : Path
+        JSON to write, as `results.OPERATOR_JSON`: the calls of the scanner's operator beside ours.
+    controls : sequence of (Path, Path)
+        Counts and quality of the controls of the sample's assay and lot: a failed one speaks against the sample.
+
+    Raises
+    ------
+    InputError
+        If a table or the result cannot be read or lacks a column.
+    """
+    data, judged = store.read_json(counts, "counts"), store.read_json(quality, "quality")
+    against = doubts_of([(counts, quality)], controls)
+    frame_table, cell_table, call_table = (
+        store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
+    )
+    cell_table = scatter.with_contrast(cell_table)
+    found = candidates_of(call_table, cell_table)
+    pictures = Pictures(settings, base, store.table_provenance(frames)["settings"], cell_table, found)
+    longest, marked = settings["max_thumbnails"], records(found.head(scatter.MARKED))
+    single, members = records(found.head(longest)), cluster_members(found, longest)
+    grid = overview.grid_of(frame_table)
+    spots = [Spot.around(rows) for rows in [*([row] for row in single), *members]]
+    shots, small = pictures.of(spots, grid.sizes_px if grid else {})
+    shown = gallery(single, shots[: len(single)], pictures.roles)
+    compared = operator(pictures.listed, call_table, frame_table, data["limit_of_blank"]["level"])
+    read = {"frames": frames, "calls": calls} | {
+        f"events_{n}": path for n, (_, path) in enumerate(pictures.listed.events)
+    }
+    made_by = store.provenance({"sample": settings["sample"]}, read)
+    store.write_json(out_operator, "operator", operator_result(data["sample"], compared) | {"provenance": made_by})
+    write_page(
+        out,
+        "sample.html",
+        counts=Result(f"counts/{data['sample']}", data),
+        axis=ruler(data["ctc_per_7_5_ml"]),
+        odds=reference_odds(data),
+        lights=[*lights(data, frame_table), layout(pictures.listed)],
+        quality=Result(f"quality/{data['sample']}", judged),
+        doubts=against[data["sample"]],
+        frame_lights={light["frame"]: light for light in judged["frames"]},
+        strips=strips(frame_table),
+        frames=frame_rows(frame_table),
+        found=len(found),
+        shown=shown,
+        clusters=clusters(members, shots[len(single) :]),
+        overview=overview.overview(frame_table, grid, small, marked) if grid else None,
+        scatters=scatter.scatters(
+            call_table, cell_table, frame_table, marked, store.table_provenance(calls).get("reference")
+        ),
+        narrowed=NARROWED,
+        shown_calls=SHOWN_CALLS,
+        anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
+        operator=compared,
+        factors=factors(data),
+        gates=sorted(settings["assay"]["gates"].items()),
+        calls_sha256=agreement.calls_hash(call_table),
+        verdicts=verdicts(data),
+        all_calls=CALLS,
+    )
 
 
 def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:

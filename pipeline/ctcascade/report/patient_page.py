@@ -1,18 +1,23 @@
-"""What a patient's page shows, as plain data: draws over time, organs at risk, the cells' road, survival, evidence."""
+"""The page of a patient: samples over time, organs at risk, steps of the cascade, published survival, evidence."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from ctcascade import evidence
+from ctcascade.data import store
+from ctcascade.data.vocabulary import HORIZONS_YEARS
 from ctcascade.evidence.tables import TABLES
-from ctcascade.report.axes import Axis, Tick, band, path
-from ctcascade.report.page import Result
+from ctcascade.report.axes import Axis, Tick, band, path, ruler
+from ctcascade.report.controls import doubts_of
+from ctcascade.report.numbers import Result
+from ctcascade.report.page import write_page
 
 SHOWN_MONTHS = (6, 12, 18, 24)
 PEOPLE_MONTHS = (6, 12, 24)
@@ -64,6 +69,77 @@ class Person:
     x: int
     y: int
     alive: bool
+
+
+def report_patient(
+    settings: Mapping[str, Any],
+    counts: Sequence[Path],
+    quality: Sequence[Path],
+    cascade: Path,
+    prognosis: Path,
+    out: Path,
+    controls: Sequence[Sequence[Path]] = (),
+) -> None:
+    """Write a patient's page: count, change, organs at risk, survival of published groups, evidence, limits.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``patient``: the row of the patient sheet.
+    counts, quality : sequence of Path
+        counts.json and quality.json of each of the patient's samples, in one order.
+    cascade, prognosis : Path
+    out : Path
+        The page.
+    controls : sequence of (Path, Path)
+        Counts and quality of the controls of their assays and lots.
+
+    Raises
+    ------
+    InputError
+        If a result cannot be read.
+    """
+    patient = settings["patient"]
+    name = patient["patient"]
+    draws = sorted(
+        (Result(f"counts/{c['sample']}", c) for c in (store.read_json(path, "counts") for path in counts)),
+        key=lambda r: (r.data["collected"], r.data["sample"]),
+    )
+    against = doubts_of(list(zip(counts, quality, strict=True)), controls)
+    road = Result(f"cascade/{name}", store.read_json(cascade, "cascade"))
+    outlook = Result(f"prognosis/{name}", store.read_json(prognosis, "prognosis"))
+    measured = [d for d in draws if d.data["status"] == "ok"]
+    latest = measured[-1] if measured else None
+    at_risk = organs(road.data)
+    write_page(
+        out,
+        "patient.html",
+        patient=patient,
+        draws=draws,
+        doubts={d.data["sample"]: against[d.data["sample"]] for d in draws if against[d.data["sample"]]},
+        measured=len(measured),
+        latest=latest,
+        axis=ruler(latest.data["ctc_per_7_5_ml"]) if latest else None,
+        timeline=timeline(draws, patient.get("therapy_start")),
+        cascade=road,
+        prognosis=outlook,
+        years=HORIZONS_YEARS,
+        organs=at_risk,
+        risks={year: shades(road.data, year) for year in HORIZONS_YEARS},
+        risk_bar=risk_bar,
+        modalities=sorted({t["modality"] for _, o in at_risk for t in o["time_to_detectability"]}),
+        bars=flow_bars(road.data),
+        curve=survival(outlook.data),
+        main=main_source(outlook.data),
+        studies=studies(outlook.data),
+        table_months=at_months(outlook.data, SHOWN_MONTHS),
+        earlier_months=at_months(outlook.data.get("earlier_curve") or outlook.data, SHOWN_MONTHS),
+        headline=headline(outlook.data),
+        people_months=at_months(outlook.data, PEOPLE_MONTHS),
+        people=people,
+        rows=evidence_rows(sorted({*road.data["evidence_ids"], *outlook.data["evidence_ids"]})),
+        results=[*draws, road, outlook],
+    )
 
 
 def timeline(counts: Sequence[Result], therapy_start: str | None, width: float = 380, height: float = 210) -> Timeline:

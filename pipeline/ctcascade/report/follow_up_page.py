@@ -1,13 +1,17 @@
-"""What the page of a cohort's follow-up shows, as plain data: Kaplan-Meier curves, with what was foretold."""
+"""The page of the follow-up: Kaplan-Meier curves of the lab's own patients, with predicted survival as dots."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from ctcascade.data import store
 from ctcascade.report.axes import Axis, Tick, band, path
+from ctcascade.report.numbers import Result
+from ctcascade.report.page import write_page
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,28 @@ class Plot:
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     lines: list[Line]
+
+
+def report_follow_up(settings: Mapping[str, Any], cohort: Path, out: Path) -> None:
+    """Write the page of a cohort's follow-up: survival by count, the count's weight, foretold beside seen survival.
+
+    Parameters
+    ----------
+    settings : mapping
+        Nothing is needed.
+    cohort : Path
+        As `results.COHORT_JSON`.
+    out : Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the result cannot be read.
+    """
+    data = store.read_json(cohort, "cohort")
+    plots = [plot(group) for group in data["groups"]]
+    write_page(out, "follow_up.html", found=Result("cohort", data), plots=plots, **settings)
 
 
 def plot(group: Mapping[str, Any]) -> Plot:

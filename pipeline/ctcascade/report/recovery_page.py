@@ -1,12 +1,16 @@
-"""What the page of a spike-in shows, as plain data: expected against observed, with the line through them."""
+"""The page of an in-silico spike-in: expected against observed, with the fitted line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 
+from ctcascade.data import store
 from ctcascade.report.axes import Axis, Tick, path
+from ctcascade.report.numbers import Result
+from ctcascade.report.page import write_page
 
 _BENT_FROM = 5.0  # the axes are linear below and logarithmic beyond
 
@@ -21,6 +25,28 @@ class Plot:
     fitted: Markup
     all_found: Markup
     published: Markup
+
+
+def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> None:
+    """Write the page of an in-silico spike-in: levels, the line through them, what the assay can take, limits.
+
+    Parameters
+    ----------
+    settings : mapping
+        Nothing is needed.
+    recovery : Path
+        As `results.RECOVERY_JSON`.
+    out : Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the result cannot be read.
+    """
+    data = store.read_json(recovery, "recovery")
+    found = Result(f"recovery/{data['assay']}", data)
+    write_page(out, "recovery.html", found=found, plot=plot(data), means=means(data), **settings)
 
 
 def plot(found: Mapping[str, Any]) -> Plot:
