@@ -33,6 +33,14 @@ class Fault:
         return plain(f"{where}: found {self.found}; expected {self.expected}; {self.todo}", longest=None)
 
 
+class RefusedValueError(ValueError):
+    """What a validator found wrong with a value: each time what stands there, what should, and what to do."""
+
+    def __init__(self, *faults: tuple[str, str, str]):
+        self.faults = faults
+        super().__init__("; ".join(found for found, _, _ in faults))
+
+
 class InputError(Exception):
     """What the user gave cannot be used; carries every fault found, not only the first."""
 

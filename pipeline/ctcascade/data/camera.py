@@ -1,0 +1,48 @@
+"""What is known of the images before the first one is opened: channels, files, pixel size, bit depth, frame size."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from ctcascade.data.errors import RefusedValueError, plain
+from ctcascade.data.typed import Number, Typed, Whole
+
+ChannelName = Annotated[str, Field(min_length=1, max_length=64, description="a channel name")]
+
+
+def _role(name: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9]{0,15}", name):
+        expected = "a role of small letters and digits, at most 16"
+        raise RefusedValueError((plain(name), expected, "rename the role"))
+    return name
+
+
+Role = Annotated[str, AfterValidator(_role)]
+PixelSize = Annotated[Number, Field(ge=0.01, le=20, description="the edge of a pixel from 0.01 to 20 um")]
+Pixels = Annotated[Whole, Field(ge=1, le=1_000_000, description="a whole number from 1 to 1000000")]
+FrameSize = Annotated[tuple[Pixels, Pixels], Field(description="rows and columns of a frame")]
+BitDepth = Annotated[Whole, Field(ge=8, le=16, description="bits of the camera from 8 to 16")]
+FilePattern = Annotated[
+    str,
+    Field(
+        pattern=r"^[^/\\\x00-\x1f]*$",
+        description="null (one file a frame), or the pattern of one file a channel with {frame} and {channel}",
+        examples=["'{frame}_{channel}'"],
+    ),
+]
+
+
+class Camera(Typed):
+    """How an assay's frames are to be read where the files themselves do not say it."""
+
+    name: str = Field(description="the assay's name")
+    channels: dict[Role, tuple[ChannelName, ...]] = Field(
+        description="channel roles, each with the channel names that a file may use for it"
+    )
+    files: FilePattern | None = Field(
+        default=None, description="null (one file a frame), or the pattern of one file a channel"
+    )
+    pixel_size_um: PixelSize = Field(description="the edge of a pixel, um, where the file states none")
+    frame_px: FrameSize = Field(description="nominal rows and columns of a frame")
+    bit_depth: BitDepth = Field(description="bits of the camera")

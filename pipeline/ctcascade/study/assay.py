@@ -1,0 +1,176 @@
+"""The laboratory's method: channels, gates, markers and factors, every value with where it comes from."""
+
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import Field
+
+from ctcascade.data.camera import BitDepth, Camera, ChannelName, FilePattern, FrameSize, PixelSize, Role
+from ctcascade.data.typed import Number, Typed, Whole
+
+T = TypeVar("T")
+Source = Annotated[str, Field(min_length=1, description="where the value comes from")]
+GateValue = Annotated[Number, Field(ge=0, description="a number from 0 on")]
+Spreads = Annotated[Number, Field(ge=0, le=100, description="a number of spreads from 0 to 100")]
+NucleusRatio = Annotated[Number, Field(ge=1, le=100, description="a ratio from 1 to 100")]
+Cells = Annotated[Whole, Field(ge=1, le=1000, description="a whole number of CTCs from 1 to 1000")]
+Share = Annotated[Number, Field(gt=0, le=1, description="a share above 0 and at most 1")]
+FromZero = Annotated[Number, Field(ge=0, le=1000, description="a number from 0 to 1000")]
+AboveZero = Annotated[Number, Field(gt=0, le=100, description="a number above 0 and at most 100")]
+One = Annotated[Number, Field(ge=1, le=1, description="1: what tubes hold on average is what the blood holds")]
+Place = Literal["cell", "nucleus"]
+
+
+class Sourced(Typed, Generic[T]):
+    """A value with its source."""
+
+    value: T
+    source: Source
+
+
+class GatesOf(Typed, Generic[T]):
+    """The gates that a CTC clears, all of them."""
+
+    ck_min_z: T = Field(description="value and source")
+    ck_rise_with_cd45: T = Field(description="value and source")
+    cd45_max_ratio: T = Field(description="value and source")
+    min_ck_fill: T = Field(description="value and source")
+    min_diameter_um: T = Field(description="value and source")
+    max_diameter_um: T = Field(description="value and source")
+    min_nucleus_um2: T = Field(description="value and source")
+    min_nucleus_solidity: T = Field(description="value and source")
+    max_dna_peak: T = Field(description="value and source")
+
+
+Gates = GatesOf[float]
+SourcedGates = GatesOf[Sourced[GateValue]]
+
+
+class Factor(Typed):
+    """A quantity of the method: its mean, its 95 % limits, how it is known, and from where."""
+
+    mean: float
+    low: float
+    high: float
+    kind: Literal["measured", "derived", "assumption"]
+    source: Source
+
+
+class ShareFactor(Factor):
+    """A share above 0 and at most 1."""
+
+    mean: Share
+    low: Share
+    high: Share
+
+
+class FromZeroFactor(Factor):
+    """A number from 0 on."""
+
+    mean: FromZero
+    low: FromZero
+    high: FromZero
+
+
+class RatioFactor(Factor):
+    """A ratio above 0."""
+
+    mean: AboveZero
+    low: AboveZero
+    high: AboveZero
+
+
+class AroundOneFactor(Factor):
+    """A ratio whose mean is 1."""
+
+    mean: One
+    low: AboveZero
+    high: AboveZero
+
+
+class MarkerRule(Typed):
+    """When a sample is called positive for a marker."""
+
+    min_ctcs: Cells
+    min_positive: Cells
+    min_share: Number = Field(ge=0, le=1, description="a share from 0 to 1")
+    source: Source
+
+
+class MarkerGate(Typed):
+    """When a cell is called positive for a marker."""
+
+    place: Place = Field(description="where it is looked for")
+    min_z: Spreads
+    min_nucleus_ratio: NucleusRatio | None = None
+
+
+class Marker(Typed):
+    """A further marker of the assay, by channel role."""
+
+    marker: str = Field(min_length=1, max_length=64, description="what the channel shows")
+    place: Place = Field(description="where it is looked for")
+    min_nucleus_ratio: Sourced[NucleusRatio] | None = Field(default=None, description="value and source")
+    min_z: Sourced[Spreads] = Field(description="value and source")
+    rule: MarkerRule = Field(description="min_ctcs, min_positive, min_share and source")
+
+    @property
+    def gate(self) -> MarkerGate:
+        """When a cell is positive, without the sources."""
+        ratio = self.min_nucleus_ratio.value if self.min_nucleus_ratio else None
+        return MarkerGate(place=self.place, min_z=self.min_z.value, min_nucleus_ratio=ratio)
+
+
+class Factors(Typed):
+    """The factors of an assay between cells in the blood and cells counted."""
+
+    recovery: ShareFactor = Field(description="mean, low and high between 0 and 1, kind and source")
+    sensitivity: ShareFactor = Field(description="mean, low and high between 0 and 1, kind and source")
+    background_per_7_5_ml: FromZeroFactor = Field(description="mean, low and high (numbers from 0 on), kind and source")
+    reference_equivalent: RatioFactor | None = Field(
+        default=None, description="mean, low and high (numbers above 0), kind and source"
+    )
+    tube_to_tube: AroundOneFactor | None = Field(
+        default=None, description="mean 1, low and high (numbers above 0), kind and source"
+    )
+
+
+class Method(Typed):
+    """How the slides are made and read."""
+
+    description: str = Field(min_length=1, max_length=500, description="a line of text")
+    channels: dict[
+        Role, Annotated[tuple[ChannelName, ...], Field(min_length=1, description="a list of channel names")]
+    ] = Field(
+        max_length=16,
+        description="channel roles, dna, ck and cd45 among them, each with a list of the channel names a file may use",
+    )
+    pixel_size_um: Sourced[PixelSize] = Field(description="value (um, 0.01 to 20) and source")
+    frame_px: Sourced[FrameSize] = Field(description="value ([rows, columns]) and source")
+    bit_depth: Sourced[BitDepth] = Field(description="value (8 to 16) and source")
+    files: FilePattern | None = Field(
+        description="null (one file a frame), or the pattern of one file a channel with {frame} and {channel}",
+        examples=["'{frame}_{channel}'"],
+    )
+    gates: SourcedGates = Field(description="gates by name, each with value and source")
+    markers: dict[Role, Marker] = Field(
+        default_factory=dict, description="further markers by channel role, each with marker, place, min_z and rule"
+    )
+
+
+class Assay(Factors, Method):
+    """An assay file: what the laboratory's method is, every value with where it comes from."""
+
+    def camera(self, name: str) -> Camera:
+        """Return how frames of this assay are to be read."""
+        return Camera(
+            name=name,
+            channels=self.channels,
+            files=self.files,
+            pixel_size_um=self.pixel_size_um.value,
+            frame_px=self.frame_px.value,
+            bit_depth=self.bit_depth.value,
+        )
+
+    def gate_values(self) -> Gates:
+        """Return the gates without their sources."""
+        return Gates(**{name: getattr(self.gates, name).value for name in Gates.model_fields})

@@ -1,0 +1,203 @@
+"""A patient as the sheet describes them; the text of imaging and of therapies is read here and nowhere else."""
+
+import datetime
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ctcascade.data.errors import RefusedValueError, plain
+from ctcascade.data.typed import Name, Number, Typed, Whole
+from ctcascade.data.vocabulary import IMAGING, ORGANS
+from ctcascade.study.checking import nearest
+
+Rate = Literal["shedding", "growth", "killing"]
+RATES: tuple[Rate, ...] = ("shedding", "growth", "killing")
+ACTS_ON: dict[str, tuple[Rate, ...]] = {
+    "chemotherapy": ("shedding", "growth"),
+    "targeted": ("shedding", "growth"),
+    "immunotherapy": ("killing",),
+}
+"""The rates that a class of systemic therapy acts on."""
+_RANGES: dict[Rate, tuple[float, float]] = {"shedding": (0.01, 1.0), "growth": (0.0, 1.0), "killing": (0.0, 100.0)}
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def read_day(text: object) -> datetime.date:
+    """Return the day of the calendar that text names as YYYY-MM-DD; raise ValueError where it names none."""
+    if isinstance(text, datetime.date):
+        return text
+    if not isinstance(text, str) or not _DAY.fullmatch(text):
+        raise ValueError(text)
+    return datetime.date.fromisoformat(text)
+
+
+def _day_since_1970(text: object) -> datetime.date:
+    return _within(read_day(text), 1970)
+
+
+def _day_since_1900(text: object) -> datetime.date:
+    return _within(read_day(text), 1900)
+
+
+def _within(day: datetime.date, earliest_year: int) -> datetime.date:
+    if not earliest_year <= day.year <= 2099:
+        raise ValueError(day)
+    return day
+
+
+Day = Annotated[
+    datetime.date,
+    BeforeValidator(_day_since_1970),
+    Field(description="a day of the calendar from 1970 on, written YYYY-MM-DD", examples=["2026-05-01"]),
+]
+DayOfDiagnosis = Annotated[
+    datetime.date,
+    BeforeValidator(_day_since_1900),
+    Field(description="a day of the calendar from 1900 on, written YYYY-MM-DD", examples=["2025-11-30"]),
+]
+
+
+class Scan(Typed):
+    """What one scan found in one organ."""
+
+    date: datetime.date
+    modality: str
+    organ: str
+    lesions: int
+
+
+class Therapy(Typed):
+    """A systemic therapy: its class, its days (no end: it goes on), and what is left of each rate."""
+
+    kind: str
+    start: datetime.date
+    end: datetime.date | None
+    rates: dict[Rate, float]
+
+
+def read_imaging(text: str) -> tuple[Scan, ...]:
+    """Return the findings that a cell names (``2026-05-01:CT:liver=2,lung=0;...``), the earliest first.
+
+    Spaces beside the marks mean nothing.
+
+    Raises
+    ------
+    RefusedValueError
+        If the text is not of this form, names an organ twice in a scan, or a modality that is not known.
+    """
+    try:
+        found = [finding for scan in text.split(";") for finding in _read_scan(scan)]
+    except ValueError:
+        wanted = "DATE:MODALITY:ORGAN=LESIONS,... with organs of " + ", ".join(ORGANS)
+        raise RefusedValueError((plain(text), wanted, "write it like 2026-05-01:CT:liver=2,lung=0")) from None
+    unknown = dict.fromkeys(scan.modality for scan in found if scan.modality not in IMAGING)
+    if unknown:
+        wanted = "one of " + ", ".join(IMAGING)
+        raise RefusedValueError(
+            *((plain(word), wanted, nearest(word, IMAGING, "choose one of them")) for word in unknown)
+        )
+    return tuple(sorted(found, key=lambda scan: (scan.date, scan.modality, scan.organ)))
+
+
+def _read_scan(text: str) -> list[Scan]:
+    day, modality, organs = (word.strip() for word in text.split(":"))
+    date, spelt = read_day(day), modality.replace(" ", "_").casefold()
+    known = {name.casefold(): name for name in IMAGING}
+    lesions = [(organ.strip(), n.strip()) for organ, _, n in (part.partition("=") for part in organs.split(","))]
+    if len(dict(lesions)) < len(lesions):
+        raise ValueError(organs)
+    for organ, n in lesions:
+        if organ not in ORGANS or not (n.isascii() and n.isdigit() and len(n) <= 3):
+            raise ValueError(organ)
+    return [Scan(date=date, modality=known.get(spelt, modality), organ=organ, lesions=int(n)) for organ, n in lesions]
+
+
+def read_therapies(text: str) -> tuple[Therapy, ...]:
+    """Return the therapies that a cell names (``CLASS:START:END:RATE=VALUE,...;...``), the earliest first.
+
+    END and the rates may be empty; spaces beside the marks mean nothing.
+
+    Raises
+    ------
+    RefusedValueError
+        If the text is not of this form, or a rate is not one that the class acts on, or out of its range.
+    """
+    try:
+        found = [_read_therapy(part) for part in text.split(";")]
+    except ValueError:
+        acts = "; ".join(f"{kind} on {', '.join(rates)}" for kind, rates in ACTS_ON.items())
+        wanted = f"CLASS:START:END:RATE=VALUE,... with {acts}; shedding and growth up to 1"
+        todo = "write it like chemotherapy:2026-05-20:2026-08-20:shedding=0.4,growth=0.4"
+        raise RefusedValueError((plain(text), wanted, todo)) from None
+    return tuple(sorted(found, key=lambda therapy: therapy.start))
+
+
+def _read_therapy(text: str) -> Therapy:
+    kind, first, last, *more = (word.strip() for word in text.split(":"))
+    rates = dict(_read_rate(rate, kind) for rate in ",".join(more).split(",") if rate)
+    start, end = read_day(first), read_day(last) if last else None
+    if kind not in ACTS_ON or len(more) > 1 or (end and end <= start):
+        raise ValueError(text)
+    return Therapy(kind=kind, start=start, end=end, rates=rates)
+
+
+def _read_rate(text: str, kind: str) -> tuple[Rate, float]:
+    name, _, value = (word.strip() for word in text.partition("="))
+    for rate in ACTS_ON.get(kind, ()):
+        low, high = _RANGES[rate]
+        if name == rate and low <= float(value) <= high:
+            return rate, float(value)
+    raise ValueError(text)
+
+
+def _scans(given: Any) -> Any:
+    return read_imaging(given) if isinstance(given, str) else given
+
+
+def _therapies(given: Any) -> Any:
+    return read_therapies(given) if isinstance(given, str) else given
+
+
+class Patient(Typed):
+    """What a stage may know of a patient: the sheet's row without the outcome."""
+
+    patient: Name = Field(examples=["P1"])
+    primary: str = Field(description="the primary tumour (or none)")
+    setting: str = Field(default="none", description="the clinical setting (early or metastatic ...)")
+    sex: Literal["female", "male"] = Field(description="female or male")
+    subtype: str | None = Field(default=None, description="the tumour's subtype")
+    line: Whole | None = Field(
+        default=None, ge=1, le=20, description="the line of therapy as a whole number from 1 to 20", examples=["1"]
+    )
+    therapy_start: Day | None = None
+    diagnosed: DayOfDiagnosis | None = None
+    resected: Day | None = None
+    therapies: Annotated[tuple[Therapy, ...], BeforeValidator(_therapies)] = Field(
+        default=(),
+        description="CLASS:START:END:RATE=VALUE,...; several with ';' between; END and the rates may be empty",
+        examples=["chemotherapy:2026-05-20:2026-08-20:shedding=0.4,growth=0.4"],
+    )
+    imaging: Annotated[tuple[Scan, ...], BeforeValidator(_scans)] = Field(
+        default=(),
+        description="DATE:MODALITY:ORGAN=LESIONS,ORGAN=LESIONS; several with ';' between",
+        examples=["2026-05-01:CT:liver=2,lung=0"],
+    )
+
+
+class PatientRow(Patient):
+    """A row of the patient sheet: the patient and what became of them."""
+
+    event: Literal[0, 1] | None = Field(default=None, description="1 (died) or 0 (alive at last contact)")
+    time_months: Number | None = Field(
+        default=None,
+        ge=0,
+        le=1200,
+        description="a number of months from 0 to 1200, from the first sample to death or last contact",
+        examples=["14.5"],
+    )
+
+    @property
+    def before_outcome(self) -> Patient:
+        """The patient without the outcome, which no stage that predicts it may know."""
+        return Patient(**{name: getattr(self, name) for name in Patient.model_fields})

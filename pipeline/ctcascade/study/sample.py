@@ -1,0 +1,105 @@
+"""A sample as the sheet describes it: one blood draw, where its images lie, and how much blood they stand for."""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ctcascade.data.typed import Name, Number, Typed
+from ctcascade.study.patient import Day
+
+Role = Literal["patient", "healthy", "control_low", "control_high"]
+_Part = Annotated[str, Field(min_length=1)]
+
+
+def _parts(given: Any) -> Any:
+    """Return the parts that ``;`` separates in a cell."""
+    return [part.strip() for part in given.split(";") if part.strip()] if isinstance(given, str) else given
+
+
+def _each_once(parts: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(parts)) < len(parts):
+        raise ValueError("a part twice")
+    return parts
+
+
+Images = Annotated[tuple[_Part, ...], BeforeValidator(_parts)]
+"""Folders or files of images, relative to the sheet."""
+_Volume = Annotated[
+    Number,
+    Field(
+        ge=0.0001,
+        lt=1000,
+        description="millilitres of blood, at least 0.0001 and below 1000, with a decimal point",
+        examples=["7.5"],
+    ),
+]
+
+
+class SampleColumns(Typed):
+    """What the sheet says of a sample, the volume of blood aside."""
+
+    sample: Name = Field(examples=["P1_2026-05-01"])
+    patient: Name = Field(examples=["P1"])
+    collected: Day
+    images: Images = Field(
+        min_length=1,
+        description="a folder or file of images, relative to the sheet; several with ';' between",
+        json_schema_extra={"separator": ";"},
+    )
+    assay: Name = Field(
+        description="the name of a file in the folder of assays, without .yaml", examples=["cellsearch"]
+    )
+    format: str = Field(
+        default="auto",
+        pattern="^[a-z][a-z0-9_-]{0,31}$",
+        description="the image format's name, or auto",
+        examples=["auto"],
+    )
+    sampled_fraction: Number = Field(
+        default=1.0,
+        ge=0.000001,
+        le=1,
+        description="the share of the sample's frames that the folder holds, above 0 (at least 0.000001) and at most 1",
+        examples=["0.05"],
+    )
+    role: Role | None = Field(default=None, description="what the sample is for")
+    lot: str | None = Field(
+        default=None, max_length=64, description="the lot of the assay's reagents, at most 64 characters"
+    )
+    tube: str | None = Field(default=None, max_length=64, description="the kind of tube, at most 64 characters")
+    hours_to_processing: Number | None = Field(
+        default=None,
+        ge=0,
+        le=96,
+        description="hours from the blood draw to processing, from 0 to 96",
+        examples=["24"],
+    )
+    note: str | None = Field(default=None, max_length=500, description="free text of at most 500 characters")
+
+
+class Sample(SampleColumns):
+    """A sample; the volume is that of all of its parts."""
+
+    blood_volume_ml: Number
+
+
+class SampleRow(SampleColumns):
+    """A row of the sample sheet, with one volume, or one for each part of the images.
+
+    From 1000 on a volume is in microlitres: neither a tube nor the share of an apheresis on slides holds a litre.
+    """
+
+    blood_volume_ml: Annotated[tuple[_Volume, ...], BeforeValidator(_parts)] = Field(
+        min_length=1,
+        description="millilitres of blood that the sample stands for, at least 0.0001 and below 1000; one number, or "
+        "one for each part of images",
+        examples=["7.5"],
+        json_schema_extra={"separator": ";"},
+    )
+
+    @property
+    def whole(self) -> Sample:
+        """The sample with the sum of its volumes."""
+        columns = {name: getattr(self, name) for name in SampleColumns.model_fields}
+        return Sample(**columns, blood_volume_ml=math.fsum(self.blood_volume_ml))

@@ -1,0 +1,288 @@
+"""The settings of a run: one typed model a stage, with range, default and meaning of each setting.
+
+The defaults of config/config.yaml, the check of a user's settings and the reference page all come from here.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from ctcascade.data.typed import Flag, Number, Typed, Whole
+
+Level = Annotated[Number, Field(ge=0.5, le=0.999)]
+Draws = Annotated[Whole, Field(ge=100, le=1_000_000)]
+Seed = Annotated[Whole, Field(ge=0, le=2**63 - 1)]
+Length = Annotated[Number, Field(ge=0, le=50)]
+Probability = Annotated[Number, Field(gt=0, lt=1)]
+Diameter = Annotated[Number, Field(ge=1, le=200, description="a diameter from 1 to 200 um")]
+Limit = Annotated[Number | None, Field(ge=0, description="a number from 0 on or null")]
+Limits = Annotated[
+    tuple[Limit, Limit],
+    Field(
+        json_schema_extra={"expected": "two limits, [warn, fail], either a number from 0 on or null"},
+        examples=["[0.1, 0.5]"],
+    ),
+]
+PlainPath = Annotated[
+    str,
+    Field(pattern=r"^[^{}*?\x00-\x1f]+$", json_schema_extra={"expected": "a path without {, }, * and ?"}),
+]
+Step = Literal[
+    "clusters",
+    "unseen_shedding",
+    "killer_cells",
+    "shear",
+    "cloaking",
+    "portal_route",
+    "first_pass",
+    "tropism",
+    "dormancy",
+    "angiogenesis",
+    "frailty",
+]
+"""A step of the model of the cascade that can be switched off."""
+
+_FLAG = "true or false"
+_LENGTH = "a length from 0 to 50 um"
+_PROBABILITY = "a probability between 0 and 1, neither of them"
+_LEVEL = "the level of intervals from 0.5 to 0.999"
+_DRAWS = "a whole number from 100 to 1000000"
+
+
+def setting(default: Any, expected: str, meaning: str, **limits: Any) -> Any:
+    """Return a field: its default, what a fault says was expected, what the setting means, and its limits."""
+    return Field(default=default, description=meaning, json_schema_extra={"expected": expected}, **limits)
+
+
+def limits(warn: float | None, fail: float | None, meaning: str) -> Any:
+    """Return a field of two limits, either of which may be None."""
+    return Field(default=(warn, fail), description=meaning)
+
+
+def section(settings: type[Typed], expected: str) -> Any:
+    """Return a field for the settings of one stage."""
+    meaning = (settings.__doc__ or "").strip().splitlines()[0]
+    return Field(default_factory=settings, description=meaning, json_schema_extra={"expected": expected})
+
+
+def _each_once(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    if len(set(steps)) < len(steps):
+        raise ValueError("a step twice")
+    return steps
+
+
+class DetectSettings(Typed):
+    """Frames -> cells: how nuclei and cells are found and measured."""
+
+    segmenter: Literal["classical", "learned"] = setting(
+        "classical", "classical or learned", "What finds the nuclei; learned is a small network (docs/segmenter.md)."
+    )
+    labels: Flag = setting(False, _FLAG, "Whether label images are written too (labels/FRAME.tif).")
+    nucleus_diameter_um: tuple[Diameter, Diameter] = setting(
+        (3.5, 60.0),
+        "the smallest and the largest diameter, two rising numbers from 1 to 200",
+        "Diameters, um, of the smallest and the largest nucleus; other DNA objects are not nuclei.",
+        examples=["[3.5, 30]"],
+    )
+    lobed_nucleus_um2: Number = setting(
+        60.0,
+        "an area from 0 to 1000 um2",
+        "Parts whose areas, um2, add up to no more than this stay one nucleus (granulocytes; an assumption, tried on "
+        "phantoms).",
+        ge=0,
+        le=1000,
+    )
+    cell_margin_um: Length = setting(
+        4.0, _LENGTH, "How far, um, a cell may reach beyond its nucleus, or the nucleus's radius if that is more."
+    )
+    contact_gap_max_um: Length = setting(3.0, _LENGTH, "Cells with a gap, um, of at most this are listed as contacts.")
+
+
+class ClassifySettings(Typed):
+    """Cells -> calls: from which probability a cell is called, and what counts as one cluster."""
+
+    cluster_gap_um: Length = setting(1.0, _LENGTH, "CTCs with a gap, um, of at most this form one cluster.")
+    p_ctc_call: Probability = setting(0.5, _PROBABILITY, "From this probability on a cell is called a CTC.")
+    p_ctc_uncertain: Probability = setting(
+        0.1, _PROBABILITY, "From this probability on, up to p_ctc_call, a cell is called uncertain."
+    )
+
+
+class CountSettings(Typed):
+    """Calls -> counts per 7.5 mL of blood."""
+
+    level: Level = setting(0.95, _LEVEL, "The probability of every interval of this stage.")
+    consensus: Literal["majority", "unanimous"] = setting(
+        "majority",
+        "majority or unanimous",
+        "How the calls of several reviewers are joined; with unanimous, a cell that they disagree on is uncertain.",
+    )
+
+
+class FrameLimits(Typed):
+    """Limits [warn, fail] of a single frame."""
+
+    focus: Limits = limits(1.5, None, "At least: sharpness; noise alone has about 0.5.")
+    saturation: Limits = limits(0.01, 0.2, "At most: share of pixels at the ceiling, in the worst channel.")
+    unevenness: Limits = limits(0.5, 2.0, "At most: (largest - smallest) DNA background over its median.")
+    background_ratio: Limits = limits(
+        2.0, 5.0, "At most: DNA background over the sample's median, or the other way round."
+    )
+    registration_um: Limits = limits(1.0, 3.0, "At most: largest shift of a channel against DNA, um.")
+
+
+class QualitySettings(Typed):
+    """Limits [warn, fail] of a sample's checks, for each laboratory to set; null is no limit."""
+
+    lost_area_share: Limits = limits(0.05, 0.5, "At most: share of the imaged area that could not be analysed.")
+    weak_focus_share: Limits = limits(0.1, 0.5, "At most: share of the usable frames beyond a frame's limit of focus.")
+    saturated_share: Limits = limits(
+        0.1, 0.5, "At most: share of the usable frames beyond a frame's limit of saturation."
+    )
+    uneven_share: Limits = limits(0.1, 0.5, "At most: share of the usable frames beyond a frame's limit of unevenness.")
+    background_cv: Limits = limits(0.5, None, "At most: spread of the DNA background from frame to frame.")
+    registration_um: Limits = limits(1.0, 3.0, "At most: shift of a channel against DNA, um, median of the frames.")
+    staining_index: Limits = limits(5.0, 2.0, "At least: CD45 of leukocytes in twice the noise.")
+    nuclei_per_mm2: Limits = limits(5.0, None, "At least: nuclei per mm2 analysed.")
+    hours_to_processing: Limits = limits(72.0, 96.0, "At most: hours from the blood draw to processing.")
+    frame: FrameLimits = section(FrameLimits, "the limits of a single frame")
+
+
+class CascadeSettings(Typed):
+    """Counts -> metastatic cascade."""
+
+    draws: Draws = setting(4000, _DRAWS, "Draws of the model's parameters.")
+    level: Level = setting(0.95, _LEVEL, "The probability of every band of this stage.")
+    switched_off: Annotated[tuple[Step, ...], AfterValidator(_each_once)] = setting(
+        (), "a list of steps of the model, each once", "Steps of the model to leave out; the output names them."
+    )
+    reseeding: Flag = setting(False, _FLAG, "Whether cells that still circulate after local therapy found lesions too.")
+    cell_sizes: Flag = setting(
+        False, _FLAG, "Whether the diameters of CTCs tell how they arrest (rests on an assumption; docs/cascade.md)."
+    )
+
+
+class SimulateSettings(CascadeSettings):
+    """Counts -> metastatic cascade, and scenarios to set beside it."""
+
+    what_if: str | None = setting(
+        None,
+        "a YAML file of scenarios, or nothing (null)",
+        "A YAML file of scenarios to set beside every patient's risks.",
+        min_length=1,
+    )
+
+
+class PrognoseSettings(Typed):
+    """Counts, cascade and evidence -> prognosis."""
+
+    draws: Draws = setting(4000, _DRAWS, "Draws of the evidence.")
+    level: Level = setting(0.95, _LEVEL, "The probability of every band of this stage.")
+
+
+class ReportSettings(Typed):
+    """Results -> pages."""
+
+    max_thumbnails: Whole = setting(
+        100,
+        "a whole number from 0 to 2000",
+        "Candidates shown in a sample's gallery, the likeliest first.",
+        ge=0,
+        le=2000,
+    )
+
+
+CtcNumber = Annotated[Whole, Field(ge=0, le=100_000, description="a whole number of CTCs from 0 to 100000")]
+
+
+class RecoverySettings(Typed):
+    """In-silico spike-in (snakemake recovery): phantom CTCs of known number among cells without any."""
+
+    levels: tuple[CtcNumber, ...] = setting(
+        (0, 5, 15, 50, 150, 500, 1142),
+        "four numbers of CTCs or more, each a whole number from 0 to 100000, three of them different",
+        "Numbers of CTCs that are pasted in, each into a copy of the frames of its own.",
+        min_length=4,
+        max_length=100,
+        examples=["[0, 5, 15, 50, 150, 500, 1142]"],
+    )
+    frames: Whole = setting(
+        12,
+        "a whole number of frames from 1 to 100000",
+        "Frames that they are pasted into: of samples with role healthy, else phantom ones.",
+        ge=1,
+        le=100_000,
+    )
+    ctc_diameter_um: Number = setting(
+        12.0,
+        "a diameter from 4 to 35 um",
+        "Median diameter of the CTCs, um; set this and the next two as your own CTCs are.",
+        ge=4,
+        le=35,
+    )
+    ck: Number = setting(
+        0.25,
+        "a share of the camera's range from 0.01 to 0.8",
+        "Median cytokeratin, as a share of the camera's range.",
+        ge=0.01,
+        le=0.8,
+    )
+    weak_ck: Number = setting(
+        0.2, "a share from 0 to 1", "Share of the CTCs with a quarter of that cytokeratin.", ge=0, le=1
+    )
+
+
+class CohortSettings(Typed):
+    """Follow-up of the laboratory's own patients beside what was predicted (snakemake cohort)."""
+
+    level: Level = setting(0.95, _LEVEL, "The probability of every interval of this stage.")
+    bootstrap: Draws = setting(2000, _DRAWS, "Resamplings of the patients, for the interval of the c-index.")
+    min_events: Whole = setting(
+        10,
+        "a whole number of deaths from 5 to 10000",
+        "Deaths in a setting below which no ratio is given (doi:10.1016/0895-4356(95)00048-8).",
+        ge=5,
+        le=10_000,
+    )
+    advised_events: Whole = setting(
+        100,
+        "a whole number of deaths from 0 to 10000",
+        "Deaths below which a calibration is called small (doi:10.1002/sim.6787).",
+        ge=0,
+        le=10_000,
+    )
+
+
+class Settings(Typed):
+    """All settings of a run. A name that is not here is refused, so that a misspelt setting cannot go unnoticed."""
+
+    samples: PlainPath = Field(default="config/samples.tsv", description="The sample sheet (config/README.md).")
+    patients: PlainPath = Field(default="config/patients.tsv", description="The patient sheet (config/README.md).")
+    assays: PlainPath = Field(default="config/assays", description="The folder of assay files.")
+    reviews: PlainPath | None = setting(
+        None,
+        "null, or a folder of reviewers' files as a path without {, }, * and ?",
+        "The folder of reviewers' files, SAMPLE.REVIEWER.csv.",
+    )
+    results: PlainPath = Field(default="results", description="The folder of results.")
+    random_seed: Seed = setting(
+        20261122,
+        "a whole number from 0 to 2^63 - 1",
+        "Makes every random draw: equal inputs and seed give equal bytes.",
+    )
+    chunk_frames: Whole = setting(
+        256,
+        "a whole number of frames from 1 to 100000",
+        "Frames of one detect job, about a minute's work; changes no result.",
+        ge=1,
+        le=100_000,
+    )
+    detect: DetectSettings = section(DetectSettings, "the settings of detect")
+    classify: ClassifySettings = section(ClassifySettings, "the settings of classify")
+    count: CountSettings = section(CountSettings, "the settings of count")
+    quality: QualitySettings = section(QualitySettings, "the limits of quality")
+    simulate: SimulateSettings = section(SimulateSettings, "the settings of simulate")
+    prognose: PrognoseSettings = section(PrognoseSettings, "the settings of prognose")
+    report: ReportSettings = section(ReportSettings, "the settings of report")
+    recovery: RecoverySettings = section(RecoverySettings, "the settings of the in-silico spike-in")
+    cohort: CohortSettings = section(CohortSettings, "the settings of the comparison with follow-up")
