@@ -87,7 +87,8 @@ class Fit:
 def read_autopsies() -> Autopsies:
     """Return the autopsy table with the arrival of each cancer's cells by the flow graph."""
     table = evidence.load("autopsy")
-    cancers = np.array([_CANCER_OF_ROW.get(str(row), str(row)) for row in table.index])
+    named = [str(row).removeprefix("autopsy:") for row in table.index]
+    cancers = np.array([_CANCER_OF_ROW.get(name, name) for name in named])
     free = math.prod(1 - table[site] / table.n_autopsies for site in _OTHER_SITES)
     table["other"] = np.round(table.n_autopsies * (1 - free))
     draws = Centre()

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ctcascade import evidence
 from ctcascade.data.store import file_hash
+from ctcascade.evidence import citations, library
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,3 +78,13 @@ def demo(tmp_path_factory):
     run = run_snakemake(tmp_path_factory.mktemp("demo"))
     assert run.code == 0, run.output
     return run
+
+
+@pytest.fixture
+def tables_read(monkeypatch):
+    """The names of the evidence tables that are loaded during a test."""
+    names = set()
+    load = library.load
+    for module in (evidence, citations):
+        monkeypatch.setattr(module, "load", lambda name, *folder: (names.add(name), load(name, *folder))[1])
+    return names

@@ -9,7 +9,7 @@ import pytest
 from ctcascade import evidence
 from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import SETTINGS
-from ctcascade.evidence.tables import TABLES
+from ctcascade.evidence.tables import READ_BY, TABLES
 
 REFERENCE = {"key": "smith_2020", "citation": "Smith 2020", "identifier": "PMID 1", "year": "2020"}
 PARAMETER = {
@@ -318,15 +318,55 @@ def test_no_code_reads_the_quarantine(monkeypatch):
 def test_the_quarantine_changes_neither_hash_nor_evidence(tmp_path):
     folder = tmp_path / "evidence"
     shutil.copytree(evidence.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    before = evidence.evidence_hash(folder)
+    before = evidence.evidence_hash(folder=folder)
     assert before == evidence.evidence_hash()
     (folder / "quarantine.tsv").write_text("nonsense")
-    assert evidence.evidence_hash(folder) == before
+    assert evidence.evidence_hash(folder=folder) == before
     (folder / "strata.tsv").write_text((folder / "strata.tsv").read_text().replace("36.3", "36.4"))
-    assert evidence.evidence_hash(folder) != before
+    assert evidence.evidence_hash(folder=folder) != before
 
 
 def test_no_quarantined_number_is_in_a_table_as_well():
     quarantined = {line.split("\t")[0] for line in (evidence.FOLDER / "quarantine.tsv").read_text().splitlines()[1:]}
     assert {"BM09", "BM10", "PR13"} <= quarantined
     assert not quarantined & {str(i) for name in ("survival", "kinetics") for i in evidence.load(name).index}
+
+
+def test_an_id_of_another_table_is_refused(tables):
+    said = refusal("parameters", tables(parameters={0: {"id": "X1"}}))
+    assert "X1: found an id that survival.tsv has too; expected each id in one table" in said
+
+
+def test_an_id_stands_in_one_shipped_table_only():
+    ids = [str(name) for table in TABLES for name in evidence.load(table).index]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_row_is_cited_by_its_id_with_every_publication():
+    found = evidence.cite("BM40")
+    assert (found.table, found.text("reference"), found.text("no such column")) == ("survival", "paoletti_2019", "")
+    assert evidence.cite("survival/BM40").citation == found.citation
+    references = evidence.load("references")
+    row = next(row for row in evidence.load("survival").itertuples() if ";" in row.reference)
+    keys = [key.strip() for key in row.reference.split(";")]
+    assert evidence.cite(row.Index).identifier == "; ".join(references.identifier[keys])
+
+
+def test_a_group_of_a_comparison_has_no_publication_of_its_own():
+    assert evidence.cite("BM13.0").references == ()
+
+
+@pytest.mark.parametrize("name", ["no_such_row", "strata/BM13", "no_such_table/BM13"])
+def test_an_unknown_id_is_not_cited(name):
+    assert not evidence.is_known(name)
+    with pytest.raises(InputError, match="expected an id of the evidence tables"):
+        evidence.cite(name)
+
+
+def test_a_hash_of_some_tables_changes_with_these_alone(tmp_path):
+    folder = tmp_path / "evidence"
+    shutil.copytree(evidence.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    before = {stage: evidence.evidence_hash(names, folder) for stage, names in READ_BY.items()}
+    (folder / "strata.tsv").write_text((folder / "strata.tsv").read_text().replace("36.3", "36.4"))
+    after = {stage: evidence.evidence_hash(names, folder) for stage, names in READ_BY.items()}
+    assert {stage for stage in before if before[stage] != after[stage]} == {"prognose", "cohort", "report"}

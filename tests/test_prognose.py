@@ -16,6 +16,7 @@ from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS, MARKERS, SETTINGS
+from ctcascade.evidence.tables import READ_BY
 from ctcascade.prognosis.curves import Continuous, Shape, Stratum, band, horizon, log_logistic, mixture
 from ctcascade.prognosis.prognose import prognose
 from ctcascade.prognosis.rows import Draw, main_row, matching, shape_of
@@ -725,7 +726,14 @@ def test_everything_shown_has_its_source_era_and_years(run, primary, setting, ro
     assert {p["evidence_id"] for k in result["kinetics"] for p in k["published"]} <= set(cited)
     assert all(c["citation"] and c["identifier"] and c["locator"] and c["accrual"] for c in cited.values())
     assert set(cited) <= set(result["evidence_ids"])
-    assert result["provenance"]["evidence"] == evidence.evidence_hash()
+    assert result["provenance"]["evidence"] == evidence.evidence_hash(READ_BY["prognose"])
+
+
+def test_only_the_declared_tables_are_read(run, tables_read):
+    before, after = draw("S1", 20, "2026-01-18", markers=[marker("HER2", 20, 5)]), draw("S2", 2, "2026-04-30")
+    run("breast", "metastatic", before, after, therapy_start="2026-01-19", imaging="2026-01-10:CT:liver=1")
+    run("prostate", "mcrpc", before)
+    assert tables_read == set(READ_BY["prognose"])
 
 
 def test_old_evidence_says_before_which_drugs(run):

@@ -28,6 +28,7 @@ from ctcascade.cascade.parameters import Centre, Draws
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import HORIZONS_YEARS, SETTINGS
+from ctcascade.evidence.tables import READ_BY
 from verification.oracles import theory
 
 TABLE = (np.arange(256) + 0.5) / 256
@@ -623,7 +624,14 @@ def test_result_names_its_evidence_and_what_rests_on_assumptions(tmp_path):
     assert "parameters/restricted_share" in found["assumptions"]
     assert "organs/breast:bone" in found["evidence_ids"]
     assert any("lymph" in text for text in found["outside_the_model"])
-    assert found["provenance"]["evidence"] == evidence.evidence_hash()
+    assert found["provenance"]["evidence"] == evidence.evidence_hash(READ_BY["simulate"])
+
+
+def test_only_the_declared_tables_are_read(tmp_path, tables_read):
+    counts = [counts_file(tmp_path), counts_file(tmp_path, "S0", collected="2025-12-01")]
+    run(tmp_path, counts, primary="colon", cell_sizes=True, imaging="2026-01-20:CT:liver=2,lung=0")
+    run(tmp_path, counts)
+    assert tables_read == set(READ_BY["simulate"])
 
 
 def test_a_prior_that_leaves_no_room_stays_inside_the_unit_interval(tmp_path):

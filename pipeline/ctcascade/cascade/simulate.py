@@ -26,6 +26,7 @@ from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.vocabulary import HORIZONS_YEARS
+from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.scenarios import Therapy, read_therapies
 from ctcascade.study.scenarios import read as read_scenarios
 
@@ -81,7 +82,7 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, wha
     made_by = store.provenance(settings, {**inputs, **({"what_if": what_if} if what_if else {})})
     result = {
         **_empty(settings, found),
-        "provenance": {**made_by, "evidence": evidence.evidence_hash()},
+        "provenance": {**made_by, "evidence": evidence.evidence_hash(READ_BY["simulate"])},
     }
     primary = settings["patient"]["primary"]
     if primary == "none":

@@ -1,5 +1,16 @@
 """Every number that the project claims about biology, survival or assays: one row each, with its source."""
 
+from ctcascade.evidence.citations import Cited, Reference, cite, is_known, references_of
 from ctcascade.evidence.library import FOLDER, IMPLIED_SHAPE, evidence_hash, load
 
-__all__ = ["FOLDER", "IMPLIED_SHAPE", "evidence_hash", "load"]
+__all__ = [
+    "FOLDER",
+    "IMPLIED_SHAPE",
+    "Cited",
+    "Reference",
+    "cite",
+    "evidence_hash",
+    "is_known",
+    "load",
+    "references_of",
+]

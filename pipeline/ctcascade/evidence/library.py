@@ -9,7 +9,7 @@ import csv
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -50,10 +50,15 @@ def load(name: str, folder: Path = FOLDER) -> pd.DataFrame:
     return _load(name, Path(folder)).copy()
 
 
-def evidence_hash(folder: Path = FOLDER) -> str:
-    """Return one hash over all tables that `load` can read, for a result's provenance."""
+def table_of(evidence_id: str, folder: Path = FOLDER) -> str:
+    """Return the table that has a row of this id; empty where none has."""
+    return next(iter(_tables_of_ids(Path(folder)).get(evidence_id, ())), "")
+
+
+def evidence_hash(tables: Collection[str] = TABLES.keys(), folder: Path = FOLDER) -> str:
+    """Return one hash over tables that `load` can read, for a result's provenance; all of them by default."""
     digest = hashlib.sha256()
-    for name in sorted(TABLES):
+    for name in sorted(tables):
         path = Path(folder) / f"{name}.tsv"
         if path.exists():
             digest.update(name.encode() + b"\0" + path.read_bytes())
@@ -93,7 +98,7 @@ def _rows(path: Path, table: Table) -> list[dict[str, str]]:
     if sorted(header) != sorted(table.columns):
         refuse(path, "row 1", ", ".join(header), ", ".join(table.columns), "name exactly these columns, in any order")
     refuse_all(
-        Fault(str(path), f"row {i}", f"{len(line)} columns", f"{len(header)}", "mend the tabs; remarks go into `note`")
+        Fault(str(path), f"row {i}", f"{len(line)} columns", f"{len(header)}", "fix the tabs; remarks go into `note`")
         for i, line in enumerate(lines[1:], start=2)
         if len(line) != len(header)
     )
@@ -132,9 +137,28 @@ def _value(text: str, kind: type) -> str | bool | float:
     return value
 
 
-def _id_faults(path: Path, data: pd.DataFrame, _folder: Path) -> Iterator[Fault]:
+@functools.cache
+def _tables_of_ids(folder: Path) -> dict[str, tuple[str, ...]]:
+    """Return for each id the tables that have it; what is wrong with a table otherwise is for `load` to say."""
+    found: dict[str, tuple[str, ...]] = {}
+    for table in TABLES:
+        path = folder / f"{table}.tsv"
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+        at = lines[0].split("\t").index(key) if lines and (key := next(iter(TABLES[table].columns))) in lines[0] else 0
+        for name in {cells[at].strip() for line in lines[1:] if len(cells := line.split("\t")) > at}:
+            found[name] = (*found.get(name, ()), table)
+    return found
+
+
+def _id_faults(path: Path, data: pd.DataFrame, folder: Path) -> Iterator[Fault]:
+    """Yield ids that stand twice in a table, or in another table as well: results name a row by its id alone."""
     for name in data.index[data.index.duplicated()].unique():
         yield Fault(str(path), str(name), "a repeated id", "each id once", "rename or join the rows")
+    for name in data.index.unique():
+        others = [f"{table}.tsv" for table in _tables_of_ids(folder).get(str(name), ()) if table != path.stem]
+        if others:
+            found = f"an id that {' and '.join(others)} has too"
+            yield Fault(str(path), str(name), found, "each id in one table", "rename the row")
 
 
 def _source_faults(path: Path, data: pd.DataFrame, folder: Path) -> Iterator[Fault]:

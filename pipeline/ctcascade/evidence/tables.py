@@ -7,8 +7,24 @@ from ctcascade.data.vocabulary import MARKERS, SETTINGS, SUBTYPES
 KINDS = ("measured", "derived", "assumption")
 HOW_READ = ("full text", "abstract", "page", "secondary source", "computed")
 """How a number was taken from its source; *secondary source* quotes it, *computed* derives it from numbers read."""
-ENDPOINTS = ("OS", "PFS", "DFS", "RFS")
-"""Overall, progression-free, disease-free and recurrence-free survival."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An end point of survival in words: its name, what ends it, and whoever has not come to that yet."""
+
+    name: str
+    event: str
+    free: str
+
+
+ENDPOINTS = {
+    "OS": Endpoint("overall survival", "death", "alive"),
+    "PFS": Endpoint("progression-free survival", "progression or death", "alive without progression"),
+    "DFS": Endpoint("disease-free survival", "recurrence or death", "alive without recurrence"),
+    "RFS": Endpoint("recurrence-free survival", "recurrence", "free of recurrence"),
+}
+"""The end points of the published rows, the one that says most first."""
 UNITS = frozenset(
     {"1", "um", "um2", "mm", "mm3", "cm3", "ml", "g", "mmhg", "per_ml", "per_mm3", "cells_per_7_5_ml"}
     | {"s", "min", "hours", "days", "weeks", "months", "years", "per_s", "per_min", "per_hour", "per_day", "per_year"}
@@ -134,3 +150,15 @@ TABLES = {
         "id meaning", "log_loss gain gain_low gain_high rho_median first_organ_right n_primaries", sourced=False
     ),
 }
+
+READ_BY = {
+    "simulate": ("assay_facts", "detection", "drainage", "flow", "organs", "parameters"),
+    "prognose": (
+        *("assay_facts", "clusters", "count_distributions", "kinetics", "phenotype", "references"),
+        *("shapes", "stage", "strata", "survival"),
+    ),
+    "recovery": ("assay_facts", "references"),
+    "cohort": ("assay_facts", "strata", "survival"),
+    "report": tuple(TABLES),
+}
+"""The tables that each stage's results rest on: a row of another table changes nothing in them. Tested by recording."""

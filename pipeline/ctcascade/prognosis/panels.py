@@ -40,7 +40,7 @@ def clusters(draws: Sequence[Draw], patient: Mapping[str, Any], *, silent: bool)
     if not draws:
         return None
     seen = draws[-1].counts
-    rows = [] if silent else _matching("clusters", patient)
+    rows = [] if silent else _matching(evidence.load("clusters"), patient)
     kept = ("n_clusters", "cluster_sizes", "clusters_with_leukocytes", "n_ctc_leukocyte_groups")
     return {
         "sample": draws[-1].sample,
@@ -70,13 +70,10 @@ def phenotype(draws: Sequence[Draw], patient: Mapping[str, Any], *, silent: bool
     return [_panel(marker, seen, patient, silent) for marker, seen in sorted(by_marker.items())]
 
 
-def shown(result: Mapping[str, Any]) -> dict[str, pd.Series]:
-    """Return the evidence rows that the panels of a result rest on, by id."""
-    of_clusters = result["clusters"]["statements"] if result["clusters"] else []
-    of_markers = [statement for panel in result["phenotype"] for statement in panel["statements"]]
-    tables = {"clusters": of_clusters, "phenotype": of_markers}
-    ids = {table: [statement["evidence_id"] for statement in told] for table, told in tables.items()}
-    return {name: evidence.load(table).loc[name] for table, names in ids.items() for name in names}
+def evidence_shown(result: Mapping[str, Any]) -> list[str]:
+    """Return the ids of the evidence rows that the panels of a result rest on."""
+    panels = [result["clusters"] or {"statements": []}, *result["phenotype"]]
+    return [statement["evidence_id"] for panel in panels for statement in panel["statements"]]
 
 
 def _panel(
@@ -84,7 +81,7 @@ def _panel(
 ) -> dict[str, Any]:
     draw, latest = seen[-1]
     judged = latest["status"] != "not_evaluable"
-    rows = _matching("phenotype", patient, marker) if judged and not silent else []
+    rows = _matching(evidence.load("phenotype"), patient, marker) if judged and not silent else []
     why = "no published row on this marker for this tumour and setting" if not rows else ""
     if silent:
         why = "no prognosis is given"
@@ -123,9 +120,8 @@ def _conflicts(marker: str, statuses: list[str], subtype: str | None) -> list[st
     return found
 
 
-def _matching(table: str, patient: Mapping[str, Any], marker: str | None = None) -> list[pd.Series]:
+def _matching(rows: pd.DataFrame, patient: Mapping[str, Any], marker: str | None = None) -> list[pd.Series]:
     """Return the rows of this tumour, setting and marker, the largest first, those of one tumour before pooled ones."""
-    rows = evidence.load(table)
     own = [
         row
         for _, row in rows.iterrows()

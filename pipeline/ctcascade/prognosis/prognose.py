@@ -14,19 +14,13 @@ import pandas as pd
 from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
+from ctcascade.evidence.tables import ENDPOINTS, READ_BY
 from ctcascade.prognosis import panels, survive
 from ctcascade.prognosis.monitor import monitor
 from ctcascade.prognosis.rows import Comparison, Draw, main_row, matching, shape_of
 from ctcascade.prognosis.stage import stage
 
 _SUMMARY_MONTHS = (12, 6, 3, 1)
-_ALIVE = {
-    "OS": "alive",
-    "PFS": "alive without progression",
-    "DFS": "alive without recurrence",
-    "RFS": "free of recurrence",
-}
-_EVENT = {"OS": "death", "PFS": "progression or death", "DFS": "recurrence or death", "RFS": "recurrence"}
 _NUMBERS = (
     "sample",
     "collected",
@@ -98,7 +92,7 @@ def prognose(settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path,
         **dict.fromkeys(_NUMBERS),
         **{key: [] for key in (*_LISTS, *_RECORDS)},
         **_with_panels(_assess(settings, draws), settings["patient"], draws, road),
-        "provenance": {**store.provenance(settings, inputs), "evidence": evidence.evidence_hash()},
+        "provenance": {**store.provenance(settings, inputs), "evidence": evidence.evidence_hash(READ_BY["prognose"])},
     }
     store.write_json(out, "prognosis", result)
 
@@ -164,7 +158,7 @@ def _with_panels(
         "stage": stage(patient, draws, cascade, silent=silent),
     }
     cited = {c["evidence_id"]: c for c in result.get("evidence", [])}
-    cited |= {name: _citation(name, row) for name, row in panels.shown(added).items()}
+    cited |= {name: _citation(name) for name in panels.evidence_shown(added)}
     ids = sorted({*result.get("evidence_ids", []), *cited})
     return {**result, **added, "evidence_ids": ids, "evidence": [cited[name] for name in sorted(cited)]}
 
@@ -307,7 +301,7 @@ def _summary(main: Comparison, drawn: pd.DataFrame, level: float) -> str:
     at = drawn[drawn.time_months == month].iloc[0]
     return (
         f"Of 100 people in the published group ({main.row.population}; n {main.row.n:.0f}) with such counts, about "
-        f"{100 * at.p:.0f} were {_ALIVE[main.row.endpoint]} {month} months after the draw "
+        f"{100 * at.p:.0f} were {ENDPOINTS[main.row.endpoint].free} {month} months after the draw "
         f"({100 * level:g} % band {100 * at.low:.0f} to {100 * at.high:.0f})."
     )
 
@@ -332,16 +326,17 @@ def _hazard(c: Comparison, s: Any) -> str:
     size = "" if math.isnan(c.row.n) else f"; n {c.row.n:.0f}"
     limits = "" if math.isnan(s.hr_low) else f" (95 % interval {s.hr_low:g} to {s.hr_high:g})"
     adjusted = ", adjusted for other factors" if s.hr_type == "multivariable" else ""
+    event = ENDPOINTS[c.row.endpoint].event
     remark = f" Note: {s.hr_flag}." if s.hr_flag else ""
     return (
-        f'In the published group ({c.row.population}{size}) the hazard of {_EVENT[c.row.endpoint]} for "{s.label}" was '
+        f'In the published group ({c.row.population}{size}) the hazard of {event} for "{s.label}" was '
         f'{s.hr:g} times that for "{s.hr_against}"{limits}{adjusted}.{remark}'
     )
 
 
 def _assumptions(main: Comparison, draw: Draw, used: list[str]) -> list[str]:
     """Return ids of assumed evidence, of groups whose size was not printed, and of the assay's assumed factors."""
-    kinds = pd.concat([evidence.load(name).kind for name in ("shapes", "count_distributions")])
+    kinds = pd.concat([evidence.load("shapes").kind, evidence.load("count_distributions").kind])
     assumed = [i for i in used if kinds.get(i) == "assumption"]
     unprinted = [f"{s.Index}: size of the group" for s in main.strata if not s.n_stated]
     return [*assumed, *unprinted, *(f"{draw.sample}: {factor}" for factor in draw.counts["assumptions"])]
@@ -352,21 +347,20 @@ def _sourced(result: dict[str, Any], rows: list[Comparison]) -> dict[str, Any]:
     lists = ("strata", "other_rows", "relative", "negative_findings")
     shown = {entry["evidence_id"] for key in lists for entry in result.get(key, [])}
     shown |= {(result.get("earlier_curve") or {}).get("main_evidence_id")}
-    classes = evidence.load("kinetics")
-    cited = {c.id: c.row for c in rows if shown & {c.id, *(s.Index for s in c.strata)}}
-    cited |= {p["evidence_id"]: classes.loc[p["evidence_id"]] for k in result["kinetics"] for p in k["published"]}
+    cited = {c.id for c in rows if shown & {c.id, *(s.Index for s in c.strata)}}
+    cited |= {p["evidence_id"] for k in result["kinetics"] for p in k["published"]}
     ids = sorted({*result.get("evidence_ids", []), *cited})
-    return {**result, "evidence_ids": ids, "evidence": [_citation(name, cited[name]) for name in sorted(cited)]}
+    return {**result, "evidence_ids": ids, "evidence": [_citation(name) for name in sorted(cited)]}
 
 
-def _citation(name: str, row: pd.Series) -> dict[str, Any]:
-    references = evidence.load("references")
-    keys = [key.strip() for key in row.reference.split(";")]
+def _citation(evidence_id: str) -> dict[str, Any]:
+    found = evidence.cite(evidence_id)
+    n = float(found.row["n"])
     return {
-        "evidence_id": name,
-        "population": row["population"] if "population" in row else row["study"],
-        "n": None if math.isnan(row.n) else int(row.n),
-        "citation": "; ".join(references.citation[keys]),
-        "identifier": "; ".join(references.identifier[keys]),
-        **{key: row[key] for key in ("accrual", "era", "locator", "how_read", "readings", "note")},
+        "evidence_id": evidence_id,
+        "population": found.text("population") or found.text("study"),
+        "n": None if math.isnan(n) else int(n),
+        "citation": found.citation,
+        "identifier": found.identifier,
+        **{key: found.text(key) for key in ("accrual", "era", "locator", "how_read", "readings", "note")},
     }

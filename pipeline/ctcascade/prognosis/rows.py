@@ -147,11 +147,11 @@ def matching(primary: str, setting: str, subtype: str | None) -> list[Comparison
 
 def main_row(comparisons: Sequence[Comparison], draw: Draw) -> Comparison | None:
     """Return the row that draws the curve: all subtypes pooled, sizes known; by end point, setting, n and year."""
-    years = evidence.load("references").year
+    order = list(ENDPOINTS)
 
-    def rank(c: Comparison) -> tuple[int, int, float, float]:
-        year = years[[key.strip() for key in c.row.reference.split(";")]].max()
-        return ENDPOINTS.index(c.row.endpoint), c.row.setting.count(";"), -c.row.n, -float(year)
+    def rank(c: Comparison) -> tuple[int, int, float, int]:
+        year = max(reference.year or 0 for reference in evidence.references_of(c.row.reference))
+        return order.index(c.row.endpoint), c.row.setting.count(";"), -c.row.n, -year
 
     able = [c for c in comparisons if not c.row.subtype and not c.why_no_curve(draw)]
     return min((c for c in able if not any(math.isnan(s.n) for s in c.strata)), key=rank, default=None)

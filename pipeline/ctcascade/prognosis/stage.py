@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-import pandas as pd
-
 from ctcascade import evidence
 from ctcascade.data.vocabulary import OWN_ORGAN
 from ctcascade.prognosis.rows import Draw
@@ -48,22 +46,17 @@ def stage(
     distant = [s for s in scans if s.lesions and s.organ != own]
     with_cells = [d for d in draws if d.counts["n_ctc"] and d.counts["above_blank"]]
     category, reason = _category(patient, scans, distant, with_cells)
-    row = None if category is None else pd.Series(evidence.load("stage").loc[f"stage:{category}"])
+    rule = None if category is None else evidence.cite(f"stage/stage:{category}")
     return {
         "category": category,
-        "wording": "" if row is None else row.wording,
+        "wording": "" if rule is None else rule.text("wording"),
         "reason": reason,
-        "evidence_id": None if row is None else str(row.name),
-        "source": "" if row is None else _source(row),
+        "evidence_id": None if rule is None else rule.evidence_id,
+        "source": "" if rule is None else f"{rule.citation} ({rule.identifier})",
         "imaging": [{**scan._asdict(), "date": scan.date.isoformat(), "distant": scan.organ != own} for scan in scans],
         "cells_in": [d.sample for d in with_cells],
         "visible": [] if silent else _visible(cascade),
     }
-
-
-def _source(row: pd.Series) -> str:
-    reference = evidence.load("references").loc[row.reference]
-    return f"{reference.citation} ({reference.identifier})"
 
 
 def _category(

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from ctcascade import __version__
 from ctcascade.data.errors import plain
 from ctcascade.data.store import write_text
+from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.report.numbers import kappa, of_hundred, percent
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -156,5 +157,5 @@ def _environment() -> jinja2.Environment:
         of_hundred=of_hundred,
         exact=_exact,
     )
-    environment.globals.update(anchor=anchor)
+    environment.globals.update(anchor=anchor, ENDPOINTS=ENDPOINTS)
     return environment

@@ -13,7 +13,6 @@ from markupsafe import Markup
 from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.vocabulary import HORIZONS_YEARS
-from ctcascade.evidence.tables import TABLES
 from ctcascade.report.axes import Axis, Tick, band, path, ruler
 from ctcascade.report.controls import doubts_of
 from ctcascade.report.numbers import Result
@@ -24,7 +23,6 @@ PEOPLE_MONTHS = (6, 12, 24)
 RISK_STEPS = (0.01, 0.05, 0.2, 0.5)
 """Shares at which the body figure changes its shade."""
 _BENT_FROM = 60.0
-_OUTSIDE_TABLES = ("references",)
 
 
 @dataclass(frozen=True)
@@ -261,31 +259,22 @@ def flow_bars(cascade: Mapping[str, Any]) -> list[dict[str, float]]:
 
 def evidence_rows(ids: Sequence[str]) -> list[dict[str, str]]:
     """Return what stands behind evidence ids (``table/id`` or ``id``): meaning, value, kind, source."""
-    tables = {name: evidence.load(name) for name in sorted(TABLES) if name not in _OUTSIDE_TABLES}
-    references = evidence.load("references")
-    found = []
-    for name in ids:
-        table, _, key = name.rpartition("/")
-        data = next((t for n, t in tables.items() if table in ("", n) and key in t.index), None)
-        if data is not None:
-            found.append({"id": name, **_evidence_row(data.loc[key].to_dict(), references)})
-    return found
+    return [{"id": name, **_evidence_row(evidence.cite(name))} for name in ids if evidence.is_known(name)]
 
 
-def _evidence_row(row: Mapping[Any, Any], references: pd.DataFrame) -> dict[str, str]:
-    keys = [k.strip() for k in row.get("reference", "").split(";") if k.strip()]
-    cited = "; ".join(f"{references.citation[k]}. {references.identifier[k]}" for k in keys)
-    where = f" ({row['locator']})" if row.get("locator") else ""
+def _evidence_row(found: evidence.Cited) -> dict[str, str]:
+    cited = "; ".join(f"{reference.citation}. {reference.identifier}" for reference in found.references)
+    where = f" ({found.text('locator')})" if found.text("locator") else ""
     return {
-        "meaning": row.get("meaning") or row.get("population") or row.get("label") or "",
-        "value": _value(row),
-        "kind": row.get("kind", ""),
-        "source": f"{cited}{where}" if cited else row.get("reason", ""),
+        "meaning": found.text("meaning") or found.text("population") or found.text("label"),
+        "value": _value(found.row),
+        "kind": found.text("kind"),
+        "source": f"{cited}{where}" if cited else found.text("reason"),
     }
 
 
-def _value(row: Mapping[Any, Any]) -> str:
-    if "central" not in row:
+def _value(row: pd.Series) -> str:
+    if "central" not in row.index:
         return ""
     unit = "" if row.get("unit", "1") == "1" else " " + str(row["unit"]).replace("_", " ")
     return f"{row['central']:.3g} ({row['low']:.3g} to {row['high']:.3g}){unit}"

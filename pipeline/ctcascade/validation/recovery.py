@@ -356,8 +356,7 @@ def _background(
 
 
 def _published() -> dict[str, Any]:
-    fact = evidence.load("assay_facts").loc[[_PUBLISHED]].to_dict("records")[0]
-    reference = evidence.load("references").loc[[fact["reference"]]].to_dict("records")[0]
-    kept = {key: fact[key] for key in ("meaning", "locator", "how_read", "note")}
-    cited = {key: reference[key] for key in ("citation", "identifier")}
-    return {"evidence_id": _PUBLISHED, "least_recovery": fact["central"], **kept, **cited}
+    found = evidence.cite(f"assay_facts/{_PUBLISHED}")
+    kept = {key: found.text(key) for key in ("meaning", "locator", "how_read", "note")}
+    cited = {"citation": found.citation, "identifier": found.identifier}
+    return {"evidence_id": _PUBLISHED, "least_recovery": float(found.row["central"]), **kept, **cited}
