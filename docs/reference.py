@@ -7,6 +7,7 @@ repository, so that they cannot be out of date. Functions are documented by mkdo
 
 import contextlib
 import io
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -14,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from ctcascade import evidence
 from ctcascade.cli import main as cli
 from ctcascade.data import results, tables
 from ctcascade.evidence.tables import TABLES as EVIDENCE
+from ctcascade.study.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 TYPES = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no"} | {
@@ -60,8 +61,18 @@ def settings_page() -> Iterator[str]:
     yield "# Settings\n"
     yield "They are changed in a file of your own (`--configfile my.yaml`) or by `--config NAME=VALUE`; see"
     yield "[Sheets, settings, assays](../config.md#settings).\n"
-    schema = yaml.safe_load((ROOT / "pipeline/ctcascade/study/schemas/config.yaml").read_text(encoding="utf-8"))
-    yield from rows(("setting", "type", "meaning"), ((k, kind, about) for k, kind, _, about in keys(schema)))
+    defaults = Settings().as_json()
+    found = [
+        (name, kind, _default(defaults, name), about) for name, kind, _, about in keys(Settings.model_json_schema())
+    ]
+    yield from rows(("setting", "type", "default", "meaning"), found)
+
+
+def _default(defaults: dict[str, Any], name: str) -> str:
+    value: Any = defaults
+    for part in name.split("."):
+        value = value[part]
+    return "" if isinstance(value, dict) else json.dumps(value)
 
 
 def results_page() -> Iterator[str]:
