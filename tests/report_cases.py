@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 
+from ctcascade.counting import controls
 from ctcascade.data import store
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
 from ctcascade.report.index_page import report_index
@@ -397,8 +398,17 @@ def assay():
     }  # fmt: skip
 
 
+def no_events(sample="S1"):
+    return {"sample": sample, "status": "no_events", "reason": "", "compared": None, "provenance": PROVENANCE}
+
+
+def charts(draws, judged):
+    limits = {"baseline_controls": 5, "warn_sd": 2.0, "fail_sd": 3.0}
+    return {"charts": controls.charts(draws, judged, limits), "provenance": PROVENANCE}
+
+
 def sample_page(
-    folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True, controls=(), reference=None
+    folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True, controls=None, reference=None
 ):
     """Write a sample's tables and (`draw`) its images, and return its page's path."""
     data = counts_data or counts()
@@ -417,12 +427,12 @@ def sample_page(
     }  # fmt: skip
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
     judged = write(folder / "quality.json", "quality", quality(data["sample"]))
-    written = (folder / "report.html", folder / "operator.json")
-    report_sample(settings, folder, *tables, folder / "counts.json", judged, *written, controls)
+    beside = write(folder / "operator.json", "operator", no_events(data["sample"]))
+    report_sample(settings, folder, *tables, folder / "counts.json", judged, beside, folder / "report.html", controls)
     return folder / "report.html"
 
 
-def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, controls=(), **about):
+def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, controls=None, **about):
     """Write a patient's results and page; return its path."""
     folder = Path(folder)
     draws = draws or [counts("S1", n_ctc=12, collected="2026-01-05"), counts("S2", n_ctc=6, collected="2026-02-09")]
@@ -449,6 +459,7 @@ def cohort_page(folder, draws, cascades, prognoses, judged=()):
     report_index(
         {"patients": patients, "samples": [], "max_thumbnails": 100},
         *paths,
+        write(folder / "controls.json", "controls", charts(draws, judged)),
         folder / "index.html",
         folder / "qc_mqc.tsv",
         folder / "cohort.csv",

@@ -36,6 +36,9 @@ KEYS = {
     "operator": """
         sample status reason compared provenance
     """,
+    "controls": """
+        charts provenance
+    """,
     "prognosis": """
         patient primary setting status reason sample time_zero endpoint cutoff n_ctc_observed horizon_months
         level survival strata other_rows sensitivity relative negative_findings kinetics evidence_ids

@@ -41,7 +41,7 @@ def test_the_demonstration_writes_what_the_design_promises(demo):
     assert len(samples) >= 5
     per_sample = ("frames.parquet", "cells.parquet", "calls.parquet", "counts.json", "quality.json", "operator.json")
     per_patient = ("cascade.json", "prognosis.json", "report.html")
-    expected = {"index.html", "qc_mqc.tsv", "cohort.csv"}
+    expected = {"index.html", "qc_mqc.tsv", "cohort.csv", "controls.json"}
     expected |= {f"samples/{row['sample']}/{name}" for row in samples for name in (*per_sample, "report.html")}
     expected |= {f"patients/{row['patient']}/{name}" for row in patients for name in per_patient}
     kept = {name for name in files(demo.results) if not name.startswith(("logs/", "benchmarks/"))}
@@ -97,11 +97,11 @@ def test_a_second_run_does_nothing(demo, snakemake):
         ({"report": {"max_thumbnails": 7}}, "report_sample report_patient list_cohort report_cohort"),
         (
             {"count": {"level": 0.9}},
-            "count simulate prognose report_sample report_patient list_cohort report_cohort",
+            "count operator simulate prognose report_sample report_patient list_cohort report_cohort",
         ),
         (
             {"detect": {"cell_margin_um": 3.5}},
-            "detect gather classify count quality simulate prognose "
+            "detect gather classify count quality operator simulate prognose "
             "report_sample report_patient list_cohort report_cohort",
         ),
     ],

@@ -90,6 +90,18 @@ def _quality(args: argparse.Namespace) -> None:
     quality.quality(args.settings, args.frames, args.cells, args.calls, args.out)
 
 
+def _operator(args: argparse.Namespace) -> None:
+    from ctcascade.counting import operator  # noqa: PLC0415
+
+    operator.compare_with_operator(args.settings, args.base, args.frames, args.calls, args.out)
+
+
+def _controls(args: argparse.Namespace) -> None:
+    from ctcascade.counting import controls  # noqa: PLC0415
+
+    controls.judge_controls(args.settings, args.counts, args.quality, args.out)
+
+
 def _simulate(args: argparse.Namespace) -> None:
     from ctcascade.cascade import simulate  # noqa: PLC0415
 
@@ -136,18 +148,18 @@ def _report(args: argparse.Namespace) -> None:
 
     if args.of == "sample":
         tables = (args.frames, args.cells, args.calls)
-        results = (args.counts, args.quality, args.out, args.out_operator)
-        sample_page.report_sample(args.settings, args.base, *tables, *results, args.control)
+        results = (args.counts, args.quality, args.operator, args.out)
+        sample_page.report_sample(args.settings, args.base, *tables, *results, args.controls)
     elif args.of == "patient":
         results = (args.counts, args.quality, args.cascade, args.prognosis)
-        patient_page.report_patient(args.settings, *results, args.out, args.control)
+        patient_page.report_patient(args.settings, *results, args.out, args.controls)
     elif args.of == "recovery":
         recovery_page.report_recovery(args.settings, args.recovery, args.out)
     elif args.of == "follow-up":
         follow_up_page.report_follow_up(args.settings, args.cohort, args.out)
     else:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
-        index_page.report_index(args.settings, *results, args.out, args.multiqc, args.table)
+        index_page.report_index(args.settings, *results, args.controls, args.out, args.multiqc, args.table)
 
 
 def _open_report(results: Path) -> None:
@@ -241,11 +253,27 @@ def _cohort_arguments(sub: argparse.ArgumentParser) -> None:
     _files(sub, "--out")
 
 
+def _detect_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
+    sub.add_argument("--chunk", type=_chunk, default=(1, 1), metavar="K/N", help="do the K-th of N parts (1/1)")
+    _files(sub, "--frames", "--cells", meaning="table to write")
+    sub.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
+
+
+def _operator_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
+    _files(sub, "--frames", "--calls", "--out")
+
+
+def _controls_arguments(sub: argparse.ArgumentParser) -> None:
+    for kind in ("counts", "quality"):
+        sub.add_argument(f"--{kind}", type=Path, nargs="*", default=[], metavar="FILE", help="of each, in one order")
+    _files(sub, "--out")
+
+
 def _control_argument(page: argparse.ArgumentParser) -> None:
-    about = "results of a control of the same assay and lot; as often as there are some"
-    page.add_argument(
-        "--control", type=Path, nargs=2, action="append", default=[], metavar=("COUNTS", "QUALITY"), help=about
-    )
+    about = "charts of the controls, where some were made with the same assay and lot"
+    page.add_argument("--controls", type=Path, metavar="FILE", help=about)
 
 
 def _report_arguments(sub: argparse.ArgumentParser) -> None:
@@ -260,7 +288,7 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
 
     page = page_of("sample", "quality, gallery, scatter, counts")
     page.add_argument("--base", type=Path, required=True, metavar="DIR")
-    _files(page, "--frames", "--cells", "--calls", "--counts", "--quality", "--out", "--out-operator")
+    _files(page, "--frames", "--cells", "--calls", "--counts", "--quality", "--operator", "--out")
     _control_argument(page)
     page = page_of("patient", "timeline, organs at risk, prognosis, evidence")
     _files(page, "--counts", "--quality", many=True)
@@ -272,7 +300,7 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
     _files(page, "--cohort", "--out")
     page = page_of("cohort", "all patients and samples")
     _files(page, "--counts", "--quality", "--cascade", "--prognosis", many=True)
-    _files(page, "--out", "--multiqc", "--table")
+    _files(page, "--controls", "--out", "--multiqc", "--table")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -297,11 +325,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--configfile", type=Path, nargs="+", default=[Path("config/config.yaml")], metavar="FILE")
     sub.add_argument("--config", type=_setting, nargs="+", default=[], metavar="NAME=VALUE", help="as of snakemake")
 
-    sub = verb("detect", _detect, "read, segment and measure a chunk of a sample's frames")
-    sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
-    sub.add_argument("--chunk", type=_chunk, default=(1, 1), metavar="K/N", help="do the K-th of N parts (1/1)")
-    _files(sub, "--frames", "--cells", meaning="table to write")
-    sub.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
+    _detect_arguments(verb("detect", _detect, "read, segment and measure a chunk of a sample's frames"))
 
     sub = verb("gather", _gather, "join the chunks of a sample", settings=False)
     _files(sub, "--frames", "--cells", many=True)
@@ -317,6 +341,10 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = verb("quality", _quality, "a sample's checks, each with its limits")
     _files(sub, "--frames", "--cells", "--calls", "--out")
+
+    text = "the calls of the scanner's operator, where there are any, beside the classifier's"
+    _operator_arguments(verb("operator", _operator, text))
+    _controls_arguments(verb("controls", _controls, "control samples over time: limits and a verdict on each"))
 
     _review_arguments(verb("review", _review, "take reviews over to another run of the same sample", settings=False))
 

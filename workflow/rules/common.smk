@@ -255,13 +255,13 @@ def own_of(wildcards):
     )
 
 
-def controls_of(wildcards):
-    """Return counts and quality of the controls of the runs that the samples of a page belong to."""
-    names = study.controls_of(own_of(wildcards))
-    return results_of(names, "counts") + results_of(names, "quality")
+def charts_of(wildcards):
+    """Return the charts of the controls where a sample of the page belongs to a run with controls."""
+    charts = f"{study.config['results']}/controls.json"
+    own = own_of(wildcards)
+    controlled = study.controls_of(own) or set(own) & set(study.controls)
+    return charts if controlled else []
 
 
-def controls_option(wildcards, input):
-    half = len(input.controls) // 2
-    pairs = zip(input.controls[:half], input.controls[half:])
-    return [word for pair in pairs for word in ("--control", *pair)]
+def charts_option(wildcards, input):
+    return ["--controls", input.controls] if input.controls else []

@@ -104,6 +104,58 @@ rule quality:
         " --calls {input.calls:q} --out {output:q} 2> {log:q}"
 
 
+rule operator:
+    input:
+        frames=rules.gather.output.frames,
+        calls=rules.classify.output,
+    output:
+        "<results>/samples/{sample}/operator.json",
+    log:
+        "<logs>/samples/{sample}/operator.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/operator.tsv"
+    params:
+        settings=settings("operator", of="sample"),
+        base=str(study.base),
+        events=events_stamp,
+        code=CODE,
+    shell:
+        "ctcascade operator --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
+        " --calls {input.calls:q} --out {output:q} 2> {log:q}"
+
+
+# A command line cannot hold the names of all results once there are some hundred controls.
+rule list_controls:
+    input:
+        counts=results_of(study.controls, "counts"),
+        quality=results_of(study.controls, "quality"),
+    output:
+        temp("<results>/controls.args"),
+    log:
+        "<logs>/list_controls.log",
+    params:
+        settings=settings("controls"),
+        code=CODE,
+    script:
+        "../scripts/list_cohort.py"
+
+
+rule controls:
+    input:
+        rules.list_controls.output,
+    output:
+        "<results>/controls.json",
+    log:
+        "<logs>/controls.log",
+    benchmark:
+        "<benchmarks>/controls.tsv"
+    params:
+        settings=settings("controls"),
+        code=CODE,
+    shell:
+        "ctcascade controls @{input:q} --out {output:q} 2> {log:q}"
+
+
 rule report_sample:
     input:
         frames=rules.gather.output.frames,
@@ -111,15 +163,15 @@ rule report_sample:
         calls=rules.classify.output,
         counts=rules.count.output,
         quality=rules.quality.output,
-        controls=controls_of,
+        operator=rules.operator.output,
+        controls=charts_of,
     output:
-        page=report(
+        report(
             "<results>/samples/{sample}/report.html",
             caption="../report/sample.rst",
             category="Samples",
             labels={"sample": "{sample}"},
         ),
-        operator="<results>/samples/{sample}/operator.json",
     log:
         "<logs>/samples/{sample}/report.log",
     benchmark:
@@ -127,11 +179,9 @@ rule report_sample:
     params:
         settings=settings("report", of="sample"),
         base=str(study.base),
-        events=events_stamp,
-        controls=controls_option,
+        controls=charts_option,
         code=CODE,
     shell:
         "ctcascade report sample --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --counts {input.counts:q}"
-        " --quality {input.quality:q} --out {output.page:q} --out-operator {output.operator:q} {params.controls:q}"
-        " 2> {log:q}"
+        " --quality {input.quality:q} --operator {input.operator:q} --out {output:q} {params.controls:q} 2> {log:q}"

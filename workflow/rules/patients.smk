@@ -44,7 +44,7 @@ rule report_patient:
         quality=quality_of,
         cascade=rules.simulate.output,
         prognosis=rules.prognose.output,
-        controls=controls_of,
+        controls=charts_of,
     output:
         report(
             "<results>/patients/{patient}/report.html",
@@ -58,7 +58,7 @@ rule report_patient:
         "<benchmarks>/patients/{patient}/report.tsv"
     params:
         settings=settings("report", of="patient"),
-        controls=controls_option,
+        controls=charts_option,
         code=CODE,
     shell:
         "ctcascade report patient --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
@@ -85,7 +85,8 @@ rule list_cohort:
 
 rule report_cohort:
     input:
-        rules.list_cohort.output,
+        results=rules.list_cohort.output,
+        controls=rules.controls.output,
     output:
         page=report(
             "<results>/index.html",
@@ -102,5 +103,5 @@ rule report_cohort:
         settings=settings("report"),
         code=CODE,
     shell:
-        "ctcascade report cohort @{input:q} --out {output.page:q} --multiqc {output.multiqc:q} --table {output.table:q}"
+        "ctcascade report cohort @{input.results:q} --controls {input.controls:q} --out {output.page:q} --multiqc {output.multiqc:q} --table {output.table:q}"
         " 2> {log:q}"

@@ -1,17 +1,18 @@
 """What the scanner's operator called CTC, set beside our calls of the same cells."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ctcascade.counting.agreement import Agreement, agreement, partners
-from ctcascade.formats import Event
-
-FARTHEST_UM = 10.0
-"""The centre of an event is that of the box that the scanner drew around it, which need not be the cell's own."""
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.formats import Event, operator_events
+from ctcascade.formats.listing import FrameList, list_frames
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Compared:
     n_elsewhere : int
         Events of frames that were not.
     both, operator_only, ours_only, neither : int
-        Events by who called them CTC; an event where we found no cell is none of ours.
+        Events by who called them CTC; an event where no cell was found counts as not called by the classifier.
     ours_without_event : int
-        Our CTCs that the operator was not shown.
+        CTCs of the classifier that the operator was not shown.
     agreement : Agreement or None
         Over the events, of the two words CTC and not.
     differing : list of dict
@@ -46,27 +47,103 @@ class Compared:
     differing: list[dict[str, Any]]
 
 
-def compare(events: Sequence[Event], calls: pd.DataFrame, pixel_um: Mapping[str, float], level: float) -> Compared:
+def compare_with_operator(settings: Mapping[str, Any], base: Path, frames: Path, calls: Path, out: Path) -> None:
+    """Write the calls of the scanner's operator beside the classifier's, as `results.OPERATOR_JSON`.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample, images, format`` and ``assay`` (as for `list_frames`); ``max_distance_um``, how far the centres of an
+        event and of its cell may lie apart; ``level``, the probability of the interval of kappa.
+    base : Path
+        Folder that image paths are relative to.
+    frames, calls : Path
+        Tables of the sample.
+    out : Path
+        JSON to write. Status ``no_events`` where the images come without an operator's calls, ``not_comparable`` with
+        the reason where these cannot be read.
+
+    Raises
+    ------
+    InputError
+        If a table cannot be read, or the images are not there any more.
+    """
+    listed = list_frames(settings["images"], base, settings["format"], settings["assay"])
+    compared, reason = compare_events(
+        listed, store.read_table(calls, "calls"), store.read_table(frames, "frames"), settings
+    )
+    read = {"frames": frames, "calls": calls} | {f"events_{n}": path for n, (_, path) in enumerate(listed.events)}
+    result = {
+        "sample": settings["sample"],
+        "status": "ok" if compared else "not_comparable" if reason else "no_events",
+        "reason": reason,
+        "compared": asdict(compared) if compared else None,
+        "provenance": store.provenance(settings, read),
+    }
+    store.write_json(out, "operator", result)
+
+
+def compare_events(
+    listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, settings: Mapping[str, Any]
+) -> tuple[Compared | None, str]:
+    """Return the operator's calls beside the classifier's, or why not; neither where the images come without them.
+
+    Parameters
+    ----------
+    listed : FrameList
+    calls, frames : DataFrame
+        Tables of the sample.
+    settings : mapping
+        ``max_distance_um`` and ``level``, as for `compare_with_operator`.
+    """
+    usable = frames[frames["usable"]]
+    events: list[Event] = []
+    try:
+        for part, path in listed.events:
+            sizes = usable.loc[usable["part"] == part, ["height_px", "width_px"]].to_numpy(int).tolist()
+            if sizes:
+                names = [ref.frame for ref in listed.frames if ref.part == part]
+                events += operator_events(path, names, (sizes[0][0], sizes[0][1]))
+    except InputError as error:
+        fault = error.faults[0]  # without its folder: a result names no path of the machine
+        return None, f"{path.name}, {fault.at}: found {fault.found}; expected {fault.expected}"
+    if not events:
+        return None, "no event in it is of a frame that was analysed" if listed.events else ""
+    pixel_um = dict(zip(usable["frame"], usable["pixel_size_um"].astype(float), strict=True))
+    return compare(events, calls, pixel_um, settings["max_distance_um"], settings["level"]), ""
+
+
+def compare(
+    events: Sequence[Event],
+    calls: pd.DataFrame,
+    pixel_um: Mapping[str, float],
+    max_distance_um: float,
+    level: float,
+) -> Compared:
     """Return how the operator's events and our calls agree.
 
     Parameters
     ----------
     events : sequence of Event
     calls : DataFrame
-        As `schema.CALL_TABLE`.
+        As `tables.CALL_TABLE`.
     pixel_um : mapping of str to float
         Edge of a pixel of each frame that was analysed.
+    max_distance_um : float
+        Centres of an event and of its cell lie at most this far apart: an event's is that of the box that the scanner
+        drew around it, which need not be the cell's own.
     level : float
         Probability of the interval of kappa.
 
     Notes
     -----
-    An event and a cell are the same when they lie in one frame with centres at most 10 um apart, nearest pairs first.
+    An event and a cell are the same when they lie in one frame with centres at most `max_distance_um` apart;
+    pairs are made from the nearest on.
     Only what the operator was shown is compared: the scanner picks these events for having DNA and cytokeratin, so the
     agreement says nothing of the other cells.
     """
     here = [event for event in events if event.frame in pixel_um]
-    partner = partners([(e.frame, e.y_px, e.x_px) for e in here], calls, pixel_um, FARTHEST_UM)
+    partner = partners([(e.frame, e.y_px, e.x_px) for e in here], calls, pixel_um, max_distance_um)
     call, cell = calls["call"].to_numpy(object), calls["cell"].to_numpy()
     rows = [partner.get(i) for i in range(len(here))]
     operator = np.array([event.is_ctc for event in here], np.int64)

@@ -6,7 +6,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS, IMAGING, MARKERS, ORGANS
+from ctcascade.data.vocabulary import CONTROLS, CUTOFFS, HORIZONS_YEARS, IMAGING, MARKERS, ORGANS
 
 
 def _object(required: dict[str, Any], optional: dict[str, Any] | None = None, closed: bool = True) -> dict[str, Any]:
@@ -94,6 +94,34 @@ OPERATOR_JSON = _object(
                                 "operator": {"type": "boolean"},  # called CTC
                                 "call": _or_null(_TEXT),  # null where no cell is near
                                 "cell": _or_null(_COUNT),
+                            }
+                        )
+                    ),
+                }
+            )
+        ),
+        "provenance": _PROVENANCE,
+    }
+)
+CONTROLS_JSON = _object(
+    {
+        "charts": _array(  # one for each assay, lot and kind of control
+            _object(
+                {
+                    "assay": _TEXT,
+                    "lot": _or_null(_TEXT),
+                    "role": {"enum": list(CONTROLS)},
+                    "mean": _or_null(_POSITIVE),  # null until the lot has as many controls as set its limits
+                    "sd": _or_null(_POSITIVE),
+                    "limits": _array(_object({"name": _TEXT, "value": _POSITIVE})),
+                    "controls": _array(  # in order of time
+                        _object(
+                            {
+                                "sample": _TEXT,
+                                "collected": _TEXT,
+                                "n_ctc": _or_null(_COUNT),
+                                "state": {"enum": ["ok", "warn", "fail"]},
+                                "why": _TEXT,
                             }
                         )
                     ),
@@ -669,6 +697,7 @@ JSON_SCHEMAS = {
     "counts": COUNTS_JSON,
     "quality": QUALITY_JSON,
     "operator": OPERATOR_JSON,
+    "controls": CONTROLS_JSON,
     "cascade": CASCADE_JSON,
     "prognosis": PROGNOSIS_JSON,
 }

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ctcascade.counting.controls import doubts
 from ctcascade.data import store
-from ctcascade.report import controls
+from ctcascade.report import controls as control_charts
 from ctcascade.report.axes import Axis, path
 from ctcascade.report.numbers import Result
 from ctcascade.report.page import write_page
@@ -51,6 +52,7 @@ def report_index(
     qualities: Sequence[Path],
     cascades: Sequence[Path],
     prognoses: Sequence[Path],
+    controls: Path,
     out: Path,
     multiqc: Path,
     table: Path,
@@ -63,6 +65,8 @@ def report_index(
         ``patients``: the rows of the patient sheet.
     counts, qualities, cascades, prognoses : sequence of Path
         All results.
+    controls : Path
+        Charts of the controls.
     out : Path
         The page, beside the folders ``samples/`` and ``patients/``.
     multiqc : Path
@@ -77,12 +81,13 @@ def report_index(
     """
     kinds = {"counts": counts, "quality": qualities, "cascade": cascades, "prognosis": prognoses}
     found, judged, roads, outlooks = ([store.read_json(path, kind) for path in paths] for kind, paths in kinds.items())
-    store.write_text(multiqc, controls.multiqc(found, judged))
+    quality_of, charts = {q["sample"]: q for q in judged}, store.read_json(controls, "controls")
+    against = {c["sample"]: doubts(c, quality_of[c["sample"]], charts) for c in found}
+    store.write_text(multiqc, control_charts.multiqc(found, judged, against))
     rows = patient_rows(settings["patients"], found, roads, outlooks)
-    doubts, quality_of = controls.doubts(found, judged), {q["sample"]: q for q in judged}
     exported = {
         "patients": [patient_row(row) for row in rows],
-        "samples": [sample_row(c, quality_of[c["sample"]], doubts[c["sample"]]) for c in found],
+        "samples": [sample_row(c, quality_of[c["sample"]], against[c["sample"]]) for c in found],
     }
     store.write_text(table, cohort_csv(exported["samples"], exported["patients"]))
     write_page(
@@ -91,10 +96,10 @@ def report_index(
         patients=rows,
         samples=[Result(f"counts/{c['sample']}", c) for c in found],
         quality=quality_of,
-        doubts=doubts,
+        doubts=against,
         csv={name: lines(rows_of) for name, rows_of in exported.items()},
-        charts=controls.charts(found, judged),
-        control_words=controls.ROLES,
+        charts=control_charts.draw_charts(charts),
+        control_words=control_charts.ROLES,
         lost=sum(c["status"] != "ok" for c in found),
         results=[r for row in rows for r in (row.cascade, row.prognosis)],
     )

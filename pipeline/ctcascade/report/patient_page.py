@@ -11,10 +11,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from ctcascade import evidence
+from ctcascade.counting.controls import doubts
 from ctcascade.data import store
 from ctcascade.data.vocabulary import HORIZONS_YEARS
 from ctcascade.report.axes import Axis, Tick, band, path, ruler
-from ctcascade.report.controls import doubts_of
+from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Result
 from ctcascade.report.page import write_page
 
@@ -76,7 +77,7 @@ def report_patient(
     cascade: Path,
     prognosis: Path,
     out: Path,
-    controls: Sequence[Sequence[Path]] = (),
+    controls: Path | None = None,
 ) -> None:
     """Write a patient's page: count, change, organs at risk, survival of published groups, evidence, limits.
 
@@ -89,8 +90,8 @@ def report_patient(
     cascade, prognosis : Path
     out : Path
         The page.
-    controls : sequence of (Path, Path)
-        Counts and quality of the controls of their assays and lots.
+    controls : Path, optional
+        Charts of the controls: a failed one speaks against the samples of its assay and lot.
 
     Raises
     ------
@@ -103,7 +104,9 @@ def report_patient(
         (Result(f"counts/{c['sample']}", c) for c in (store.read_json(path, "counts") for path in counts)),
         key=lambda r: (r.data["collected"], r.data["sample"]),
     )
-    against = doubts_of(list(zip(counts, quality, strict=True)), controls)
+    quality_of = {q["sample"]: q for q in (store.read_json(path, "quality") for path in quality)}
+    charts = read_charts(controls)
+    against = {d.data["sample"]: doubts(d.data, quality_of[d.data["sample"]], charts) for d in draws}
     road = Result(f"cascade/{name}", store.read_json(cascade, "cascade"))
     outlook = Result(f"prognosis/{name}", store.read_json(prognosis, "prognosis"))
     measured = [d for d in draws if d.data["status"] == "ok"]

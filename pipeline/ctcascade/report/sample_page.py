@@ -2,22 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from ctcascade import formats
 from ctcascade.counting import agreement
-from ctcascade.counting.operator import Compared, compare
+from ctcascade.counting.controls import doubts
 from ctcascade.data import store
-from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import CALLS, CUTOFFS
 from ctcascade.formats.listing import FrameList
 from ctcascade.report import overview, scatter
 from ctcascade.report.axes import Axis, Tick, ruler
-from ctcascade.report.controls import doubts_of
+from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Result
 from ctcascade.report.page import anchor, write_page
 from ctcascade.report.thumbnails import Picture, Pictures, Spot
@@ -101,11 +99,11 @@ def report_sample(
     calls: Path,
     counts: Path,
     quality: Path,
+    operator: Path,
     out: Path,
-    out_operator: Path,
-    controls: Sequence[Sequence[Path]] = (),
+    controls: Path | None = None,
 ) -> None:
-    """Write a sample's page (count, quality, cells to look at, plots, what the count rests on) and operator.json.
+    """Write a sample's page (count, quality, cells to look at, plots, what the count rests on).
 
     Parameters
     ----------
@@ -113,14 +111,12 @@ def report_sample(
         ``sample`` and ``patient`` (rows of the sheets), ``assay`` (the assay file), ``max_thumbnails``.
     base : Path
         Folder that the sheet's image paths are relative to.
-    frames, cells, calls, counts, quality : Path
+    frames, cells, calls, counts, quality, operator : Path
         Tables and results of the sample.
     out : Path
         The page.
-    out_operator : Path
-        JSON to write, as `results.OPERATOR_JSON`: the calls of the scanner's operator beside ours.
-    controls : sequence of (Path, Path)
-        Counts and quality of the controls of the sample's assay and lot: a failed one speaks against the sample.
+    controls : Path, optional
+        Charts of the controls: a failed one of the sample's assay and lot speaks against the sample.
 
     Raises
     ------
@@ -128,7 +124,6 @@ def report_sample(
         If a table or the result cannot be read or lacks a column.
     """
     data, judged = store.read_json(counts, "counts"), store.read_json(quality, "quality")
-    against = doubts_of([(counts, quality)], controls)
     frame_table, cell_table, call_table = (
         store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
     )
@@ -141,12 +136,6 @@ def report_sample(
     spots = [Spot.around(rows) for rows in [*([row] for row in single), *members]]
     shots, small = pictures.of(spots, grid.sizes_px if grid else {})
     shown = gallery(single, shots[: len(single)], pictures.roles)
-    compared = operator(pictures.listed, call_table, frame_table, data["limit_of_blank"]["level"])
-    read = {"frames": frames, "calls": calls} | {
-        f"events_{n}": path for n, (_, path) in enumerate(pictures.listed.events)
-    }
-    made_by = store.provenance({"sample": settings["sample"]}, read)
-    store.write_json(out_operator, "operator", operator_result(data["sample"], compared) | {"provenance": made_by})
     write_page(
         out,
         "sample.html",
@@ -155,7 +144,7 @@ def report_sample(
         odds=reference_odds(data),
         lights=[*lights(data, frame_table), layout(pictures.listed)],
         quality=Result(f"quality/{data['sample']}", judged),
-        doubts=against[data["sample"]],
+        doubts=doubts(data, judged, read_charts(controls)),
         frame_lights={light["frame"]: light for light in judged["frames"]},
         strips=strips(frame_table),
         frames=frame_rows(frame_table),
@@ -169,7 +158,7 @@ def report_sample(
         narrowed=NARROWED,
         shown_calls=SHOWN_CALLS,
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
-        operator=compared,
+        operator=store.read_json(operator, "operator"),
         factors=factors(data),
         gates=sorted(settings["assay"]["gates"].items()),
         calls_sha256=agreement.calls_hash(call_table),
@@ -248,44 +237,6 @@ def frame_rows(frames: pd.DataFrame) -> list[Row]:
 def layout(listed: FrameList) -> Light:
     """Return as which layout the images were read, and why."""
     return Light("Layout", "ok", f"{listed.format}: {listed.why}")
-
-
-Operator = tuple[Compared | None, str]
-
-
-def operator(listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, level: float) -> Operator:
-    """Return the calls of the scanner's operator beside ours, or why not; neither where the images come without them.
-
-    Parameters
-    ----------
-    listed : FrameList
-    calls, frames : DataFrame
-        Tables of the sample.
-    level : float
-        Probability of the interval of kappa.
-    """
-    usable = frames[frames["usable"]]
-    events: list[formats.Event] = []
-    try:
-        for part, path in listed.events:
-            sizes = usable.loc[usable["part"] == part, ["height_px", "width_px"]].to_numpy(int).tolist()
-            if sizes:
-                names = [ref.frame for ref in listed.frames if ref.part == part]
-                events += formats.operator_events(path, names, (sizes[0][0], sizes[0][1]))
-    except InputError as error:
-        fault = error.faults[0]  # without its folder, which is the machine's
-        return None, f"{path.name}, {fault.at}: found {fault.found}; expected {fault.expected}"
-    if not events:
-        return None, "no event in it is of a frame that was analysed" if listed.events else ""
-    pixel_um = dict(zip(usable["frame"], usable["pixel_size_um"].astype(float), strict=True))
-    return compare(events, calls, pixel_um, level), ""
-
-
-def operator_result(sample: str, operator: Operator) -> Row:
-    """Return what `operator` told as `results.OPERATOR_JSON`, but for the provenance."""
-    compared, reason = operator
-    status = "ok" if compared else "not_comparable" if reason else "no_events"
-    return {"sample": sample, "status": status, "reason": reason, "compared": asdict(compared) if compared else None}
 
 
 def verdicts(counts: Mapping[str, Any]) -> dict[tuple[str, int], str]:

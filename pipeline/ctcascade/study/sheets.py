@@ -27,7 +27,10 @@ class Listing(Protocol):
 Look = Callable[[str, Path, str, dict[str, Any]], Listing]
 
 _COMMAND_LINE = "--config/--configfile"
-_STAGES = ("detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery", "cohort")
+_STAGES = (
+    *("detect", "classify", "count", "quality", "operator", "controls"),
+    *("simulate", "prognose", "report", "spike", "recovery", "cohort"),
+)
 _FOLLOW_UP = ("event", "time_months")
 _DAYS_PER_MONTH = 365.25 / 12
 _NAMED = 10  # ignored files that a note names; the number says how many there are
@@ -73,6 +76,11 @@ class Study:
         """Return the control samples of the runs (assay and lot) that samples belong to, themselves left out."""
         runs = dict.fromkeys(_run(self.samples[name]) for name in samples)
         return [name for run in runs for name in self._controls.get(run, []) if name not in samples]
+
+    @property
+    def controls(self) -> list[str]:
+        """Return all control samples, in the sheet's order."""
+        return [name for name, row in self.samples.items() if row["role"] in CONTROLS]
 
     def healthy_of(self, assay: str) -> list[str]:
         """Return the samples of healthy donors that were made with an assay."""
@@ -217,8 +225,8 @@ def settings_for(
     Parameters
     ----------
     study : Study
-    verb : {"detect", "classify", "count", "quality", "simulate", "prognose", "report", "spike", "recovery",
-        "cohort"}
+    verb : {"detect", "classify", "count", "quality", "operator", "controls", "simulate", "prognose", "report", "spike",
+        "recovery", "cohort"}
     sample, patient, assay : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort. An assay's is a
         spike-in of it. A cohort is that of the patients with a tumour and follow-up.
@@ -241,6 +249,8 @@ def settings_for(
         if verb != "report":
             about["random_seed"] = study.config["random_seed"]
         return {**about, **own}
+    if verb == "controls":
+        return own
     if verb == "cohort":
         kept = ("patient", "primary", "setting", *_FOLLOW_UP)
         followed = [
@@ -255,9 +265,10 @@ def settings_for(
 def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
     row = study.samples[sample]
     name, assay = row["assay"], study.assays[row["assay"]]
-    if verb == "detect":
-        about = {"name": name, **_camera(assay)}
-        return {"sample": sample, "images": row["images"], "format": row["format"], "assay": about}
+    if verb in ("detect", "operator"):
+        images = {"sample": sample, "images": row["images"], "format": row["format"]}
+        level = {"level": study.config["count"]["level"]} if verb == "operator" else {}
+        return {**images, "assay": {"name": name, **_camera(assay)}, **level}
     if verb == "classify":
         return {"sample": sample, "assay": {"name": name, **_judged_by(assay)}}
     if verb == "count":

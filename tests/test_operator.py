@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -11,14 +12,15 @@ import report_cases
 import tiff_bytes
 from calling import assay, called
 from ctcascade import formats
-from ctcascade.counting.operator import compare
+from ctcascade.counting.operator import compare, compare_events, compare_with_operator
 from ctcascade.data import store
 from ctcascade.formats import Event
 from ctcascade.formats.listing import list_frames
-from ctcascade.report import sample_page as page
+from ctcascade.report.sample_page import report_sample
 from ctcascade.validation import phantom
 from test_formats_cellsearch import export, record
 
+SETTINGS = {"max_distance_um": 10.0, "level": 0.95}
 PIXEL = {"a": 0.5, "b": 0.5}
 CALLS = pd.DataFrame(
     [
@@ -41,7 +43,7 @@ def test_events_are_counted_by_who_called_them():
         Event("b", 80, 80, False),  # uncertain is not called
         Event("c", 10, 10, True),  # a frame that was not analysed
     ]
-    found = compare(events, CALLS, PIXEL, 0.95)
+    found = compare(events, CALLS, PIXEL, 10.0, 0.95)
     assert (found.n_events, found.n_elsewhere) == (5, 1)
     assert (found.both, found.operator_only, found.ours_only, found.neither) == (1, 2, 1, 1)
     assert found.ours_without_event == 1
@@ -65,7 +67,7 @@ def test_agreement_and_kappa_are_those_of_the_four_numbers():
         }
     )
     operator = [True] * 12 + [False] * 3 + [True] * 5 + [False] * 20
-    found = compare([Event("a", 100.0 * k, 5.0, is_ctc) for k, is_ctc in enumerate(operator)], calls, PIXEL, 0.95)
+    found = compare([Event("a", 100.0 * k, 5.0, is_ctc) for k, is_ctc in enumerate(operator)], calls, PIXEL, 10.0, 0.95)
     both, alone, ours, neither = 12, 5, 3, 20
     assert (found.both, found.operator_only, found.ours_only, found.neither) == (both, alone, ours, neither)
     observed = (both + neither) / 40
@@ -76,7 +78,7 @@ def test_agreement_and_kappa_are_those_of_the_four_numbers():
 
 
 def test_no_event_is_no_agreement():
-    found = compare([], CALLS, PIXEL, 0.95)
+    found = compare([], CALLS, PIXEL, 10.0, 0.95)
     assert (found.n_events, found.ours_without_event, found.agreement) == (0, 3, None)
 
 
@@ -119,7 +121,7 @@ def test_a_cartridge_goes_through_detection_to_an_agreement(cartridge):
     _, truth, listed, frames, calls = cartridge
     assert listed.format == "cellsearch"
     assert frames["usable"].all()
-    found, problem = page.operator(listed, calls, frames, 0.95)
+    found, problem = compare_events(listed, calls, frames, SETTINGS)
     n_ctc = int(truth["kind"].isin(phantom.CTC_KINDS).sum())
     assert problem == ""
     assert found.n_events == len(truth)
@@ -129,22 +131,43 @@ def test_a_cartridge_goes_through_detection_to_an_agreement(cartridge):
     assert found.both + found.ours_only + found.ours_without_event == (calls["call"] == "ctc").sum()
 
 
-def test_events_that_cannot_be_placed_are_told_and_cost_no_page(cartridge, tmp_path):
+def test_events_that_cannot_be_placed_are_named_and_cost_no_result(cartridge, tmp_path):
     _, _, listed, frames, calls = cartridge
     path = tmp_path / "C7.xml"
     path.write_text(export(record(1, 1, (9000, 12))))
     moved = type(listed)(listed.frames, (), "cellsearch", "", (), ((0, path),))
-    found, problem = page.operator(moved, calls, frames, 0.95)
+    found, problem = compare_events(moved, calls, frames, SETTINGS)
     assert found is None
     assert "expected a location inside frame 1" in problem
     path.write_text(export())
-    assert page.operator(moved, calls, frames, 0.95) == (None, "no event in it is of a frame that was analysed")
-    assert page.operator(type(listed)(listed.frames, (), "ome-tiff", ""), calls, frames, 0.95) == (None, "")
+    assert compare_events(moved, calls, frames, SETTINGS) == (None, "no event in it is of a frame that was analysed")
+    no_events = type(listed)(listed.frames, (), "ome-tiff", "")
+    assert compare_events(no_events, calls, frames, SETTINGS) == (None, "")
 
 
-def test_the_page_of_a_cartridge_shows_the_agreement(cartridge):
+@pytest.fixture(scope="module")
+def compared(cartridge):
+    """The cartridge's operator.json, as the stage writes it."""
+    folder = cartridge[0]
+    job = {"sample": "S1", "images": "C7", "format": "auto", "assay": assay("cellsearch"), **SETTINGS}
+    compare_with_operator(job, folder, folder / "frames.parquet", folder / "calls.parquet", folder / "operator.json")
+    return folder / "operator.json"
+
+
+def test_the_result_holds_the_comparison_and_no_path_of_the_machine(cartridge, compared):
     folder, _, listed, frames, calls = cartridge
-    found, _ = page.operator(listed, calls, frames, 0.95)
+    found, _ = compare_events(listed, calls, frames, SETTINGS)
+    result = store.read_json(compared, "operator")
+    assert (result["sample"], result["status"], result["reason"]) == ("S1", "ok", "")
+    assert result["compared"] == dataclasses.asdict(found)
+    assert result["compared"]["agreement"]["n_cells"] == found.n_events
+    assert sorted(result["provenance"]["inputs"]) == ["calls", "events_0", "frames"]
+    assert str(folder) not in compared.read_text()
+
+
+def test_the_page_of_a_cartridge_shows_the_agreement(cartridge, compared):
+    folder, _, listed, frames, calls = cartridge
+    found, _ = compare_events(listed, calls, frames, SETTINGS)
     write = report_cases.write
     results = (
         write(folder / "counts.json", "counts", report_cases.counts()),
@@ -153,34 +176,35 @@ def test_the_page_of_a_cartridge_shows_the_agreement(cartridge):
     sample = {"sample": "S1", "images": "C7", "format": "auto", "note": None}
     settings = {"sample": sample, "patient": {"patient": "P1"}, "assay": assay("cellsearch"), "max_thumbnails": 3}
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
-    page.report_sample(settings, folder, *tables, *results, folder / "report.html", folder / "operator.json")
+    report_sample(settings, folder, *tables, *results, compared, folder / "report.html")
     html = (folder / "report.html").read_text()
     assert "The scanner&#39;s operator" in html or "The scanner's operator" in html
+    assert "their centres lie within 10 µm" in html
     assert f"kappa {found.agreement.kappa:.2f}" in html
     assert f'<th scope="row">operator: CTC</th><td class="num">{found.both}</td>' in html
     assert "cellsearch: TIFF pages with stretch limits, events in C7.xml" in html
     assert str(folder) not in html
-    told = (folder / "operator.json").read_text()
-    result = store.read_json(folder / "operator.json", "operator")
-    assert (result["sample"], result["status"], result["reason"]) == ("S1", "ok", "")
-    assert result["compared"] == dataclasses.asdict(found)
-    assert result["compared"]["agreement"]["n_cells"] == found.n_events
-    assert sorted(result["provenance"]["inputs"]) == ["calls", "events_0", "frames"]
-    assert str(folder) not in told
 
 
-def test_without_events_to_compare_the_result_says_so():
-    assert page.operator_result("S1", (None, "")) == {
-        "sample": "S1", "status": "no_events", "reason": "", "compared": None,
-    }  # fmt: skip
-    told = page.operator_result("S1", (None, "C7.xml, record 1: found nothing; expected a location"))
-    assert (told["status"], told["compared"]) == ("not_comparable", None)
-    assert "expected a location" in told["reason"]
+@pytest.mark.parametrize(("events", "status"), [(False, "no_events"), (True, "not_comparable")])
+def test_without_events_to_compare_the_result_says_so(cartridge, tmp_path, events, status):
+    folder = cartridge[0]
+    images = tmp_path / "C7"
+    shutil.copytree(folder / "C7", images)
+    (images / "C7.xml").unlink()
+    if events:
+        (images / "C7.xml").write_text(export(record(1, 1, (9000, 12))))
+    job = {"sample": "S1", "images": "C7", "format": "auto", "assay": assay("cellsearch"), **SETTINGS}
+    out = tmp_path / "operator.json"
+    compare_with_operator(job, tmp_path, folder / "frames.parquet", folder / "calls.parquet", out)
+    result = store.read_json(out, "operator")
+    assert (result["status"], result["compared"]) == (status, None)
+    assert bool(result["reason"]) == bool(events)
 
 
 def test_wilson_keeps_a_width_where_all_agree():
     calls = CALLS.iloc[[0, 2]]
-    found = compare([Event("a", 10, 10, True), Event("a", 90, 10, False)], calls, PIXEL, 0.95)
+    found = compare([Event("a", 10, 10, True), Event("a", 90, 10, False)], calls, PIXEL, 10.0, 0.95)
     assert found.agreement.kappa == pytest.approx(1)
     assert found.agreement.low < 0.5
     assert math.isclose(found.agreement.high, 1, abs_tol=1e-9)

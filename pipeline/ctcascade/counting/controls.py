@@ -1,0 +1,137 @@
+"""Counts and quality of control samples to a verdict on each control, and so on the run that it belongs to.
+
+A run is what one assay made with one lot of reagents. Its controls, in order of time, are a Levey-Jennings chart: the
+first of them set the limits that the later ones are held to.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, pvariance
+from typing import Any
+
+from ctcascade.data import store
+from ctcascade.data.vocabulary import CONTROLS
+
+Data = Mapping[str, Any]
+
+
+def judge_controls(settings: Data, counts: Sequence[Path], quality: Sequence[Path], out: Path) -> None:
+    """Write the charts of all control samples, as `results.CONTROLS_JSON`.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``baseline_controls``: controls of a lot that set its limits; ``warn_sd`` and ``fail_sd``: standard deviations
+        from their mean beyond which a later control is marked, or fails.
+    counts, quality : sequence of Path
+        Results of the samples, in one order; those that are no control are left out.
+    out : Path
+        JSON to write.
+
+    Raises
+    ------
+    InputError
+        If a result cannot be read.
+    """
+    made_by = store.provenance(
+        settings,
+        {f"counts_{n}": path for n, path in enumerate(counts)}
+        | {f"quality_{n}": path for n, path in enumerate(quality)},
+    )
+    found = [store.read_json(path, "counts") for path in counts]
+    judged = [store.read_json(path, "quality") for path in quality]
+    store.write_json(out, "controls", {"charts": charts(found, judged, settings), "provenance": made_by})
+
+
+def charts(counts: Iterable[Data], quality: Iterable[Data], settings: Data) -> list[dict[str, Any]]:
+    """Return one chart for each assay, lot and kind of control, its controls in order of time.
+
+    Parameters
+    ----------
+    counts, quality : iterable of mapping
+        Results of the samples.
+    settings : mapping
+        As for `judge_controls`.
+
+    Notes
+    -----
+    The first controls of a lot set mean and standard deviation, the latter no smaller than the square root of the
+    mean: counts scatter that much by themselves. A control fails, too, if its images fail, if it cannot be evaluated,
+    or if it is not above blank.
+    """
+    quality_of = {q["sample"]: q for q in quality}
+    groups: dict[tuple[str, str, str], list[Data]] = {}
+    for c in sorted(counts, key=lambda c: (c["collected"], c["sample"])):
+        if c["role"] in CONTROLS:
+            groups.setdefault((c["assay"], quality_of[c["sample"]]["lot"] or "", c["role"]), []).append(c)
+    return [
+        {"assay": assay, "lot": lot or None, "role": role, **_chart(group, quality_of, settings)}
+        for (assay, lot, role), group in sorted(groups.items())
+    ]
+
+
+def doubts(counts: Data, quality: Data, controls: Data | None) -> list[str]:
+    """Return what speaks against a sample: its own checks that fail, and failed controls of its assay and lot.
+
+    Parameters
+    ----------
+    counts, quality : mapping
+        Results of the sample.
+    controls : mapping or None
+        As `results.CONTROLS_JSON`; None where no control was made with the sample's assay and lot.
+    """
+    own = [
+        f"{check['check'].replace('_', ' ')} {check['value']:.3g}"
+        for check in quality["checks"]
+        if check["state"] == "fail"
+    ]
+    run = counts["assay"], quality["lot"] or None
+    failed = [
+        control
+        for chart in (controls["charts"] if controls else [])
+        if (chart["assay"], chart["lot"]) == run
+        for control in chart["controls"]
+        if control["state"] == "fail"
+    ]
+    return own + [x["why"] if x["sample"] == quality["sample"] else f"control {x['sample']} failed" for x in failed]
+
+
+def _chart(group: Sequence[Data], quality_of: Mapping[str, Data], settings: Data) -> dict[str, Any]:
+    """Return mean, standard deviation and limits of a lot's controls, and the verdict on each."""
+    size = settings["baseline_controls"]
+    baseline = [c["n_ctc"] for c in group if c["n_ctc"] is not None][:size]
+    mean = fmean(baseline) if len(baseline) == size else None
+    sd = None if mean is None else math.sqrt(max(pvariance(baseline) * size / max(size - 1, 1), mean, 1.0))
+    controls = []
+    for number, c in enumerate(group):
+        z = None
+        if number >= size and mean is not None and sd is not None and c["n_ctc"] is not None:
+            z = (c["n_ctc"] - mean) / sd
+        state, why = _verdict(c, quality_of[c["sample"]], z, settings)
+        kept = {key: c[key] for key in ("sample", "collected", "n_ctc")}
+        controls.append({**kept, "state": state, "why": why})
+    return {"mean": mean, "sd": sd, "limits": _limits(mean, sd, settings), "controls": controls}
+
+
+def _limits(mean: float | None, sd: float | None, settings: Data) -> list[dict[str, Any]]:
+    """Return the lines of a chart; a limit below zero is none, and there are none before the lot has its baseline."""
+    if mean is None or sd is None:
+        return []
+    warn, fail = settings["warn_sd"], settings["fail_sd"]
+    steps = [("mean", 0.0), *((f"{k:+g} SD", k) for k in (-fail, -warn, warn, fail))]
+    return [{"name": name, "value": mean + k * sd} for name, k in steps if mean + k * sd >= 0]
+
+
+def _verdict(counts: Data, quality: Data, z: float | None, settings: Data) -> tuple[str, str]:
+    """Return the state of a control and why; `z` is None for those that set the limits."""
+    if counts["status"] != "ok":
+        return "fail", "not evaluable"
+    if quality["status"] == "fail":
+        return "fail", "its images fail"
+    if not counts["above_blank"]:
+        return "fail", "not above blank"
+    if z is None:
+        return "ok", f"one of the first {settings['baseline_controls']} of the lot, which set its limits"
+    state = "fail" if abs(z) > settings["fail_sd"] else "warn" if abs(z) > settings["warn_sd"] else "ok"
+    return state, f"{z:+.1f} SD from the lot's mean"
