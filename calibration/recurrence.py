@@ -21,6 +21,7 @@ from ctcascade.cascade import conditioning, engine
 from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Draws
 from ctcascade.counting.observation import Factor, Observation
+from ctcascade.data.vocabulary import Z95
 
 CLASSES = (0, 1, 2, 3, 5)
 """Least counts of the classes of patients."""
@@ -32,7 +33,6 @@ _LARGEST_COUNT = 2000
 _FACTOR_AROUND = {"founding_rate": 2.0, "unseen_shedding": 3.0}
 _LOGITS_AROUND = 1.5
 _SHARES = (0.02, 0.98)
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def fit(patients: EarlyBreast) -> tuple[float, float]:
         total = 0.0
         for least in CLASSES[1:]:
             central, low, high = targets[f"hazard_ratio_{least}"]
-            error = math.log(high / low) / (2 * _Z95)
+            error = math.log(high / low) / (2 * Z95)
             total += (math.log(patients.hazard_ratio(rate, unseen, least) / central) / error) ** 2
         return total
 

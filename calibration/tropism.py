@@ -26,7 +26,7 @@ from ctcascade import evidence
 from ctcascade.cascade import conditioning
 from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Centre
-from ctcascade.data.vocabulary import ORGANS, OWN_ORGAN, SETTINGS
+from ctcascade.data.vocabulary import ORGANS, OWN_ORGAN, SETTINGS, Z95
 
 NULL, MAIN = "organ_mean", "flow_and_soil"
 
@@ -39,7 +39,6 @@ _NOTES = {
     "melanoma": "from the row of all skin tumours of the body",
 }
 _BOOTSTRAPS = 2000
-_Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ def _organ_row(data: Autopsies, found: Fit, primary: str, j: int) -> dict[str, o
 
 
 def _band(name: str, value: float, sd: float) -> dict[str, float]:
-    low, high = value - _Z95 * sd, value + _Z95 * sd
+    low, high = value - Z95 * sd, value + Z95 * sd
     return {name: round(value, 4), f"{name}_low": round(low, 4), f"{name}_high": round(high, 4)}
 
 

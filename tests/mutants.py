@@ -92,7 +92,7 @@ MUTANTS = (
     ),
     Mutant(
         "portal route removed",
-        "pipeline/ctcascade/cascade/model.py",
+        "pipeline/ctcascade/cascade/circulation.py",
         'table.drains_to.where(portal_route | (table.index != "portal_vein"), "veins")',
         'table.drains_to.where(table.index != "portal_vein", "veins")',
         "tests/test_simulate.py",

@@ -14,20 +14,12 @@ import report_cases
 from calibration import tropism
 from ctcascade import evidence
 from ctcascade.cascade import conditioning, engine, simulate
-from ctcascade.cascade.model import (
-    Circulation,
-    Detection,
-    Flow,
-    Growth,
-    Waiting,
-    seen_from_history,
-    seen_from_now_on,
-    sphere_cells,
-)
+from ctcascade.cascade.circulation import Circulation, Flow
+from ctcascade.cascade.model import Detection, Growth, Waiting, seen_from_history, seen_from_now_on, sphere_cells
 from ctcascade.cascade.parameters import Centre, Draws
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
-from ctcascade.data.vocabulary import HORIZONS_YEARS, SETTINGS
+from ctcascade.data.vocabulary import HORIZONS_YEARS, NOT_METASTATIC, SETTINGS
 from ctcascade.evidence.tables import READ_BY
 from verification.oracles import theory
 
@@ -401,8 +393,8 @@ def test_an_organ_is_no_metastasis_of_its_own_cancer(tmp_path):
 def test_every_primary_and_setting_has_a_cascade(tmp_path, primary):
     path = counts_file(tmp_path)
     risks = {s: means(run(tmp_path, [path], primary, s, draws=100))[0] for s in SETTINGS[primary]}
-    early = [risks[s] for s in risks if s in simulate.EARLY]
-    late = [risks[s] for s in risks if s not in simulate.EARLY]
+    early = [risks[s] for s in risks if s in NOT_METASTATIC]
+    late = [risks[s] for s in risks if s not in NOT_METASTATIC]
     assert max(early) < 0.3
     assert min(late) > 0.7
 

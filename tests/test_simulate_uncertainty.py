@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from ctcascade.cascade import conditioning, engine, uncertainty, what_if
-from ctcascade.cascade.model import Circulation, Pace
+from ctcascade.cascade.circulation import Circulation
+from ctcascade.cascade.model import Pace
 from ctcascade.data.errors import InputError
 from ctcascade.study import scenarios
 from test_simulate import cascade, counts_file, means, run, sample

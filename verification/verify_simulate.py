@@ -20,7 +20,8 @@ from scipy import stats
 from calibration import recurrence, tropism
 from ctcascade import evidence
 from ctcascade.cascade import conditioning, engine, simulate
-from ctcascade.cascade.model import Circulation, Flow, Growth, Waiting, seen_from_history, sphere_cells
+from ctcascade.cascade.circulation import Circulation, Flow
+from ctcascade.cascade.model import Growth, Waiting, seen_from_history, sphere_cells
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
 from verification.oracles import lesions, sensitivity, theory

@@ -18,7 +18,8 @@ from verify_simulate import DRAWS, FIXED, SEED, Row, cascade, stated, verdict
 from calibration import recurrence
 from ctcascade import evidence
 from ctcascade.cascade import conditioning, engine
-from ctcascade.cascade.model import Circulation, Floats, Flow
+from ctcascade.cascade.circulation import Circulation, Flow
+from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Draws
 from ctcascade.counting.observation import Factor, Observation
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from ctcascade.cascade.model import Flow
+from ctcascade.cascade.circulation import Flow
 
 
 def extinction(death_over_birth: float, cells: int) -> float:

@@ -15,20 +15,9 @@ import pandas as pd
 from scipy import special
 
 from ctcascade import evidence
+from ctcascade.cascade.circulation import Arrival, Circulation, Flow
 from ctcascade.cascade.engine import Cascade
-from ctcascade.cascade.model import (
-    DAYS_PER_YEAR,
-    Arrival,
-    Circulation,
-    Detection,
-    Floats,
-    Flow,
-    Founding,
-    Growth,
-    Shedding,
-    Waiting,
-    sphere_cells,
-)
+from ctcascade.cascade.model import DAYS_PER_YEAR, Detection, Floats, Founding, Growth, Shedding, Waiting, sphere_cells
 from ctcascade.cascade.parameters import Draws
 
 SWITCHES = {

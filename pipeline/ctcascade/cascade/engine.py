@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ctcascade.cascade.circulation import Arrival, Circulation
 from ctcascade.cascade.model import (
     DAYS_PER_YEAR,
-    Arrival,
-    Circulation,
     Detection,
     Floats,
     Founding,

@@ -15,10 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade import evidence
+from ctcascade.data.vocabulary import Z95
 
 Floats = NDArray[np.float64]
 
-_Z95 = 1.959963984540054
 _LARGEST_Z = 3.5  # beyond, a prior's tail is its formula's and nobody's belief
 
 
@@ -61,7 +61,7 @@ class Draws:
         forward, back = _SCALES[distribution]
         middle = forward(central)
         z = self.normal(stream)
-        return back(middle + z * np.where(z < 0, middle - forward(low), forward(high) - middle) / _Z95)
+        return back(middle + z * np.where(z < 0, middle - forward(low), forward(high) - middle) / Z95)
 
     def normal(self, stream: str) -> Floats:
         """Return standard normal draws, shape (n,), none beyond 3.5."""

@@ -7,6 +7,10 @@ samples the same cascade founder by founder; `network` and `theory` have slow or
 compare with; `sensitivity` tells where the spread comes from; `calibrate` refits, by `tropism` and `recurrence`, what
 no paper states. The stage has no recovery and no background of its own: it takes the posterior of each sample as it is.
 
+In a setting of `NOT_METASTATIC` no lesion is in sight at first and local therapy ends the shedding. In all others a
+lesion is in sight already, in an organ of the model with the probability ``seen_if_advanced``, and the shedding stays
+as it is. The setting enters by this meaning of its words only: nothing ties it to the founding itself.
+
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
 to it. Age, stage, histology beyond the sheet's primary and breast subtype, and drugs are not used (`OUTSIDE`).
 """
@@ -25,17 +29,10 @@ from ctcascade.cascade.model import DAYS_PER_YEAR, Floats
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
-from ctcascade.data.vocabulary import HORIZONS_YEARS
+from ctcascade.data.vocabulary import HORIZONS_YEARS, NOT_METASTATIC
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.scenarios import Therapy, read_therapies
 from ctcascade.study.scenarios import read as read_scenarios
-
-EARLY = frozenset({"early", "localized", "limited", "m0", "stage_iii"})
-"""Settings in which no lesion is in sight at first and local therapy ends the shedding.
-
-In all others a lesion is in sight already, in an organ of the model with the probability ``seen_if_advanced``, and the
-shedding stays as it is. The setting enters by this meaning of its words only: nothing ties it to the founding itself.
-"""
 
 _NO_END_YEARS = 100.0
 
@@ -127,7 +124,7 @@ def _cascade(
 ) -> dict[str, Any]:
     patient, level = settings["patient"], settings["level"]
     draws = Draws(settings["random_seed"], settings["draws"])
-    early, latest = patient["setting"] in EARLY, usable[0]
+    early, latest = patient["setting"] in NOT_METASTATIC, usable[0]
     day = datetime.date.fromisoformat(latest["collected"])
     resected = patient.get("resected")
     cascade = conditioning.build(

@@ -11,9 +11,9 @@ import pandas as pd
 
 from ctcascade.calling.markers import no_markers, tally_markers
 from ctcascade.counting import agreement
-from ctcascade.counting.observation import REFERENCE_VOLUME_ML, Factor, Interval, Observation
+from ctcascade.counting.observation import Factor, Interval, Observation
 from ctcascade.data import store
-from ctcascade.data.vocabulary import CUTOFFS
+from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
 
 _FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 _ESTIMATES = (

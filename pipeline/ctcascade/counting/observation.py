@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
 from ctcascade.data.errors import refuse
-
-REFERENCE_VOLUME_ML = 7.5
-"""The volume that published counts and cut-offs refer to."""
+from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML, Z95
 
 Floats = NDArray[np.float64]
 Verdict = Literal["decline established", "rise established", "compatible with no change", "not evaluable"]
@@ -28,7 +26,6 @@ Verdict = Literal["decline established", "rise established", "compatible with no
 _STEP = 0.004  # of the logarithmic grid: 0.4 %, far below any assay's own spread
 _TAIL = 1e-8  # probability left out at each end of a factor
 _FLOOR = 1e-9  # expected cells below which a concentration is as good as none
-_Z95 = float(special.ndtri(0.975))
 
 
 class Factor(NamedTuple):
@@ -401,7 +398,7 @@ def _lognormal(factor: Factor) -> tuple[float, float]:
     if factor.low <= 0:
         wanted = "a lower limit above 0, or 0 in all three"
         refuse("assay", f"mean {factor.mean}", f"low {factor.low}", wanted, "give the smallest value that is plausible")
-    sd = math.log(factor.high / factor.low) / (2 * _Z95)
+    sd = math.log(factor.high / factor.low) / (2 * Z95)
     return factor.mean * math.exp(-(sd**2) / 2), sd
 
 

@@ -5,6 +5,12 @@ ROLES = ("dna", "ck", "cd45")
 
 CALLS = ("ctc", "leukocyte", "double_positive", "dna_only", "debris", "uncertain")
 ORGANS = ("lung", "liver", "bone", "brain", "adrenal", "kidney", "other")
+REFERENCE_ASSAY = "CellSearch"
+"""The assay whose counts `p_at_least` predicts, in `REFERENCE_VOLUME_ML` of blood."""
+REFERENCE_VOLUME_ML = 7.5
+"""The volume that published counts and cut-offs refer to."""
+Z95 = 1.959963984540054
+"""Standard deviations on each side of the middle that hold 95 % of a normal distribution."""
 CUTOFFS = (1, 2, 3, 5, 15, 50)
 """Counts per 7.5 mL that published studies cut at."""
 HORIZONS_YEARS = (1, 2, 5)
@@ -37,6 +43,8 @@ SETTINGS = {
     "none": ("none", "early", "metastatic"),  # a donor has no setting: whatever stands there is not used
 }
 """Primary tumour to the clinical settings that a patient sheet may name for it."""
+NOT_METASTATIC = frozenset({"early", "localized", "limited", "m0", "stage_iii"})
+"""Settings in which no distant lesion is in sight; ``advanced`` (stage III to IV) leaves it open, all others have one."""
 OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}
 """Primary tumours that sit in one of `ORGANS`; lesions there are not told from the tumour."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}

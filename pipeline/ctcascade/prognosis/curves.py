@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
+from ctcascade.data.vocabulary import Z95
+
 Floats = NDArray[np.float64]
 
-_Z95 = float(special.ndtri(0.975))
 _Z90 = float(special.ndtri(0.95))
 _TAIL = 1e-5  # share of patients beyond the largest count that the continuous model sums over
 
@@ -64,7 +65,7 @@ class Stratum:
         median is ``beta / (4 m)``. Censoring makes it larger; a printed interval carries that.
         """
         by_size = 2 / (beta * np.sqrt(self.n))
-        printed = np.log(self.high / self.low) / (2 * _Z95) if self.low and self.high else 0.0
+        printed = np.log(self.high / self.low) / (2 * Z95) if self.low and self.high else 0.0
         return float(max(by_size, printed))
 
     def limits(self, beta: float, level: float) -> tuple[float, float]:

@@ -9,12 +9,9 @@ from typing import Any
 import pandas as pd
 
 from ctcascade import evidence
+from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.prognosis.curves import Shape, Stratum
-
-REFERENCE_ASSAY = "CellSearch"
-"""The assay whose counts `p_at_least` predicts, in `REFERENCE_VOLUME_ML` of blood."""
-REFERENCE_VOLUME_ML = 7.5
 
 
 @dataclass(frozen=True)

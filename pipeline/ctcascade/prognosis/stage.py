@@ -9,11 +9,10 @@ from datetime import date
 from typing import Any
 
 from ctcascade import evidence
-from ctcascade.data.vocabulary import OWN_ORGAN
+from ctcascade.data.vocabulary import NOT_METASTATIC, OWN_ORGAN
 from ctcascade.prognosis.rows import Draw
 from ctcascade.study.sheets import Scan, read_imaging
 
-_NOT_METASTATIC = ("early", "localized", "limited", "stage_iii", "m0")
 _EITHER = ("advanced",)  # stage III to IV
 
 
@@ -69,7 +68,7 @@ def _category(
         return "M1", f"Imaging shows lesions in: {organs} (first: {when}).{_after(patient, first)}"
     setting = patient["setting"]
     seen = "The imaging given shows no distant lesion" if scans else "No imaging is given"
-    if setting not in (*_NOT_METASTATIC, *_EITHER):
+    if setting not in (*NOT_METASTATIC, *_EITHER):
         return None, (
             f"{seen}, while the sheet's setting is {setting}: the category is left open. "
             "Tumour cells in the blood do not settle it."

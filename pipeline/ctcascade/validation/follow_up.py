@@ -20,6 +20,7 @@ from statsmodels.duration.survfunc import SurvfuncRight, survdiff
 from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
+from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -30,7 +31,7 @@ MONTHS = (6, 12, 24)
 _STEPS = (1, 3, 6, 12, 24, 60, 120)  # months between the numbers at risk
 _MOST_TICKS = 8
 _END_POINT = "OS"  # `event` is death
-_REFERENCE = ("CellSearch", 7.5)  # what published cut-offs of `p_at_least` are counts of
+_REFERENCE = (REFERENCE_ASSAY, REFERENCE_VOLUME_ML)  # what published cut-offs of `p_at_least` are counts of
 
 
 @dataclass(frozen=True)

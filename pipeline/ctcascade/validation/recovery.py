@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from scipy import optimize, stats
 
 from ctcascade import __version__, evidence, formats
-from ctcascade.counting.observation import REFERENCE_VOLUME_ML
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.tables import SPIKED
-from ctcascade.data.vocabulary import ROLES
+from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML, ROLES
 from ctcascade.formats import Frame, FrameError, listing
 from ctcascade.images.segment import correct, segment
 from ctcascade.validation import phantom
