@@ -15,6 +15,7 @@ import pandas as pd
 from calibration import recurrence, tropism
 from ctcascade import evidence
 from ctcascade.data import store
+from ctcascade.data.vocabulary import ORGANS
 
 
 def calibrate(folder: Path = evidence.FOLDER) -> str:
@@ -35,7 +36,7 @@ def calibrate(folder: Path = evidence.FOLDER) -> str:
         for least in recurrence.CLASSES[1:]
     ]
     by_year = [f"{t:g} y {patients.recurrence(rate, unseen, t):.3f}" for t in recurrence.HORIZONS_YEARS]
-    soil = [f"{o} {math.exp(s):.2f}" for o, s in zip(tropism.ORGANS, organs.soil, strict=True)]
+    soil = [f"{o} {math.exp(s):.2f}" for o, s in zip(ORGANS, organs.soil, strict=True)]
     return "\n".join(
         [
             scores.to_string(index=False),

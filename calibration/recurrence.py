@@ -145,13 +145,15 @@ def fit_dormancy(patients: EarlyBreast, rate: float, unseen: float, random_seed:
         model, mean = lesions("colon", None, "dormancy_share_colorectal", share)
         free = np.exp(-model.frailty_shape * np.log1p(mean / model.frailty_shape)).mean(axis=1)
         three, five = ((free[0] - free[HORIZONS_YEARS.index(t)]) for t in (3.0, 5.0))
-        return float(three / five) - targets["colorectal_by_3y"]
+        excess: float = float(three / five) - targets["colorectal_by_3y"]
+        return excess
 
     def triple_negative(share: float) -> float:
         model, mean = lesions("breast", "tnbc", "dormancy_share_tnbc", share)
         alike = replace(patients, seen=mean / model.shedding.levels[0] / rate)
         free = [1 - alike.recurrence(rate, unseen, t) for t in (5.0, 10.0)]
-        return math.log(free[0] / free[1]) / -math.log(free[0]) - targets["er_negative_late_ratio"]
+        excess: float = math.log(free[0] / free[1]) / -math.log(free[0]) - targets["er_negative_late_ratio"]
+        return excess
 
     return {
         "dormancy_share_colorectal": _share_where_none(colorectal),
@@ -175,7 +177,8 @@ def fit(patients: EarlyBreast) -> tuple[float, float]:
 
     def rate_at(unseen: float) -> float:
         def excess(ln_rate: float) -> float:
-            return patients.recurrence(math.exp(ln_rate), unseen, 10.0) - targets["recurrence_10y"][0]
+            above: float = patients.recurrence(math.exp(ln_rate), unseen, 10.0) - targets["recurrence_10y"][0]
+            return above
 
         return math.exp(optimize.brentq(excess, -20, 10))
 
@@ -219,7 +222,8 @@ def share_with(least: int, factor: float = 1.0) -> float:
 def _count_probabilities() -> Floats:
     """Return the probability of each count from 0 on."""
     mean, weight = _means()
-    return stats.poisson.pmf(np.arange(_LARGEST_COUNT)[:, None], mean) @ weight
+    probability: Floats = stats.poisson.pmf(np.arange(_LARGEST_COUNT)[:, None], mean) @ weight
+    return probability
 
 
 def _means(factor: float = 1.0) -> tuple[Floats, Floats]:
@@ -233,4 +237,5 @@ def _means(factor: float = 1.0) -> tuple[Floats, Floats]:
 def _false_cells(columns: list[str]) -> Floats:
     """Return the mean of false cells at which as many healthy donors show two or more as did."""
     shares = evidence.load("assay_facts").loc["false_positive_share", columns].astype(float)
-    return special.gammaincinv(2, shares.to_numpy())
+    mean: Floats = special.gammaincinv(2, shares.to_numpy())
+    return mean

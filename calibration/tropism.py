@@ -60,7 +60,8 @@ class Autopsies:
     def variance(self) -> Floats:
         """Of `ln_hazard`, by the delta method."""
         f = self._share
-        return f / ((1 - f) * np.log1p(-f) ** 2) / (self.n + 1)
+        variance: Floats = f / ((1 - f) * np.log1p(-f) ** 2) / (self.n + 1)
+        return variance
 
     def select(self, rows: NDArray[np.bool_]) -> "Autopsies":
         """Return some of the cancers."""

@@ -166,7 +166,8 @@ def _time_of(place: Floats, pieces: Floats, shed: Shedding, draw: Ints) -> Float
     levels = np.stack([shed.levels[-1], *(level for _, level in shed.constant)])[piece, draw]
     constant = starts[piece] + left / levels
     grown = starts[0] + np.log(np.maximum(left / own[0], np.finfo(float).tiny)) / shed.growth_per_year[draw]
-    return np.where(piece == 0, grown, constant)
+    seen: Floats = np.where(piece == 0, grown, constant)
+    return seen
 
 
 def _stream(random_seed: int, patient: str, part: str) -> np.random.Generator:

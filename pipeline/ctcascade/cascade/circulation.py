@@ -68,13 +68,15 @@ class Circulation:
     @property
     def clearance_per_year(self) -> Floats:
         """Cells that leave the blood a year for each CTC in 7.5 mL."""
-        return self.cells_in_blood * np.log(2) / self.half_life_hours * HOURS_PER_YEAR
+        cleared: Floats = self.cells_in_blood * np.log(2) / self.half_life_hours * HOURS_PER_YEAR
+        return cleared
 
     @property
     def clearance_per_circulation(self) -> Floats:
         """Rate of clearance, per mean circulation time V / Q."""
         hours = self.blood_volume_ml / self.cardiac_output_ml_per_min / 60
-        return np.log(2) / self.half_life_hours * hours
+        rate: Floats = np.log(2) / self.half_life_hours * hours
+        return rate
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,8 @@ class Flow:
         portal route. Exact for small probabilities; tested against the chain's mean life.
         """
         beds_per_circulation = self.flows[self.beds].sum()
-        return -np.expm1(-arrest_per_circulation / beds_per_circulation)
+        arrested: Floats = -np.expm1(-arrest_per_circulation / beds_per_circulation)
+        return arrested
 
     def arrest(self, start: Floats, extraction: Floats, kill_per_circulation: Floats) -> tuple[Floats, Floats]:
         """Return where cells end: arrested by compartment (n, compartments), and killed in the blood (n,).
@@ -181,7 +184,8 @@ class Flow:
         self._follow(around, onward, [arteries, *others])
         reach, back = to[arteries].copy(), around[arteries] - 1.0
         to[arteries], around[arteries] = 0.0, 1.0
-        return to + around * (reach / (1 - back))
+        visits: Floats = to + around * (reach / (1 - back))
+        return visits
 
     def _follow(self, cells: Floats, onward: Floats, compartments: Sequence[int]) -> None:
         """Let the cells of each compartment in turn move on, adding to `cells` of those downstream."""
@@ -204,12 +208,14 @@ class Flow:
     def by_organ(self, arrested: Floats, organs: Sequence[str]) -> Floats:
         """Return arrested cells by organ, as shares of all that were arrested, (n, organs)."""
         member = np.array([[c == organ for organ in organs] for c in self.organs], dtype=float)
-        return arrested @ member / arrested.sum(axis=1, keepdims=True)
+        share: Floats = arrested @ member / arrested.sum(axis=1, keepdims=True)
+        return share
 
     def start(self, nodes: Mapping[str, Floats]) -> Floats:
         """Return the distribution over compartments of cells that enter at `nodes` with the given weights (n,)."""
         weights = np.stack([nodes.get(c, np.zeros_like(next(iter(nodes.values())))) for c in self.compartments], axis=1)
-        return weights / weights.sum(axis=1, keepdims=True)
+        share: Floats = weights / weights.sum(axis=1, keepdims=True)
+        return share
 
 
 @dataclass(frozen=True)

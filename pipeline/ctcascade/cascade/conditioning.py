@@ -220,7 +220,8 @@ def _larger(draws: Draws, primary: str, samples: Sequence[Sample]) -> Floats | f
         return 0.0
     n, total = (sum(column) for column in zip(*measured, strict=True))
     usual = draws.parameter(DIAMETER[primary])
-    return (total / n - usual) * n / (1 + n) / draws.parameter("capillary_width")
+    widths: Floats = (total / n - usual) * n / (1 + n) / draws.parameter("capillary_width")
+    return widths
 
 
 def _founding(

@@ -92,7 +92,8 @@ class Cascade:
     @property
     def founders_per_year(self) -> Floats:
         """Founders a year in each organ at the latest sample, shape (n, organs)."""
-        return self.founding.by_organ * self.shedding.levels[0][:, None]
+        founders: Floats = self.founding.by_organ * self.shedding.levels[0][:, None]
+        return founders
 
     def detection_ages(self, nodes: int) -> Floats:
         """Return the ages at which lesions have the size that is shown, waits left out, shape (n, organs, nodes)."""
@@ -102,7 +103,8 @@ class Cascade:
         """Return the expected number of lesions of an organ that a modality would show at a time, shape (n,)."""
         at, scan = self.organs.index(organ), self.scans[organ, modality]
         ages = _ages(self.growth.of_organ(at), scan, _NODES)[:, 0]
-        return self.founding.by_organ[:, at] * scan.ceiling[:, 0] * self._seen(time_years, ages).mean(axis=1)
+        lesions: Floats = self.founding.by_organ[:, at] * scan.ceiling[:, 0] * self._seen(time_years, ages).mean(axis=1)
+        return lesions
 
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
         """Return P(a lesion in sight by t): by organ, (times, n, organs), and in any organ, (times, n)."""

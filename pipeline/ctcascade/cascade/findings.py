@@ -245,7 +245,8 @@ class Imaged:
         ):
             mean = start + sum((width[o] for o in chosen), np.zeros_like(start))
             total += (-1) ** len(chosen) * np.exp(-k * np.log1p(mean / k))
-        return np.maximum(total, 0.0)
+        chance: Floats = np.maximum(total, 0.0)
+        return chance
 
 
 def temper(likelihood: Floats) -> tuple[Floats, bool]:

@@ -67,7 +67,8 @@ class Shedding:
     @property
     def onward(self) -> Floats:
         """Level of the first of the constant pieces relative to that at the earliest sample, (n,)."""
-        return self.constant[0][1] / self.levels[-1]
+        relative: Floats = self.constant[0][1] / self.levels[-1]
+        return relative
 
     @property
     def steps(self) -> list[tuple[float, Floats]]:
@@ -116,13 +117,15 @@ class Pace:
         """Return the time that growth has seen, tau."""
         times, grown = self._knots
         beyond = np.maximum(time_years - times[-1], 0.0) + np.minimum(time_years - times[0], 0.0)
-        return np.interp(time_years, times, grown) + beyond
+        grown_for: Floats = np.interp(time_years, times, grown) + beyond
+        return grown_for
 
     def when(self, seen_years: Floats) -> Floats:
         """Return the calendar time at which growth has seen a time: the inverse of `seen`."""
         times, grown = self._knots
         beyond = np.maximum(seen_years - grown[-1], 0.0) + np.minimum(seen_years - grown[0], 0.0)
-        return np.interp(seen_years, grown, times) + beyond
+        calendar: Floats = np.interp(seen_years, grown, times) + beyond
+        return calendar
 
     @property
     def _knots(self) -> tuple[list[float], list[float]]:
@@ -163,7 +166,8 @@ class Founding:
     def by_organ(self) -> Floats:
         """Founders a year in each organ for each CTC in 7.5 mL, shape (n, organs)."""
         weight = self.arrival * np.exp(self.ln_soil + self.ln_tropism)
-        return self.rate_per_year[:, None] * weight / weight.sum(axis=1, keepdims=True)
+        founders: Floats = self.rate_per_year[:, None] * weight / weight.sum(axis=1, keepdims=True)
+        return founders
 
 
 @dataclass(frozen=True)
@@ -266,7 +270,8 @@ class Growth:
             X of the colony, from Exp(1).
         """
         left = np.log(self.largest_cells)[:, None, None] - np.log(cells)
-        return np.log(self._begin(luck) / left) / self._rate[:, :, None]
+        age: Floats = np.log(self._begin(luck) / left) / self._rate[:, :, None]
+        return age
 
     def cells(self, age: Floats, luck: Floats) -> Floats:
         """Return the cells of a colony at an age in years, the inverse of `age`, same shapes."""
@@ -275,7 +280,10 @@ class Growth:
 
     @property
     def _rate(self) -> Floats:
-        return np.log(2) / (self.doubling_time_years * np.log(self.largest_cells / self.reference_cells)[:, None])
+        rate: Floats = np.log(2) / (
+            self.doubling_time_years * np.log(self.largest_cells / self.reference_cells)[:, None]
+        )
+        return rate
 
     def _begin(self, luck: Floats) -> Floats:
         """Return ln of the largest size over that which the colony seems to start from, shape (n, 1, nodes)."""

@@ -44,7 +44,7 @@ SETTINGS = {
 }
 """Primary tumour to the clinical settings that a patient sheet may name for it."""
 NOT_METASTATIC = frozenset({"early", "localized", "limited", "m0", "stage_iii"})
-"""Settings in which no distant lesion is in sight; ``advanced`` (stage III to IV) leaves it open, all others have one."""
+"""Settings in which no distant lesion is in sight; ``advanced`` (stage III to IV) leaves it open, the rest have one."""
 OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}
 """Primary tumours that sit in one of `ORGANS`; lesions there are not told from the tumour."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
