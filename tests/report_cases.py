@@ -198,6 +198,7 @@ def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
     calls["call"] = kind
     calls["p_ctc"] = np.where(kind == "ctc", 0.97, np.where(kind == "uncertain", 0.3, 0.01)) - 1e-4 * np.arange(n) / n
     calls["cluster"] = pd.array([1 if i < 2 and n_ctc >= 2 else None for i in range(n)], dtype="Int64")
+    calls["with_leukocyte"], calls["at_border"] = False, False
     calls["reason"] = np.where(kind == "ctc", "CK high, CD45 absent, nucleus inside", "CD45 present")
     return cells, calls
 

@@ -192,6 +192,7 @@ def test_a_chain_is_one_cluster_and_a_gap_ends_it():
 def test_a_leukocyte_does_not_bridge_two_ctcs():
     calls = calls_of(*touch([CTC, LEUKOCYTE, CTC], (0, 1, 0.0), (1, 2, 0.0)))
     assert calls["cluster"].iloc[:3].isna().all()
+    assert calls["with_leukocyte"].iloc[:3].tolist() == [True, False, True]
     assert calls["reason"].iloc[[0, 2]].tolist() == ["dna+ ck+ cd45- with_leukocyte"] * 2
     assert calls["reason"].iloc[1] == "dna+ ck- cd45+"
 
@@ -210,7 +211,7 @@ def test_contacts_are_of_the_same_frame():
     there = [{**cell, "frame": "f2", "cell": n + 1} for n, cell in enumerate(touch([CTC, LEUKOCYTE], (0, 1, 0.0)))]
     calls = calls_of(*here, *there)
     assert calls["cluster"].isna().all()
-    assert calls["reason"].str.endswith("with_leukocyte").iloc[:4].tolist() == [False, False, True, False]
+    assert calls["with_leukocyte"].iloc[:4].tolist() == [False, False, True, False]
 
 
 def test_leukocytes_that_ride_carry_the_number_and_are_no_members():
@@ -222,12 +223,14 @@ def test_leukocytes_that_ride_carry_the_number_and_are_no_members():
 def test_one_ctc_with_a_leukocyte_is_marked_and_is_no_cluster():
     calls = calls_of(*touch([CTC, LEUKOCYTE, CTC], (0, 1, 0.0)))
     assert calls["cluster"].iloc[:3].isna().all()
+    assert calls["with_leukocyte"].iloc[:3].tolist() == [True, False, False]
     assert calls["reason"].iloc[:3].tolist() == ["dna+ ck+ cd45- with_leukocyte", "dna+ ck- cd45+", "dna+ ck+ cd45-"]
 
 
 def test_cells_that_the_border_cuts_are_called_and_marked():
     calls = calls_of({**CTC, "touches_border": True}, {**LEUKOCYTE, "touches_border": True})
     assert calls["call"].iloc[:2].tolist() == ["ctc", "leukocyte"]
+    assert calls["at_border"].iloc[:3].tolist() == [True, True, False]
     assert calls["reason"].iloc[:2].tolist() == ["dna+ ck+ cd45- at_border", "dna+ ck- cd45+ at_border"]
 
 

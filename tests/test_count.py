@@ -66,7 +66,7 @@ def frames_table(areas, whole=1000.0):
 
 
 def calls_table(*rows):
-    """Rows of (call, cluster or None) or (call, cluster, reason)."""
+    """Rows of (call, cluster or None, columns that are true)."""
     return pd.DataFrame(
         {
             "frame": "f0",
@@ -76,7 +76,8 @@ def calls_table(*rows):
             "call": [call for call, *_ in rows],
             "p_ctc": 0.5,
             "cluster": pd.array([row[1] for row in rows], dtype="Int64"),
-            "reason": [row[2] if len(row) > 2 else "" for row in rows],
+            **{name: [name in row[2:] for row in rows] for name in ("with_leukocyte", "at_border")},
+            "reason": "",
         }
     )
 
@@ -96,7 +97,7 @@ def run(tmp_path):
 
 def test_diameters_are_of_single_whole_ctcs(tmp_path):
     calls = calls_table(
-        ("ctc", None), ("ctc", 1), ("ctc", 1), ("leukocyte", None), ("ctc", None, "ck+ at_border"), ("ctc", None)
+        ("ctc", None), ("ctc", 1), ("ctc", 1), ("leukocyte", None), ("ctc", None, "at_border"), ("ctc", None)
     )  # fmt: skip
     names = [c.name for c in tables.CELLS.columns]
     kinds = {c.name: c.dtype for c in tables.CELLS.columns}
@@ -122,10 +123,10 @@ MIXED = calls_table(
     ("ctc", 2),
     ("ctc", 2),
     ("ctc", 2),
-    ("ctc", None, "dna+ ck+ cd45- with_leukocyte at_border"),
+    ("ctc", None, "with_leukocyte", "at_border"),
     ("leukocyte", None),
     ("leukocyte", None),
-    ("leukocyte", None, "dna+ ck- cd45+"),
+    ("leukocyte", None),
     ("uncertain", None),
     ("debris", None),
     ("double_positive", None),

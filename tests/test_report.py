@@ -326,7 +326,8 @@ def test_outlines_are_those_of_the_detected_cells(tmp_path):
     settings = {"images": "images", "format": "auto", "assay": cases.assay(), **cases.DETECTED, "contact_gap_max_um": 3}
     detect.detect(settings, tmp_path, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
     frames, cells = (store.read_table(tmp_path / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
-    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, cluster=pd.NA, reason="")
+    given = {"call": "ctc", "p_ctc": 0.9, "cluster": pd.NA, "with_leukocyte": False, "at_border": False, "reason": ""}
+    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(**given)
     found = (cells, calls.astype({"cluster": "Int64"}))
     page = cases.Page(cases.sample_page(tmp_path, table=frames, found=found, thumbnails=3, draw=False))
     first = next(e for e in page.tagged("path") if e.get("class") == "contour")

@@ -42,7 +42,8 @@ def detected(tmp_path_factory):
     settings = {"images": "images", "format": "auto", "assay": cases.assay(), **cases.DETECTED, "contact_gap_max_um": 3}
     detect.detect(settings, folder, (1, 1), folder / "frames.parquet", folder / "cells.parquet")
     frames, cells = (store.read_table(folder / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
-    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, cluster=pd.NA, reason="")
+    given = {"call": "ctc", "p_ctc": 0.9, "cluster": pd.NA, "with_leukocyte": False, "at_border": False, "reason": ""}
+    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(**given)
     return folder, frames, (cells, calls.astype({"cluster": "Int64"}))
 
 

@@ -17,7 +17,7 @@ COLUMNS = {
         {role}_sum {role}_nucleus_mean {role}_cytoplasm_mean {role}_ring_mean {role}_overlap {role}_fill
     """,
     "calls": """
-        frame cell y_px x_px call p_ctc cluster reason
+        frame cell y_px x_px call p_ctc cluster with_leukocyte at_border reason
     """,
 }
 KEYS = {

@@ -24,6 +24,8 @@ def calls(n=2):
             "call": ["ctc"] * n,
             "p_ctc": [0.75] * n,
             "cluster": pd.array([None] * n, dtype="Int64"),
+            "with_leukocyte": [False] * n,
+            "at_border": [False] * n,
             "reason": [""] * n,
         }
     )

@@ -189,6 +189,8 @@ def call_cells(
             "call": call,
             "p_ctc": p_ctc,
             "cluster": cluster,
+            "with_leukocyte": with_leukocyte,
+            "at_border": border,
             "reason": reason,
         }
     )

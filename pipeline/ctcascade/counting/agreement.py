@@ -235,10 +235,7 @@ def _agreed(said: Sequence[str], rule: str) -> str:
 def _regrouped(calls: pd.DataFrame, cells: pd.DataFrame, gap_um: float, apart: NDArray[np.bool_]) -> pd.DataFrame:
     contacts = calls[_KEY].merge(cells[[*_KEY, "contacts", "contact_gaps_um"]], on=_KEY, how="left")
     cluster, with_leukocyte = group(contacts, calls["call"].to_numpy(object), gap_um, apart)
-    word = "with_leukocyte"
-    reasons = [" ".join(part for part in reason.split() if part != word) for reason in calls["reason"]]
-    reasons = [f"{reason} {word}" if beside else reason for reason, beside in zip(reasons, with_leukocyte, strict=True)]
-    return calls.assign(cluster=cluster, reason=reasons)
+    return calls.assign(cluster=cluster, with_leukocyte=with_leukocyte)
 
 
 def _summary(

@@ -25,8 +25,6 @@ _ESTIMATES = (
     "above_blank",
 )
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
-_ALONE_WITH_LEUKOCYTES = "with_leukocyte"  # the word that classify adds to a CTC's reason
-_CUT = "at_border"  # likewise, to that of a cell which the frame's border cuts
 _DIAMETERS = 32  # quantiles at most
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
@@ -123,8 +121,8 @@ def tally(calls: pd.DataFrame) -> dict[str, Any]:
     Parameters
     ----------
     calls : DataFrame
-        As `schema.CALL_TABLE`: cluster numbers are unique in the sample and carried by the leukocytes on a cluster,
-        too; a single CTC that leukocytes touch has no number but says so in its reason.
+        As `tables.CALL_TABLE`: cluster numbers are unique in the sample and carried by the leukocytes on a cluster,
+        too; a single CTC that leukocytes touch has no number, but ``with_leukocyte``.
 
     Returns
     -------
@@ -146,7 +144,7 @@ def tally(calls: pd.DataFrame) -> dict[str, Any]:
         "n_clusters": int(clusters.sum()),
         "cluster_sizes": {str(size): times for size, times in sorted(Counter(ctcs[clusters].tolist()).items())},
         "clusters_with_leukocytes": int((clusters & with_leukocytes).sum()),
-        "n_ctc_leukocyte_groups": sum(_ALONE_WITH_LEUKOCYTES in reason.split() for reason in single["reason"]),
+        "n_ctc_leukocyte_groups": int(single["with_leukocyte"].sum()),
     }
 
 
@@ -175,7 +173,7 @@ def _diameters(calls: pd.DataFrame, cells: Path) -> dict[str, Any] | None:
     """Return how large the sample's single CTCs are: the share of one in a cluster is the segmentation's guess."""
     key = ["frame", "cell"]
     single = calls[calls["call"].eq("ctc") & calls["cluster"].isna()]
-    whole = single[[_CUT not in reason.split() for reason in single["reason"]]]
+    whole = single[~single["at_border"]]
     if whole.empty:
         return None
     size = store.read_table(cells, "cells", only=[*key, "equivalent_diameter_um"])

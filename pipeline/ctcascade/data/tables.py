@@ -138,7 +138,9 @@ CALL_TABLE = Table(
         Column("call", "str", "one of " + ", ".join(CALLS)),
         Column("p_ctc", "float", "probability that the cell is a CTC, 0 to 1"),
         Column("cluster", "int", "CTC cluster, unique in the sample, from 1; null outside clusters", nullable=True),
-        Column("reason", "str", "what decided the call"),
+        Column("with_leukocyte", "bool", "a CTC outside clusters that a leukocyte touches"),
+        Column("at_border", "bool", "the frame's border cuts the cell"),
+        Column("reason", "str", "what decided the call, in words for people: no stage reads it"),
     ),
     per_role=(  # of the assay's markers only
         Column("{role}_z", "float", "upper spreads of ln intensity above the sample's leukocytes", nullable=True),
