@@ -86,9 +86,9 @@ def results_page() -> Iterator[str]:
         if each:
             yield "\nOnce for each channel role:\n"
             yield from rows(("column", "type", "may be null", "meaning"), each)
-    for name, declared in results.JSON_SCHEMAS.items():
-        yield f"\n## {name}.json\n"
-        yield from rows(("key", "type", "always there", "meaning"), keys(declared))
+    for result in results.FILES:
+        yield f"\n## {result.file_name}\n"
+        yield from rows(("key", "type", "always there", "meaning"), keys(result.model_json_schema()))
 
 
 def keys(schema: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:

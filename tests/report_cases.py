@@ -10,6 +10,7 @@ import tifffile
 
 from ctcascade.counting import controls
 from ctcascade.data import store
+from ctcascade.data.results import TableProvenance
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
 from ctcascade.report.index_page import report_index
 from ctcascade.report.patient_page import report_patient
@@ -419,7 +420,7 @@ def sample_page(
     if draw:
         images(folder / "images", table[~table["frame"].str.contains("/")], cells, calls)
     for kind, rows in (("frames", table), ("cells", cells), ("calls", calls)):
-        made_by = PROVENANCE | ({"reference": reference} if reference and kind == "calls" else {})
+        made_by = TableProvenance(**PROVENANCE, reference=reference if kind == "calls" else None)
         store.write_table(folder / f"{kind}.parquet", kind, rows, made_by)
     write(folder / "counts.json", "counts", data)
     settings = {

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import cv2
-import jsonschema
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +11,6 @@ from calling import SETTINGS, assay, called, called_slide, matched, partners, se
 from ctcascade.calling.classify import call_cells, classify, reference_of
 from ctcascade.calling.markers import contrast_of
 from ctcascade.data import store
-from ctcascade.data.results import CALLS_REFERENCE
 from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.data.vocabulary import CALLS
 from ctcascade.validation.phantom import Optics, Recipe, Slide, render, write_frame
@@ -365,32 +363,30 @@ def test_calls_are_written_with_what_made_them(tmp_path):
     assert calls[["frame", "cell"]].equals(cells[["frame", "cell"]])
     assert set(calls["call"]) <= set(CALLS)
     assert calls["p_ctc"].between(0, 1).all()
-    inputs = store.table_provenance(tmp_path / "calls.parquet")["inputs"]
+    inputs = store.table_provenance(tmp_path / "calls.parquet").inputs
     assert inputs == {name: store.file_hash(tmp_path / f"{name}.parquet") for name in ("cells", "frames")}
 
 
 def drawn(cells, gates=GATES):
-    found = reference_of(cells, NOISE).drawn(gates)
-    jsonschema.validate(found, CALLS_REFERENCE)
-    return found
+    return reference_of(cells, NOISE).drawn(gates)
 
 
 def test_gates_are_told_in_the_units_of_what_was_measured():
     cells = cells_table(CTC, leukocytes=400)
     found = drawn(cells)
-    assert 390 <= found["n_leukocytes"] <= 400  # less those of little CD45
-    assert found["ck"]["centre"] == pytest.approx(10.0, rel=0.1)
-    assert found["cd45"]["centre"] == pytest.approx(500.0, rel=0.1)
+    assert 390 <= found.n_leukocytes <= 400  # less those of little CD45
+    assert found.ck.centre == pytest.approx(10.0, rel=0.1)
+    assert found.cd45.centre == pytest.approx(500.0, rel=0.1)
     peak = LEUKOCYTE["dna_peak"] / (1 + 3 / LEUKOCYTE["nucleus_area_um2"])
-    assert found["dna"]["peak"] == pytest.approx(peak)
-    gates = found["gates"]
+    assert found.dna.peak == pytest.approx(peak)
+    gates = found.gates
     assert set(gates) == set(GATES) - {"ck_rise_with_cd45"}  # which bends the gate of cytokeratin
-    assert gates["cd45_max_ratio"]["threshold"] == pytest.approx(GATES["cd45_max_ratio"] * found["cd45"]["centre"])
-    assert gates["max_dna_peak"]["threshold"] == pytest.approx(GATES["max_dna_peak"] * peak)
+    assert gates["cd45_max_ratio"].threshold == pytest.approx(GATES["cd45_max_ratio"] * found.cd45.centre)
+    assert gates["max_dna_peak"].threshold == pytest.approx(GATES["max_dna_peak"] * peak)
     for name in ("min_diameter_um", "max_diameter_um", "min_nucleus_um2", "min_nucleus_solidity"):
-        assert gates[name]["threshold"] == GATES[name]
-        assert gates[name]["direction"] == ("below" if name.startswith("max") else "above")
-        assert gates[name]["feature"] in cells
+        assert gates[name].threshold == GATES[name]
+        assert gates[name].direction == ("below" if name.startswith("max") else "above")
+        assert gates[name].feature in cells
     for feature in ("ck_contrast", "cd45_contrast"):
         assert len(contrast_of(cells, feature.removesuffix("_contrast"))) == len(cells)
 
@@ -399,33 +395,32 @@ def test_gates_are_told_in_the_units_of_what_was_measured():
 def test_a_cell_on_a_gate_as_told_has_half_the_probability(gate):
     """Everything else about the cell is far inside, so that one term decides: what is told is what is used."""
     rows = cells_table({**CTC, "cd45": 1e-4}, leukocytes=400)
-    told = drawn(rows)["gates"][gate]
+    told = drawn(rows).gates[gate]
     columns = {
         "ck_contrast": ["ck_mean"],
         "cd45_contrast": ["cd45_mean", "cd45_nucleus_mean"],
         "dna_peak": ["dna_max"],
         "ck_evenness": ["ck_fill"],
-    }.get(told["feature"], [told["feature"]])
+    }.get(told.feature, [told.feature])
     blur = 1 + 3 / rows["nucleus_area_um2"][0]
     scale = rows["dna_nucleus_mean"][0] * blur if columns == ["dna_max"] else 1
-    rows.loc[0, columns] = told["threshold"] * scale
+    rows.loc[0, columns] = told.threshold * scale
     if gate == "cd45_max_ratio":
         rows.loc[0, "ck_mean"] = 1e5
     assert call(rows, NOISE, GATES, SETTINGS)["p_ctc"][0] == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_more_cd45_the_more_cytokeratin_a_ctc_needs():
-    line = np.array(drawn(cells_table(leukocytes=400))["ck_by_cd45"])
+    line = np.array(drawn(cells_table(leukocytes=400)).ck_by_cd45)
     assert (np.diff(line, axis=0) > 0).all()
-    gates = drawn(cells_table(leukocytes=400))["gates"]
-    assert line[0].tolist() == [0.0, pytest.approx(gates["ck_min_z"]["threshold"])]
-    assert line[-1, 0] == pytest.approx(gates["cd45_max_ratio"]["threshold"])
+    gates = drawn(cells_table(leukocytes=400)).gates
+    assert line[0].tolist() == [0.0, pytest.approx(gates["ck_min_z"].threshold)]
+    assert line[-1, 0] == pytest.approx(gates["cd45_max_ratio"].threshold)
 
 
 def test_the_reference_stands_beside_the_calls(tmp_path):
     _, cells, _ = called_slide(tmp_path, Slide(frames=1, recipe=Recipe(leukocytes=40, ctcs=1)), 1, "cellsearch")
-    found = store.table_provenance(tmp_path / "calls.parquet")["reference"]
-    jsonschema.validate(found, CALLS_REFERENCE)
+    found = store.table_provenance(tmp_path / "calls.parquet").reference
     frames = store.read_table(tmp_path / "frames.parquet", "frames")
     noise = {role: float(frames[f"{role}_noise"].median()) for role in ALL_ROLES}
     assert found == reference_of(cells, noise).drawn(GATES)
@@ -433,7 +428,7 @@ def test_the_reference_stands_beside_the_calls(tmp_path):
 
 def test_without_leukocytes_the_reference_says_so():
     for cells in (cells_table(leukocytes=0), cells_table(CTC, leukocytes=3)):
-        assert drawn(cells)["n_leukocytes"] == 0
+        assert drawn(cells).n_leukocytes == 0
 
 
 @pytest.mark.parametrize(

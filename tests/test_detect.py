@@ -359,7 +359,7 @@ def test_sharpness_falls_with_blur_and_not_with_brightness(tmp_path):
 def test_tables_do_not_tell_where_they_were_made(slide, whole):
     out, frames, _ = whole
     for name in ("frames.parquet", "cells.parquet"):
-        assert store.table_provenance(out / name)["settings"] == SETTINGS
+        assert store.table_provenance(out / name).settings == SETTINGS
         for folder in (slide, out):
             assert folder.name.encode() not in (out / name).read_bytes()
     assert frames["path"].str.startswith("slide/f00").all()

@@ -138,8 +138,8 @@ def tables(tmp_path_factory):
 def test_the_tables_name_the_weights_by_their_hash(tables):
     weights = hashlib.sha256(learned.WEIGHTS.read_bytes()).hexdigest()
     for path in tables["learned", (1, 1)]:
-        assert store.table_provenance(path)["inputs"] == {"weights": weights}
-    assert store.table_provenance(tables["classical", (1, 1)][0])["inputs"] == {}
+        assert store.table_provenance(path).inputs == {"weights": weights}
+    assert store.table_provenance(tables["classical", (1, 1)][0]).inputs == {}
 
 
 def test_both_segmenters_find_the_cells_of_a_phantom_and_chunks_change_nothing(tables):

@@ -15,6 +15,7 @@ from ctcascade import evidence
 from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
+from ctcascade.data.results import Cascade, Organ
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS, MARKERS, SETTINGS
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.prognosis.curves import Continuous, Shape, Stratum, band, horizon, log_logistic, mixture
@@ -52,14 +53,21 @@ REFUSED = [
 ]
 
 
-def minimal(schema):
-    """Return the emptiest value that a schema allows."""
+def minimal(model):
+    """Return the emptiest value that a result allows, optional keys included."""
+    schema = model.model_json_schema()
+    return _minimal(schema, schema.get("$defs", {}))
+
+
+def _minimal(schema, known):
+    if "$ref" in schema:
+        return _minimal(known[schema["$ref"].rsplit("/", 1)[-1]], known)
     if "anyOf" in schema:
-        return None if {"type": "null"} in schema["anyOf"] else minimal(schema["anyOf"][0])
+        return None if {"type": "null"} in schema["anyOf"] else _minimal(schema["anyOf"][0], known)
     if "enum" in schema:
         return schema["enum"][0]
     if schema["type"] == "object":
-        return {name: minimal(value) for name, value in schema.get("properties", {}).items()}
+        return {name: _minimal(value, known) for name, value in schema.get("properties", {}).items()}
     return {"array": [], "string": "", "boolean": False}.get(schema["type"], 1)
 
 
@@ -104,7 +112,7 @@ SEEN_LATER = {"modality": "CT", "median_years": 3.5, "low_years": 1.5, "high_yea
 VISIBLE = {
     "organs": [
         {
-            **minimal(store.JSON_SCHEMAS["cascade"]["properties"]["organs"]["items"]),
+            **minimal(Organ),
             "organ": "liver",
             "p_metastasis": {str(y): {"mean": 0.5, "low": 0.1, "high": 0.9} for y in HORIZONS_YEARS},
             "time_to_detectability": [SEEN_LATER],
@@ -124,7 +132,7 @@ def run(tmp_path):
         for counts in draws:
             paths.append(folder / f"{counts['sample']}.json")
             store.write_json(paths[-1], "counts", counts)
-        risks = {**minimal(store.JSON_SCHEMAS["cascade"]), "patient": "P1", **(cascade or {})}
+        risks = {**minimal(Cascade), "patient": "P1", **(cascade or {})}
         store.write_json(folder / "cascade.json", "cascade", risks)
         who = {"patient": "P1", "primary": primary, "setting": setting, "sex": "female", "subtype": None}
         settings = {

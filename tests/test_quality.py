@@ -7,6 +7,7 @@ import yaml
 import report_cases as cases
 from ctcascade.counting.quality import quality
 from ctcascade.data import store
+from ctcascade.data.results import Provenance
 from ctcascade.study import sheets
 from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
 
@@ -18,7 +19,7 @@ ABOUT = {"sample": "S1", "lot": "L7", "tube": "CellSave", "hours_to_processing":
 def run(tmp_path):
     def run(frames, cells, calls, about=ABOUT, **limits):
         for kind, table in (("frames", frames), ("cells", cells), ("calls", calls)):
-            store.write_table(tmp_path / kind, kind, table, cases.PROVENANCE)
+            store.write_table(tmp_path / kind, kind, table, Provenance(**cases.PROVENANCE))
         out = tmp_path / "quality.json"
         quality({"sample": about, **LIMITS, **limits}, *(tmp_path / kind for kind in ("frames", "cells", "calls")), out)
         found = store.read_json(out, "quality")

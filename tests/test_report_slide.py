@@ -14,6 +14,7 @@ import pytest
 
 import report_cases as cases
 from ctcascade.data import store
+from ctcascade.data.results import CallsReference
 from ctcascade.images import detect
 from ctcascade.report import overview, scatter, tables, thumbnails
 
@@ -172,7 +173,7 @@ def plots(found, frames, reference):
     cells = scatter.with_contrast(cells)
     rows = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"])
     marked = rows[rows["call"] == "ctc"].to_dict("records")
-    return scatter.scatters(calls, cells, frames, marked, reference)
+    return scatter.scatters(calls, cells, frames, marked, reference and CallsReference.model_validate(reference))
 
 
 def test_gates_are_drawn_where_their_thresholds_lie():

@@ -2,9 +2,11 @@
 
 import jsonschema
 import pytest
+from pydantic import ValidationError
 
 from ctcascade.data import results, tables, vocabulary
 
+FILES = {file.file_name.removesuffix(".json"): file for file in results.FILES}
 COLUMNS = {
     "frames": """
         frame path part usable reason flags height_px width_px pixel_size_um y_um x_um frame_area_um2 area_um2 n_cells
@@ -58,7 +60,7 @@ def test_no_column_is_lost_or_renamed(table):
 
 @pytest.mark.parametrize("result", KEYS)
 def test_no_key_is_lost_or_renamed(result):
-    assert [key for key in KEYS[result].split() if key not in results.JSON_SCHEMAS[result]["required"]] == []
+    assert [key for key in KEYS[result].split() if key not in FILES[result].model_json_schema()["required"]] == []
 
 
 def test_words_and_numbers_that_others_build_on():
@@ -91,17 +93,47 @@ def test_roles_are_read_off_the_columns():
     assert [c.name for c in tables.FRAMES.for_names(["frame"])] == [c.name for c in tables.FRAMES.columns]
 
 
-@pytest.mark.parametrize("result", results.JSON_SCHEMAS.values(), ids=results.JSON_SCHEMAS)
-def test_a_result_takes_no_other_key(result):
-    jsonschema.Draft202012Validator.check_schema(result)
-    assert result["additionalProperties"] is False
-    assert not jsonschema.Draft202012Validator(result).is_valid({})
+@pytest.mark.parametrize("result", FILES.values(), ids=FILES)
+def test_a_result_takes_no_other_key_and_says_what_each_means(result):
+    schema = result.model_json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    objects = [schema, *(part for part in schema["$defs"].values() if part["type"] == "object")]
+    assert [part["title"] for part in objects if part["additionalProperties"] is not False] == []
+    described = [
+        (part["title"], key) for part in objects for key, v in part["properties"].items() if "description" in v
+    ]
+    assert described == [(part["title"], key) for part in objects for key in part["properties"]]
+    with pytest.raises(ValidationError):
+        result.model_validate({})
 
 
 def test_a_risk_is_never_nought_or_one():
-    risk = results.CASCADE_JSON["properties"]["organs"]["items"]["properties"]["p_metastasis"]["properties"]["1"]
-    valid = jsonschema.Draft202012Validator(risk).is_valid
+    def valid(band):
+        try:
+            results.OrganRisk(organ="liver", p_metastasis=dict.fromkeys(("1", "2", "5"), band))
+        except ValidationError:
+            return False
+        return True
+
     assert valid({"mean": 0.5, "low": 1e-12, "high": 0.999})
     assert not valid({"mean": 0.5, "low": 0, "high": 0.999})
     assert not valid({"mean": 0.5, "low": 0.1, "high": 1})
     assert not valid({"mean": 0.5, "low": 0.1})
+
+
+def test_the_horizons_are_all_there():
+    band = {"mean": 0.5, "low": 0.1, "high": 0.9}
+    with pytest.raises(ValidationError, match="its keys must be 1, 2, 5"):
+        results.OrganRisk(organ="liver", p_metastasis={"1": band, "2": band})
+    with pytest.raises(ValidationError, match="'lung', 'liver'"):
+        results.OrganRisk(organ="heart", p_metastasis=dict.fromkeys(("1", "2", "5"), band))
+
+
+def test_a_result_cannot_be_changed():
+    found = results.Interval(estimate=1.0, low=0, high=2.5, level=0.95)
+    with pytest.raises(ValidationError, match="frozen"):
+        found.low = 0.5
+    assert (found.low, type(found.low)) == (0, int)
+    for wrong in (-1.0, float("nan"), float("inf"), "1", True):
+        with pytest.raises(ValidationError, match="a number from 0"):
+            results.Interval(estimate=wrong, low=0, high=2.5, level=0.95)

@@ -1,17 +1,19 @@
 import json
+import re
 import stat
 
-import jsonschema
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
+from ctcascade.data.results import Counts, Operator, Provenance, Quality
 from ctcascade.data.tables import CALL_TABLE, TABLES
 
-MADE_BY = {"software": "ctcascade", "version": "0", "settings": {"a": 1}, "inputs": {}}
+MADE_BY = Provenance(software="ctcascade", version="0", settings={"a": 1}, inputs={})
 
 
 def calls(n=2):
@@ -39,7 +41,7 @@ def test_a_table_comes_back_as_it_went(tmp_path):
     assert found["cell"].tolist() == [1, 2]
     assert found["y_px"].dtype == np.float32
     assert found["cluster"].isna().all()
-    assert store.table_provenance(path) == MADE_BY
+    assert store.table_provenance(path).model_dump(exclude_unset=True) == MADE_BY.model_dump(exclude_unset=True)
     assert pq.ParquetFile(path).metadata.row_group(0).column(0).compression == "ZSTD"
 
 
@@ -94,15 +96,49 @@ def test_a_file_is_whole_or_not_there(tmp_path):
 def test_provenance_has_hashes_and_no_path(tmp_path):
     (tmp_path / "in.txt").write_text("abc")
     made = store.provenance({"x": 1}, {"cells": tmp_path / "in.txt"})
-    assert made["settings"] == {"x": 1}
-    assert made["inputs"] == {"cells": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
-    assert str(tmp_path) not in json.dumps(made)
+    assert made.settings == {"x": 1}
+    assert made.inputs == {"cells": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
+    assert str(tmp_path) not in made.model_dump_json()
 
 
 def test_a_result_that_breaks_its_schema_is_a_bug(tmp_path):
-    with pytest.raises(jsonschema.ValidationError):
+    with pytest.raises(ValidationError):
         store.write_json(tmp_path / "c.json", "counts", {"status": "fine"})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_is_written_as_it_was_given(tmp_path):
+    """Keys are sorted, whole numbers stay whole, null is written, and what was not given is not."""
+    made = Operator(sample="S\u00e4", status="no_events", reason="", compared=None, provenance=MADE_BY)
+    store.write_json(tmp_path / "operator.json", made)
+    assert (tmp_path / "operator.json").read_text(encoding="utf-8") == (
+        '{\n "compared": null,\n "provenance": {\n  "inputs": {},\n  "settings": {\n   "a": 1\n  },\n'
+        '  "software": "ctcascade",\n  "version": "0"\n },\n "reason": "",\n "sample": "S\u00e4",\n'
+        ' "status": "no_events"\n}\n'
+    )
+    assert store.read_json(tmp_path / "operator.json", Operator) == made
+
+
+def test_numbers_come_back_bit_for_bit(tmp_path):
+    numbers = np.random.default_rng(1).lognormal(0, 30, 4000).tolist()
+    check = {"check": "c", "meaning": "", "state": "ok", "limit": "at most", "warn": 96, "fail": 1e-300}
+    made = Quality(
+        sample="S",
+        lot=None,
+        tube=None,
+        hours_to_processing=2,
+        status="ok",
+        checks=[{**check, "value": number} for number in numbers],
+        frames=[],
+        frame_states={"ok": 0, "warn": 0, "fail": 0},
+        provenance=MADE_BY,
+    )
+    store.write_json(tmp_path / "q.json", made)
+    found = store.read_json(tmp_path / "q.json", Quality)
+    assert [check.value for check in found.checks] == numbers
+    assert (found.hours_to_processing, found.checks[0].warn, found.checks[0].fail) == (2, 96, 1e-300)
+    assert '"warn": 96,' not in (tmp_path / "q.json").read_text()  # the last key of a check
+    assert '"warn": 96\n' in (tmp_path / "q.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -112,8 +148,45 @@ def test_a_result_that_breaks_its_schema_is_a_bug(tmp_path):
 )
 def test_what_is_no_result_is_refused(tmp_path, text):
     (tmp_path / "c.json").write_bytes(text.encode("utf-8", "surrogateescape"))
-    with pytest.raises(InputError, match="run the stage before this one"):
-        store.read_json(tmp_path / "c.json", "counts")
+    with pytest.raises(InputError, match="run the stage before this one again"):
+        store.read_json(tmp_path / "c.json", Counts)
+
+
+COMPARED = {
+    "agreement": None,
+    "differing": [],
+    **dict.fromkeys(("n_events", "n_elsewhere", "both", "operator_only", "ours_only", "neither"), 0),
+    "ours_without_event": 0,
+}
+DIFFERING = {"frame": "f1", "y_px": "1", "x_px": 2, "operator": True, "call": None, "cell": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sample": 3}, r"\$\.sample: found Input should be a valid string \(3\); expected an operator\.json"),
+        ({"status": "fine"}, r"found Input should be 'ok', 'no_events' or 'not_comparable' \('fine'\)"),
+        (
+            {"compared": {**COMPARED, "both": -1}},
+            r"\$\.compared\.both: found Input should be greater than or equal to 0",
+        ),
+        ({"compared": {**COMPARED, "both": True}}, r"\$\.compared\.both: found Input should be a valid integer"),
+        (
+            {"compared": {**COMPARED, "differing": [DIFFERING]}},
+            r"\$\.compared\.differing\[0\]\.y_px: found Input should be a number \('1'\)",
+        ),
+        ({"mood": 1}, r"\$\.mood: found Extra inputs are not permitted \(1\)"),
+        ({"provenance": {}}, r"\$\.provenance\.software: found Field required;"),
+    ],
+)
+def test_the_place_of_a_fault_is_named(tmp_path, change, said):
+    sound = {"sample": "S", "status": "ok", "reason": "", "compared": COMPARED, "provenance": MADE_BY.model_dump()}
+    (tmp_path / "o.json").write_text(json.dumps(sound))
+    assert store.read_json(tmp_path / "o.json", Operator).compared.neither == 0
+    (tmp_path / "o.json").write_text(json.dumps(sound | change))
+    with pytest.raises(InputError) as refused:
+        store.read_json(tmp_path / "o.json", Operator)
+    assert re.search(said, str(refused.value))
 
 
 def test_the_hash_of_the_code_follows_every_byte_of_it(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ against their median, both above the cell's own surroundings; the assay's gates 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,14 @@ from scipy.special import expit, ndtr
 from ctcascade.calling.clusters import group
 from ctcascade.calling.markers import contrast_of, log_scale, marker_columns
 from ctcascade.data import store
+from ctcascade.data.results import (
+    CallsReference,
+    ChannelCentre,
+    ChannelPeak,
+    ChannelReference,
+    Gate,
+    TableProvenance,
+)
 from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
 
 _FEWEST = 20  # leukocytes below which a sample cannot be its own reference
@@ -81,10 +89,10 @@ class Reference:
         rise = gates["ck_rise_with_cd45"] if self.n_leukocytes else 0.0
         return np.asarray(gates["ck_min_z"] * (1 + rise * (cd45 / gates["cd45_max_ratio"]) ** 2))
 
-    def drawn(self, gates: Mapping[str, float]) -> dict[str, Any]:
-        """Return centres, scales and gates in the units of what was measured, as `results.CALLS_REFERENCE`."""
+    def drawn(self, gates: Mapping[str, float]) -> CallsReference:
+        """Return centres, scales and gates in the units of what was measured."""
         cd45 = gates["cd45_max_ratio"] * self.cd45
-        bound = {
+        bound: dict[str, tuple[str, float, Literal["above", "below"]]] = {
             "ck_min_z": ("ck_contrast", float(self.ck_at(gates["ck_min_z"])), "above"),
             "cd45_max_ratio": ("cd45_contrast", cd45, "below"),
             "min_nucleus_um2": ("nucleus_area_um2", gates["min_nucleus_um2"], "above"),
@@ -96,17 +104,17 @@ class Reference:
         }
         share = np.linspace(0, 1, _DRAWN)
         bent = np.stack([share * cd45, self.ck_at(self.least_z(share * gates["cd45_max_ratio"], gates))], axis=1)
-        return {
-            "n_leukocytes": self.n_leukocytes,
-            "ck": {"centre": float(self.ck_at(0)), "scale_ln": self.ck_spread, "floor": self.ck_floor},
-            "cd45": {"centre": self.cd45},
-            "dna": {"peak": self.dna_peak},
-            "gates": {
-                name: {"feature": feature, "threshold": float(threshold), "direction": direction}
+        return CallsReference(
+            n_leukocytes=self.n_leukocytes,
+            ck=ChannelReference(centre=float(self.ck_at(0)), scale_ln=self.ck_spread, floor=self.ck_floor),
+            cd45=ChannelCentre(centre=self.cd45),
+            dna=ChannelPeak(peak=self.dna_peak),
+            gates={
+                name: Gate(feature=feature, threshold=float(threshold), direction=direction)
                 for name, (feature, threshold, direction) in bound.items()
             },
-            "ck_by_cd45": [[float(x), float(y)] for x, y in bent],
-        }
+            ck_by_cd45=tuple((float(x), float(y)) for x, y in bent),
+        )
 
 
 def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) -> None:
@@ -128,7 +136,9 @@ def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) 
     further = marker_columns(table, reference.leukocytes, noise, settings["assay"].get("markers", {}))
     calls = pd.concat([calls, further], axis=1)
     made_by = store.provenance(settings, {"frames": frames, "cells": cells})
-    store.write_table(out, "calls", calls, made_by | {"reference": reference.drawn(gates)})
+    store.write_table(
+        out, "calls", calls, TableProvenance(**made_by.model_dump(exclude_unset=True), reference=reference.drawn(gates))
+    )
 
 
 def _unused(roles: Iterable[str]) -> list[str]:

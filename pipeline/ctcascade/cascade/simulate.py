@@ -49,7 +49,7 @@ OUTSIDE = (
 
 
 def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
-    """Write the cascade of one patient as JSON (`ctcascade.data.results.CASCADE_JSON`).
+    """Write the cascade of one patient as JSON (`ctcascade.data.results.Cascade`).
 
     Parameters
     ----------
@@ -76,10 +76,12 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, wha
     found = sorted(read.values(), key=lambda c: (c["collected"], c["sample"]), reverse=True)
     usable = [c for c in found if c["status"] == "ok"]
     inputs = {f"counts/{sample['sample']}": path for path, sample in read.items()}
-    made_by = store.provenance(settings, {**inputs, **({"what_if": what_if} if what_if else {})})
+    made_by = store.provenance(
+        settings, {**inputs, **({"what_if": what_if} if what_if else {})}, evidence.evidence_hash(READ_BY["simulate"])
+    )
     result = {
         **_empty(settings, found),
-        "provenance": {**made_by, "evidence": evidence.evidence_hash(READ_BY["simulate"])},
+        "provenance": made_by,
     }
     primary = settings["patient"]["primary"]
     if primary == "none":

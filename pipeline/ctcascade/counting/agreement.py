@@ -206,7 +206,7 @@ def _is_current(table: Path, study: sheets.Study, verb: str, sample: str) -> boo
         made = store.table_provenance(table)
     except (OSError, ValueError, KeyError, TypeError):  # not whole: the stage will make it again, or say so
         return False
-    return made["version"] == __version__ and made["settings"] == sheets.settings_for(study, verb, sample=sample)
+    return made.version == __version__ and made.settings == sheets.settings_for(study, verb, sample=sample)
 
 
 def _misfits(review: Review, calls: pd.DataFrame) -> list[Fault]:

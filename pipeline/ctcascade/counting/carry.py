@@ -52,7 +52,7 @@ def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list
     faults: list[Fault] = []
     found = [read(path, faults) for path in reviews]
     refuse_all(faults)
-    sample = store.table_provenance(calls)["settings"].get("sample")
+    sample = store.table_provenance(calls).settings.get("sample")
     for path, review in zip(reviews, found, strict=True):
         if review.sample != sample:
             refuse(path, "sample", review.sample, f"{sample}, which the calls are of", "take that sample's calls")

@@ -17,7 +17,7 @@ Data = Mapping[str, Any]
 
 
 def judge_controls(settings: Data, counts: Sequence[Path], quality: Sequence[Path], out: Path) -> None:
-    """Write the charts of all control samples, as `results.CONTROLS_JSON`.
+    """Write the charts of all control samples, as `results.Controls`.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def doubts(counts: Data, quality: Data, controls: Data | None) -> list[str]:
     counts, quality : mapping
         Results of the sample.
     controls : mapping or None
-        As `results.CONTROLS_JSON`; None where no control was made with the sample's assay and lot.
+        As `results.Controls`; None where no control was made with the sample's assay and lot.
     """
     own = [
         f"{check['check'].replace('_', ' ')} {check['value']:.3g}"

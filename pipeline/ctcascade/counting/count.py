@@ -37,7 +37,7 @@ def count(
     cells: Path | None = None,
     reviews: Sequence[Path] = (),
 ) -> None:
-    """Write the counts of a sample, as `results.COUNTS_JSON`.
+    """Write the counts of a sample, as `results.Counts`.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def count(
     if reviews:
         assert cells is not None
         found = agreement.read_all(reviews, settings["sample"])
-        gap_um = store.table_provenance(calls)["settings"]["cluster_gap_um"]
+        gap_um = store.table_provenance(calls).settings["cluster_gap_um"]
         called, review = agreement.reviewed(found, called, store.read_table(cells, "cells"), gap_um, settings)
         inputs |= {f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}
     if cells:

@@ -48,7 +48,7 @@ class Compared:
 
 
 def compare_with_operator(settings: Mapping[str, Any], base: Path, frames: Path, calls: Path, out: Path) -> None:
-    """Write the calls of the scanner's operator beside the classifier's, as `results.OPERATOR_JSON`.
+    """Write the calls of the scanner's operator beside the classifier's, as `results.Operator`.
 
     Parameters
     ----------

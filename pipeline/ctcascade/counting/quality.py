@@ -23,7 +23,7 @@ _SHARES = {
 
 
 def quality(settings: Mapping[str, Any], frames: Path, cells: Path, calls: Path, out: Path) -> None:
-    """Write the quality of a sample, as `results.QUALITY_JSON`.
+    """Write the quality of a sample, as `results.Quality`.
 
     Parameters
     ----------

@@ -1,28 +1,30 @@
 """Reading and writing of results: checked against the schema, with provenance inside, and never half-written."""
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast, overload
 
-import jsonschema
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ValidationError
 
 from ctcascade import __version__
 from ctcascade.data.errors import refuse
-from ctcascade.data.results import JSON_SCHEMAS
+from ctcascade.data.results import FILES, Provenance, ResultFile, TableProvenance
 from ctcascade.data.tables import TABLES, Table
 
 _PACKAGE = Path(__file__).parents[1]
 _KEY = b"ctcascade"
 _ROW_GROUP = 65536
+_KINDS = {file.file_name.removesuffix(".json"): file for file in FILES}
+
+R = TypeVar("R", bound=ResultFile)
 
 
 @contextlib.contextmanager
@@ -50,22 +52,22 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
-def provenance(settings: Mapping[str, Any], inputs: Mapping[str, Path]) -> dict[str, Any]:
+def provenance(settings: Mapping[str, Any] | BaseModel, inputs: Mapping[str, Path], evidence: str = "") -> Provenance:
     """Return what made a result: software version, settings, and the hash of each input; no time, no machine path.
 
     Parameters
     ----------
-    settings : mapping
+    settings : mapping or model
         All that was set; JSON types.
     inputs : mapping of str to Path
         Files that were read, by role (``{"calls": Path(...)}``); only their hashes are kept.
+    evidence : str, optional
+        Hash of the evidence tables that were read.
     """
-    return {
-        "software": "ctcascade",
-        "version": __version__,
-        "settings": dict(settings),
-        "inputs": {name: file_hash(path) for name, path in sorted(inputs.items())},
-    }
+    given = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
+    hashes = {name: file_hash(path) for name, path in sorted(inputs.items())}
+    made_by = Provenance(software="ctcascade", version=__version__, settings=given, inputs=hashes)
+    return made_by.model_copy(update={"evidence": evidence}) if evidence else made_by
 
 
 def file_hash(path: Path) -> str:
@@ -84,37 +86,70 @@ def code_hash() -> str:
     return digest.hexdigest()[:16]
 
 
-def write_json(path: Path, kind: str, data: Mapping[str, Any]) -> None:
-    """Write a result as JSON with sorted keys after checking it against its schema.
+@overload
+def write_json(path: Path, result: ResultFile) -> None: ...
+@overload
+def write_json(path: Path, result: str, data: Mapping[str, Any]) -> None: ...
+
+
+def write_json(path: Path, result: ResultFile | str, data: Mapping[str, Any] | None = None) -> None:
+    """Write a result as JSON with sorted keys.
 
     Parameters
     ----------
     path : Path
-    kind : {"counts", "cascade", "prognosis"}
-    data : mapping
+    result : ResultFile
+        Checked when it was made. Keys with a default that was not given are not written.
+    """
+    if isinstance(result, str):  # for as long as a stage still hands on a mapping
+        result = _KINDS[result].model_validate(data)
+    content = result.model_dump(exclude_unset=True)
+    write_text(path, json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@overload
+def read_json(path: Path, kind: type[R]) -> R: ...
+@overload
+def read_json(path: Path, kind: str) -> dict[str, Any]: ...
+
+
+def read_json(path: Path, kind: type[R] | str) -> R | dict[str, Any]:
+    """Return a result that `write_json` wrote.
+
+    Parameters
+    ----------
+    path : Path
+    kind : type
+        `results.Counts`, `results.Cascade` ...
 
     Raises
     ------
-    jsonschema.ValidationError
-        If `data` breaks its own schema: a bug, not a fault of the input.
+    InputError
+        If the file cannot be read or holds anything else; the first fault is named.
     """
-    _validator(kind).validate(data)
-    write_text(path, json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path, kind: str) -> dict[str, Any]:
-    """Read a result that `write_json` wrote; refuse anything else with the first fault named."""
+    again = "run the stage before this one again"
+    model: type[ResultFile] = _KINDS[kind] if isinstance(kind, str) else kind
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-        _validator(kind).validate(data)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        refuse(path, "", error, f"a {kind} file written by ctcascade", "run the stage before this one again")
-    except jsonschema.ValidationError as error:
-        refuse(path, error.json_path, error.message, f"a {kind} file of this version", "run the stage before this one")
-    return data
+        text = Path(path).read_text(encoding="utf-8")
+        result = model.model_validate_json(text)
+    except (OSError, UnicodeDecodeError) as error:
+        refuse(path, "", error, f"{_named(model)} written by ctcascade", again)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False)[0]
+        place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
+        value = fault["input"]
+        shown = f" ({value!r})" if isinstance(value, str | int | float) and fault["loc"] else ""
+        refuse(path, f"${place}", fault["msg"] + shown, f"{_named(model)} of this version of ctcascade", again)
+    if isinstance(kind, str):  # for as long as a stage still reads a mapping
+        return dict(json.loads(text))
+    return cast(R, result)
 
 
-def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Mapping[str, Any]) -> None:
+def _named(model: type[ResultFile]) -> str:
+    return f"{'an' if model.file_name[0] in 'aeiou' else 'a'} {model.file_name}"
+
+
+def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Provenance) -> None:
     """Write a table as parquet (zstd) with the schema's columns in its order and provenance in the metadata.
 
     Parameters
@@ -123,19 +158,19 @@ def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Mapping[str,
     kind : {"frames", "cells", "calls"}
     data : DataFrame
         May have zero rows: the written file has all columns and their types all the same.
-    made_by : mapping
+    made_by : Provenance
         From `provenance`.
     """
     schema = arrow_schema(TABLES[kind], data.columns)
     table = pa.Table.from_pandas(data, schema=schema, preserve_index=False)
-    table = table.replace_schema_metadata({_KEY: json.dumps(made_by, sort_keys=True).encode()})
+    table = table.replace_schema_metadata({_KEY: _as_metadata(made_by)})
     with whole(path) as part:
         pq.write_table(table, part, compression="zstd")
 
 
 @contextlib.contextmanager
 def table_writer(
-    path: Path, kind: str, roles: Sequence[str], made_by: Mapping[str, Any]
+    path: Path, kind: str, roles: Sequence[str], made_by: Provenance
 ) -> Iterator[Callable[[pd.DataFrame | pa.Table], None]]:
     """Yield a function that appends rows to a table, which is whole when the block ends well.
 
@@ -143,7 +178,7 @@ def table_writer(
     their number.
     """
     fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in TABLES[kind].for_roles(roles)]
-    schema = pa.schema(fields, metadata={_KEY: json.dumps(made_by, sort_keys=True).encode()})
+    schema = pa.schema(fields, metadata={_KEY: _as_metadata(made_by)})
     waiting = schema.empty_table()
     with whole(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
 
@@ -199,15 +234,13 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
     return table
 
 
-def table_provenance(path: Path) -> dict[str, Any]:
+def table_provenance(path: Path) -> TableProvenance:
     """Return the provenance kept inside a table."""
-    return json.loads(pq.read_schema(path).metadata[_KEY])
+    return TableProvenance.model_validate_json(pq.read_schema(path).metadata[_KEY])
 
 
-@functools.cache
-def _validator(kind: str) -> jsonschema.Draft202012Validator:
-    """Return the checker of a result; made once, because making it costs more than the check."""
-    return jsonschema.Draft202012Validator(JSON_SCHEMAS[kind])
+def _as_metadata(made_by: Provenance) -> bytes:
+    return json.dumps(made_by.model_dump(exclude_unset=True), sort_keys=True).encode()
 
 
 def arrow_schema(table: Table, names: Any) -> pa.Schema:

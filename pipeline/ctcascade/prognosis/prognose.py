@@ -92,7 +92,7 @@ def prognose(settings: Mapping[str, Any], counts: Sequence[Path], cascade: Path,
         **dict.fromkeys(_NUMBERS),
         **{key: [] for key in (*_LISTS, *_RECORDS)},
         **_with_panels(_assess(settings, draws), settings["patient"], draws, road),
-        "provenance": {**store.provenance(settings, inputs), "evidence": evidence.evidence_hash(READ_BY["prognose"])},
+        "provenance": store.provenance(settings, inputs, evidence.evidence_hash(READ_BY["prognose"])),
     }
     store.write_json(out, "prognosis", result)
 

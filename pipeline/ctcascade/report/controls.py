@@ -34,7 +34,7 @@ def read_charts(path: Path | None) -> Data | None:
 
 
 def draw_charts(controls: Data) -> list[Chart]:
-    """Return the charts of `results.CONTROLS_JSON`, placed."""
+    """Return the charts of `results.Controls`, placed."""
     return [_draw(chart) for chart in controls["charts"]]
 
 

@@ -41,7 +41,7 @@ def report_follow_up(settings: Mapping[str, Any], cohort: Path, out: Path) -> No
     settings : mapping
         Nothing is needed.
     cohort : Path
-        As `results.COHORT_JSON`.
+        As `results.FollowUp`.
     out : Path
         The page.
 

@@ -57,7 +57,7 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
     the pixels, so that it encloses exactly the cell's pixels, holes included.
     """
     frames, cells, calls = (store.read_table(sample / f"{kind}.parquet", kind) for kind in ("frames", "cells", "calls"))
-    settings = store.table_provenance(sample / "frames.parquet")["settings"]
+    settings = store.table_provenance(sample / "frames.parquet").settings
     listed = listing.list_frames(settings["images"], base, settings["format"], settings["assay"]).frames
     refs = {ref.frame: ref for ref in listed}
     usable = frames.loc[frames["usable"], "frame"].tolist()

@@ -35,7 +35,7 @@ def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> N
     settings : mapping
         Nothing is needed.
     recovery : Path
-        As `results.RECOVERY_JSON`.
+        As `results.Recovery`.
     out : Path
         The page.
 

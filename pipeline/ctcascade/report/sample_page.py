@@ -129,7 +129,7 @@ def report_sample(
     )
     cell_table = scatter.with_contrast(cell_table)
     found = candidates_of(call_table, cell_table)
-    pictures = Pictures(settings, base, store.table_provenance(frames)["settings"], cell_table, found)
+    pictures = Pictures(settings, base, store.table_provenance(frames).settings, cell_table, found)
     longest, marked = settings["max_thumbnails"], records(found.head(scatter.MARKED))
     single, members = records(found.head(longest)), cluster_members(found, longest)
     grid = overview.grid_of(frame_table)
@@ -152,9 +152,7 @@ def report_sample(
         shown=shown,
         clusters=clusters(members, shots[len(single) :]),
         overview=overview.overview(frame_table, grid, small, marked) if grid else None,
-        scatters=scatter.scatters(
-            call_table, cell_table, frame_table, marked, store.table_provenance(calls).get("reference")
-        ),
+        scatters=scatter.scatters(call_table, cell_table, frame_table, marked, store.table_provenance(calls).reference),
         narrowed=NARROWED,
         shown_calls=SHOWN_CALLS,
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},

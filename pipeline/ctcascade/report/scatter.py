@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from ctcascade.calling.markers import contrast_of
+from ctcascade.data.results import CallsReference, Gate
 from ctcascade.report.axes import Axis, Mark, Tick, path
 
 WIDTH, HEIGHT = 560.0, 380.0
@@ -78,7 +79,7 @@ def scatters(
     cells: pd.DataFrame,
     frames: pd.DataFrame,
     marked: Sequence[Mapping[str, Any]],
-    reference: Mapping[str, Any] | None,
+    reference: CallsReference | None,
 ) -> list[Scatter]:
     """Return CK against CD45, and CK against diameter.
 
@@ -88,8 +89,8 @@ def scatters(
         `cells` from `with_contrast`.
     marked : sequence of mapping
         The candidates that are drawn one by one, as rows of calls and cells.
-    reference : mapping, optional
-        As `results.CALLS_REFERENCE`; without it no gate is drawn.
+    reference : CallsReference, optional
+        Without it no gate is drawn.
     """
     joined = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="inner")
     if joined.empty:
@@ -99,8 +100,8 @@ def scatters(
         for role in ("ck", "cd45")
     )
     size = Quantity("equivalent_diameter_um", "diameter, µm", None)
-    gates = reference["gates"] if reference else {}
-    bend = reference["ck_by_cd45"] if reference else []
+    gates = reference.gates if reference else {}
+    bend = reference.ck_by_cd45 if reference else ()
     return [
         _scatter("CK against CD45", joined, marked, cd45, ck, bend, {}),
         _scatter("CK against size", joined, marked, size, ck, [], gates),
@@ -119,7 +120,7 @@ def _scatter(
     x: Quantity,
     y: Quantity,
     bend: Sequence[Sequence[float]],
-    gates: Mapping[str, Mapping[str, Any]],
+    gates: Mapping[str, Gate],
 ) -> Scatter:
     across, up = (
         _axis(data[q.column], [p[i] for p in bend], q, *ends)
@@ -146,14 +147,14 @@ def _bent(bend: Sequence[Sequence[float]], across: Axis, up: Axis) -> list[Marku
     return [path(corner)]
 
 
-def _straight(gates: Mapping[str, Mapping[str, Any]], x: Quantity, y: Quantity, across: Axis, up: Axis) -> list[Markup]:
+def _straight(gates: Mapping[str, Gate], x: Quantity, y: Quantity, across: Axis, up: Axis) -> list[Markup]:
     """Return the gates of the two quantities, those that lie inside the plot."""
     lines = []
     for _, gate in sorted(gates.items()):
-        limit = gate["threshold"]
-        if gate["feature"] == x.column and across.low < limit < across.high:
+        limit = gate.threshold
+        if gate.feature == x.column and across.low < limit < across.high:
             lines.append(path([(across(limit), BOTTOM), (across(limit), TOP)]))
-        if gate["feature"] == y.column and up.low < limit < up.high:
+        if gate.feature == y.column and up.low < limit < up.high:
             lines.append(path([(LEFT, up(limit)), (RIGHT, up(limit))]))
     return lines
 

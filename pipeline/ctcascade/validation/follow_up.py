@@ -111,15 +111,15 @@ def cohort(settings: Mapping[str, Any], counts: Sequence[Path], prognoses: Seque
         "n_patients": len(about),
         "left_out": _reasons(left_out),
         "groups": [_group(own, *key, groups[key]) for key in sorted(groups)],
-        "provenance": {
-            **store.provenance(own, {}),
-            "inputs": {
-                "counts": _digest([store.file_hash(path) for path in counts]),
-                "follow-up": _digest([json.dumps(row, sort_keys=True) for row in about]),
-                "prognoses": _digest([store.file_hash(path) for path in prognoses]),
-            },
-            "evidence": evidence.evidence_hash(),
-        },
+        "provenance": store.provenance(own, {}, evidence.evidence_hash()).model_copy(
+            update={
+                "inputs": {
+                    "counts": _digest([store.file_hash(path) for path in counts]),
+                    "follow-up": _digest([json.dumps(row, sort_keys=True) for row in about]),
+                    "prognoses": _digest([store.file_hash(path) for path in prognoses]),
+                }
+            }
+        ),
     }
     store.write_json(out, "cohort", result)
 

@@ -111,7 +111,7 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
     calls : sequence of Path
         Calls of each level's frames, in the order of the levels.
     out : Path
-        JSON to write, as `results.RECOVERY_JSON`.
+        JSON to write, as `results.Recovery`.
     assay_out : Path
         YAML to write: the assay's file with the sensitivity and, from a laboratory's own frames, the background that
         were found.
@@ -139,7 +139,9 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
     what = f"frames of {', '.join(samples)}" if samples else "phantom frames"
     sensitivity = _sensitivity(levels, f"{len(sources)} {what}", settings)
     background, why = _background(levels, pasted, samples)
-    made_by = store.provenance(settings, {"spiked": spiked, **{f"calls {k}": path for k, path in enumerate(calls)}})
+    made_by = store.provenance(
+        settings, {"spiked": spiked, **{f"calls {k}": path for k, path in enumerate(calls)}}, evidence.evidence_hash()
+    )
     result = {
         "assay": settings["assay"]["name"],
         "title": _TITLE,
@@ -153,7 +155,7 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
         "background_per_7_5_ml": background,
         "why_no_background": why,
         "published": _published(),
-        "provenance": {**made_by, "evidence": evidence.evidence_hash()},
+        "provenance": made_by,
     }
     store.write_json(out, "recovery", result)
     found = {"sensitivity": sensitivity} | ({"background_per_7_5_ml": background} if background else {})
