@@ -1,0 +1,234 @@
+"""counts.json: what was seen of one sample, and what it says about 7.5 mL of the patient's blood."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from ctcascade.data.results.base import (
+    Amount,
+    ByCutoff,
+    Count,
+    Factor,
+    Flag,
+    Interval,
+    MarkerName,
+    Number,
+    Provenance,
+    Quantiles,
+    Result,
+    ResultFile,
+    Share,
+    Text,
+)
+
+MarkerStatus = Literal["positive", "negative", "not_evaluable"]
+Place = Literal["cell", "nucleus"]
+
+
+class Agreement(Result):
+    """How far readers of the same cells agree beyond chance."""
+
+    n_cells: Count = Field(description="cells that all of them read")
+    n_readers: Count = Field(description="number of readers")
+    agreement: Share = Field(description="share of agreeing pairs")
+    kappa: Number | None = Field(description="kappa; null where all cells have one call: chance agrees as often")
+    low: Number | None = Field(description="lower limit of kappa")
+    high: Number | None = Field(description="upper limit of kappa")
+    level: Share = Field(description="probability that the interval covers kappa")
+
+
+class ChangedCall(Result):
+    """A cell whose call the reviewers changed."""
+
+    frame: Text = Field(description="field of view")
+    cell: Count = Field(description="number in the frame")
+    call: Text = Field(description="the classifier's call")
+    reviewed: Text = Field(description="the reviewers' call")
+
+
+class Reviewer(Result):
+    """One reviewer's share of the review."""
+
+    reviewer: Text = Field(description="the reviewer's initials")
+    n_reviewed: Count = Field(description="cells that this reviewer called")
+    with_classifier: Agreement | None = Field(description="agreement with the classifier; null without a cell")
+
+
+class Review(Result):
+    """What the reviewers changed, and how far they agree."""
+
+    consensus: Text = Field(description="how several reviews were joined")
+    n_reviewed: Count = Field(description="cells that anyone reviewed")
+    n_changed: Count = Field(description="cells whose call changed")
+    changed: tuple[ChangedCall, ...] = Field(description="each cell whose call changed")
+    between_reviewers: Agreement | None = Field(
+        description="agreement over the cells that all of them reviewed; null without a cell or a second reviewer"
+    )
+    with_classifier: Agreement | None = Field(
+        description="agreement of their consensus with the classifier, over all reviewed cells; null without a cell"
+    )
+    reviewers: tuple[Reviewer, ...] = Field(description="each reviewer")
+
+
+class ChannelReference(Result):
+    """What a channel's intensities were compared with."""
+
+    centre: Number = Field(description="centre, counts above the surroundings")
+    scale_ln: Amount = Field(description="scale of ln(counts + floor)")
+    floor: Amount = Field(description="counts that are added before the logarithm")
+
+
+class ChannelCentre(Result):
+    """The centre of a channel's intensities."""
+
+    centre: Number = Field(description="centre, counts above the surroundings")
+
+
+class ChannelPeak(Result):
+    """The usual peak of a channel."""
+
+    peak: Amount = Field(description="peak, counts above the surroundings")
+
+
+class Gate(Result):
+    """One gate: a CTC lies above or below the threshold in the feature."""
+
+    feature: Text = Field(
+        description="a column of cells, or ck_contrast or cd45_contrast (`markers.contrast_of`), or dna_peak or "
+        "ck_evenness (`classify.call_cells`)"
+    )
+    threshold: Number = Field(description="threshold of the feature")
+    direction: Literal["above", "below"] = Field(description="side of the threshold on which a CTC lies")
+
+
+class CallsReference(Result):
+    """What a sample's cells were compared with: `reference` in the metadata of calls, for drawing the gates."""
+
+    n_leukocytes: Count = Field(description="the sample's own leukocytes compared with; 0: compared with its noise")
+    ck: ChannelReference = Field(description="cytokeratin")
+    cd45: ChannelCentre = Field(description="CD45")
+    dna: ChannelPeak = Field(description="DNA")
+    gates: dict[str, Gate] = Field(description="the gates by name")
+    ck_by_cd45: tuple[Annotated[tuple[Number, ...], Field(min_length=2, max_length=2)], ...] = Field(
+        description="points [cd45_contrast, ck_contrast] of the line above which a CTC lies: the more CD45, the more "
+        "cytokeratin"
+    )
+
+
+class TableProvenance(Provenance):
+    """What made a table: for calls, with what their cells were compared with."""
+
+    reference: CallsReference | None = Field(default=None, description="of calls: what their cells were compared with")
+
+
+class SourcedValue(Result):
+    """A number with its source."""
+
+    value: Number = Field(description="the number")
+    source: Text = Field(description="where it is from")
+
+
+class MarkerRule(Result):
+    """When a sample is positive for a marker."""
+
+    min_ctcs: Count = Field(description="evaluable CTCs that a verdict needs")
+    min_positive: Count = Field(description="positive CTCs that a positive sample needs")
+    min_share: Share = Field(description="share of positive CTCs that a positive sample needs")
+    source: Text = Field(description="where the rule is from")
+
+
+class Marker(Result):
+    """A further marker of the sample's CTCs."""
+
+    role: Text = Field(description="role of its channel in the assay")
+    marker: MarkerName = Field(description="what the channel shows")
+    place: Place = Field(description="where in the cell it is measured")
+    min_z: SourcedValue = Field(description="upper spreads above the sample's leukocytes from which a CTC is positive")
+    min_nucleus_ratio: SourcedValue | None = Field(
+        description="ratio of nucleus to cytoplasm from which it is nuclear; null: the whole cell is judged"
+    )
+    rule: MarkerRule = Field(description="when the sample is positive")
+    n_evaluable: Count | None = Field(description="CTCs that could be judged; null where nothing could be seen")
+    n_positive: Count | None = Field(description="positive CTCs; null where nothing could be seen")
+    n_negative: Count | None = Field(description="negative CTCs; null where nothing could be seen")
+    share: Interval | None = Field(description="share of positive ones among the blood's CTCs")
+    status: MarkerStatus = Field(description="verdict on the sample")
+    reason: Text = Field(description="why it cannot be judged, else empty")
+
+
+class LimitOfBlank(Result):
+    """The largest count that blood without CTCs gives with probability `level`."""
+
+    count: Count = Field(description="calls in as much blood as was analysed here")
+    level: Share = Field(description="probability that a blank sample does not exceed it")
+
+
+class CtcDiameters(Result):
+    """Diameters of single CTCs that no border cuts."""
+
+    n: Count = Field(description="CTCs measured")
+    quantiles: tuple[Amount, ...] = Field(description="diameters in um at the probabilities (i + 0.5) / number of them")
+
+
+class Counts(ResultFile):
+    """What was counted in one sample, and the estimate for 7.5 mL of blood."""
+
+    file_name: ClassVar[str] = "counts.json"
+
+    sample: Text = Field(description="name of the sample")
+    patient: Text = Field(description="name of the patient")
+    collected: Text = Field(description="day of collection, YYYY-MM-DD")
+    assay: Text = Field(description="name of the assay")
+    role: Text | None = Field(description="role of a control sample, else null")
+    note: Text | None = Field(description="note of the sample sheet")
+    status: Literal["ok", "not_evaluable"] = Field(description="not_evaluable: no frame could be analysed")
+    reason: Text = Field(description="why it is not evaluable, else empty")
+    n_frames: Count = Field(description="frames that the sample has")
+    n_frames_usable: Count = Field(description="frames that could be analysed")
+    n_cells: Count = Field(description="cells found")
+    n_ctc: Count | None = Field(
+        description="CTCs, those in clusters included; null where nothing was seen, which is not a count of 0"
+    )
+    n_clusters: Count | None = Field(description="clusters of two or more CTCs; null where not evaluable")
+    n_ctc_leukocyte_groups: Count | None = Field(
+        description="single CTCs that leukocytes touch, which are no clusters; null where not evaluable"
+    )
+    n_leukocytes: Count | None = Field(description="leukocytes; null where not evaluable")
+    n_uncertain: Count | None = Field(description="cells called uncertain; null where not evaluable")
+    cluster_sizes: dict[str, Count] = Field(description="number of CTCs in a cluster -> number of such clusters")
+    clusters_with_leukocytes: Count | None = Field(description="clusters on which leukocytes ride")
+    blood_volume_ml: Amount = Field(description="blood that the whole sample stands for")
+    sampled_fraction: Share = Field(description="share of the sample that the images hold")
+    imaged_fraction: Share = Field(description="area analysed / area of all frames")
+    recovery: Factor = Field(description="share of the blood's CTCs that the assay keeps on the slide")
+    sensitivity: Factor = Field(
+        description="share of those on the slide that are called, relative to the reader of `recovery`"
+    )
+    background_per_7_5_ml: Factor = Field(description="false CTC calls per 7.5 mL")
+    reference_equivalent: Factor | None = Field(description="recovery relative to the reference assay; null: not known")
+    ctc_per_7_5_ml: Interval | None = Field(description="CTCs in 7.5 mL of blood; null where not evaluable")
+    clusters_per_7_5_ml: Interval | None = Field(
+        description="clusters in 7.5 mL of blood, taken to be lost as often as a single cell is"
+    )
+    ctc_per_ml: Interval | None = Field(description="CTCs in 1 mL of blood; null where not evaluable")
+    ctc_quantiles_per_7_5_ml: Quantiles | None = Field(
+        description="posterior of CTCs in 7.5 mL, for the stages that follow: quantiles at (i + 0.5) / number of them"
+    )
+    cluster_quantiles_per_7_5_ml: Quantiles | None = Field(description="posterior of clusters in 7.5 mL, likewise")
+    p_at_least: ByCutoff[Share | None] = Field(
+        description="probability that a reference assay would count at least so many in a fresh 7.5 mL; each null "
+        "where not evaluable or without reference_equivalent"
+    )
+    limit_of_blank: LimitOfBlank = Field(description="largest count that a blank sample is expected to give")
+    above_blank: Flag | None = Field(description="more CTCs than that; null where not evaluable")
+    assumptions: tuple[Text, ...] = Field(
+        description="keys of this result that rest on an assumption; always clusters_per_7_5_ml"
+    )
+    ctc_diameters_um: CtcDiameters | None = Field(
+        default=None, description="diameters of single CTCs that no border cuts; null where none was measured"
+    )
+    tube_to_tube: Factor | None = Field(
+        default=None, description="one tube's blood relative to the patient's; null: not allowed for"
+    )
+    markers: tuple[Marker, ...] = Field(default=(), description="further markers of the CTCs")
+    review: Review | None = Field(default=None, description="null without one: the calls are the classifier's")

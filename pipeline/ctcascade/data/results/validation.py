@@ -1,0 +1,195 @@
+"""Results beside the flow: recovery (CTCs pasted into images and counted) and the follow-up of a laboratory's patients."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from ctcascade.data.results.base import (
+    Amount,
+    Count,
+    Factor,
+    Flag,
+    Interval,
+    Number,
+    Result,
+    ResultFile,
+    Share,
+    Text,
+)
+from ctcascade.data.results.prognosis import SurvivalPoint
+
+
+class PastedCtc(Result):
+    """The CTCs that were pasted."""
+
+    ctc_diameter_um: Amount = Field(description="median diameter")
+    ck: Share = Field(description="cytokeratin, as a share of the camera's range")
+    weak_ck: Share = Field(description="share of CTCs with a quarter of that")
+
+
+class RecoveryLevel(Result):
+    """One level of pasted CTCs."""
+
+    expected: Count = Field(description="CTCs pasted")
+    observed: Count = Field(description="CTCs called")
+    found: Count = Field(description="called ones that were pasted")
+    false: Count = Field(description="called ones that were not")
+    n_frames: Count = Field(description="frames of this level")
+    recovery: Interval | None = Field(description="found of pasted; null where none was")
+
+
+class FitValue(Result):
+    """A fitted number with its limits."""
+
+    estimate: Number = Field(description="best estimate")
+    low: Number = Field(description="lower limit")
+    high: Number = Field(description="upper limit")
+    level: Share = Field(description="probability that the interval covers the truth")
+
+
+class Regression(Result):
+    """The line of called over pasted CTCs."""
+
+    model: Text = Field(description="what was fitted")
+    weights: Text = Field(description="how levels were weighted")
+    slope: FitValue = Field(description="CTCs called per CTC pasted")
+    intercept: FitValue = Field(description="CTCs called where none was pasted")
+    r2: FitValue = Field(description="share of the variance explained")
+    n_levels: Count = Field(description="levels fitted")
+
+
+class PublishedRecovery(Result):
+    """What guidance asks of a recovery."""
+
+    evidence_id: Text = Field(description="row of evidence")
+    meaning: Text = Field(description="what it asks")
+    least_recovery: Share = Field(description="least recovery that will do")
+    citation: Text = Field(description="the paper")
+    identifier: Text = Field(description="its DOI or other identifier")
+    locator: Text = Field(description="where in the paper")
+    how_read: Text = Field(description="how the number was read off it")
+    note: Text = Field(description="what else must be known of it")
+
+
+class Recovery(ResultFile):
+    """How many pasted CTCs the software finds."""
+
+    file_name: ClassVar[str] = "recovery.json"
+
+    assay: Text = Field(description="name of the assay")
+    title: Text = Field(description="title of the assay")
+    background: Literal["samples", "phantom"] = Field(description="what the CTCs were pasted into")
+    samples: tuple[Text, ...] = Field(description="samples whose frames were used")
+    n_frames: Count = Field(description="different frames")
+    ctc: PastedCtc = Field(description="the CTCs that were pasted")
+    levels: tuple[RecoveryLevel, ...] = Field(description="each level")
+    regression: Regression = Field(description="line of called over pasted")
+    sensitivity: Factor = Field(description="share of pasted CTCs that are called")
+    background_per_7_5_ml: Factor | None = Field(description="false calls per 7.5 mL; null: not known")
+    why_no_background: Text = Field(description="why they are not known, else empty")
+    published: PublishedRecovery = Field(description="what guidance asks")
+
+
+class ReasonCount(Result):
+    """How many patients were left out for a reason."""
+
+    reason: Text = Field(description="why")
+    n: Count = Field(description="patients")
+
+
+class AtRisk(Result):
+    """Patients under observation at a time."""
+
+    time_months: Amount = Field(description="months from the first sample")
+    n: Count = Field(description="patients")
+
+
+class FollowUpStratum(Result):
+    """Patients on one side of the cut-off."""
+
+    label: Text = Field(description="the counts of the group")
+    n: Count = Field(description="patients")
+    events: Count = Field(description="deaths")
+    last_month: Amount = Field(description="end of observation")
+    curve: tuple[SurvivalPoint, ...] = Field(description="Kaplan-Meier curve: a step at each death")
+    at_risk: tuple[AtRisk, ...] = Field(description="patients under observation by time")
+    median_months: Amount | None = Field(description="median survival; null where not reached")
+    median_low: Amount | None = Field(description="lower limit; null where not reached")
+    median_high: Amount | None = Field(description="upper limit; null where not reached")
+
+
+class LogRank(Result):
+    """The log-rank test."""
+
+    chi2: Amount = Field(description="test statistic")
+    p: Share = Field(description="p value")
+
+
+class HazardRatio(Interval):
+    """A hazard ratio with its p value."""
+
+    p: Share = Field(description="p value")
+
+
+class CoxModel(Result):
+    """A proportional-hazards model of the count."""
+
+    covariate: Text = Field(description="what the hazard is modelled on")
+    hr_per_doubling: HazardRatio = Field(description="hazard ratio per doubling")
+    c_index: Interval = Field(description="concordance")
+
+
+class CalibrationRow(Result):
+    """Predicted beside seen at one time."""
+
+    label: Text = Field(description="group of patients")
+    time_months: Amount = Field(description="months from the first sample")
+    n: Count = Field(description="patients")
+    foretold: Share | None = Field(description="mean of the published curves")
+    seen: Interval | None = Field(description="survival seen")
+    why: Text = Field(description="why there is none, else empty")
+
+
+class Calibration(Result):
+    """What the published curves predicted beside what was seen."""
+
+    n: Count = Field(description="patients with a published curve from their first sample")
+    left_out: tuple[ReasonCount, ...] = Field(description="patients without")
+    deaths_seen: Count = Field(description="deaths up to each curve's end")
+    deaths_expected: Amount = Field(description="deaths predicted up to there")
+    seen_of_expected: Interval = Field(description="ratio of the two")
+    is_small: Flag = Field(description="fewer deaths than advised")
+    rows: tuple[CalibrationRow, ...] = Field(description="by time and group")
+
+
+class FollowUpGroup(Result):
+    """Patients of one primary tumour and setting."""
+
+    primary: Text = Field(description="primary tumour")
+    setting: Text = Field(description="clinical setting")
+    n: Count = Field(description="patients")
+    events: Count = Field(description="deaths")
+    cutoff: Count | None = Field(description="count that parts them; null where none is published")
+    cutoff_evidence_id: Text | None = Field(
+        description="row of evidence of the cut-off; null where the patients' own curve has it"
+    )
+    n_without_group: Count = Field(description="patients whose reference count is not known")
+    strata: tuple[FollowUpStratum, ...] = Field(description="patients by cut-off")
+    log_rank: LogRank | None = Field(description="test of the groups' difference; null: not made")
+    model: CoxModel | None = Field(description="model of the count; null: not fitted")
+    why_no_model: Text = Field(description="why not, else empty")
+    calibration: Calibration | None = Field(description="predicted beside seen; null: not compared")
+    why_no_calibration: Text = Field(description="why not, else empty")
+
+
+class FollowUp(ResultFile):
+    """Survival of a laboratory's own patients; nothing in it names one of them."""
+
+    file_name: ClassVar[str] = "cohort.json"
+
+    level: Share = Field(description="probability of every interval")
+    min_events: Count = Field(description="deaths that a number is asked to rest on")
+    advised_events: Count = Field(description="deaths that are advised")
+    n_patients: Count = Field(description="patients with follow-up")
+    left_out: tuple[ReasonCount, ...] = Field(description="patients left out")
+    groups: tuple[FollowUpGroup, ...] = Field(description="by primary tumour and setting")
