@@ -325,7 +325,7 @@ def test_the_page_of_few_patients_says_that_it_gives_no_number(tmp_path):
     follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     assert "No hazard ratio is given. Too few deaths were seen" in page.text
-    assert "Foretold and seen are not compared." in page.text
+    assert "Predicted and observed survival are not compared." in page.text
     assert not any(".model." in e["data-key"] or ".calibration." in e["data-key"] for e in page.numbers())
 
 

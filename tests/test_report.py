@@ -212,7 +212,7 @@ def test_foreign_text_stays_text(tmp_path):
         assert not re.search("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", page.source)
         assert "characters)" in page.text
         assert 3000 * "x" not in page.text
-        assert page.tagged("h1")[0]["text"] == "Cohort" or len(page.tagged("h1")[0]["text"]) < 120
+        assert page.tagged("h1")[0]["text"] == "All patients" or len(page.tagged("h1")[0]["text"]) < 120
 
 
 def test_escape_test_can_fail(tmp_path, monkeypatch):
@@ -272,21 +272,21 @@ def test_slide_without_any_cell_has_a_count_with_interval(tmp_path):
 def test_assay_without_bridge_meets_no_cut_off(tmp_path):
     data = cases.counts(reference_equivalent=None, p_at_least=cases.NO_ODDS)
     page = cases.Page(cases.sample_page(tmp_path / "s", data))
-    assert "cannot be set against a published cut-off" in page.section("reference")
+    assert "cannot be compared with a published cut-off" in page.section("reference")
     patient = cases.Page(cases.patient_page(tmp_path / "p", [data], prognosis_data=cases.refused("no_evidence")))
-    assert "cannot be set against a published cut-off" in patient.section("count")
+    assert "cannot be compared with a published cut-off" in patient.section("count")
 
 
 # Marks and order
 def test_assumptions_are_marked_where_numbers_rest_on_them(pages, tmp_path):
-    for heading in ("count", "organs", "survival", "road"):
+    for heading in ("count", "organs", "survival", "cascade"):
         names = ["parameters/cell_density", "parameters/wake_half_life"]
-        road = cases.cascade(assumptions=names, evidence_ids=[*names, "parameters/half_life"])
-        page = cases.Page(cases.patient_page(tmp_path, cascade_data=road))
+        cascade = cases.cascade(assumptions=names, evidence_ids=[*names, "parameters/half_life"])
+        page = cases.Page(cases.patient_page(tmp_path, cascade_data=cascade))
         assert "◆ rests on" in page.section(heading), heading
     assert "◆ assumption" in pages["sample"].section("rests-on")
     assert "◆ wake half life" in page.section("rests-on")
-    assert "Every parameter that entered (3)" in page.section("rests-on")
+    assert "All parameters used (3)" in page.section("rests-on")
     assert "parameters/wake_half_life" in page.section("rests-on")
 
 

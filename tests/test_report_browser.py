@@ -115,7 +115,7 @@ def test_tables_sort_and_filter(browser, files):
     assert page.locator("#samples-table th[aria-sort=descending]").inner_text() == "CTCs seen"
     page.get_by_label("Filter the samples").fill("D1")
     assert page.locator("#samples-table tbody tr:visible").count() == 1
-    assert page.locator("#samples-told").inner_text() == "1 of 7 rows"
+    assert page.locator("#samples-status").inner_text() == "1 of 7 rows"
     assert heard == []
 
 

@@ -123,7 +123,7 @@ def test_a_frame_that_has_gone_leaves_a_page_that_says_so(tmp_path):
     gone = calls.loc[calls["call"] == "ctc", "frame"].iloc[0]
     (tmp_path / "images" / f"{gone}.ome.tif").unlink()
     page = cases.Page(cases.sample_page(tmp_path, table=table, found=(cells, calls), draw=False))
-    assert "1 of them cannot be read now" in page.section("slide")
+    assert "1 of them can no longer be read" in page.section("slide")
     assert "the frame is no longer there" in page.section("gallery")
 
 

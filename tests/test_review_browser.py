@@ -66,7 +66,7 @@ def test_review_by_keyboard_changes_the_count_and_the_patient(browser, own, snak
             seen.keyboard.press("j")
             seen.keyboard.press("r")
         seen.keyboard.press("0")
-        assert seen.locator("article.said:not([data-cluster])").count() == cells.count()
+        assert seen.locator("article.reviewed:not([data-cluster])").count() == cells.count()
 
     path = exported(browser, page, own / "reviews", reject_all_but_one)
     assert path.name == f"{SAMPLE}.AB.csv"
@@ -105,22 +105,22 @@ def test_review_by_mouse_and_what_the_page_remembers(browser, page):  # noqa: F8
     context = browser.new_context()
     seen = context.new_page()
     seen.goto(page.as_uri())
-    told, text = seen.locator(".told"), seen.locator(".as-text")
+    status, text = seen.locator(".status"), seen.locator(".as-text")
     seen.get_by_role("button", name="Export the review").click()
-    assert "Name the reviewer" in told.inner_text()
+    assert "Enter the reviewer" in status.inner_text()
     card = seen.locator("article[data-ask]:not([data-cluster])").nth(2)
     card.get_by_role("button", name="Reject").click()
     card.get_by_label("Note").fill('a fold, "no" cell')
     card.get_by_label("Score").select_option("1")
-    assert told.inner_text() == "1 of 9 cells reviewed"
+    assert status.inner_text() == "1 of 9 cells reviewed"
     assert text.input_value().splitlines()[1].endswith(',debris,1,,"a fold, ""no"" cell"')
     seen.reload()
-    assert seen.locator("article.said").count() == 1
+    assert seen.locator("article.reviewed").count() == 1
     card = seen.locator("article[data-ask]:not([data-cluster])").nth(2)
     card.get_by_label("Call", exact=True).select_option("leukocyte")
     assert ",leukocyte,1," in text.input_value()
     card.get_by_label("Call", exact=True).select_option("")
-    assert seen.locator("article.said").count() == 0
+    assert seen.locator("article.reviewed").count() == 0
     assert len(text.input_value().splitlines()) == 1
     context.close()
 
@@ -129,7 +129,7 @@ def test_a_cluster_is_reviewed_as_one(browser, page):  # noqa: F811
     seen, heard = opened(browser, page)
     card = seen.locator("article[data-cluster]").first
     rows = seen.locator(".as-text")
-    card.get_by_role("button", name="Only side by side").click()
+    card.get_by_role("button", name="Adjacent only").click()
     assert len(rows.input_value().splitlines()) == 3
     assert all(",ctc,,no," in row for row in rows.input_value().splitlines()[1:])
     card.get_by_role("button", name="Reject").click()

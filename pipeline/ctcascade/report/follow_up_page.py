@@ -16,12 +16,12 @@ from ctcascade.report.page import write_page
 
 @dataclass(frozen=True)
 class Line:
-    """One stratum in user units: its steps, their band, and mean foretold survival as dots (x, y)."""
+    """One stratum in user units: its steps, their band, and mean predicted survival as dots (x, y)."""
 
     label: str
     steps: Markup
     band: Markup
-    foretold: list[tuple[float, float]]
+    predicted: list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Plot:
 
 
 def report_follow_up(settings: Mapping[str, Any], cohort: Path, out: Path) -> None:
-    """Write the page of a cohort's follow-up: survival by count, the count's weight, foretold beside seen survival.
+    """Write the follow-up page: survival by count, hazard ratio of the count, predicted and observed survival.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ PROGNOSIS_WORDS = {
 
 @dataclass(frozen=True)
 class Spark:
-    """Counts over a patient's draws in a view of 110 x 30: a line, and a dot for each evaluable draw."""
+    """Counts over a patient's samples in a view of 110 x 30: a line, and a dot for each evaluable sample."""
 
     line: Markup
     dots: list[tuple[float, float]]
@@ -35,10 +35,10 @@ class Spark:
 
 @dataclass(frozen=True)
 class PatientRow:
-    """A patient in the index: the sheet's row, draws by date, the latest evaluable one, cascade and prognosis."""
+    """A patient in the index: the sheet's row, samples by date, the latest evaluable one, cascade and prognosis."""
 
     about: Mapping[str, Any]
-    draws: list[Result]
+    samples: list[Result]
     latest: Result | None
     cascade: Result
     prognosis: Result
@@ -57,7 +57,7 @@ def report_index(
     multiqc: Path,
     table: Path,
 ) -> None:
-    """Write the cohort's index: all patients and samples, with links to their pages.
+    """Write the index of a run: all patients and samples, with links to their pages.
 
     Parameters
     ----------
@@ -80,11 +80,13 @@ def report_index(
         If a result cannot be read.
     """
     kinds = {"counts": counts, "quality": qualities, "cascade": cascades, "prognosis": prognoses}
-    found, judged, roads, outlooks = ([store.read_json(path, kind) for path in paths] for kind, paths in kinds.items())
+    found, judged, cascade_results, prognosis_results = (
+        [store.read_json(path, kind) for path in paths] for kind, paths in kinds.items()
+    )
     quality_of, charts = {q["sample"]: q for q in judged}, store.read_json(controls, "controls")
     against = {c["sample"]: doubts(c, quality_of[c["sample"]], charts) for c in found}
     store.write_text(multiqc, control_charts.multiqc(found, judged, against))
-    rows = patient_rows(settings["patients"], found, roads, outlooks)
+    rows = patient_rows(settings["patients"], found, cascade_results, prognosis_results)
     exported = {
         "patients": [patient_row(row) for row in rows],
         "samples": [sample_row(c, quality_of[c["sample"]], against[c["sample"]]) for c in found],
@@ -112,24 +114,24 @@ def patient_rows(
     prognoses: Sequence[Mapping[str, Any]],
 ) -> list[PatientRow]:
     """Return the patients that have results, in the order of the sheet."""
-    road, outlook = ({found["patient"]: found for found in results} for results in (cascades, prognoses))
+    cascade_of, prognosis_of = ({r["patient"]: r for r in results} for results in (cascades, prognoses))
     rows = []
     for about in patients:
         name = about["patient"]
-        if name not in road or name not in outlook:
+        if name not in cascade_of or name not in prognosis_of:
             continue
         own = sorted((c for c in counts if c["patient"] == name), key=lambda c: (c["collected"], c["sample"]))
-        draws = [Result(f"counts/{c['sample']}", c) for c in own]
-        measured = [d for d in draws if d.data["status"] == "ok"]
+        samples = [Result(f"counts/{c['sample']}", c) for c in own]
+        measured = [d for d in samples if d.data["status"] == "ok"]
         rows.append(
             PatientRow(
                 about,
-                draws,
+                samples,
                 measured[-1] if measured else None,
-                Result(f"cascade/{name}", road[name]),
-                Result(f"prognosis/{name}", outlook[name]),
+                Result(f"cascade/{name}", cascade_of[name]),
+                Result(f"prognosis/{name}", prognosis_of[name]),
                 spark([d.data["ctc_per_7_5_ml"]["estimate"] for d in measured]),
-                PROGNOSIS_WORDS[outlook[name]["status"]],
+                PROGNOSIS_WORDS[prognosis_of[name]["status"]],
             )
         )
     return rows
@@ -150,14 +152,14 @@ def sample_row(counts: Mapping[str, Any], quality: Mapping[str, Any], against: S
 
 
 def patient_row(row: PatientRow) -> Row:
-    """Return a row of the patients: the latest evaluable draw, the risk of any organ and what the prognosis is."""
+    """Return a row of the patients: the latest evaluable sample, the risk of any organ and what the prognosis is."""
     latest = row.latest.data if row.latest else {}
     interval, risk = latest.get("ctc_per_7_5_ml") or _NO_INTERVAL, row.cascade.data["p_any"] or {"2": _NO_BAND}
     return {
         "patient": row.about["patient"],
         "primary": row.about["primary"],
         "setting": row.about["setting"],
-        "n_draws": len(row.draws),
+        "n_draws": len(row.samples),
         "latest_sample": latest.get("sample"),
         "latest_collected": latest.get("collected"),
         **{f"latest_ctc_per_7_5_ml_{end}": interval[end] for end in _NO_INTERVAL},

@@ -29,7 +29,7 @@ class Result:
     data: Mapping[str, Any]
 
     def get(self, path: str) -> Any:
-        """Return what stands at a dotted path (list items by their index), or None where the road ends at a null."""
+        """Return what stands at a dotted path (list items by their index), or None where a step on the way is null."""
         found: Any = self.data
         for step in path.split("."):
             if found is None:
@@ -76,7 +76,7 @@ def kappa(value: float) -> str:
 
 def signed(value: float) -> str:
     """Return a fitted number of either sign with three digits behind the point."""
-    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no minus before a nought
+    return f"{round(value, 3) + 0.0:.3f}".replace("-", "−")  # no minus before a zero
 
 
 def ratio(value: float) -> str:

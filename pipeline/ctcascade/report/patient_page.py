@@ -27,8 +27,8 @@ _BENT_FROM = 60.0
 
 
 @dataclass(frozen=True)
-class Draw:
-    """A blood draw in the timeline; `y`, `y_low` and `y_high` are None where it could not be evaluated."""
+class SamplePoint:
+    """A sample in the timeline; `y`, `y_low` and `y_high` are None where it could not be evaluated."""
 
     counts: Result
     x: float
@@ -40,9 +40,9 @@ class Draw:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Draws over time with their intervals, and where therapy began (None: not given or outside)."""
+    """Samples over time with their intervals, and where therapy began (None: not given or outside)."""
 
-    draws: list[Draw]
+    points: list[SamplePoint]
     ticks: list[Tick]
     line: Markup
     therapy_x: float | None
@@ -100,51 +100,51 @@ def report_patient(
     """
     patient = settings["patient"]
     name = patient["patient"]
-    draws = sorted(
+    samples = sorted(
         (Result(f"counts/{c['sample']}", c) for c in (store.read_json(path, "counts") for path in counts)),
         key=lambda r: (r.data["collected"], r.data["sample"]),
     )
     quality_of = {q["sample"]: q for q in (store.read_json(path, "quality") for path in quality)}
     charts = read_charts(controls)
-    against = {d.data["sample"]: doubts(d.data, quality_of[d.data["sample"]], charts) for d in draws}
-    road = Result(f"cascade/{name}", store.read_json(cascade, "cascade"))
-    outlook = Result(f"prognosis/{name}", store.read_json(prognosis, "prognosis"))
-    measured = [d for d in draws if d.data["status"] == "ok"]
+    against = {d.data["sample"]: doubts(d.data, quality_of[d.data["sample"]], charts) for d in samples}
+    cascade_result = Result(f"cascade/{name}", store.read_json(cascade, "cascade"))
+    prognosis_result = Result(f"prognosis/{name}", store.read_json(prognosis, "prognosis"))
+    measured = [d for d in samples if d.data["status"] == "ok"]
     latest = measured[-1] if measured else None
-    at_risk = organs(road.data)
+    at_risk = organs(cascade_result.data)
     write_page(
         out,
         "patient.html",
         patient=patient,
-        draws=draws,
-        doubts={d.data["sample"]: against[d.data["sample"]] for d in draws if against[d.data["sample"]]},
+        samples=samples,
+        doubts={d.data["sample"]: against[d.data["sample"]] for d in samples if against[d.data["sample"]]},
         measured=len(measured),
         latest=latest,
         axis=ruler(latest.data["ctc_per_7_5_ml"]) if latest else None,
-        timeline=timeline(draws, patient.get("therapy_start")),
-        cascade=road,
-        prognosis=outlook,
+        timeline=timeline(samples, patient.get("therapy_start")),
+        cascade=cascade_result,
+        prognosis=prognosis_result,
         years=HORIZONS_YEARS,
         organs=at_risk,
-        risks={year: shades(road.data, year) for year in HORIZONS_YEARS},
+        risks={year: shades(cascade_result.data, year) for year in HORIZONS_YEARS},
         risk_bar=risk_bar,
         modalities=sorted({t["modality"] for _, o in at_risk for t in o["time_to_detectability"]}),
-        bars=flow_bars(road.data),
-        curve=survival(outlook.data),
-        main=main_source(outlook.data),
-        studies=studies(outlook.data),
-        table_months=at_months(outlook.data, SHOWN_MONTHS),
-        earlier_months=at_months(outlook.data.get("earlier_curve") or outlook.data, SHOWN_MONTHS),
-        headline=headline(outlook.data),
-        people_months=at_months(outlook.data, PEOPLE_MONTHS),
+        bars=flow_bars(cascade_result.data),
+        curve=survival(prognosis_result.data),
+        main=main_source(prognosis_result.data),
+        studies=studies(prognosis_result.data),
+        table_months=at_months(prognosis_result.data, SHOWN_MONTHS),
+        earlier_months=at_months(prognosis_result.data.get("earlier_curve") or prognosis_result.data, SHOWN_MONTHS),
+        headline=headline(prognosis_result.data),
+        people_months=at_months(prognosis_result.data, PEOPLE_MONTHS),
         people=people,
-        rows=evidence_rows(sorted({*road.data["evidence_ids"], *outlook.data["evidence_ids"]})),
-        results=[*draws, road, outlook],
+        rows=evidence_rows(sorted({*cascade_result.data["evidence_ids"], *prognosis_result.data["evidence_ids"]})),
+        results=[*samples, cascade_result, prognosis_result],
     )
 
 
 def timeline(counts: Sequence[Result], therapy_start: str | None, width: float = 380, height: float = 210) -> Timeline:
-    """Return the draws in order of `counts` (by date) on an axis from zero, bent where counts are large."""
+    """Return the samples in order of `counts` (by date) on an axis from zero, bent where counts are large."""
     days = [date.fromisoformat(c.data["collected"]).toordinal() for c in counts]
     start = date.fromisoformat(therapy_start).toordinal() if therapy_start else None
     shown = [*days, *([start] if start is not None else [])]
@@ -153,16 +153,16 @@ def timeline(counts: Sequence[Result], therapy_start: str | None, width: float =
     bent = top > _BENT_FROM
     across = Axis(min(shown), max(shown), 66, width - 40)
     up = Axis(0, 1.08 * top, height - 34, 12, linear_to=5 if bent else None)
-    draws: list[Draw] = []
+    points: list[SamplePoint] = []
     last = -math.inf
     for c, day, i in zip(counts, days, intervals, strict=True):
         x = across(day)
         show = x - last >= 90
         last = x if show else last
         y, y_low, y_high = (up(i["estimate"]), up(i["low"]), up(i["high"])) if i else (None, None, None)
-        draws.append(Draw(c, x, y, y_low, y_high, show))
-    line = path([(d.x, d.y) for d in draws if d.y is not None])
-    return Timeline(draws, up.ticks(4), line, None if start is None else across(start), bent)
+        points.append(SamplePoint(c, x, y, y_low, y_high, show))
+    line = path([(d.x, d.y) for d in points if d.y is not None])
+    return Timeline(points, up.ticks(4), line, None if start is None else across(start), bent)
 
 
 def risk_class(p: float) -> str:
@@ -248,7 +248,7 @@ def people(share: float) -> list[Person]:
 
 
 def flow_bars(cascade: Mapping[str, Any]) -> list[dict[str, float]]:
-    """Return each step of the cells' road on one logarithmic axis of 200 units."""
+    """Return each step of the cascade on one logarithmic axis of 200 units."""
     steps = cascade["flow"]
     sizes = [math.log10(v) for s in steps for v in (s["mean"], s["low"], s["high"]) if v > 0]
     if not sizes:

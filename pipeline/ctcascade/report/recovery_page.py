@@ -17,7 +17,7 @@ _BENT_FROM = 5.0  # the axes are linear below and logarithmic beyond
 
 @dataclass(frozen=True)
 class Plot:
-    """Observed against expected in a view of 420 x 340: levels as dots, the fitted line, and shares of the expected."""
+    """Observed against expected in a view of 420 x 340: levels as dots, fitted line, full and published recovery."""
 
     x_ticks: list[Tick]
     y_ticks: list[Tick]

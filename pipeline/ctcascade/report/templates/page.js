@@ -39,18 +39,18 @@
 
   document.querySelectorAll("input[data-filters]").forEach(function (input) {
     var table = document.getElementById(input.getAttribute("data-filters"));
-    var told = document.getElementById(input.getAttribute("data-tells"));
+    var status = document.getElementById(input.getAttribute("data-status"));
     input.addEventListener("input", function () {
       var wanted = input.value.toLowerCase(), shown = 0;
       Array.from(table.tBodies[0].rows).forEach(function (row) {
         row.hidden = row.textContent.toLowerCase().indexOf(wanted) < 0;
         shown += row.hidden ? 0 : 1;
       });
-      told.textContent = shown + " of " + table.tBodies[0].rows.length + " rows";
+      status.textContent = shown + " of " + table.tBodies[0].rows.length + " rows";
     });
   });
 
-  function handOutText(text, name) {
+  function download(text, name) {
     var link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
     link.download = name;
@@ -63,7 +63,7 @@
     button.addEventListener("click", function () {
       var rows = Array.from(table.tBodies[0].rows).filter(function (row) { return !row.hidden; });
       var lines = [table].concat(rows).map(function (part) { return JSON.parse(part.getAttribute("data-csv")); });
-      handOutText(lines.join("\n") + "\n", table.id.replace("-table", ".csv"));
+      download(lines.join("\n") + "\n", table.id.replace("-table", ".csv"));
     });
   });
 
@@ -73,7 +73,7 @@
     outlines.addEventListener("change", function () { root.classList.toggle("no-contour", !outlines.checked); });
   }
 
-  // Review of the cells: one verdict a cell, kept in memory, and in the browser's store where there is one.
+  // Review of the cells: one verdict per cell, kept in memory and, where available, in the browser's local storage.
   var REJECTED = "debris";
   var KEYS = { c: "ctc", l: "leukocyte", p: "double_positive", n: "dna_only", u: "uncertain", r: REJECTED };
   var COLUMNS = ["sample", "calls_sha256", "reviewer", "frame", "cell", "y_px", "x_px", "call", "score", "clustered", "note"];
@@ -97,9 +97,9 @@
     var choices = JSON.parse(section.getAttribute("data-choices"));
     var panel = section.querySelector(".review-panel");
     if (!panel) { return; }
-    var reviewer = panel.querySelector(".reviewer"), told = panel.querySelector(".told");
+    var reviewer = panel.querySelector(".reviewer"), status = panel.querySelector(".status");
     var asText = panel.querySelector(".as-text"), place = "ctcascade review " + sample + " " + calls;
-    var cards = Array.from(section.querySelectorAll("[data-ask]")), cells = new Map(), said = new Map();
+    var cards = Array.from(section.querySelectorAll("[data-ask]")), cells = new Map(), verdicts = new Map();
     var here = -1;
     panel.hidden = false;
 
@@ -112,20 +112,20 @@
       try {
         var kept = JSON.parse(localStorage.getItem(place)) || {};
         reviewer.value = kept.reviewer || "";
-        (kept.said || []).forEach(function (pair) { if (cells.has(pair[0])) { said.set(pair[0], pair[1]); } });
-      } catch (error) { /* no store here: what was said lasts as long as the page */ }
+        (kept.verdicts || kept.said || []).forEach(function (pair) { if (cells.has(pair[0])) { verdicts.set(pair[0], pair[1]); } });
+      } catch (error) { /* no local storage: verdicts last as long as the page is open */ }
     }
 
     function keep() {
       try {
-        localStorage.setItem(place, JSON.stringify({ reviewer: reviewer.value, said: Array.from(said) }));
-      } catch (error) { /* likewise */ }
+        localStorage.setItem(place, JSON.stringify({ reviewer: reviewer.value, verdicts: Array.from(verdicts) }));
+      } catch (error) { /* as above */ }
     }
 
     function csv() {
       var lines = [COLUMNS.join(",")];
       cells.forEach(function (cell, key) {
-        var verdict = said.get(key);
+        var verdict = verdicts.get(key);
         if (!verdict) { return; }
         lines.push([sample, calls, reviewer.value, cell.frame, cell.cell, cell.y_px, cell.x_px, verdict.call || cell.call,
           verdict.score, verdict.clustered, verdict.note].map(quoted).join(","));
@@ -135,11 +135,11 @@
 
     function show() {
       cards.forEach(function (card) {
-        var verdicts = card.asked.map(function (cell) { return said.get(keyOf(cell)); });
-        var every = verdicts.every(Boolean), one = every ? verdicts[0] : {};
-        var alike = every && verdicts.every(function (v) { return v.call === one.call; });
-        var accepted = every && verdicts.every(function (v, i) { return v.call === card.asked[i].call; });
-        card.classList.toggle("said", every);
+        var own = card.asked.map(function (cell) { return verdicts.get(keyOf(cell)); });
+        var every = own.every(Boolean), one = every ? own[0] : {};
+        var alike = every && own.every(function (v) { return v.call === one.call; });
+        var accepted = every && own.every(function (v, i) { return v.call === card.asked[i].call; });
+        card.classList.toggle("reviewed", every);
         card.accept.setAttribute("aria-pressed", String(accepted));
         card.reject.setAttribute("aria-pressed", String(alike && one.call === REJECTED));
         card.choice.value = alike ? one.call : "";
@@ -148,20 +148,20 @@
         if (card.apart) { card.apart.setAttribute("aria-pressed", String(one.clustered === "no")); }
       });
       asText.value = csv();
-      told.textContent = said.size + " of " + cells.size + " cells reviewed";
+      status.textContent = verdicts.size + " of " + cells.size + " cells reviewed";
     }
 
     function say(card, change) {
       card.asked.forEach(function (cell) {
-        var old = said.get(keyOf(cell)) || { call: cell.call };
-        said.set(keyOf(cell), Object.assign({}, old, change === "accept" ? { call: cell.call } : change));
+        var old = verdicts.get(keyOf(cell)) || { call: cell.call };
+        verdicts.set(keyOf(cell), Object.assign({}, old, change === "accept" ? { call: cell.call } : change));
       });
       keep();
       show();
     }
 
     function takeBack(card) {
-      card.asked.forEach(function (cell) { said.delete(keyOf(cell)); });
+      card.asked.forEach(function (cell) { verdicts.delete(keyOf(cell)); });
       keep();
       show();
     }
@@ -171,11 +171,11 @@
       card.accept = element(row, "button", { type: "button", title: "key a" }, "Accept");
       card.reject = element(row, "button", { type: "button", title: "key r" }, "Reject");
       if (card.hasAttribute("data-cluster")) {
-        card.apart = element(row, "button", { type: "button", title: "key s" }, "Only side by side");
+        card.apart = element(row, "button", { type: "button", title: "key s" }, "Adjacent only");
         card.apart.addEventListener("click", function () { say(card, { clustered: "no" }); });
       }
       card.choice = element(row, "select", { "aria-label": "Call" });
-      card.score = element(row, "select", { "aria-label": "Score, 0 surely no CTC to 4 surely one" });
+      card.score = element(row, "select", { "aria-label": "Score, 0 certainly not a CTC to 4 certainly a CTC" });
       element(card.choice, "option", { value: "" }, "call …");
       choices.forEach(function (call) { element(card.choice, "option", { value: call }, call.replace("_", " ")); });
       ["", "0", "1", "2", "3", "4"].forEach(function (n) { element(card.score, "option", { value: n }, n || "score …"); });
@@ -214,22 +214,22 @@
       event.preventDefault();
     }
 
-    function handOut() {
+    function exportReview() {
       if (!/^[A-Za-z0-9_-]{1,32}$/.test(reviewer.value)) {
-        told.textContent = "Name the reviewer: letters, digits, _ or -";
+        status.textContent = "Enter the reviewer: letters, digits, _ or -";
         reviewer.focus();
         return;
       }
-      if (!said.size) { told.textContent = "Nothing is reviewed yet"; return; }
+      if (!verdicts.size) { status.textContent = "No cell has been reviewed yet"; return; }
       var name = sample + "." + reviewer.value + ".csv";
-      handOutText(csv(), name);
-      told.textContent = "Exported " + name + ": " + said.size + " cells";
+      download(csv(), name);
+      status.textContent = "Exported " + name + ": " + verdicts.size + " cells";
     }
 
     recall();
     cards.forEach(build);
     reviewer.addEventListener("input", function () { keep(); show(); });
-    panel.querySelector(".export").addEventListener("click", handOut);
+    panel.querySelector(".export").addEventListener("click", exportReview);
     document.addEventListener("keydown", onKey);
     show();
   }

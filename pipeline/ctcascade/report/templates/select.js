@@ -1,4 +1,4 @@
-// Cells picked in a plot, or by ranges: the ranges say what is shown, and drawing a frame in a plot fills them in.
+// Filters the gallery by ranges of values; dragging a rectangle in a plot fills in the ranges.
 (function () {
   "use strict";
   var panel = document.querySelector(".narrow");
@@ -7,7 +7,7 @@
   var groups = Array.from(document.querySelectorAll("article[data-cluster]"));
   var picks = Array.from(document.querySelectorAll("a.pick")), ranges = Array.from(panel.querySelectorAll("input[type=number]"));
   var calls = Array.from(panel.querySelectorAll("input[type=checkbox]"));
-  var told = panel.querySelector("[role=status]"), notice = document.querySelector(".narrowed");
+  var status = panel.querySelector("[role=status]"), notice = document.querySelector(".narrowed");
   var LEAST = 4, shape = "http://www.w3.org/2000/svg";
 
   cards.forEach(function (card) { card.values = JSON.parse(card.getAttribute("data-values")); });
@@ -33,9 +33,9 @@
     picks.forEach(function (pick) {
       pick.classList.toggle("dim", document.getElementById(pick.getAttribute("href").slice(1)).hidden);
     });
-    told.textContent = shown + " of " + cards.length + " cells shown";
+    status.textContent = shown + " of " + cards.length + " cells shown";
     notice.hidden = shown === cards.length;
-    notice.firstElementChild.textContent = "Narrowed: " + told.textContent + ".";
+    notice.firstElementChild.textContent = "Filtered: " + status.textContent + ".";
   }
 
   function all() {
