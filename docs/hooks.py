@@ -58,5 +58,6 @@ def rooms() -> list[Path]:
 
 def api_page(room: Path) -> str:
     """Return the page of one room: each module with what it says about itself and its public functions."""
-    modules = [f"ctcascade.{room.name}.{path.stem}" for path in sorted(room.glob("*.py")) if path.stem != "__init__"]
+    paths = [path.relative_to(PACKAGE).with_suffix("") for path in sorted(room.rglob("*.py"))]
+    modules = [f"ctcascade.{'.'.join(path.parts)}" for path in paths if path.name != "__init__"]
     return "\n\n".join([f"# ctcascade.{room.name}", *(f"::: {module}" for module in modules)]) + "\n"

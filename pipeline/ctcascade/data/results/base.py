@@ -73,7 +73,9 @@ class Limits:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Return the check of a value."""
-        limits: dict[str, Any] = dict(zip(("gt", "lt") if self.ends_excluded else ("ge", "le"), self._ends, strict=True))
+        limits: dict[str, Any] = dict(
+            zip(("gt", "lt") if self.ends_excluded else ("ge", "le"), self._ends, strict=True)
+        )
         kinds: list[CoreSchema | tuple[CoreSchema, str]] = [
             core_schema.int_schema(strict=True, **limits),
             core_schema.float_schema(strict=True, allow_inf_nan=False, **limits),

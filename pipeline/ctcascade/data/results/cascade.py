@@ -90,7 +90,9 @@ class Scenario(Result):
 
     name: Text = Field(description="name of the scenario")
     shedding_cut: Share | None = Field(description="share of the shedding that ends")
-    resection_in_years: Amount | None = Field(description="years after the latest sample at which all that sheds is removed")
+    resection_in_years: Amount | None = Field(
+        description="years after the latest sample at which all that sheds is removed"
+    )
     therapy: Text | None = Field(description="class of a systemic therapy")
     from_years: Amount | None = Field(description="years after the latest sample from which it is on")
     to_years: Amount | None = Field(description="years after the latest sample at which the therapy ends")

@@ -1,4 +1,4 @@
-"""Results beside the flow: recovery (CTCs pasted into images and counted) and the follow-up of a laboratory's patients."""
+"""Results beside the flow: recovery (CTCs pasted into images and counted) and follow-up of the lab's own patients."""
 
 from typing import ClassVar, Literal
 
