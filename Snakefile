@@ -23,6 +23,7 @@ localrules:
     all,
     gather,
     classify,
+    crops,
     count,
     quality,
     operator,

@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 TYPES = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no"} | {
     "ints": "list of whole numbers",
     "floats": "list of numbers",
+    "bytes": "bytes",
 }
 
 

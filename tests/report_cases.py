@@ -12,6 +12,8 @@ from ctcascade.counting import controls
 from ctcascade.data import store
 from ctcascade.data.results import TableProvenance
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
+from ctcascade.images.crops import crops
+from ctcascade.images.outlines import BOX
 from ctcascade.report.index_page import report_index
 from ctcascade.report.patient_page import report_patient
 from ctcascade.report.sample_page import report_sample
@@ -409,6 +411,15 @@ def charts(draws, judged):
     return {"charts": controls.charts(draws, judged, limits), "provenance": PROVENANCE}
 
 
+def outlines_table(path, cells):
+    """Write outlines of cells that fill their boxes."""
+    rows = cells[["frame", "cell", *BOX]].copy()
+    height, width = rows["y1_px"] - rows["y0_px"], rows["x1_px"] - rows["x0_px"]
+    rows["cell_runs"] = pd.Series([[0, n] for n in height * width], rows.index, object)
+    rows["nucleus_runs"] = pd.Series([[] for _ in range(len(rows))], rows.index, object)
+    store.write_table(path, "outlines", rows, PROVENANCE)
+
+
 def sample_page(
     folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True, controls=None, reference=None
 ):
@@ -423,14 +434,28 @@ def sample_page(
         made_by = TableProvenance(**PROVENANCE, reference=reference if kind == "calls" else None)
         store.write_table(folder / f"{kind}.parquet", kind, rows, made_by)
     write(folder / "counts.json", "counts", data)
-    settings = {
+    if draw or not (folder / "outlines.parquet").exists():
+        outlines_table(folder / "outlines.parquet", cells)
+    of = {"sample": data["sample"], "images": "images", "format": "auto"}
+    at = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
+    crops({**of, "assay": assay(), "max_thumbnails": thumbnails}, folder, *at)
+    write(folder / "quality.json", "quality", quality(data["sample"]))
+    write(folder / "operator.json", "operator", no_events(data["sample"]))
+    return write_page(folder, page_settings(data, thumbnails), controls)
+
+
+def page_settings(data, thumbnails):
+    return {
         "sample": {"sample": data["sample"], "images": "images", "format": "auto", "note": data["note"]},
         "patient": {"patient": data["patient"]}, "assay": assay(), "max_thumbnails": thumbnails,
     }  # fmt: skip
-    tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
-    judged = write(folder / "quality.json", "quality", quality(data["sample"]))
-    beside = write(folder / "operator.json", "operator", no_events(data["sample"]))
-    report_sample(settings, folder, *tables, folder / "counts.json", judged, beside, folder / "report.html", controls)
+
+
+def write_page(folder, settings, controls=None):
+    """Write the page of a sample whose tables and results are there."""
+    tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "crops"))
+    results = (folder / f"{kind}.json" for kind in ("counts", "quality", "operator"))
+    report_sample(settings, *tables, *results, folder / "report.html", controls)
     return folder / "report.html"
 
 

@@ -12,6 +12,7 @@ VERBS = [
     "detect",
     "gather",
     "classify",
+    "crops",
     "count",
     "simulate",
     "prognose",

@@ -17,7 +17,7 @@ from ctcascade.cli import main
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.images.detect import detect, gather
-from ctcascade.report.qupath import export, outline
+from ctcascade.report.qupath import export, geometry_of
 from ctcascade.validation import phantom
 
 
@@ -52,7 +52,7 @@ def test_an_outline_encloses_the_very_pixels(rows):
     mask = np.array([[letter == "#" for letter in row] for row in rows])
     placed = np.zeros((12, 12), bool)
     placed[3 : 3 + mask.shape[0], 5 : 5 + mask.shape[1]] = mask
-    np.testing.assert_array_equal(filled(outline(mask, (3, 5)), placed.shape), placed)
+    np.testing.assert_array_equal(filled(geometry_of(mask, (3, 5)), placed.shape), placed)
 
 
 @pytest.mark.property
@@ -61,11 +61,11 @@ def test_so_does_that_of_any_blob(seed):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:40, :40]
     mask = np.hypot(y - 20, x - 20) < 12 + 4 * rng.normal(size=(40, 40)).cumsum(axis=0) / 6
-    np.testing.assert_array_equal(filled(outline(mask, (0, 0)), mask.shape), mask)
+    np.testing.assert_array_equal(filled(geometry_of(mask, (0, 0)), mask.shape), mask)
 
 
 def test_nothing_has_no_outline():
-    assert outline(np.zeros((3, 3), bool), (0, 0)) is None
+    assert geometry_of(np.zeros((3, 3), bool), (0, 0)) is None
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,9 @@ def sample(tmp_path_factory):
 def tables(base, images, of):
     settings = {"sample": "s", "images": images, "format": "auto", "assay": of, **CONFIG["detect"]}
     at = {kind: base / f"{kind}.parquet" for kind in ("frames", "cells", "calls")}
-    detect(settings, base, (1, 1), base / "f.parquet", base / "c.parquet")
-    gather([base / "f.parquet"], [base / "c.parquet"], at["frames"], at["cells"])
+    chunk = [base / f"{kind}.parquet" for kind in ("f", "c", "o")]
+    detect(settings, base, (1, 1), *chunk[:2], labels_out=base / "labels", outlines_out=chunk[2])
+    gather([chunk[0]], [chunk[1]], at["frames"], at["cells"], [chunk[2]], base / "outlines.parquet")
     classify({"sample": "s", "assay": of, **CONFIG["classify"]}, at["frames"], at["cells"], at["calls"])
     return at
 
@@ -98,6 +99,7 @@ def test_outlines_and_labels_are_those_of_the_tables(sample, tmp_path, capsys):
         with tifffile.TiffFile(tmp_path / "labels" / f"{frame}.ome.tif") as file:
             labels, xml = file.asarray(), file.ome_metadata
         assert labels.dtype == np.uint32
+        np.testing.assert_array_equal(labels, tifffile.imread(sample / "labels" / f"{frame}.tif"))
         assert 'Name="nuclei"' in xml
         assert 'PhysicalSizeX="0.645"' in xml
         for feature in features:
@@ -124,17 +126,33 @@ def test_equal_inputs_give_equal_bytes(sample, tmp_path):
     assert all((tmp_path / "a" / f).read_bytes() == (tmp_path / "b" / f).read_bytes() for f in files)
 
 
-def test_images_that_have_changed_are_refused(sample, tmp_path):
+def test_images_that_are_gone_are_refused(sample, tmp_path):
     changed = tmp_path / "changed"
     (changed / "images").mkdir(parents=True)
-    first, second = sorted((sample / "images").iterdir())
-    (changed / "images" / first.name).write_bytes(second.read_bytes())
+    first, _ = sorted((sample / "images").iterdir())
+    (changed / "images" / first.name).write_bytes(first.read_bytes())
     with pytest.raises(InputError, match="found no frame f002"):
         export(sample, changed, tmp_path / "out")
-    (changed / "images" / second.name).write_bytes(first.read_bytes())
-    with pytest.raises(InputError, match="found other cells than in the table"):
-        export(sample, changed, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.geojson"))
+
+
+def test_no_pixel_is_read(sample, tmp_path):
+    export(sample, sample, tmp_path / "whole")
+    (tmp_path / "images").mkdir()
+    for path in (sample / "images").iterdir():
+        (tmp_path / "images" / path.name).write_bytes(b"")
+    export(sample, tmp_path, tmp_path / "out")
+    for path in (tmp_path / "whole").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "out" / path.relative_to(tmp_path / "whole")).read_bytes()
+
+
+def test_a_cell_without_an_outline_is_refused(sample, tmp_path):
+    for path in sample.glob("*.parquet"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    table = store.read_table(sample / "outlines.parquet", "outlines")
+    store.write_table(tmp_path / "outlines.parquet", "outlines", table.iloc[:-1], {})
+    with pytest.raises(InputError, match="found no outline"):
+        export(tmp_path, sample, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["s1.tif", "s_S0.czi"])

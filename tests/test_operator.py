@@ -16,6 +16,7 @@ from ctcascade.counting.operator import compare, compare_events, compare_with_op
 from ctcascade.data import store
 from ctcascade.formats import Event
 from ctcascade.formats.listing import list_frames
+from ctcascade.images.crops import crops
 from ctcascade.report.sample_page import report_sample
 from ctcascade.validation import phantom
 from test_formats_cellsearch import export, record
@@ -175,8 +176,11 @@ def test_the_page_of_a_cartridge_shows_the_agreement(cartridge, compared):
     )
     sample = {"sample": "S1", "images": "C7", "format": "auto", "note": None}
     settings = {"sample": sample, "patient": {"patient": "P1"}, "assay": assay("cellsearch"), "max_thumbnails": 3}
-    tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls"))
-    report_sample(settings, folder, *tables, *results, compared, folder / "report.html")
+    report_cases.outlines_table(folder / "outlines.parquet", store.read_table(folder / "cells.parquet", "cells"))
+    tables = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
+    job = {"sample": "S1", "images": "C7", "format": "auto", "assay": assay("cellsearch"), "max_thumbnails": 3}
+    crops(job, folder, *tables)
+    report_sample(settings, *tables[:3], tables[4], *results, compared, folder / "report.html")
     html = (folder / "report.html").read_text()
     assert "The scanner&#39;s operator" in html or "The scanner's operator" in html
     assert "their centres lie within 10 µm" in html

@@ -324,7 +324,14 @@ def test_outlines_are_those_of_the_detected_cells(tmp_path):
     cells, calls = cases.cells_and_calls(table, n_cells=12, n_ctc=1)
     cases.images(tmp_path / "images", table, cells, calls)
     settings = {"images": "images", "format": "auto", "assay": cases.assay(), **cases.DETECTED, "contact_gap_max_um": 3}
-    detect.detect(settings, tmp_path, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
+    detect.detect(
+        settings,
+        tmp_path,
+        (1, 1),
+        tmp_path / "frames.parquet",
+        tmp_path / "cells.parquet",
+        outlines_out=tmp_path / "outlines.parquet",
+    )
     frames, cells = (store.read_table(tmp_path / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
     given = {"call": "ctc", "p_ctc": 0.9, "cluster": pd.NA, "with_leukocyte": False, "at_border": False, "reason": ""}
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(**given)

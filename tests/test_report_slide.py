@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 
 import report_cases as cases
+from ctcascade import formats
 from ctcascade.data import store
 from ctcascade.data.results import CallsReference
-from ctcascade.images import detect
-from ctcascade.report import overview, scatter, tables, thumbnails
+from ctcascade.images import detect, mosaic
+from ctcascade.report import overview, scatter, tables
 
 REFERENCE = {
     "n_leukocytes": 90,
@@ -41,7 +42,14 @@ def detected(tmp_path_factory):
     drawn = cases.cells_and_calls(table, n_cells=40, n_ctc=6)
     cases.images(folder / "images", table, *drawn)
     settings = {"images": "images", "format": "auto", "assay": cases.assay(), **cases.DETECTED, "contact_gap_max_um": 3}
-    detect.detect(settings, folder, (1, 1), folder / "frames.parquet", folder / "cells.parquet")
+    detect.detect(
+        settings,
+        folder,
+        (1, 1),
+        folder / "frames.parquet",
+        folder / "cells.parquet",
+        outlines_out=folder / "outlines.parquet",
+    )
     frames, cells = (store.read_table(folder / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
     given = {"call": "ctc", "p_ctc": 0.9, "cluster": pd.NA, "with_leukocyte": False, "at_border": False, "reason": ""}
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(**given)
@@ -54,40 +62,43 @@ def outlines(page):
 
 # Outlines
 @pytest.mark.oracle
-def test_outlines_from_windows_are_those_of_whole_frames(detected, monkeypatch):
+def test_outlines_enclose_the_pixels_of_the_label_images(detected):
     folder, frames, found = detected
-    honest, numbers = thumbnails.Found.label_in, []
-    monkeypatch.setattr(thumbnails.Found, "label_in", lambda *at: numbers.append(honest(*at)) or numbers[-1])
-    windows = outlines(cases.Page(cases.sample_page(folder, table=frames, found=found, draw=False)))
-    assert len(windows) >= len(found[0]) == len(numbers)
-    assert np.mean(np.array(numbers) > 0) >= 0.95
-    monkeypatch.setattr(thumbnails.Found, "label_in", lambda *_: 0)
-    segmented, whole = thumbnails.segment, []
-
-    def counted(frame, *others):
-        whole.append(frame.pixels.shape[1:] == (256, 256))
-        return segmented(frame, *others)
-
-    monkeypatch.setattr(thumbnails, "segment", counted)
-    assert outlines(cases.Page(cases.sample_page(folder, table=frames, found=found, draw=False))) == windows
-    assert sum(whole) == frames["usable"].sum()  # once a frame, however many cells
+    page = cases.Page(cases.sample_page(folder, table=frames, found=found, draw=False))
+    once = outlines(page)[::4]  # in each of four views
+    drawn = [np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", d), float) for d in once]
+    pixels = sorted(int(area) for area in (found[0]["area_um2"] / cases.PIXEL_UM**2).round())
+    assert len(drawn) == len(found[0])  # each cell is of one part
+    filled = []
+    for ring in drawn:
+        mask = np.zeros((99, 99), np.uint8)
+        cv2.fillPoly(mask, [(ring - 0.5 + 20).astype(int)], 1)  # through the middle of the edge pixels
+        filled.append(int(mask.sum()))
+    assert sorted(filled) == pixels
 
 
-def test_a_window_is_believed_only_if_it_gives_the_very_cell():
-    labels = np.zeros((9, 9), np.int32)
-    labels[2:5, 3:6] = 4
-    cell = thumbnails.Found(7, (12, 23, 15, 26), 9 * 0.5**2)
-    assert cell.label_in(labels, (10, 20), 0.5) == 4
-    assert cell.label_in(labels, (9, 20), 0.5) == 0
-    labels[2, 3] = 0
-    assert cell.label_in(labels, (10, 20), 0.5) == 0  # a pixel less
-    labels[1, 5] = 4
-    assert cell.label_in(labels, (10, 20), 0.5) == 0  # as many, elsewhere
+def test_a_page_needs_no_pixel_of_the_frames(detected, tmp_path):
+    folder, frames, found = detected
+    page = cases.sample_page(folder, table=frames, found=found, draw=False).read_bytes()
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(formats, "read", None)
+        settings = cases.page_settings(cases.counts(), 100)
+        cases.write_page(folder, settings)
+    assert (folder / "report.html").read_bytes() == page
 
 
 # The overview
 def picture(uri):
     return cv2.imdecode(np.frombuffer(base64.b64decode(str(uri).partition(",")[2]), np.uint8), cv2.IMREAD_COLOR)
+
+
+def shaded(table, drawn):
+    """Return frames of drawn counts on one grey scale."""
+    arranged = mosaic.arrange(table)
+    there = set(table.loc[table["usable"], "frame"])
+    small = {p.frame: drawn((3, p.rows_px, p.columns_px)) for p in arranged.places if p.frame in there}
+    return mosaic.shaded(arranged, small, 3)[0]
 
 
 def test_marks_lie_on_the_cells_of_the_stitched_picture(tmp_path):
@@ -131,13 +142,12 @@ def test_a_frame_that_has_gone_leaves_a_page_that_says_so(tmp_path):
 def test_the_picture_stays_small_however_many_frames(n):
     table = cases.frames(n).assign(height_px=1036, width_px=1384)
     grid = overview.grid_of(table)
-    places = {(t.y_px, t.x_px) for t in grid.tiles}
+    places = {(t.place.y_px, t.place.x_px) for t in grid.tiles}
     assert len(places) == n
     assert grid.rows_px * grid.columns_px < 1.2e6
     assert all(t.x + t.width <= 1000.1 and t.y + t.height <= grid.height + 0.1 for t in grid.tiles)
     rng = np.random.default_rng(1)
-    small = {f: rng.gamma(1, 100, (3, *size)).astype(np.float32) for f, size in grid.sizes_px.items()}
-    drawn = overview.overview(table, grid, small, [])
+    drawn = overview.overview(table, grid, shaded(table, lambda size: rng.gamma(1, 100, size)), [])
     assert len(str(drawn.image)) < 1_500_000  # pure noise, the worst there is
     assert 1 <= grid.columns_px / grid.rows_px <= 4.1
 
@@ -163,7 +173,7 @@ def test_noise_alone_stays_dark():
     table = cases.frames(4).assign(usable=True)
     grid = overview.grid_of(table)
     rng = np.random.default_rng(1)
-    small = {f: rng.normal(100, 3, (3, *size)).astype(np.float32) for f, size in grid.sizes_px.items()}
+    small = shaded(table, lambda size: rng.normal(100, 3, size))
     assert np.quantile(picture(overview.overview(table, grid, small, []).image), 0.99) < 90
 
 

@@ -94,14 +94,14 @@ def test_a_second_run_does_nothing(demo, snakemake):
 @pytest.mark.parametrize(
     ("change", "rules"),
     [
-        ({"report": {"max_thumbnails": 7}}, "report_sample report_patient list_cohort report_cohort"),
+        ({"report": {"max_thumbnails": 7}}, "crops report_sample report_patient list_cohort report_cohort"),
         (
             {"count": {"level": 0.9}},
             "count operator simulate prognose report_sample report_patient list_cohort report_cohort",
         ),
         (
             {"detect": {"cell_margin_um": 3.5}},
-            "detect gather classify count quality operator simulate prognose "
+            "detect gather classify crops count quality operator simulate prognose "
             "report_sample report_patient list_cohort report_cohort",
         ),
     ],
@@ -139,7 +139,7 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path, pa
     assert once.code == 0, once.output
     assert "3-of-3" in once.output
     found = digests(once.results)
-    assert len(found) == len(patients) * (7 + 3)
+    assert len(found) == len(patients) * (9 + 3)
     assert found == digests(demo.results, *patients)
 
 
@@ -172,7 +172,7 @@ def test_it_can_be_a_module_of_another_workflow(tmp_path, snakefile):
     planned = as_module(tmp_path, snakefile, "-n")
     assert planned.returncode == 0, planned.stderr
     assert re.search(r"^detect +2$", planned.stdout, re.MULTILINE)  # two chunks of three frames
-    assert re.search(r"^total +13$", planned.stdout, re.MULTILINE)
+    assert re.search(r"^total +14$", planned.stdout, re.MULTILINE)
 
 
 def test_as_a_module_too_it_leaves_the_results_of_another_run_alone(tmp_path):

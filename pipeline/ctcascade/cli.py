@@ -37,7 +37,9 @@ def _detect(args: argparse.Namespace) -> None:
     from ctcascade.images import detect  # noqa: PLC0415
 
     number, of = args.chunk
-    detect.detect(args.settings, args.base, (number, of), args.frames, args.cells, args.labels, _progress())
+    detect.detect(
+        args.settings, args.base, (number, of), args.frames, args.cells, args.labels, _progress(), args.outlines
+    )
 
 
 def _progress() -> Callable[[int, int, int], None]:
@@ -58,13 +60,21 @@ def _progress() -> Callable[[int, int, int], None]:
 def _gather(args: argparse.Namespace) -> None:
     from ctcascade.images import detect  # noqa: PLC0415
 
-    detect.gather(args.frames, args.cells, args.out_frames, args.out_cells)
+    if bool(args.outlines) != bool(args.out_outlines):
+        refuse("--outlines", "", "one of two", "--outlines and --out-outlines, or neither", "give both")
+    detect.gather(args.frames, args.cells, args.out_frames, args.out_cells, args.outlines, args.out_outlines)
 
 
 def _classify(args: argparse.Namespace) -> None:
     from ctcascade.calling import classify  # noqa: PLC0415
 
     classify.classify(args.settings, args.frames, args.cells, args.out)
+
+
+def _crops(args: argparse.Namespace) -> None:
+    from ctcascade.images import crops  # noqa: PLC0415
+
+    crops.crops(args.settings, args.base, args.frames, args.cells, args.calls, args.outlines, args.out)
 
 
 def _count(args: argparse.Namespace) -> None:
@@ -147,9 +157,9 @@ def _report(args: argparse.Namespace) -> None:
     )
 
     if args.of == "sample":
-        tables = (args.frames, args.cells, args.calls)
+        tables = (args.frames, args.cells, args.calls, args.crops)
         results = (args.counts, args.quality, args.operator, args.out)
-        sample_page.report_sample(args.settings, args.base, *tables, *results, args.controls)
+        sample_page.report_sample(args.settings, *tables, *results, args.controls)
     elif args.of == "patient":
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         patient_page.report_patient(args.settings, *results, args.out, args.controls)
@@ -241,6 +251,18 @@ def _folders(parser: argparse.ArgumentParser, **meanings: str) -> None:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="DIR", help=meaning)
 
 
+def _gather_arguments(sub: argparse.ArgumentParser) -> None:
+    _files(sub, "--frames", "--cells", many=True)
+    _files(sub, "--out-frames", "--out-cells")
+    sub.add_argument("--outlines", type=Path, nargs="+", default=[], metavar="FILE", help="with --out-outlines")
+    sub.add_argument("--out-outlines", type=Path, metavar="FILE")
+
+
+def _crops_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
+    _files(sub, "--frames", "--cells", "--calls", "--outlines", "--out")
+
+
 def _review_arguments(sub: argparse.ArgumentParser) -> None:
     _files(sub, "--carry", many=True, meaning="SAMPLE.REVIEWER.csv of an earlier run")
     _files(sub, "--frames", "--calls", meaning="table of the present run")
@@ -257,6 +279,7 @@ def _detect_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--base", type=Path, required=True, metavar="DIR", help="folder that image paths are relative to")
     sub.add_argument("--chunk", type=_chunk, default=(1, 1), metavar="K/N", help="do the K-th of N parts (1/1)")
     _files(sub, "--frames", "--cells", meaning="table to write")
+    sub.add_argument("--outlines", type=Path, metavar="FILE", help="table of the cells' outlines to write")
     sub.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
 
 
@@ -287,8 +310,7 @@ def _report_arguments(sub: argparse.ArgumentParser) -> None:
         return page
 
     page = page_of("sample", "quality, gallery, scatter, counts")
-    page.add_argument("--base", type=Path, required=True, metavar="DIR")
-    _files(page, "--frames", "--cells", "--calls", "--counts", "--quality", "--operator", "--out")
+    _files(page, "--frames", "--cells", "--calls", "--crops", "--counts", "--quality", "--operator", "--out")
     _control_argument(page)
     page = page_of("patient", "timeline, organs at risk, prognosis, evidence")
     _files(page, "--counts", "--quality", many=True)
@@ -327,12 +349,12 @@ def _parser() -> argparse.ArgumentParser:
 
     _detect_arguments(verb("detect", _detect, "read, segment and measure a chunk of a sample's frames"))
 
-    sub = verb("gather", _gather, "join the chunks of a sample", settings=False)
-    _files(sub, "--frames", "--cells", many=True)
-    _files(sub, "--out-frames", "--out-cells")
+    _gather_arguments(verb("gather", _gather, "join the chunks of a sample", settings=False))
 
     sub = verb("classify", _classify, "call each cell, and group CTCs into clusters")
     _files(sub, "--frames", "--cells", "--out")
+
+    _crops_arguments(verb("crops", _crops, "cut out the pixels that a sample's page shows"))
 
     sub = verb("count", _count, "counts per 7.5 mL with intervals")
     _files(sub, "--frames", "--calls", "--out")

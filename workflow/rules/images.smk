@@ -6,6 +6,9 @@ rule detect:
     output:
         frames=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.frames.parquet"),
         cells=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.cells.parquet"),
+        outlines=temp(
+            "<results>/samples/{sample}/chunks/{k}-of-{n}.outlines.parquet"
+        ),
     log:
         "<logs>/samples/{sample}/detect.{k}-of-{n}.log",
     benchmark:
@@ -22,7 +25,7 @@ rule detect:
         code=CODE,
     shell:
         "ctcascade detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
-        " --frames {output.frames:q} --cells {output.cells:q} {params.labels:q} 2> {log:q}"
+        " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} {params.labels:q} 2> {log:q}"
 
 
 # gather names what its chunks were made with: they are gone by the next run, which must know that they are stale.
@@ -30,9 +33,11 @@ rule gather:
     input:
         frames=chunks_of("frames"),
         cells=chunks_of("cells"),
+        outlines=chunks_of("outlines"),
     output:
         frames="<results>/samples/{sample}/frames.parquet",
         cells="<results>/samples/{sample}/cells.parquet",
+        outlines="<results>/samples/{sample}/outlines.parquet",
     log:
         "<logs>/samples/{sample}/gather.log",
     benchmark:
@@ -42,8 +47,8 @@ rule gather:
         stamp=stamp,
         code=CODE,
     shell:
-        "ctcascade gather --frames {input.frames:q} --cells {input.cells:q}"
-        " --out-frames {output.frames:q} --out-cells {output.cells:q} 2> {log:q}"
+        "ctcascade gather --frames {input.frames:q} --cells {input.cells:q} --outlines {input.outlines:q}"
+        " --out-frames {output.frames:q} --out-cells {output.cells:q} --out-outlines {output.outlines:q} 2> {log:q}"
 
 
 rule classify:
@@ -62,6 +67,29 @@ rule classify:
     shell:
         "ctcascade classify --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
         " --out {output:q} 2> {log:q}"
+
+
+# The only step after detect that reads frames: what pages show of them is cut out once.
+rule crops:
+    input:
+        frames=rules.gather.output.frames,
+        cells=rules.gather.output.cells,
+        calls=rules.classify.output,
+        outlines=rules.gather.output.outlines,
+    output:
+        "<results>/samples/{sample}/crops.parquet",
+    log:
+        "<logs>/samples/{sample}/crops.log",
+    benchmark:
+        "<benchmarks>/samples/{sample}/crops.tsv"
+    params:
+        settings=settings("crops", of="sample"),
+        base=str(study.base),
+        stamp=stamp,
+        code=CODE,
+    shell:
+        "ctcascade crops --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
+        " --cells {input.cells:q} --calls {input.calls:q} --outlines {input.outlines:q} --out {output:q} 2> {log:q}"
 
 
 rule count:
@@ -161,6 +189,7 @@ rule report_sample:
         frames=rules.gather.output.frames,
         cells=rules.gather.output.cells,
         calls=rules.classify.output,
+        crops=rules.crops.output,
         counts=rules.count.output,
         quality=rules.quality.output,
         operator=rules.operator.output,
@@ -178,10 +207,9 @@ rule report_sample:
         "<benchmarks>/samples/{sample}/report.tsv"
     params:
         settings=settings("report", of="sample"),
-        base=str(study.base),
         controls=charts_option,
         code=CODE,
     shell:
-        "ctcascade report sample --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
-        " --cells {input.cells:q} --calls {input.calls:q} --counts {input.counts:q}"
+        "ctcascade report sample --settings {params.settings:q} --frames {input.frames:q}"
+        " --cells {input.cells:q} --calls {input.calls:q} --crops {input.crops:q} --counts {input.counts:q}"
         " --quality {input.quality:q} --operator {input.operator:q} --out {output:q} {params.controls:q} 2> {log:q}"

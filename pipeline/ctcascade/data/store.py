@@ -256,6 +256,7 @@ _ARROW = {
     "float": pa.float32(),
     "ints": pa.list_(pa.int64()),
     "floats": pa.list_(pa.float32()),
+    "bytes": pa.large_binary(),
 }
 
 

@@ -13,7 +13,7 @@ from ctcascade.data.vocabulary import CALLS, ROLES
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``dtype`` is str, bool, int, float (32 bit), ints or floats (lists)."""
+    """One column: ``dtype`` is str, bool, int, float (32 bit), ints or floats (lists), or bytes."""
 
     name: str
     dtype: str
@@ -161,4 +161,51 @@ SPIKED = Table(
     )
 )
 
-TABLES = {"frames": FRAMES, "cells": CELLS, "calls": CALL_TABLE, "spiked": SPIKED}
+OUTLINES = Table(
+    columns=(
+        Column("frame", "str", "field of view"),
+        Column("cell", "int", "number in the frame"),
+        Column("y0_px", "int", "bounding box of the cell: first row"),
+        Column("x0_px", "int", "first column"),
+        Column("y1_px", "int", "one past the last row"),
+        Column("x1_px", "int", "one past the last column"),
+        Column("cell_runs", "ints", "pixels outside and inside the cell by turns, row by row over the bounding box"),
+        Column("nucleus_runs", "ints", "the same of its nucleus, over the cell's bounding box; empty without nucleus"),
+    )
+)
+
+CROPS = Table(
+    columns=(
+        Column("kind", "str", "cell, cluster, or frame: a whole frame made small for the overview"),
+        Column("frame", "str", "field of view"),
+        Column("cells", "ints", "numbers of the cells that the picture is about; none for a frame"),
+        Column("y0_px", "int", "window in the frame: first row; black where it lies outside the frame"),
+        Column("x0_px", "int", "first column"),
+        Column("y1_px", "int", "one past the last row"),
+        Column("x1_px", "int", "one past the last column"),
+        Column("pixel_size_um", "float", "edge of a pixel of the frame", nullable=True),
+        Column("rows", "int", "rows of the picture, which may be smaller than the window"),
+        Column("columns", "int", "columns of the picture"),
+        Column(
+            "masks",
+            "bytes",
+            "16-bit (little endian), row by row over the window: 0, or the place of a cell in `cells`, from 1",
+            nullable=True,
+        ),
+        Column("problem", "str", "why there is no picture, else empty"),
+    ),
+    per_role=(
+        Column("{role}_pixels", "bytes", "8-bit, row by row; null where the frame lacks the channel", nullable=True),
+        Column("{role}_black", "float", "counts of 0: above background, but in a frame as they are", nullable=True),
+        Column("{role}_white", "float", "counts of 255; the same for all cells of a sample", nullable=True),
+    ),
+)
+
+TABLES = {
+    "frames": FRAMES,
+    "cells": CELLS,
+    "calls": CALL_TABLE,
+    "spiked": SPIKED,
+    "outlines": OUTLINES,
+    "crops": CROPS,
+}

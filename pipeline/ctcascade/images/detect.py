@@ -4,6 +4,7 @@ What is found in a frame depends on that frame alone, so the result does not dep
 and memory does not grow with their number.
 """
 
+import contextlib
 import ctypes
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tifffile
 
 from ctcascade.data import store
@@ -21,6 +23,7 @@ from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
 from ctcascade.images import learned, overlap
 from ctcascade.images.measure import measure, registration, sharpness
+from ctcascade.images.outlines import outlines_table
 from ctcascade.images.segment import Channel, Segmentation, correct, segment
 
 _UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is flagged: vignetting stays below
@@ -39,6 +42,7 @@ def detect(
     cells_out: Path,
     labels_out: Path | None = None,
     progress: Callable[[int, int, int], None] | None = None,
+    outlines_out: Path | None = None,
 ) -> None:
     """Write the frames table and the cells table of one chunk of a sample's frames.
 
@@ -56,6 +60,8 @@ def detect(
         Folder for one ``FRAME.tif`` a readable frame: uint32 (2, Y, X), nuclei and cells.
     progress : callable, optional
         Called after each frame with the frames done, those of the chunk, and the cells found so far.
+    outlines_out : Path, optional
+        Table of the cells' outlines to write, which pages and the export are made from.
 
     Raises
     ------
@@ -71,13 +77,19 @@ def detect(
     made_by = store.provenance(settings, {"weights": learned.WEIGHTS} if settings["segmenter"] == "learned" else {})
     rows: list[dict[str, Any]] = []
     n_cells = 0
-    with store.table_writer(cells_out, "cells", list(settings["assay"]["channels"]), made_by) as write:
+    roles = list(settings["assay"]["channels"])
+    with (
+        store.table_writer(cells_out, "cells", roles, made_by) as write,
+        _writer_of_outlines(outlines_out, made_by) as write_outlines,
+    ):
         for ref in refs:
             row, cells, found = _one(ref, settings)
             rows.append(row)
             n_cells += row["n_cells"]
             if found is not None:
                 write(cells)
+                if write_outlines is not None:
+                    write_outlines(outlines_table(ref.frame, found.cells, found.nuclei, cells))
                 if labels_out is not None:
                     _write_labels(Path(labels_out) / f"{ref.frame}.tif", found)
             if progress is not None:
@@ -85,8 +97,26 @@ def detect(
     store.write_table(frames_out, "frames", _frames_table(rows, settings), made_by)
 
 
-def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_cells: Path) -> None:
-    """Join the chunks of one sample, in the order given, into one frames and one cells table.
+@contextlib.contextmanager
+def _writer_of_outlines(
+    path: Path | None, made_by: Mapping[str, Any]
+) -> Iterator[Callable[[pd.DataFrame | pa.Table], None] | None]:
+    if path is None:
+        yield None
+        return
+    with store.table_writer(path, "outlines", [], made_by) as write:
+        yield write
+
+
+def gather(
+    frames: Sequence[Path],
+    cells: Sequence[Path],
+    out_frames: Path,
+    out_cells: Path,
+    outlines: Sequence[Path] = (),
+    out_outlines: Path | None = None,
+) -> None:
+    """Join the chunks of one sample, in the order given, into one frames, one cells and one outlines table.
 
     What frames that overlap on the slide show twice is counted once (`overlap.resolve`).
 
@@ -96,7 +126,7 @@ def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_
         If the chunks are not all of one sample and one set of settings.
     """
     made_by = store.table_provenance(frames[0])
-    for path in (*frames, *cells):
+    for path in (*frames, *cells, *outlines):
         if store.table_provenance(path) != made_by:
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
@@ -111,6 +141,10 @@ def gather(frames: Sequence[Path], cells: Sequence[Path], out_frames: Path, out_
     with store.table_writer(out_cells, "cells", roles, made_by) as write:
         for part in itertools.chain.from_iterable(map(store.read_parts, cells)):
             write(overlaps.kept(part.to_pandas()) if overlaps.dropped else part)
+    if out_outlines is not None:
+        with store.table_writer(out_outlines, "outlines", [], made_by) as write:
+            for part in itertools.chain.from_iterable(map(store.read_parts, outlines)):
+                write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
 
 
 def _keep_freed_memory() -> None:

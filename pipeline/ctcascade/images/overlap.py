@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -41,6 +42,11 @@ class Overlaps:
 
     frames: pd.DataFrame
     dropped: Mapping[str, set[int]] = field(default_factory=dict)
+
+    def keeps(self, cells: pa.Table) -> pa.Array:
+        """Return which rows of a table with frame and cell are of cells that are counted."""
+        keys = zip(cells["frame"].to_pylist(), cells["cell"].to_pylist(), strict=True)
+        return pa.array([cell not in self.dropped.get(frame, ()) for frame, cell in keys], pa.bool_())
 
     def kept(self, cells: pd.DataFrame) -> pd.DataFrame:
         """Return those of the cells that are counted; what was in contact with another's copy is no contact here."""

@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -15,11 +15,12 @@ import pandas as pd
 import tifffile
 from numpy.typing import NDArray
 
+from ctcascade.calling.candidates import records
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.vocabulary import CALLS
-from ctcascade.formats import FrameError, FrameRef, listing, read
-from ctcascade.images.segment import Segmentation, correct, segment
+from ctcascade.formats import FrameRef, listing
+from ctcascade.images.outlines import BOX, Outline, read_outlines
 
 COLOURS = dict(
     zip(
@@ -28,7 +29,6 @@ COLOURS = dict(
         strict=True,
     )
 )
-_BOX = ["y0_px", "x0_px", "y1_px", "x1_px"]
 _LISTS = ("contacts", "contact_gaps_um")
 _CHANGED = "run the workflow again on these images, or bring the ones that it ran on"
 
@@ -39,7 +39,7 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
     Parameters
     ----------
     sample : Path
-        The sample's folder of results, with ``frames.parquet``, ``cells.parquet`` and ``calls.parquet``.
+        The sample's folder of results, with the tables of frames, cells, calls and outlines.
     base : Path
         The folder of the sample sheet, which image paths are relative to.
     out : Path
@@ -49,12 +49,13 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
     Raises
     ------
     InputError
-        If a table cannot be read, or the images no longer give the cells of the table.
+        If a table cannot be read, or an image is no longer there.
 
     Notes
     -----
-    The frames are segmented again, with the settings that the tables were made with. An outline runs along the edges of
-    the pixels, so that it encloses exactly the cell's pixels, holes included.
+    No pixel is read: the outlines are those of ``outlines.parquet``. The images are listed, because the place of a
+    frame in a whole-slide image is known from there. An outline runs along the edges of the pixels, so that it encloses
+    exactly the cell's pixels, holes included.
     """
     frames, cells, calls = (store.read_table(sample / f"{kind}.parquet", kind) for kind in ("frames", "cells", "calls"))
     settings = store.table_provenance(sample / "frames.parquet").settings
@@ -66,6 +67,9 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
         refuse(base, settings["images"], f"no frame {gone[0]}", f"the frames of {sample / 'frames.parquet'}", _CHANGED)
     joined = cells.merge(calls.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="left", validate="1:1")
     of_frame = dict(tuple(joined.groupby("frame", sort=False)))
+    about = {row["frame"]: row for row in records(frames)}
+    outlines = itertools.groupby(read_outlines(sample / "outlines.parquet", usable), key=lambda outline: outline.frame)
+    upcoming = next(outlines, None)
     written = []
     for name, group in itertools.groupby((refs[frame] for frame in usable), key=_image):
         path = out / f"{name}.geojson"
@@ -73,8 +77,12 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
             file.write('{"type":"FeatureCollection","features":[')
             before = "\n"
             for ref in group:
-                own = of_frame.get(ref.frame, joined.iloc[:0])
-                for feature in _frame(ref, own, settings, out):
+                own: list[Outline] = []
+                if upcoming is not None and upcoming[0] == ref.frame:
+                    own, upcoming = list(upcoming[1]), next(outlines, None)
+                _write_labels(out / "labels" / f"{ref.frame}.ome.tif", own, about[ref.frame])
+                rows = of_frame.get(ref.frame, joined.iloc[:0])
+                for feature in _features(rows, own, ref):
                     file.write(before + json.dumps(feature, sort_keys=True, allow_nan=False, separators=(",", ":")))
                     before = ",\n"
             file.write("\n]}\n")
@@ -93,59 +101,34 @@ def _image(ref: FrameRef) -> str:
     return ref.frame.rsplit("_y", 1)[0]
 
 
-def _frame(ref: FrameRef, cells: pd.DataFrame, settings: Mapping[str, Any], out: Path) -> Iterator[dict[str, Any]]:
-    """Write the label image of a frame and yield its cells."""
-    try:
-        frame = read(ref, settings["assay"])
-    except FrameError as error:
-        refuse(ref.path, "", error, "the frame that the tables were made from", _CHANGED)
-    planes = zip(frame.roles, frame.pixels, strict=True)
-    found = segment(frame, {role: correct(plane, frame.pixel_size_um) for role, plane in planes}, settings)
-    boxes = _boxes(found.cells)
-    numbers = cells["cell"].to_numpy(np.int64)
-    if numbers.max(initial=0) >= len(boxes) or not np.array_equal(boxes[numbers], cells[_BOX].to_numpy(np.int64)):
-        refuse(ref.path, "", "other cells than in the table", "the images that the tables were made from", _CHANGED)
-    counted = np.zeros(len(boxes), np.bool_)
-    counted[numbers] = True
-    _write_labels(out / "labels" / f"{ref.frame}.ome.tif", found, counted, frame.pixel_size_um)
+def _features(cells: pd.DataFrame, outlines: Sequence[Outline], ref: FrameRef) -> Iterator[dict[str, Any]]:
+    """Yield the cells of a frame as QuPath reads them, in the order of the table."""
+    of_cell = {outline.cell: outline for outline in outlines}
     corner = ref.box_px[:2] if ref.box_px else (0, 0)
-    for row in cells.to_dict("records"):
-        yield _feature({str(key): value for key, value in row.items()}, found, corner)
+    for row in records(cells):
+        if row["cell"] not in of_cell:
+            refuse("outlines.parquet", f"{row['frame']} {row['cell']}", "no outline", "those of all cells", _CHANGED)
+        yield _feature(row, of_cell[row["cell"]], corner)
 
 
-def _boxes(labels: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the bounding box of each label, by its number; zeros for 0."""
-    count = int(labels.max(initial=0))
-    y, x = np.nonzero(labels)
-    number = labels[y, x]
-    boxes = np.zeros((count + 1, 4), np.int64)
-    boxes[1:, :2] = np.iinfo(np.int64).max
-    for column, place in enumerate((y, x)):
-        np.minimum.at(boxes[:, column], number, place)
-        np.maximum.at(boxes[:, column + 2], number, place + 1)
-    return boxes
-
-
-def _feature(row: Mapping[str, Any], found: Segmentation, corner: tuple[int, int]) -> dict[str, Any]:
+def _feature(row: Mapping[str, Any], outline: Outline, corner: tuple[int, int]) -> dict[str, Any]:
     """Return a cell as QuPath reads it."""
-    y0, x0, y1, x1 = (int(row[name]) for name in _BOX)
-    window = (slice(y0, y1), slice(x0, x1))
-    place = (y0 + corner[0], x0 + corner[1])
+    place = (outline.box_px[0] + corner[0], outline.box_px[1] + corner[1])
     numbers = {
         name: float(f"{value:.6g}")
         for name, value in row.items()
         if name not in ("cell", "cluster", *_LISTS) and isinstance(value, int | float) and math.isfinite(value)
     }
-    nucleus = outline(found.nuclei[window] == row["cell"], place)
+    nucleus = geometry_of(outline.in_nucleus, place)
     return {
         "type": "Feature",
-        "geometry": outline(found.cells[window] == row["cell"], place),
+        "geometry": geometry_of(outline.in_cell, place),
         **({"nucleusGeometry": nucleus} if nucleus else {}),
         "properties": {
             "objectType": "cell",
             "name": f"{row['frame']} {row['cell']}",
             "classification": {"name": row["call"], "color": COLOURS[row["call"]]},
-            "measurements": {name: value for name, value in numbers.items() if name not in _BOX},
+            "measurements": {name: value for name, value in numbers.items() if name not in BOX},
             "metadata": {
                 "frame": row["frame"],
                 "cell": str(row["cell"]),
@@ -156,7 +139,7 @@ def _feature(row: Mapping[str, Any], found: Segmentation, corner: tuple[int, int
     }
 
 
-def outline(mask: NDArray[np.bool_], corner: tuple[int, int]) -> dict[str, Any] | None:
+def geometry_of(mask: NDArray[np.bool_], corner: tuple[int, int]) -> dict[str, Any] | None:
     """Return the GeoJSON geometry of a mask's pixels along their edges; None where there is none.
 
     Parameters
@@ -199,9 +182,14 @@ def _ring(edges: NDArray[Any], corner: tuple[int, int]) -> list[list[int]]:
     return [[x, y] for y, x in (*turns, turns[0])]
 
 
-def _write_labels(path: Path, found: Segmentation, counted: NDArray[np.bool_], pixel_um: float) -> None:
+def _write_labels(path: Path, outlines: Sequence[Outline], frame: Mapping[str, Any]) -> None:
     """Write nuclei and cells as OME-TIFF, without the cells that another frame counts."""
-    stack = np.stack([np.where(counted[labels], labels, 0) for labels in (found.nuclei, found.cells)]).astype(np.uint32)
+    pixel_um = frame["pixel_size_um"]
+    stack = np.zeros((2, frame["height_px"], frame["width_px"]), np.uint32)
+    for outline in outlines:
+        y0, x0, y1, x1 = outline.box_px
+        for plane, mask in zip(stack, (outline.in_nucleus, outline.in_cell), strict=True):
+            plane[y0:y1, x0:x1][mask] = outline.cell
     size = f'PhysicalSizeX="{pixel_um:g}" PhysicalSizeXUnit="um" PhysicalSizeY="{pixel_um:g}" PhysicalSizeYUnit="um"'
     channels = "".join(
         f'<Channel ID="Channel:0:{k}" Name="{name}" SamplesPerPixel="1"/>' for k, name in enumerate(("nuclei", "cells"))

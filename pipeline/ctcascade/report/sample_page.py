@@ -8,20 +8,18 @@ from typing import Any
 
 import pandas as pd
 
+from ctcascade.calling.candidates import SHOWN_CALLS, Row, candidates_of, cluster_members, records
 from ctcascade.counting import agreement
 from ctcascade.counting.controls import doubts
 from ctcascade.data import store
 from ctcascade.data.vocabulary import CALLS, CUTOFFS
-from ctcascade.formats.listing import FrameList
 from ctcascade.report import overview, scatter
 from ctcascade.report.axes import Axis, Tick, ruler
 from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Result
 from ctcascade.report.page import anchor, write_page
-from ctcascade.report.thumbnails import Picture, Pictures, Spot
+from ctcascade.report.thumbnails import Crops, Picture
 
-Row = dict[str, Any]
-SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
 NARROWED = {
     "ck_contrast": "CK above surroundings, counts",
     "cd45_contrast": "CD45 above surroundings, counts",
@@ -93,10 +91,10 @@ class Strip:
 
 def report_sample(
     settings: Mapping[str, Any],
-    base: Path,
     frames: Path,
     cells: Path,
     calls: Path,
+    crops: Path,
     counts: Path,
     quality: Path,
     operator: Path,
@@ -109,9 +107,7 @@ def report_sample(
     ----------
     settings : mapping
         ``sample`` and ``patient`` (rows of the sheets), ``assay`` (the assay file), ``max_thumbnails``.
-    base : Path
-        Folder that the sheet's image paths are relative to.
-    frames, cells, calls, counts, quality, operator : Path
+    frames, cells, calls, crops, counts, quality, operator : Path
         Tables and results of the sample.
     out : Path
         The page.
@@ -129,20 +125,18 @@ def report_sample(
     )
     cell_table = scatter.with_contrast(cell_table)
     found = candidates_of(call_table, cell_table)
-    pictures = Pictures(settings, base, store.table_provenance(frames).settings, cell_table, found)
+    pictures = Crops(crops)
     longest, marked = settings["max_thumbnails"], records(found.head(scatter.MARKED))
     single, members = records(found.head(longest)), cluster_members(found, longest)
     grid = overview.grid_of(frame_table)
-    spots = [Spot.around(rows) for rows in [*([row] for row in single), *members]]
-    shots, small = pictures.of(spots, grid.sizes_px if grid else {})
-    shown = gallery(single, shots[: len(single)], pictures.roles)
+    shown = gallery(single, [pictures.picture([row]) for row in single], list(settings["assay"]["channels"]))
     write_page(
         out,
         "sample.html",
         counts=Result(f"counts/{data['sample']}", data),
         axis=ruler(data["ctc_per_7_5_ml"]),
         odds=reference_odds(data),
-        lights=[*lights(data, frame_table), layout(pictures.listed)],
+        lights=[*lights(data, frame_table), layout(pictures)],
         quality=Result(f"quality/{data['sample']}", judged),
         doubts=doubts(data, judged, read_charts(controls)),
         frame_lights={light["frame"]: light for light in judged["frames"]},
@@ -150,8 +144,8 @@ def report_sample(
         frames=frame_rows(frame_table),
         found=len(found),
         shown=shown,
-        clusters=clusters(members, shots[len(single) :]),
-        overview=overview.overview(frame_table, grid, small, marked) if grid else None,
+        clusters=clusters(members, [pictures.picture(rows) for rows in members]),
+        overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,
         scatters=scatter.scatters(call_table, cell_table, frame_table, marked, store.table_provenance(calls).reference),
         narrowed=NARROWED,
         shown_calls=SHOWN_CALLS,
@@ -163,19 +157,6 @@ def report_sample(
         verdicts=verdicts(data),
         all_calls=CALLS,
     )
-
-
-def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
-    """Return calls worth a look (CTC, uncertain, double-positive) with their cells' features, the likeliest first."""
-    shown = calls[calls["call"].isin(SHOWN_CALLS)]
-    joined = shown.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="left")
-    return joined.sort_values(["p_ctc", "frame", "cell"], ascending=[False, True, True], ignore_index=True)
-
-
-def cluster_members(found: pd.DataFrame, longest: int) -> list[list[Row]]:
-    """Return the CTCs of each cluster, the largest clusters first."""
-    grouped = [records(group) for _, group in found[found["cluster"].notna()].groupby("cluster", sort=True)]
-    return sorted(grouped, key=lambda rows: (-len(rows), int(rows[0]["cluster"])))[:longest]
 
 
 def gallery(rows: Sequence[Row], shots: Sequence[Picture], roles: Sequence[str]) -> list[Candidate]:
@@ -232,9 +213,9 @@ def frame_rows(frames: pd.DataFrame) -> list[Row]:
     return [{k: None if pd.isna(v) else v for k, v in row.items()} for row in records(order)]
 
 
-def layout(listed: FrameList) -> Light:
+def layout(crops: Crops) -> Light:
     """Return as which layout the images were read, and why."""
-    return Light("Layout", "ok", f"{listed.format}: {listed.why}")
+    return Light("Layout", "ok", crops.layout)
 
 
 def verdicts(counts: Mapping[str, Any]) -> dict[tuple[str, int], str]:
@@ -261,11 +242,6 @@ def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:
 def reference_odds(counts: Mapping[str, Any]) -> list[str]:
     """Return the published cut-offs that the sample has a probability for."""
     return [str(k) for k in CUTOFFS] if None not in counts["p_at_least"].values() else []
-
-
-def records(data: pd.DataFrame) -> list[Row]:
-    """Return a table's rows."""
-    return [{str(name): value for name, value in row.items()} for row in data.to_dict("records")]
 
 
 def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, str]]:

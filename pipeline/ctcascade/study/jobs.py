@@ -37,6 +37,15 @@ class DetectJob(DetectSettings):
     assay: Camera
 
 
+class CropsJob(ReportSettings):
+    """Pixels of one sample that its page shows."""
+
+    sample: str
+    images: Images
+    format: str
+    assay: Camera
+
+
 class ClassifyAssay(Typed):
     """What calls rest on: gates, and further markers by channel role."""
 

@@ -28,7 +28,7 @@ Look = Callable[[str, Path, str, dict[str, Any]], Listing]
 
 _COMMAND_LINE = "--config/--configfile"
 _STAGES = (
-    *("detect", "classify", "count", "quality", "operator", "controls"),
+    *("detect", "classify", "crops", "count", "quality", "operator", "controls"),
     *("simulate", "prognose", "report", "spike", "recovery", "cohort"),
 )
 _FOLLOW_UP = ("event", "time_months")
@@ -225,8 +225,8 @@ def settings_for(
     Parameters
     ----------
     study : Study
-    verb : {"detect", "classify", "count", "quality", "operator", "controls", "simulate", "prognose", "report", "spike",
-        "recovery", "cohort"}
+    verb : {"detect", "classify", "crops", "count", "quality", "operator", "controls", "simulate", "prognose", "report",
+        "spike", "recovery", "cohort"}
     sample, patient, assay : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort. An assay's is a
         spike-in of it. A cohort is that of the patients with a tumour and follow-up.
@@ -238,7 +238,7 @@ def settings_for(
     """
     assert verb in _STAGES
     # the file of scenarios is an input of its rule: its place is no setting of the stage
-    section = study.config["recovery" if verb == "spike" else verb]
+    section = study.config[{"spike": "recovery", "crops": "report"}.get(verb, verb)]
     own = {name: value for name, value in section.items() if name != "what_if"}
     if assay is not None:
         return {**_about_spike_in(study, verb, assay), **own}
@@ -265,7 +265,7 @@ def settings_for(
 def _about_sample(study: Study, verb: str, sample: str) -> dict[str, Any]:
     row = study.samples[sample]
     name, assay = row["assay"], study.assays[row["assay"]]
-    if verb in ("detect", "operator"):
+    if verb in ("detect", "crops", "operator"):
         images = {"sample": sample, "images": row["images"], "format": row["format"]}
         level = {"level": study.config["count"]["level"]} if verb == "operator" else {}
         return {**images, "assay": {"name": name, **_camera(assay)}, **level}

@@ -1,0 +1,225 @@
+"""The pixels that a sample's page shows, cut out once: candidates, CTC clusters, and each frame made small.
+
+Pictures are 8-bit. All pictures of a channel share one contrast, from background to what its bright cells reach, so
+that cells can be compared by eye.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ctcascade import formats
+from ctcascade.calling.candidates import Row, candidates_of, cluster_members, records
+from ctcascade.data import store
+from ctcascade.data.tables import TABLES
+from ctcascade.data.vocabulary import ROLES
+from ctcascade.formats import listing
+from ctcascade.images import mosaic
+from ctcascade.images.labels import Floats
+from ctcascade.images.outlines import BOX, Outline, read_outlines
+from ctcascade.images.segment import correct
+
+SMALLEST_UM = 28.0
+"""Side of the smallest window around a cell."""
+MARGIN = 1.5
+"""Side of a window in sides of what it is about."""
+LARGEST_PX = 72
+"""Side of the largest picture; a larger window is made smaller."""
+BRIGHT = 0.9
+"""The quantile of the cells' maxima that is drawn white."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square of a frame around a candidate or a cluster; it may reach beyond the frame."""
+
+    kind: str
+    frame: str
+    cells: tuple[int, ...]
+    top: int
+    left: int
+    side: int
+
+    @classmethod
+    def around(cls, rows: Sequence[Row], pixel_um: float) -> "Window":
+        """Return the window around cells (rows of calls joined with cells) of one frame."""
+        y0, x0 = (int(min(row[key] for row in rows)) for key in BOX[:2])
+        y1, x1 = (int(max(row[key] for row in rows)) for key in BOX[2:])
+        side = round(max(SMALLEST_UM / pixel_um, MARGIN * max(y1 - y0, x1 - x0)))
+        top, left = round((y0 + y1 - side) / 2), round((x0 + x1 - side) / 2)
+        kind = "cell" if len(rows) == 1 else "cluster"
+        return cls(kind, rows[0]["frame"], tuple(int(row["cell"]) for row in rows), top, left, side)
+
+    def row(self, pixel_um: float | None, **other: Any) -> Row:
+        """Return the window as a row of `tables.CROPS`, without a picture where `other` gives none."""
+        box = (self.top, self.left, self.top + self.side, self.left + self.side)
+        about = {"kind": self.kind, "frame": self.frame, "cells": list(self.cells), **dict(zip(BOX, box, strict=True))}
+        return {**about, "pixel_size_um": pixel_um, "rows": 0, "columns": 0, "masks": None, "problem": "", **other}
+
+
+def crops(
+    settings: Mapping[str, Any], base: Path, frames: Path, cells: Path, calls: Path, outlines: Path, out: Path
+) -> None:
+    """Write the pictures that a sample's page shows.
+
+    Parameters
+    ----------
+    settings : mapping
+        ``sample``, ``images``, ``format``, ``assay`` and ``max_thumbnails``: the candidates and clusters to cut out.
+    base : Path
+        Folder that image paths are relative to.
+    frames, cells, calls, outlines : Path
+        Tables of the sample.
+    out : Path
+        Table to write, as `tables.CROPS`: candidates, the most likely CTC first, then clusters, the largest first,
+        then the frames in the order of their table. Its provenance says as which layout the images were read.
+
+    Raises
+    ------
+    InputError
+        If a table cannot be read. A frame that cannot be read any more is no error: its pictures say why.
+    """
+    cv2.setNumThreads(1)  # a job takes the one core that it asked for
+    assay = settings["assay"]
+    listed = listing.list_frames(settings["images"], base, settings["format"], assay)
+    maxima = [f"{role}_max" for role in assay["channels"]]
+    wanted = ["frame", "cell", "y_px", "x_px", *BOX, *maxima]
+    frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls")
+    cell_table = store.read_table(cells, "cells", only=wanted)
+    found = candidates_of(call_table, cell_table)
+    most = settings["max_thumbnails"]
+    shown = [*([row] for row in records(found.head(most))), *cluster_members(found, most)]
+    pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))
+    windows = [Window.around(rows, pixel_um[rows[0]["frame"]]) for rows in shown]
+    white = {role: _white(cell_table[f"{role}_max"], found[f"{role}_max"]) for role in assay["channels"]}
+    refs = {ref.frame: ref for ref in listed.frames}
+    rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, assay)
+    inputs = {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines}
+    made_by = store.provenance(settings, inputs) | {"layout": {"format": listed.format, "why": listed.why}}
+    columns = TABLES["crops"].for_roles(assay["channels"])
+    table = pd.DataFrame(rows, columns=[column.name for column in columns])
+    pixels = {column.name: object for column in columns if column.dtype == "bytes"}  # also where there are none
+    store.write_table(out, "crops", table.astype(pixels), made_by)
+
+
+def _outlines(path: Path, windows: Sequence[Window]) -> dict[tuple[str, int], Outline]:
+    wanted = {(window.frame, cell) for window in windows for cell in window.cells}
+    found = read_outlines(path, {frame for frame, _ in wanted})
+    return {(one.frame, one.cell): one for one in found if (one.frame, one.cell) in wanted}
+
+
+def _cut(
+    frames: pd.DataFrame,
+    windows: Sequence[Window],
+    white: Mapping[str, float],
+    outlines: Mapping[tuple[str, int], Outline],
+    refs: Mapping[str, formats.FrameRef],
+    assay: dict[str, Any],
+) -> list[Row]:
+    """Return the rows of the windows, then those of the frames; each frame is read once, and one at a time."""
+    arranged = mosaic.arrange(frames)
+    usable = set(frames.loc[frames["usable"], "frame"])
+    places = {p.frame: p for p in arranged.places if p.frame in usable} if arranged else {}
+    of_frame = defaultdict(list)
+    for number, window in enumerate(windows):
+        of_frame[window.frame].append(number)
+    done: dict[int, Row] = {}
+    small: dict[str, NDArray[np.float32]] = {}
+    for name in sorted({*places, *of_frame}):
+        numbers = of_frame[name]
+        try:
+            frame = _read(name, refs, assay)
+        except formats.FrameError as error:
+            done |= {number: windows[number].row(None, problem=str(error)) for number in numbers}
+            continue
+        if name in places:
+            small[name] = _shrunk(frame, (places[name].rows_px, places[name].columns_px))
+        if numbers:
+            cut = _pictures(frame, [windows[number] for number in numbers], white, outlines)
+            done |= dict(zip(numbers, cut, strict=True))
+    overview = list(_overview(frames, arranged, small)) if arranged else []
+    return [*(done[number] for number in range(len(windows))), *overview]
+
+
+def _read(name: str, refs: Mapping[str, formats.FrameRef], assay: dict[str, Any]) -> formats.Frame:
+    if name not in refs:
+        raise formats.FrameError("the frame is no longer there")
+    try:
+        return formats.read(refs[name], assay)
+    except formats.FrameError as error:
+        raise formats.FrameError(f"the frame cannot be read now: {error}") from error
+
+
+def _pictures(
+    frame: formats.Frame,
+    windows: Sequence[Window],
+    white: Mapping[str, float],
+    outlines: Mapping[tuple[str, int], Outline],
+) -> Iterator[Row]:
+    """Yield the row of each window of a frame."""
+    planes = zip(frame.roles, frame.pixels, strict=True)
+    signals = {role: correct(plane, frame.pixel_size_um).signal for role, plane in planes}
+    for window in windows:
+        row = window.row(frame.pixel_size_um, masks=_masks(window, outlines))
+        for role, signal in signals.items():
+            if role in white:
+                shade = _shade(signal, white[role], window)
+                row["rows"], row["columns"] = shade.shape
+                row |= {f"{role}_pixels": shade.tobytes(), f"{role}_black": 0.0, f"{role}_white": white[role]}
+        yield row
+
+
+def _masks(window: Window, outlines: Mapping[tuple[str, int], Outline]) -> bytes:
+    """Return the window's cells by their place in it, from 1."""
+    masks = np.zeros((window.side, window.side), "<u2")
+    for place, cell in enumerate(window.cells, start=1):
+        if outline := outlines.get((window.frame, cell)):
+            y, x = np.nonzero(outline.in_cell)
+            masks[y + outline.box_px[0] - window.top, x + outline.box_px[1] - window.left] = place
+    return masks.tobytes()
+
+
+def _shade(signal: Floats, white: float, window: Window) -> NDArray[np.uint8]:
+    """Return a window of a plane as 0 (background) to 255 (white); black where the frame has ended."""
+    shade = np.zeros((window.side, window.side), np.uint8)
+    y, x = max(window.top, 0), max(window.left, 0)
+    part = signal[y : window.top + window.side, x : window.left + window.side]
+    grey = (255 * np.clip(part / white, 0, 1)).round().astype(np.uint8)
+    shade[y - window.top : y - window.top + part.shape[0], x - window.left : x - window.left + part.shape[1]] = grey
+    if window.side <= LARGEST_PX:
+        return shade
+    return np.asarray(cv2.resize(shade, (LARGEST_PX, LARGEST_PX), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _shrunk(frame: formats.Frame, size_px: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the mean counts of DNA, CK and CD45 over the squares of a coarser grid."""
+    planes = (frame.pixels[frame.roles.index(role)] for role in ROLES)
+    return np.stack([cv2.resize(plane, size_px[::-1], interpolation=cv2.INTER_AREA) for plane in planes])
+
+
+def _overview(frames: pd.DataFrame, arranged: mosaic.Mosaic, small: Mapping[str, NDArray[np.float32]]) -> Iterator[Row]:
+    """Yield the row of each frame that could be read, made small."""
+    shades, contrasts = mosaic.shaded(arranged, small, len(ROLES))
+    for frame in frames.to_dict("records"):
+        if frame["frame"] not in shades:
+            continue
+        shade = shades[frame["frame"]]
+        row: Row = {"kind": "frame", "frame": frame["frame"], "cells": [], "masks": None, "problem": ""}
+        row |= dict(zip(BOX, (0, 0, frame["height_px"], frame["width_px"]), strict=True))
+        row |= {"pixel_size_um": frame["pixel_size_um"], "rows": shade.shape[1], "columns": shade.shape[2]}
+        for role, plane, contrast in zip(ROLES, shade, contrasts, strict=True):
+            row |= {f"{role}_pixels": plane.tobytes()}
+            row |= {f"{role}_black": contrast.black, f"{role}_white": contrast.white}
+        yield row
+
+
+def _white(*maxima: "pd.Series[float]") -> float:
+    """Return the signal that is drawn white: what the brightest tenth of all cells or of those shown reach."""
+    return max([1.0, *(float(some.quantile(BRIGHT)) for some in maxima if len(some))])
