@@ -417,7 +417,7 @@ def outlines_table(path, cells):
     height, width = rows["y1_px"] - rows["y0_px"], rows["x1_px"] - rows["x0_px"]
     rows["cell_runs"] = pd.Series([[0, n] for n in height * width], rows.index, object)
     rows["nucleus_runs"] = pd.Series([[] for _ in range(len(rows))], rows.index, object)
-    store.write_table(path, "outlines", rows, PROVENANCE)
+    store.write_table(path, "outlines", rows, TableProvenance(**PROVENANCE))
 
 
 def sample_page(

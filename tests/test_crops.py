@@ -67,8 +67,9 @@ def sample(tmp_path_factory):
     detect.detect(settings, folder, (1, 1), *where, outlines_out=at["outlines"])
     cells = store.read_table(at["cells"], "cells")
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, reason="x")
+    calls["with_leukocyte"] = calls["at_border"] = False
     calls["cluster"] = pd.array([7, 7, *[None] * (len(calls) - 2)], "Int64")
-    store.write_table(at["calls"], "calls", calls, {})
+    store.write_table(at["calls"], "calls", calls, store.table_provenance(at["cells"]))
     job = {**about, "max_thumbnails": 1000}
     crops(job, folder, *at.values())
     return folder, at, job
@@ -162,7 +163,8 @@ def test_frames_that_are_gone_or_unreadable_leave_a_reason(sample, tmp_path):
 def test_no_candidate_leaves_the_frames_alone(sample, tmp_path):
     folder, at, job = sample
     calls = store.read_table(at["calls"], "calls").assign(call="leukocyte", cluster=pd.NA)
-    store.write_table(tmp_path / "calls.parquet", "calls", calls.astype({"cluster": "Int64"}), {})
+    made_by = store.table_provenance(at["calls"])
+    store.write_table(tmp_path / "calls.parquet", "calls", calls.astype({"cluster": "Int64"}), made_by)
     where = (at["frames"], at["cells"], tmp_path / "calls.parquet", at["outlines"], tmp_path / "crops.parquet")
     crops(job, folder, *where)
     assert set(store.read_table(where[-1], "crops")["kind"]) == {"frame"}

@@ -149,8 +149,8 @@ def test_no_pixel_is_read(sample, tmp_path):
 def test_a_cell_without_an_outline_is_refused(sample, tmp_path):
     for path in sample.glob("*.parquet"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    table = store.read_table(sample / "outlines.parquet", "outlines")
-    store.write_table(tmp_path / "outlines.parquet", "outlines", table.iloc[:-1], {})
+    at = tmp_path / "outlines.parquet"
+    store.write_table(at, "outlines", store.read_table(at, "outlines").iloc[:-1], store.table_provenance(at))
     with pytest.raises(InputError, match="found no outline"):
         export(tmp_path, sample, tmp_path / "out")
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ctcascade import formats
 from ctcascade.calling.candidates import Row, candidates_of, cluster_members, records
 from ctcascade.data import store
+from ctcascade.data.results.counts import Layout, TableProvenance
 from ctcascade.data.tables import TABLES
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import listing
@@ -102,7 +103,10 @@ def crops(
     refs = {ref.frame: ref for ref in listed.frames}
     rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, assay)
     inputs = {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines}
-    made_by = store.provenance(settings, inputs) | {"layout": {"format": listed.format, "why": listed.why}}
+    made_by = TableProvenance(
+        **store.provenance(settings, inputs).model_dump(exclude_unset=True),
+        layout=Layout(format=listed.format, why=listed.why),
+    )
     columns = TABLES["crops"].for_roles(assay["channels"])
     table = pd.DataFrame(rows, columns=[column.name for column in columns])
     pixels = {column.name: object for column in columns if column.dtype == "bytes"}  # also where there are none

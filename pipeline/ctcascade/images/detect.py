@@ -19,6 +19,7 @@ import tifffile
 
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
+from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
 from ctcascade.images import learned, overlap
@@ -99,7 +100,7 @@ def detect(
 
 @contextlib.contextmanager
 def _writer_of_outlines(
-    path: Path | None, made_by: Mapping[str, Any]
+    path: Path | None, made_by: Provenance
 ) -> Iterator[Callable[[pd.DataFrame | pa.Table], None] | None]:
     if path is None:
         yield None

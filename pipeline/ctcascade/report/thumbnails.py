@@ -50,8 +50,8 @@ class Crops:
 
     def __init__(self, path: Path):
         rows = records(store.read_table(path, "crops"))
-        layout = store.table_provenance(path)["layout"]
-        self.layout = f"{layout['format']}: {layout['why']}"
+        layout = store.table_provenance(path).layout
+        self.layout = f"{layout.format}: {layout.why}" if layout else "not known"
         self.overview = {
             row["frame"]: np.stack([_plane(row, role) for role in COLOURS]) for row in rows if row["kind"] == "frame"
         }

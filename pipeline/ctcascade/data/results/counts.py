@@ -115,10 +115,18 @@ class CallsReference(Result):
     )
 
 
+class Layout(Result):
+    """As which layout a sample's images were read."""
+
+    format: Text = Field(description="name of the layout")
+    why: Text = Field(description="what it was recognised by")
+
+
 class TableProvenance(Provenance):
-    """What made a table: for calls, with what their cells were compared with."""
+    """What made a table: for calls, with what their cells were compared with; for crops, with the images' layout."""
 
     reference: CallsReference | None = Field(default=None, description="of calls: what their cells were compared with")
+    layout: Layout | None = Field(default=None, description="of crops: as which layout the images were read")
 
 
 class SourcedValue(Result):
