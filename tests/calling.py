@@ -13,10 +13,12 @@ from ctcascade.formats.frame import assemble
 from ctcascade.images.detect import detect
 from ctcascade.images.measure import measure
 from ctcascade.images.segment import correct, segment
+from ctcascade.study.jobs import ClassifyJob
+from ctcascade.study.settings import ClassifySettings
 from ctcascade.validation import phantom
 
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
-SETTINGS = CONFIG["classify"]
+SETTINGS = ClassifySettings.model_validate(CONFIG["classify"])
 NEAR_UM = 4.0  # a call this near to the truth is the cell
 
 
@@ -28,13 +30,19 @@ def assay(name):
     return {"name": name, "channels": loaded["channels"], "files": loaded["files"], **plain, "gates": gates}
 
 
+def classify_job(of, sample="s"):
+    """Return the job that calls a sample's cells with an assay (its gates, and markers where it has any)."""
+    about = {key: of[key] for key in ("name", "gates", "markers") if key in of}
+    return ClassifyJob.model_validate({"sample": sample, "assay": about, **CONFIG["classify"]})
+
+
 def called(folder, images, of, segmenter=CONFIG["detect"]["segmenter"]):
     """Return the cells and the calls of a folder of images; the tables lie in `folder`."""
     paths = {name: folder / f"{name}.parquet" for name in ("frames", "cells", "calls")}
     settings = {"sample": "s", "images": str(images), "format": "auto", "assay": of}
     settings |= CONFIG["detect"] | {"segmenter": segmenter}
     detect(settings, images.parent, (1, 1), paths["frames"], paths["cells"])
-    classify({"sample": "s", "assay": of, **SETTINGS}, paths["frames"], paths["cells"], paths["calls"])
+    classify(classify_job(of), paths["frames"], paths["cells"], paths["calls"])
     return store.read_table(paths["cells"], "cells"), store.read_table(paths["calls"], "calls")
 
 

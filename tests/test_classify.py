@@ -7,16 +7,17 @@ import pytest
 import tifffile
 import yaml
 
-from calling import SETTINGS, assay, called, called_slide, matched, partners, seen
+from calling import SETTINGS, assay, called, called_slide, classify_job, matched, partners, seen
 from ctcascade.calling.classify import call_cells, classify, reference_of
 from ctcascade.calling.markers import contrast_of
 from ctcascade.data import store
 from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.data.vocabulary import CALLS
+from ctcascade.study.assay import Gates
 from ctcascade.validation.phantom import Optics, Recipe, Slide, render, write_frame
 
 ROOT = Path(__file__).parents[1]
-GATES = assay("cellsearch")["gates"]
+GATES = Gates.model_validate(assay("cellsearch")["gates"])
 ALL_ROLES = ("dna", "ck", "cd45", "fitc")
 NOISE = dict.fromkeys(ALL_ROLES, 5.0)
 LEUKOCYTE = {
@@ -71,7 +72,7 @@ def touch(cells, *pairs):
 
 
 def call(cells, noise, gates, settings):
-    return call_cells(cells, reference_of(cells, noise), noise, gates, settings)
+    return call_cells(cells, reference_of(cells, noise, settings), noise, gates, settings)
 
 
 def calls_of(*cells, **more):
@@ -168,11 +169,11 @@ def test_weak_staining_that_fills_half_of_the_cell_is_even_and_strong_staining_i
 @pytest.mark.parametrize(("share", "times"), [(0.0, 1.0), (0.5, 1.75), (1.0, 4.0)])
 def test_cytokeratin_that_a_ctc_needs_rises_with_the_square_of_its_cd45(share, times):
     cells = cells_table(leukocytes=400)
-    reference = reference_of(cells, NOISE)
-    cd45 = np.array([share * GATES["cd45_max_ratio"]])
-    assert reference.least_z(cd45, GATES)[0] == pytest.approx(times * GATES["ck_min_z"])
-    alone = reference_of(cells[:5], NOISE)  # too few leukocytes to be mistaken for
-    assert alone.least_z(cd45, GATES)[0] == GATES["ck_min_z"]
+    reference = reference_of(cells, NOISE, SETTINGS)
+    cd45 = np.array([share * GATES.cd45_max_ratio])
+    assert reference.least_z(cd45, GATES)[0] == pytest.approx(times * GATES.ck_min_z)
+    alone = reference_of(cells[:5], NOISE, SETTINGS)  # too few leukocytes to be mistaken for
+    assert alone.least_z(cd45, GATES)[0] == GATES.ck_min_z
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.9, 1.0, 1.1])
@@ -308,7 +309,7 @@ def test_no_usable_frame_no_calls(tmp_path):
     store.write_table(tmp_path / "frames.parquet", "frames", frames, made_by)
     store.write_table(tmp_path / "cells.parquet", "cells", cells_table(leukocytes=0), made_by)
     paths = [tmp_path / f"{name}.parquet" for name in ("frames", "cells", "calls")]
-    classify({"sample": "s", "assay": {"name": "a", "gates": GATES}, **SETTINGS}, *paths)
+    classify(classify_job({"name": "a", "gates": GATES.as_json()}), *paths)
     assert len(store.read_table(paths[2], "calls")) == 0
 
 
@@ -368,7 +369,7 @@ def test_calls_are_written_with_what_made_them(tmp_path):
 
 
 def drawn(cells, gates=GATES):
-    return reference_of(cells, NOISE).drawn(gates)
+    return reference_of(cells, NOISE, SETTINGS).drawn(gates)
 
 
 def test_gates_are_told_in_the_units_of_what_was_measured():
@@ -380,18 +381,18 @@ def test_gates_are_told_in_the_units_of_what_was_measured():
     peak = LEUKOCYTE["dna_peak"] / (1 + 3 / LEUKOCYTE["nucleus_area_um2"])
     assert found.dna.peak == pytest.approx(peak)
     gates = found.gates
-    assert set(gates) == set(GATES) - {"ck_rise_with_cd45"}  # which bends the gate of cytokeratin
-    assert gates["cd45_max_ratio"].threshold == pytest.approx(GATES["cd45_max_ratio"] * found.cd45.centre)
-    assert gates["max_dna_peak"].threshold == pytest.approx(GATES["max_dna_peak"] * peak)
+    assert set(gates) == set(Gates.model_fields) - {"ck_rise_with_cd45"}  # which bends the gate of cytokeratin
+    assert gates["cd45_max_ratio"].threshold == pytest.approx(GATES.cd45_max_ratio * found.cd45.centre)
+    assert gates["max_dna_peak"].threshold == pytest.approx(GATES.max_dna_peak * peak)
     for name in ("min_diameter_um", "max_diameter_um", "min_nucleus_um2", "min_nucleus_solidity"):
-        assert gates[name].threshold == GATES[name]
+        assert gates[name].threshold == getattr(GATES, name)
         assert gates[name].direction == ("below" if name.startswith("max") else "above")
         assert gates[name].feature in cells
     for feature in ("ck_contrast", "cd45_contrast"):
         assert len(contrast_of(cells, feature.removesuffix("_contrast"))) == len(cells)
 
 
-@pytest.mark.parametrize("gate", sorted(set(GATES) - {"ck_rise_with_cd45"}))
+@pytest.mark.parametrize("gate", sorted(set(Gates.model_fields) - {"ck_rise_with_cd45"}))
 def test_a_cell_on_a_gate_as_told_has_half_the_probability(gate):
     """Everything else about the cell is far inside, so that one term decides: what is told is what is used."""
     rows = cells_table({**CTC, "cd45": 1e-4}, leukocytes=400)
@@ -423,7 +424,7 @@ def test_the_reference_stands_beside_the_calls(tmp_path):
     found = store.table_provenance(tmp_path / "calls.parquet").reference
     frames = store.read_table(tmp_path / "frames.parquet", "frames")
     noise = {role: float(frames[f"{role}_noise"].median()) for role in ALL_ROLES}
-    assert found == reference_of(cells, noise).drawn(GATES)
+    assert found == reference_of(cells, noise, SETTINGS).drawn(GATES)
 
 
 def test_without_leukocytes_the_reference_says_so():
@@ -527,6 +528,6 @@ def test_sensitivity_and_background_tell_the_figures_of_the_table(name):
 def test_gates_of_both_assays_say_where_they_come_from():
     for name in ("cellsearch", "hdsca"):
         gates = yaml.safe_load((ROOT / "config" / "assays" / f"{name}.yaml").read_text(encoding="utf-8"))["gates"]
-        assert set(gates) == set(GATES)
+        assert set(gates) == set(Gates.model_fields)
         for gate in gates.values():
             assert len(gate["source"]) > 20

@@ -9,7 +9,7 @@ import tifffile
 import czi_bytes
 import tiff_bytes
 import zarr_bytes
-from calling import CONFIG, assay, matched
+from calling import CONFIG, assay, classify_job, matched
 from conftest import ROOT
 from ctcascade import formats
 from ctcascade.calling.classify import classify
@@ -264,7 +264,7 @@ def through(folder, name, of, chunks=2):
         detect(settings, folder, (k + 1, chunks), paths[0][k], paths[1][k])
     out = {kind: folder / f"{name}.{kind}.parquet" for kind in ("frames", "cells", "calls")}
     gather(*paths, out["frames"], out["cells"])
-    classify({"sample": "s", "assay": of, **CONFIG["classify"]}, out["frames"], out["cells"], out["calls"])
+    classify(classify_job(of), out["frames"], out["cells"], out["calls"])
     return {kind: store.read_table(path, kind) for kind, path in out.items()}
 
 

@@ -9,11 +9,13 @@ import pytest
 import yaml
 from scipy import stats
 
+from calling import classify_job
 from ctcascade.calling import classify
 from ctcascade.calling.markers import log_scale, marker_columns, no_markers, tally_markers
 from ctcascade.counting import count
 from ctcascade.data import store
 from ctcascade.images import detect
+from ctcascade.study.assay import MarkerGate
 from ctcascade.validation import phantom
 
 ASSAYS = Path(__file__).parents[1] / "config" / "assays"
@@ -25,8 +27,8 @@ HER2 = {
     "min_z": {"value": 3.0, **SOURCE},
     "rule": {"min_ctcs": 6, "min_positive": 1, "min_share": 0.75, **SOURCE},
 }
-JUDGED = {"her2": {"place": "cell", "min_z": 3.0}}
-NUCLEAR = {"arv7": {"place": "nucleus", "min_z": 3.0, "min_nucleus_ratio": 3.0}}
+JUDGED = {"her2": MarkerGate(place="cell", min_z=3.0)}
+NUCLEAR = {"arv7": MarkerGate(place="nucleus", min_z=3.0, min_nucleus_ratio=3.0)}
 
 
 def cells_of(role, **columns):
@@ -48,11 +50,11 @@ def leukocytes():
 
 @pytest.mark.oracle
 def test_z_is_the_distance_in_upper_spreads_of_the_logarithm(leukocytes):
-    centre, spread = log_scale(leukocytes, 1e-9)
+    centre, spread = log_scale(leukocytes, 1e-9, 0.2)
     assert (centre, spread) == pytest.approx((math.log(100), 0.5), abs=0.01)
     light = np.concatenate([leukocytes, [100.0, 100 * math.exp(1.0), 100 * math.exp(2.0), 0.0]])
     is_leukocyte = np.arange(len(light)) < len(leukocytes)
-    found = marker_columns(cells_of("her2", her2_mean=light), is_leukocyte, {"her2": 1e-6}, JUDGED)
+    found = marker_columns(cells_of("her2", her2_mean=light), is_leukocyte, {"her2": 1e-6}, JUDGED, 0.2)
     assert found["her2_z"].tolist()[-4:-1] == pytest.approx([0.0, 2.0, 4.0], abs=0.03)
     assert found["her2_positive"].tolist()[-4:] == [False, False, True, False]
     assert found["her2_positive"][is_leukocyte].mean() < 0.01
@@ -63,7 +65,7 @@ def test_another_gain_of_the_camera_changes_nothing(leukocytes):
     light = np.concatenate([leukocytes, 30 * np.arange(40.0)])
     is_leukocyte = np.arange(len(light)) < len(leukocytes)
     one, tenfold = (
-        marker_columns(cells_of("her2", her2_mean=gain * light), is_leukocyte, {"her2": gain * 5.0}, JUDGED)
+        marker_columns(cells_of("her2", her2_mean=gain * light), is_leukocyte, {"her2": gain * 5.0}, JUDGED, 0.2)
         for gain in (1, 10)
     )
     assert one["her2_z"].to_numpy() == pytest.approx(tenfold["her2_z"].to_numpy(), abs=1e-9)
@@ -73,7 +75,7 @@ def test_light_around_the_cell_is_taken_off(leukocytes):
     light = np.concatenate([leukocytes, [1000.0, 1000.0]])
     around = np.concatenate([np.zeros_like(leukocytes), [0.0, 950.0]])
     cells = cells_of("her2", her2_mean=light, her2_ring_mean=around)
-    found = marker_columns(cells, np.arange(len(light)) < len(leukocytes), {"her2": 1.0}, JUDGED)
+    found = marker_columns(cells, np.arange(len(light)) < len(leukocytes), {"her2": 1.0}, JUDGED, 0.2)
     assert found["her2_positive"].tolist()[-2:] == [True, False]
 
 
@@ -82,7 +84,7 @@ def test_light_all_over_the_cell_is_not_in_the_nucleus(leukocytes):
     inside = np.concatenate([leukocytes, [900.0, 1500.0, 900.0]])
     outside = np.concatenate([leukocytes / 2, [90.0, 600.0, np.nan]])
     cells = cells_of("arv7", arv7_mean=inside, arv7_nucleus_mean=inside, arv7_cytoplasm_mean=outside)
-    found = marker_columns(cells, np.arange(len(inside)) < len(leukocytes), {"arv7": 1.0}, NUCLEAR)
+    found = marker_columns(cells, np.arange(len(inside)) < len(leukocytes), {"arv7": 1.0}, NUCLEAR, 0.2)
     assert found["arv7_positive"].tolist()[-3:-1] == [True, False]
     assert found["arv7_z"].iloc[-2] > 3.0
     assert found["arv7_positive"].isna().tolist()[-3:] == [False, False, True]
@@ -94,7 +96,7 @@ def test_without_leukocytes_or_channel_nothing_is_judged(leukocytes, missing):
     is_leukocyte = (np.arange(len(light)) < len(leukocytes)) & (missing != "leukocytes")
     cells = cells_of("her2", her2_mean=light)
     cells = cells if missing == "leukocytes" else cells.drop(columns=list(cells))
-    found = marker_columns(cells, is_leukocyte, {}, JUDGED)
+    found = marker_columns(cells, is_leukocyte, {}, JUDGED, 0.2)
     assert found["her2_positive"].isna().all()
     assert found["her2_z"].isna().all()
     [entry] = tally_markers(pd.concat([pd.DataFrame({"call": ["ctc"] * len(light)}), found], axis=1), MARKERS, 0.95)
@@ -174,11 +176,11 @@ def counted(tmp_path_factory):
         detect.detect(settings, folder, (1, 1), frames, cells, None)
         gates = {gate: given["value"] for gate, given in assay["gates"].items()}
         limits = {
-            role: {k: m[k] if k == "place" else m[k]["value"] for k in NUCLEAR["arv7"] if k in m}
+            role: {k: m[k] if k == "place" else m[k]["value"] for k in MarkerGate.model_fields if k in m}
             for role, m in assay["markers"].items()
         }
         about = {"name": name, "gates": gates, "markers": limits}
-        classify.classify({"sample": "S1", "assay": about, **CONFIG["classify"]}, frames, cells, calls)
+        classify.classify(classify_job(about, "S1"), frames, cells, calls)
         kept = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "markers")
         about = {"name": name, **{key: assay.get(key) for key in kept}}
         row = {"sample": "S1", "patient": "P1", "collected": "2026-05-01", "role": None, "note": None}

@@ -25,6 +25,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import other_phantom  # noqa: E402
 from calling import SETTINGS, assay, partners, pixel_size, seen  # noqa: E402
 from ctcascade.calling.classify import call_cells, reference_of  # noqa: E402
+from ctcascade.study.assay import Gates  # noqa: E402
 from ctcascade.validation import phantom  # noqa: E402
 
 TABLE = HERE / "false_calls.tsv"
@@ -99,7 +100,9 @@ def counted(kind: str, seed: int, commit: str = "") -> Row:
     of = KINDS[kind]
     about = assay(of.assay)
     truth, cells, noise = seen(of.slide, seed, about)
-    called = call_cells(cells, reference_of(cells, noise), noise, about["gates"], SETTINGS)
+    called = call_cells(
+        cells, reference_of(cells, noise, SETTINGS), noise, Gates.model_validate(about["gates"]), SETTINGS
+    )
     calls, p_ctc = called["call"].to_numpy(str), called["p_ctc"].to_numpy()
     ctcs = truth["kind"].isin(phantom.CTC_KINDS).to_numpy()
     shown = np.isin(calls, ("ctc", "uncertain"))

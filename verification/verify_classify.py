@@ -195,7 +195,7 @@ def _calibration_rows(scores: Any, kept: Sequence[false_calls.Row]) -> Iterator[
     for low, high in itertools.pairwise(P_CTC):
         band = calls["p_ctc"].between(low, high, inclusive="left")
         found = f"mean {calls.loc[band, 'p_ctc'].mean():.3f}, CTCs {_share(true[band], {})}"
-        if low >= SETTINGS["p_ctc_uncertain"]:
+        if low >= SETTINGS.p_ctc_uncertain:
             false = float(((p_wrong >= low) & (p_wrong < high)).sum()) / leukocytes
             right = PREVALENCES[0] * float((band & true).sum()) / float(true.sum())
             found += f"; at 1 CTC in {1 / PREVALENCES[0]:,.0f} leukocytes {right / max(right + false, 1e-30):.2f}"

@@ -67,8 +67,9 @@ def _gather(args: argparse.Namespace) -> None:
 
 def _classify(args: argparse.Namespace) -> None:
     from ctcascade.calling import classify  # noqa: PLC0415
+    from ctcascade.study.jobs import ClassifyJob  # noqa: PLC0415
 
-    classify.classify(args.settings, args.frames, args.cells, args.out)
+    classify.classify(ClassifyJob.model_validate(args.settings), args.frames, args.cells, args.out)
 
 
 def _crops(args: argparse.Namespace) -> None:

@@ -26,15 +26,23 @@ from ctcascade.data.results import (
     TableProvenance,
 )
 from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
+from ctcascade.study.assay import Gates
+from ctcascade.study.jobs import ClassifyJob
+from ctcascade.study.settings import ClassifySettings, GateWidths
 
-_FEWEST = 20  # leukocytes below which a sample cannot be its own reference
-_SNR = 5.0  # standard deviations of the noise that a positive channel rises above its surroundings at least
-_BRIGHT = 3.0  # spreads above the leukocytes' median from which a further marker is extreme
-_BLUR_UM2 = 3.0  # area over which optics spread a point: the smaller a nucleus, the more its peak stands out
-_LEAST_SHOWN = 0.05  # share of the pixels of an evenly lit cell above the noise, at least: a ratio to less is noise
-_DRAWN = 17  # points of a line that is bent on a plot
-_REASONS = ("ck-", "cd45+", "small_nucleus", "ragged_nucleus", "apoptotic", "small", "large", "speckle")
-"""One a gate: given where that gate's term is the lowest."""
+_CURVE_POINTS = 17  # of the bent gate, as pages draw it
+_GATES = {
+    "ck_min_z": "ck-",
+    "cd45_max_ratio": "cd45+",
+    "min_nucleus_um2": "small_nucleus",
+    "min_nucleus_solidity": "ragged_nucleus",
+    "max_dna_peak": "apoptotic",
+    "min_diameter_um": "small",
+    "max_diameter_um": "large",
+    "min_ck_fill": "speckle",
+}
+"""Each gate, and the reason that is given where its term is the lowest."""
+_REASONS = tuple(_GATES.values())
 _MISSHAPEN = ("apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus")
 _UNUSED = ("y0_px", "x0_px", "y1_px", "x1_px", "area_um2", "perimeter_um", "p2a", "eccentricity", "solidity")
 _UNUSED_OF_NUCLEUS = ("nucleus_perimeter_um", "nucleus_p2a", "nucleus_eccentricity")
@@ -81,29 +89,29 @@ class Reference:
         """Return the counts above the surroundings at so many spreads: the inverse of `z_ck`."""
         return np.asarray(np.exp(self.ck_centre + self.ck_spread * np.asarray(z)) - self.ck_floor)
 
-    def least_z(self, cd45: Floats, gates: Mapping[str, float]) -> Floats:
+    def least_z(self, cd45: Floats, gates: Gates) -> Floats:
         """Return the spreads of cytokeratin that a CTC with so much CD45 (over `cd45`) has at least.
 
         Without leukocytes there are none to be mistaken for CTCs, and no spread of theirs to count in.
         """
-        rise = gates["ck_rise_with_cd45"] if self.n_leukocytes else 0.0
-        return np.asarray(gates["ck_min_z"] * (1 + rise * (cd45 / gates["cd45_max_ratio"]) ** 2))
+        rise = gates.ck_rise_with_cd45 if self.n_leukocytes else 0.0
+        return np.asarray(gates.ck_min_z * (1 + rise * (cd45 / gates.cd45_max_ratio) ** 2))
 
-    def drawn(self, gates: Mapping[str, float]) -> CallsReference:
+    def drawn(self, gates: Gates) -> CallsReference:
         """Return centres, scales and gates in the units of what was measured."""
-        cd45 = gates["cd45_max_ratio"] * self.cd45
+        cd45 = gates.cd45_max_ratio * self.cd45
         bound: dict[str, tuple[str, float, Literal["above", "below"]]] = {
-            "ck_min_z": ("ck_contrast", float(self.ck_at(gates["ck_min_z"])), "above"),
+            "ck_min_z": ("ck_contrast", float(self.ck_at(gates.ck_min_z)), "above"),
             "cd45_max_ratio": ("cd45_contrast", cd45, "below"),
-            "min_nucleus_um2": ("nucleus_area_um2", gates["min_nucleus_um2"], "above"),
-            "min_nucleus_solidity": ("nucleus_solidity", gates["min_nucleus_solidity"], "above"),
-            "max_dna_peak": ("dna_peak", gates["max_dna_peak"] * self.dna_peak, "below"),
-            "min_diameter_um": ("equivalent_diameter_um", gates["min_diameter_um"], "above"),
-            "max_diameter_um": ("equivalent_diameter_um", gates["max_diameter_um"], "below"),
-            "min_ck_fill": ("ck_evenness", gates["min_ck_fill"], "above"),
+            "min_nucleus_um2": ("nucleus_area_um2", gates.min_nucleus_um2, "above"),
+            "min_nucleus_solidity": ("nucleus_solidity", gates.min_nucleus_solidity, "above"),
+            "max_dna_peak": ("dna_peak", gates.max_dna_peak * self.dna_peak, "below"),
+            "min_diameter_um": ("equivalent_diameter_um", gates.min_diameter_um, "above"),
+            "max_diameter_um": ("equivalent_diameter_um", gates.max_diameter_um, "below"),
+            "min_ck_fill": ("ck_evenness", gates.min_ck_fill, "above"),
         }
-        share = np.linspace(0, 1, _DRAWN)
-        bent = np.stack([share * cd45, self.ck_at(self.least_z(share * gates["cd45_max_ratio"], gates))], axis=1)
+        share = np.linspace(0, 1, _CURVE_POINTS)
+        bent = np.stack([share * cd45, self.ck_at(self.least_z(share * gates.cd45_max_ratio, gates))], axis=1)
         return CallsReference(
             n_leukocytes=self.n_leukocytes,
             ck=ChannelReference(centre=float(self.ck_at(0)), scale_ln=self.ck_spread, floor=self.ck_floor),
@@ -117,28 +125,26 @@ class Reference:
         )
 
 
-def classify(settings: Mapping[str, Any], frames: Path, cells: Path, out: Path) -> None:
+def classify(job: ClassifyJob, frames: Path, cells: Path, out: Path) -> None:
     """Write the calls of one sample's cells.
 
     Parameters
     ----------
-    settings : mapping
-        ``assay`` with its ``gates`` and, where it has any, ``markers``; the section ``classify`` of the configuration.
+    job : ClassifyJob
     frames, cells : Path
         Tables of `detect`.
     out : Path
         The calls table; as many rows as `cells`, in its order.
     """
-    noise, gates = _noise(store.read_table(frames, "frames")), settings["assay"]["gates"]
+    noise, gates = _noise(store.read_table(frames, "frames")), job.assay.gates
     table = store.read_table(cells, "cells", _unused(noise))
-    reference = reference_of(table, noise)
-    calls = call_cells(table, reference, noise, gates, settings)
-    further = marker_columns(table, reference.leukocytes, noise, settings["assay"].get("markers", {}))
+    reference = reference_of(table, noise, job)
+    calls = call_cells(table, reference, noise, gates, job)
+    further = marker_columns(table, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
     calls = pd.concat([calls, further], axis=1)
-    made_by = store.provenance(settings, {"frames": frames, "cells": cells})
-    store.write_table(
-        out, "calls", calls, TableProvenance(**made_by.model_dump(exclude_unset=True), reference=reference.drawn(gates))
-    )
+    made_by = store.provenance(job, {"frames": frames, "cells": cells})
+    kept = TableProvenance(**made_by.model_dump(exclude_unset=True), reference=reference.drawn(gates))
+    store.write_table(out, "calls", calls, kept)
 
 
 def _unused(roles: Iterable[str]) -> list[str]:
@@ -151,24 +157,22 @@ def call_cells(
     cells: pd.DataFrame,
     reference: Reference,
     noise: Mapping[str, float],
-    gates: Mapping[str, float],
-    settings: Mapping[str, Any],
+    gates: Gates,
+    settings: ClassifySettings,
 ) -> pd.DataFrame:
     """Return the calls table of a cells table.
 
     Parameters
     ----------
     cells : DataFrame
-        As `schema.CELLS`, of one whole sample.
+        As `tables.CELLS`, of one whole sample.
     reference : Reference
         What they are compared with: `reference_of` them.
     noise : mapping of str to float
         Standard deviation of the background by role, counts.
-    gates : mapping of str to float
-        The assay's: ``ck_min_z``, ``cd45_max_ratio``, ``min_diameter_um``, ``max_diameter_um``, ``min_nucleus_um2``,
-        ``min_nucleus_solidity``, ``max_dna_peak``, ``min_ck_fill``.
-    settings : mapping
-        ``p_ctc_call``, ``p_ctc_uncertain``, ``cluster_gap_um``.
+    gates : Gates
+        The assay's.
+    settings : ClassifySettings
 
     Notes
     -----
@@ -187,7 +191,7 @@ def call_cells(
     for less. The verification prints both.
     """
     p_ctc, call, reason = _called(cells, reference, noise, gates, settings)
-    cluster, with_leukocyte = group(cells, call, settings["cluster_gap_um"])
+    cluster, with_leukocyte = group(cells, call, settings.cluster_gap_um)
     reason[with_leukocyte] = reason[with_leukocyte] + " with_leukocyte"
     border = cells["touches_border"].to_numpy(bool)
     reason[border] = reason[border] + " at_border"
@@ -210,8 +214,8 @@ def _called(
     cells: pd.DataFrame,
     reference: Reference,
     noise: Mapping[str, float],
-    gates: Mapping[str, float],
-    settings: Mapping[str, Any],
+    gates: Gates,
+    settings: ClassifySettings,
 ) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
     """Return the probability, the call and its reason of each cell by itself."""
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
@@ -219,67 +223,75 @@ def _called(
     cd45 = np.maximum(contrast_of(cells, "cd45"), 1e-3 * reference.cd45) / reference.cd45
     shown = {
         "nucleus": nucleated,
-        "dna": contrast_of(cells, "dna") > _SNR * noise["dna"],
-        "ck": z_ck > gates["ck_min_z"],
-        "cd45": cd45 >= gates["cd45_max_ratio"],
+        "dna": contrast_of(cells, "dna") > settings.min_snr * noise["dna"],
+        "ck": z_ck > gates.ck_min_z,
+        "cd45": cd45 >= gates.cd45_max_ratio,
     }
     dye = shown["cd45"] & (shown["ck"] | ~nucleated)
-    dye &= _bright_everywhere(cells, nucleated & shown["cd45"] & ~shown["ck"], noise)
-    measured = {"cd45": cd45, "peak": _peak(cells) / reference.dna_peak, "even": _evenness(cells, "ck", noise["ck"])}
-    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates)
+    dye &= _bright_everywhere(cells, nucleated & shown["cd45"] & ~shown["ck"], noise, settings)
+    measured = {
+        "cd45": cd45,
+        "peak": _peak(cells, settings) / reference.dna_peak,
+        "even": _evenness(cells, "ck", noise["ck"], settings),
+    }
+    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates, settings.gate_widths)
     p_ctc = np.prod(terms, axis=0)
     call, reason = _named(dict(zip(_REASONS, terms, strict=True)), shown, dye)
-    is_ctc = (p_ctc >= settings["p_ctc_call"]) & nucleated
-    doubtful = (p_ctc >= settings["p_ctc_uncertain"]) & ~is_ctc & nucleated
+    is_ctc = (p_ctc >= settings.p_ctc_call) & nucleated
+    doubtful = (p_ctc >= settings.p_ctc_uncertain) & ~is_ctc & nucleated
     call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
     call[doubtful], reason[doubtful] = "uncertain", _lowest(_REASONS, terms[:, doubtful])
     return p_ctc, call, reason
 
 
-def reference_of(cells: pd.DataFrame, noise: Mapping[str, float]) -> Reference:
+def reference_of(cells: pd.DataFrame, noise: Mapping[str, float], settings: ClassifySettings) -> Reference:
     """Return what the cells of this sample are compared with.
 
     Leukocytes are the nucleated cells with at least half the median CD45 of those that show CD45 at all: CTCs do not,
     and neither bare nuclei nor weakly stained leukocytes move the median.
     """
     floor = max(noise["ck"], 1e-6)
-    peak = _peak(cells)
+    given = settings.reference
+    peak = _peak(cells, settings)
     contrast = {role: contrast_of(cells, role) for role in ROLES}
-    leukocytes = _leukocytes(cells, contrast, noise)
+    leukocytes = _leukocytes(cells, contrast, noise, settings)
     if leukocytes.any():
-        centre, spread = log_scale(contrast["ck"][leukocytes], floor)
+        centre, spread = log_scale(contrast["ck"][leukocytes], floor, given.min_spread_ln)
         cd45 = float(np.median(contrast["cd45"][leukocytes]))
         return Reference(leukocytes, centre, spread, floor, cd45, _median(peak[leukocytes]))
     # exposures are set so that what is stained fills a like part of the camera's range in each channel
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    cd45 = max(_median(contrast["dna"][nucleated]), 4 * _SNR * max(noise["cd45"], 1e-6))
-    return Reference(leukocytes, float(np.log(2 * floor)), 0.5, floor, cd45, _median(peak[nucleated]))
+    cd45 = max(_median(contrast["dna"][nucleated]), given.noise_cd45_snr * max(noise["cd45"], 1e-6))
+    return Reference(leukocytes, float(np.log(2 * floor)), given.noise_spread_ln, floor, cd45, _median(peak[nucleated]))
 
 
 def _median(values: Floats) -> float:
     return float(np.median(values)) if len(values) else 1.0
 
 
-def _peak(cells: pd.DataFrame) -> Floats:
+def _peak(cells: pd.DataFrame, settings: ClassifySettings) -> Floats:
     """Return the brightest DNA over the mean of the nucleus, less what blur makes of it: the chromatin's grain."""
     mean = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
     peak = np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
-    return np.asarray(peak / (1 + _BLUR_UM2 / np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1.0)))
+    return np.asarray(peak / (1 + settings.blur_um2 / np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1.0)))
 
 
-def _evenness(cells: pd.DataFrame, role: str, noise: float) -> Floats:
+def _evenness(cells: pd.DataFrame, role: str, noise: float, settings: ClassifySettings) -> Floats:
     """Return the share of the cell in which the role rises above the noise, over that of an evenly lit cell."""
     even = ndtr(cells[f"{role}_mean"].to_numpy(float) / max(noise, 1e-6) - ABOVE_NOISE)
-    return np.asarray(cells[f"{role}_fill"].to_numpy(float) / np.maximum(even, _LEAST_SHOWN))
+    return np.asarray(cells[f"{role}_fill"].to_numpy(float) / np.maximum(even, settings.min_even_fill))
 
 
-def _leukocytes(cells: pd.DataFrame, contrast: Contrast, noise: Mapping[str, float]) -> NDArray[np.bool_]:
+def _leukocytes(
+    cells: pd.DataFrame, contrast: Contrast, noise: Mapping[str, float], settings: ClassifySettings
+) -> NDArray[np.bool_]:
     """Return the leukocytes that the sample's cells are compared with; none where there are too few of them."""
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    stained = np.asarray(nucleated & (contrast["cd45"] > _SNR * noise["cd45"]))
-    if stained.sum() < _FEWEST:
+    stained = np.asarray(nucleated & (contrast["cd45"] > settings.min_snr * noise["cd45"]))
+    if stained.sum() < settings.reference.min_leukocytes:
         return np.zeros(len(cells), np.bool_)
-    return np.asarray(stained & (contrast["cd45"] > np.median(contrast["cd45"][stained]) / 2))
+    usual = np.median(contrast["cd45"][stained])
+    return np.asarray(stained & (contrast["cd45"] > settings.reference.min_cd45_share * usual))
 
 
 def _noise(frames: pd.DataFrame) -> dict[str, float]:
@@ -289,22 +301,25 @@ def _noise(frames: pd.DataFrame) -> dict[str, float]:
     return {name.removesuffix("_noise"): float(usable[name].median()) if len(usable) else 1.0 for name in names}
 
 
-def _terms(cells: pd.DataFrame, z_above: Floats, measured: Mapping[str, Floats], gates: Mapping[str, float]) -> Floats:
-    """Return one row of probabilities a gate, in the order of `_REASONS`."""
+def _terms(
+    cells: pd.DataFrame, z_above: Floats, measured: Mapping[str, Floats], gates: Gates, width: GateWidths
+) -> Floats:
+    """Return one row of probabilities a gate, in the order of `_GATES`."""
     nucleus = np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1e-3)
     diameter = cells["equivalent_diameter_um"].to_numpy(float)
+    solidity = np.nan_to_num(cells["nucleus_solidity"].to_numpy(float))
     terms = np.empty((len(_REASONS), len(cells)))  # the largest thing here, and there is one of it
     for row, step in zip(
         terms,
         (
-            lambda: z_above / 0.2,
-            lambda: np.log(gates["cd45_max_ratio"] / measured["cd45"]) / 0.05,
-            lambda: np.log(nucleus / gates["min_nucleus_um2"]) / 0.05,
-            lambda: (np.nan_to_num(cells["nucleus_solidity"].to_numpy(float)) - gates["min_nucleus_solidity"]) / 0.01,
-            lambda: np.log(gates["max_dna_peak"] / measured["peak"]) / 0.025,
-            lambda: np.log(diameter / gates["min_diameter_um"]) / 0.025,
-            lambda: np.log(gates["max_diameter_um"] / diameter) / 0.025,
-            lambda: (measured["even"] - gates["min_ck_fill"]) / 0.025,
+            lambda: z_above / width.ck_min_z,
+            lambda: np.log(gates.cd45_max_ratio / measured["cd45"]) / width.cd45_max_ratio,
+            lambda: np.log(nucleus / gates.min_nucleus_um2) / width.min_nucleus_um2,
+            lambda: (solidity - gates.min_nucleus_solidity) / width.min_nucleus_solidity,
+            lambda: np.log(gates.max_dna_peak / measured["peak"]) / width.max_dna_peak,
+            lambda: np.log(diameter / gates.min_diameter_um) / width.min_diameter_um,
+            lambda: np.log(gates.max_diameter_um / diameter) / width.max_diameter_um,
+            lambda: (measured["even"] - gates.min_ck_fill) / width.min_ck_fill,
         ),
         strict=True,
     ):
@@ -324,7 +339,7 @@ def _lowest(names: Sequence[str], terms: Sequence[Floats] | Floats) -> NDArray[A
 def _named(
     terms: Mapping[str, Floats], shown: Mapping[str, NDArray[np.bool_]], dye: NDArray[np.bool_]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return call and reason of each cell as far as it is no CTC."""
+    """Return what each cell is called if it is not a CTC, and why."""
     nucleated, ck, cd45 = shown["nucleus"], shown["ck"], shown["cd45"]
     reason = _lowest(_MISSHAPEN, [terms[name] for name in _MISSHAPEN])
     call = np.full(len(reason), "debris", object)
@@ -342,7 +357,7 @@ def _named(
 
 
 def _bright_everywhere(
-    cells: pd.DataFrame, leukocytes: NDArray[np.bool_], noise: Mapping[str, float]
+    cells: pd.DataFrame, leukocytes: NDArray[np.bool_], noise: Mapping[str, float], settings: ClassifySettings
 ) -> NDArray[np.bool_]:
     """Return which objects are extreme in every further marker and in DNA or CD45 as well, as clumps of dye are."""
     names = map(str, cells.columns)
@@ -351,9 +366,9 @@ def _bright_everywhere(
     result = np.full(len(cells), bool(further))
     for role in further:
         values = cells[f"{role}_mean"].to_numpy(float)
-        usual = values[leukocytes] if leukocytes.sum() >= _FEWEST else values
+        usual = values[leukocytes] if leukocytes.sum() >= settings.reference.min_leukocytes else values
         if len(usual):
             centre, high = np.nanquantile(usual, [0.5, 0.84])
-            result &= values > centre + _BRIGHT * max(high - centre, noise[role])
-    lit = [cells[f"{role}_fill"].to_numpy(float) > 0.5 for role in ROLES]
+            result &= values > centre + settings.dye.min_spreads * max(high - centre, noise[role])
+    lit = [cells[f"{role}_fill"].to_numpy(float) > settings.dye.min_fill for role in ROLES]
     return result & np.logical_and.reduce(lit)

@@ -12,19 +12,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from ctcascade.study.assay import MarkerGate
+
 Floats = NDArray[np.float64]
 
 _PRIOR = 0.5  # Jeffreys' of a share: Beta(0.5, 0.5)
-_LEAST_SPREAD = 0.2  # of ln cytokeratin: no sample of leukocytes is more alike than that
 
 
-def log_scale(values: Floats, floor: float) -> tuple[float, float]:
+def log_scale(values: Floats, floor: float, min_spread: float) -> tuple[float, float]:
     """Return centre and upper spread of ln(values + floor) of cells that should not show a marker.
 
-    The spread is one standard deviation of the upper half, whatever the uppermost tenth shows.
+    The spread is one standard deviation of the upper half, whatever the uppermost tenth shows, and at least
+    `min_spread`.
     """
     centre, high = np.quantile(np.log(np.maximum(values, 0) + floor), [0.5, 0.84])
-    return float(centre), max(float(high - centre), _LEAST_SPREAD)
+    return float(centre), max(float(high - centre), min_spread)
 
 
 def contrast_of(cells: pd.DataFrame, role: str) -> Floats:
@@ -55,20 +57,23 @@ def marker_columns(
     cells: pd.DataFrame,
     leukocytes: NDArray[np.bool_],
     noise: Mapping[str, float],
-    markers: Mapping[str, Mapping[str, Any]],
+    markers: Mapping[str, MarkerGate],
+    min_spread: float,
 ) -> pd.DataFrame:
     """Return for each cell how far it stands above the leukocytes in each marker, and whether that is positive.
 
     Parameters
     ----------
     cells : DataFrame, n rows
-        As `schema.CELLS`.
+        As `tables.CELLS`.
     leukocytes : ndarray of bool, shape (n,)
         Cells to compare with; none where the sample has too few of them.
     noise : mapping of str to float
         Standard deviation of the background by role, counts.
-    markers : mapping of str to mapping
-        Role to its ``place`` (``cell`` or ``nucleus``), ``min_z`` and, for the nucleus, ``min_nucleus_ratio``.
+    markers : mapping of str to MarkerGate
+        By role.
+    min_spread : float
+        Least spread of ln intensity.
 
     Returns
     -------
@@ -84,14 +89,14 @@ def marker_columns(
     """
     columns: dict[str, Any] = {}
     for role, rule in markers.items():
-        light = _light(cells, role, rule["place"])
+        light = _light(cells, role, rule.place)
         usual = light[leukocytes & np.isfinite(light)]
         z = np.full(len(cells), np.nan)
         if len(usual):
             floor = max(noise.get(role, 1.0), 1e-6)
-            centre, spread = log_scale(usual, floor)
+            centre, spread = log_scale(usual, floor, min_spread)
             z = (np.log(np.maximum(light, 0) + floor) - centre) / spread
-        positive = pd.array((z >= rule["min_z"]) & _is_local(cells, role, rule), dtype="boolean")
+        positive = pd.array((z >= rule.min_z) & _is_local(cells, role, rule), dtype="boolean")
         positive[np.isnan(z)] = pd.NA
         columns |= {f"{role}_z": z, f"{role}_positive": positive}
     return pd.DataFrame(columns, index=cells.index)
@@ -137,12 +142,12 @@ def _light(cells: pd.DataFrame, role: str, place: str) -> Floats:
     return contrast_of(cells, role)
 
 
-def _is_local(cells: pd.DataFrame, role: str, rule: Mapping[str, Any]) -> NDArray[np.bool_]:
+def _is_local(cells: pd.DataFrame, role: str, rule: MarkerGate) -> NDArray[np.bool_]:
     """Return whether the light of each cell lies where the rule wants it."""
-    if rule["place"] == "cell" or f"{role}_mean" not in cells:
+    if rule.place == "cell" or f"{role}_mean" not in cells:
         return np.ones(len(cells), np.bool_)
     inside, around = (cells[f"{role}_{part}_mean"].to_numpy(float) for part in ("nucleus", "cytoplasm"))
-    return np.asarray(inside >= rule["min_nucleus_ratio"] * around)
+    return np.asarray(inside >= (rule.min_nucleus_ratio or 0) * around)
 
 
 def _tallied(ctcs: pd.DataFrame, role: str, given: Mapping[str, Any], level: float) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from ctcascade.data import store
 from ctcascade.data.errors import Fault, InputError, plain, refuse_all
 from ctcascade.data.vocabulary import CALLS
 from ctcascade.study import sheets
+from ctcascade.study.jobs import ClassifyJob
 from ctcascade.study.reviews import Review, read
 
 _KEY = ["frame", "cell"]
@@ -206,7 +207,10 @@ def _is_current(table: Path, study: sheets.Study, verb: str, sample: str) -> boo
         made = store.table_provenance(table)
     except (OSError, ValueError, KeyError, TypeError):  # not whole: the stage will make it again, or say so
         return False
-    return made.version == __version__ and made.settings == sheets.settings_for(study, verb, sample=sample)
+    wanted = sheets.settings_for(study, verb, sample=sample)
+    if verb == "classify":
+        wanted = ClassifyJob.model_validate(wanted).as_json()
+    return made.version == __version__ and made.settings == wanted
 
 
 def _misfits(review: Review, calls: pd.DataFrame) -> list[Fault]:

@@ -98,14 +98,101 @@ class DetectSettings(Typed):
     contact_gap_max_um: Length = setting(3.0, _LENGTH, "Cells with a gap, um, of at most this are listed as contacts.")
 
 
+_WIDTH = "a width above 0 and up to 10"
+
+
+def width(default: float, of: str) -> Any:
+    """Return the field of a gate's width, in the unit that the gate is compared in."""
+    return setting(default, _WIDTH, f"Width of the gate's step: of {of}.", gt=0, le=10)
+
+
+class GateWidths(Typed):
+    """How sharp each gate is: a cell one width beyond it clears it with probability 0.73, three widths with 0.95.
+
+    The defaults make the squared error of `p_ctc` least on phantoms of which one cell in 20 is a CTC.
+    """
+
+    ck_min_z: Number = width(0.2, "cytokeratin, in spreads above the leukocytes")
+    cd45_max_ratio: Number = width(0.05, "ln(CD45 over the leukocytes' median)")
+    min_nucleus_um2: Number = width(0.05, "ln(area of the nucleus)")
+    min_nucleus_solidity: Number = width(0.01, "solidity of the nucleus")
+    max_dna_peak: Number = width(0.025, "ln(brightest DNA over the mean of the nucleus)")
+    min_diameter_um: Number = width(0.025, "ln(diameter)")
+    max_diameter_um: Number = width(0.025, "ln(diameter)")
+    min_ck_fill: Number = width(0.025, "evenness of cytokeratin")
+
+
+_FROM_ZERO = "a number from 0 to 1000"
+_POSITIVE = "a number above 0 and up to 1000"
+
+
+class ReferenceSettings(Typed):
+    """What cells are compared with: the sample's own leukocytes, or its noise where there are too few of them."""
+
+    min_leukocytes: Whole = setting(
+        20, "a whole number from 2 to 100000", "A sample with fewer cannot be its own reference.", ge=2, le=100_000
+    )
+    min_cd45_share: Number = setting(
+        0.5, "a share from 0 to 1", "A leukocyte has at least this share of the stained cells' median CD45.", ge=0, le=1
+    )
+    min_spread_ln: Number = setting(
+        0.2, _POSITIVE, "Least spread of ln(signal): no sample of leukocytes is more alike than that.", gt=0, le=1000
+    )
+    noise_spread_ln: Number = setting(
+        0.5, _POSITIVE, "Spread of ln(cytokeratin) where the noise is the reference.", gt=0, le=1000
+    )
+    noise_cd45_snr: Number = setting(
+        20.0,
+        _POSITIVE,
+        "Least CD45 reference where the noise is the reference, in standard deviations of the noise.",
+        gt=0,
+        le=1000,
+    )
+
+
+class DyeSettings(Typed):
+    """When an object is a clump of dye: extreme in every further marker, and lit in all required channels."""
+
+    min_spreads: Number = setting(
+        3.0, _FROM_ZERO, "A further marker is extreme from this many spreads above the median on.", ge=0, le=1000
+    )
+    min_fill: Number = setting(
+        0.5, "a share from 0 to 1", "Share of the object's pixels that show each required channel.", ge=0, le=1
+    )
+
+
 class ClassifySettings(Typed):
-    """Cells -> calls: from which probability a cell is called, and what counts as one cluster."""
+    """Cells -> calls: from which probability a cell is called, what counts as one cluster, how gates are applied."""
 
     cluster_gap_um: Length = setting(1.0, _LENGTH, "CTCs with a gap, um, of at most this form one cluster.")
     p_ctc_call: Probability = setting(0.5, _PROBABILITY, "From this probability on a cell is called a CTC.")
     p_ctc_uncertain: Probability = setting(
         0.1, _PROBABILITY, "From this probability on, up to p_ctc_call, a cell is called uncertain."
     )
+    min_snr: Number = setting(
+        5.0,
+        _POSITIVE,
+        "A channel is positive where it rises by at least this many standard deviations of its noise.",
+        gt=0,
+        le=1000,
+    )
+    blur_um2: Number = setting(
+        3.0,
+        _FROM_ZERO,
+        "Area, um2, over which optics spread a point: the smaller a nucleus, the more its peak stands out.",
+        ge=0,
+        le=1000,
+    )
+    min_even_fill: Number = setting(
+        0.05,
+        "a share above 0 and up to 1",
+        "Least share of an evenly lit cell's pixels above the noise: a ratio to less is noise.",
+        gt=0,
+        le=1,
+    )
+    gate_widths: GateWidths = section(GateWidths, "the width of each gate")
+    reference: ReferenceSettings = section(ReferenceSettings, "what cells are compared with")
+    dye: DyeSettings = section(DyeSettings, "when an object is a clump of dye")
 
 
 class CountSettings(Typed):
