@@ -187,18 +187,3 @@ def test_the_place_of_a_fault_is_named(tmp_path, change, said):
     with pytest.raises(InputError) as refused:
         store.read_json(tmp_path / "o.json", Operator)
     assert re.search(said, str(refused.value))
-
-
-def test_the_hash_of_the_code_follows_every_byte_of_it(tmp_path, monkeypatch):
-    package = tmp_path / "pipeline"
-    (package / "__pycache__").mkdir(parents=True)
-    (package / "a.py").write_text("x = 1\n")
-    monkeypatch.setattr(store, "_PACKAGE", package)
-    first = store.code_hash()
-    (package / "__pycache__" / "a.pyc").write_text("cache")
-    assert store.code_hash() == first
-    (package / "a.py").write_text("x = 2\n")
-    changed = store.code_hash()
-    assert changed != first
-    (package / "a.py").rename(package / "b.py")
-    assert store.code_hash() not in (first, changed)

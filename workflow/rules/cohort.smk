@@ -18,7 +18,7 @@ rule list_followed:
         "<logs>/list_followed.log",
     params:
         settings=settings("cohort"),
-        code=CODE,
+        code=code("cohort"),
     script:
         "../scripts/list_cohort.py"
 
@@ -34,7 +34,7 @@ rule compare_cohort:
         "<benchmarks>/cohort.tsv"
     params:
         settings=settings("cohort"),
-        code=CODE,
+        code=code("cohort"),
     shell:
         "ctcascade cohort @{input:q} --out {output:q} 2> {log:q}"
 
@@ -54,6 +54,6 @@ rule report_follow_up:
         "<benchmarks>/report_follow_up.tsv"
     params:
         settings=json.dumps({}),
-        code=CODE,
+        code=code("report"),
     shell:
         "ctcascade report follow-up --settings {params.settings:q} --cohort {input:q} --out {output:q} 2> {log:q}"

@@ -9,7 +9,7 @@ import socket
 import stat
 import sys
 
-from ctcascade.data import store
+from ctcascade.data import fingerprint
 from ctcascade.data.errors import InputError, refuse
 from ctcascade.formats import listing
 from ctcascade.study import sheets
@@ -113,7 +113,6 @@ shell.prefix(
     f'PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
 )
 study = read_study()
-CODE = store.code_hash()  # rules that call a program do not see that it has changed
 
 
 pathvars:
@@ -129,6 +128,14 @@ wildcard_constraints:
     n="[0-9]+",
     level="[0-9]+",
     assay="[A-Za-z0-9._-]+",
+
+
+def code(*stages):
+    """Return the params function that names what stages are made of: rules do not see that a program has changed."""
+    learned = study.config["detect"]["segmenter"] == "learned"
+    return lambda wildcards: [
+        fingerprint.stage_hash(stage, learned) for stage in stages
+    ]
 
 
 def settings(verb, of=None):

@@ -22,7 +22,7 @@ rule detect:
         base=str(study.base),
         labels=labels_option,
         stamp=stamp,
-        code=CODE,
+        code=code("detect"),
     shell:
         "ctcascade detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
         " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} {params.labels:q} 2> {log:q}"
@@ -45,7 +45,7 @@ rule gather:
     params:
         settings=settings("detect", of="sample"),
         stamp=stamp,
-        code=CODE,
+        code=code("detect"),
     shell:
         "ctcascade gather --frames {input.frames:q} --cells {input.cells:q} --outlines {input.outlines:q}"
         " --out-frames {output.frames:q} --out-cells {output.cells:q} --out-outlines {output.outlines:q} 2> {log:q}"
@@ -63,7 +63,7 @@ rule classify:
         "<benchmarks>/samples/{sample}/classify.tsv"
     params:
         settings=settings("classify", of="sample"),
-        code=CODE,
+        code=code("classify"),
     shell:
         "ctcascade classify --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
         " --out {output:q} 2> {log:q}"
@@ -107,7 +107,7 @@ rule count:
     params:
         settings=settings("count", of="sample"),
         reviews=reviews_option,
-        code=CODE,
+        code=code("count"),
     shell:
         "ctcascade count --settings {params.settings:q} --frames {input.frames:q} --calls {input.calls:q}"
         " --cells {input.cells:q} --out {output:q} {params.reviews:q} 2> {log:q}"
@@ -126,7 +126,7 @@ rule quality:
         "<benchmarks>/samples/{sample}/quality.tsv"
     params:
         settings=settings("quality", of="sample"),
-        code=CODE,
+        code=code("quality"),
     shell:
         "ctcascade quality --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
         " --calls {input.calls:q} --out {output:q} 2> {log:q}"
@@ -146,7 +146,7 @@ rule operator:
         settings=settings("operator", of="sample"),
         base=str(study.base),
         events=events_stamp,
-        code=CODE,
+        code=code("operator"),
     shell:
         "ctcascade operator --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
         " --calls {input.calls:q} --out {output:q} 2> {log:q}"
@@ -163,7 +163,7 @@ rule list_controls:
         "<logs>/list_controls.log",
     params:
         settings=settings("controls"),
-        code=CODE,
+        code=code("controls"),
     script:
         "../scripts/list_cohort.py"
 
@@ -179,7 +179,7 @@ rule controls:
         "<benchmarks>/controls.tsv"
     params:
         settings=settings("controls"),
-        code=CODE,
+        code=code("controls"),
     shell:
         "ctcascade controls @{input:q} --out {output:q} 2> {log:q}"
 
@@ -208,7 +208,7 @@ rule report_sample:
     params:
         settings=settings("report", of="sample"),
         controls=charts_option,
-        code=CODE,
+        code=code("report"),
     shell:
         "ctcascade report sample --settings {params.settings:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --crops {input.crops:q} --counts {input.counts:q}"

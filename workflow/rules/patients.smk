@@ -14,7 +14,7 @@ rule simulate:
     params:
         settings=settings("simulate", of="patient"),
         what_if=["--what-if", str(study.what_if)] if study.what_if else [],
-        code=CODE,
+        code=code("simulate"),
     shell:
         "ctcascade simulate --settings {params.settings:q} --counts {input.counts:q} {params.what_if:q}"
         " --out {output:q} 2> {log:q}"
@@ -32,7 +32,7 @@ rule prognose:
         "<benchmarks>/patients/{patient}/prognose.tsv"
     params:
         settings=settings("prognose", of="patient"),
-        code=CODE,
+        code=code("prognose"),
     shell:
         "ctcascade prognose --settings {params.settings:q} --counts {input.counts:q} --cascade {input.cascade:q}"
         " --out {output:q} 2> {log:q}"
@@ -59,7 +59,7 @@ rule report_patient:
     params:
         settings=settings("report", of="patient"),
         controls=charts_option,
-        code=CODE,
+        code=code("report"),
     shell:
         "ctcascade report patient --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
         " --cascade {input.cascade:q} --prognosis {input.prognosis:q} --out {output:q} {params.controls:q} 2> {log:q}"
@@ -78,7 +78,7 @@ rule list_cohort:
         "<logs>/list_cohort.log",
     params:
         settings=settings("report"),
-        code=CODE,
+        code=code("report"),
     script:
         "../scripts/list_cohort.py"
 
@@ -101,7 +101,7 @@ rule report_cohort:
         "<benchmarks>/report_cohort.tsv"
     params:
         settings=settings("report"),
-        code=CODE,
+        code=code("report"),
     shell:
         "ctcascade report cohort @{input.results:q} --controls {input.controls:q} --out {output.page:q} --multiqc {output.multiqc:q} --table {output.table:q}"
         " 2> {log:q}"

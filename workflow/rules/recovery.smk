@@ -23,7 +23,7 @@ rule spike:
         settings=settings("spike", of="assay"),
         base=str(study.base),
         stamp=stamp_of_healthy,
-        code=CODE,
+        code=code("spike"),
     shell:
         "ctcascade spike --settings {params.settings:q} --base {params.base:q} --images {output.images:q}"
         " --spiked {output.spiked:q} 2> {log:q}"
@@ -45,7 +45,7 @@ rule call_spiked:
     params:
         detect=settings("detect", of="assay"),
         classify=settings("classify", of="assay"),
-        code=CODE,
+        code=code("detect", "classify"),
     shell:
         "ctcascade detect --settings {params.detect:q} --base {input:q}/level_{wildcards.level}"
         " --frames {output.frames:q} --cells {output.cells:q} 2> {log:q}"
@@ -66,7 +66,7 @@ rule fit_recovery:
         "<benchmarks>/recovery/{assay}.fit.tsv"
     params:
         settings=settings("recovery", of="assay"),
-        code=CODE,
+        code=code("recovery"),
     shell:
         "ctcascade recovery --settings {params.settings:q} --spiked {input.spiked:q} --calls {input.calls:q}"
         " --out {output.found:q} --out-assay {output.assay:q} 2> {log:q}"
@@ -88,6 +88,6 @@ rule report_recovery:
         "<benchmarks>/recovery/{assay}.report.tsv"
     params:
         settings=json.dumps({}),
-        code=CODE,
+        code=code("report"),
     shell:
         "ctcascade report recovery --settings {params.settings:q} --recovery {input:q} --out {output:q} 2> {log:q}"

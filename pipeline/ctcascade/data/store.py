@@ -19,7 +19,6 @@ from ctcascade.data.errors import refuse
 from ctcascade.data.results import FILES, Provenance, ResultFile, TableProvenance
 from ctcascade.data.tables import TABLES, Table
 
-_PACKAGE = Path(__file__).parents[1]
 _KEY = b"ctcascade"
 _ROW_GROUP = 65536
 _KINDS = {file.file_name.removesuffix(".json"): file for file in FILES}
@@ -74,16 +73,6 @@ def file_hash(path: Path) -> str:
     """Return the sha256 of a file as hexadecimal text."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def code_hash() -> str:
-    """Return one hash over the package's code and evidence: a changed package makes results stale."""
-    digest = hashlib.sha256()
-    for path in sorted(_PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 @overload

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ctcascade.data.fingerprint import STAGES
 from ctcascade.data.vocabulary import MARKERS, SETTINGS, SUBTYPES
 
 KINDS = ("measured", "derived", "assumption")
@@ -151,14 +152,5 @@ TABLES = {
     ),
 }
 
-READ_BY = {
-    "simulate": ("assay_facts", "detection", "drainage", "flow", "organs", "parameters"),
-    "prognose": (
-        *("assay_facts", "clusters", "count_distributions", "kinetics", "phenotype", "references"),
-        *("shapes", "stage", "strata", "survival"),
-    ),
-    "recovery": ("assay_facts", "references"),
-    "cohort": ("assay_facts", "strata", "survival"),
-    "report": tuple(TABLES),
-}
+READ_BY = {name: stage.evidence for name, stage in STAGES.items() if stage.evidence}
 """The tables that each stage's results rest on: a row of another table changes nothing in them. Tested by recording."""
