@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -204,10 +204,10 @@ def test_twice_the_cells_in_twice_the_blood_is_the_same_concentration_known_bett
     assert twice.high < once.high
     # where all the doubt is in the background more blood does not help
     assert twice.high - twice.low < (once.high - once.low) * 1.01
-    if observation.background_per_7_5_ml == NONE:
-        # Jeffreys' prior is worth half a cell, which weighs half as much in twice the blood
-        half_a_cell = observation.blood(count).mean / (2 * count + 1) / 2
-        assert double.blood(2 * count).mean == pytest.approx(observation.blood(count).mean - half_a_cell, rel=1e-3)
+    # Jeffreys' prior is worth half a cell, which weighs half as much in twice the blood
+    clean, clean_double = (replace(seen, background_per_7_5_ml=NONE) for seen in (observation, double))
+    half_a_cell = clean.blood(count).mean / (2 * count + 1) / 2
+    assert clean_double.blood(2 * count).mean == pytest.approx(clean.blood(count).mean - half_a_cell, rel=1e-3)
 
 
 @pytest.mark.regression
@@ -367,18 +367,24 @@ def test_variation_between_tubes_weakens_a_change():
     assert change(10**6, 1, 670_000, 1, assay_cv=0.14).verdict == "decline established"
 
 
+@pytest.mark.parametrize(("e", "cv"), [(0.1, 0.0), (1.0, 0.14), (10.0, 0.14)])
+def test_no_cell_in_either_sample_is_no_change_that_could_be_judged(e, cv):
+    found = change(0, 1.0, 0, e, assay_cv=cv)
+    assert found.verdict == "not evaluable"
+    assert found.p_decline == pytest.approx(found.p_rise)
+
+
 @pytest.mark.property
 @given(x=st.integers(0, 300), y=st.integers(0, 300), e=st.floats(0.1, 10), cv=st.sampled_from([0.0, 0.14]))
 @settings(max_examples=40, deadline=None, derandomize=True)
 def test_change_read_backwards_is_the_inverse(x, y, e, cv):
+    assume(x + y > 0)
     forth, back = change(x, 1.0, y, e, assay_cv=cv), change(y, e, x, 1.0, assay_cv=cv)
     assert forth.p_decline == pytest.approx(back.p_rise)
     assert forth.p_value == pytest.approx(back.p_value)
-    if x + y == 0:
-        assert forth.verdict == "not evaluable"
-        return
-    if back.low > 0:
-        assert forth.high == pytest.approx(1 / back.low, rel=1e-6)
+    # nothing found before: no upper limit forth, 0 as the lower limit back
+    inverse = None if forth.high is None else pytest.approx(forth.high, rel=1e-6)
+    assert (1 / back.low if back.low > 0 else None) == inverse
     # a change is established just where the interval leaves 1 out
     outside = forth.low > 1 or (forth.high is not None and forth.high < 1)
     assert (forth.verdict in ("decline established", "rise established")) == outside

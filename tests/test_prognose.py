@@ -382,14 +382,15 @@ def test_a_known_subtype_leaves_out_rows_of_the_others(run):
 def test_a_bounded_median_is_never_a_number_of_a_curve(run):
     """No row with a median printed as "more than" draws a curve, and its bound carries no limits."""
     strata = evidence.load("strata")
-    bounded = set(strata.comparison[strata.lower_bound])
+    bounded, seen = set(strata.comparison[strata.lower_bound]), set()
     for primary, setting, _ in WITH_CURVES:
         result = run(primary, setting, draw(n=4), n_draws=20)
         assert not bounded & {s["evidence_id"].split(".")[0] for s in result["strata"]}
-        for row in result["other_rows"]:
-            if row["evidence_id"] in bounded:
-                assert row["curve"] == []
-                assert all(s["low_months"] is None for s in row["strata"])
+        rows = [row for row in result["other_rows"] if row["evidence_id"] in bounded]
+        assert all(row["curve"] == [] for row in rows)
+        assert all(stratum["low_months"] is None for row in rows for stratum in row["strata"])
+        seen |= {row["evidence_id"] for row in rows}
+    assert seen
 
 
 def test_the_main_row_is_chosen_by_setting_size_and_year():

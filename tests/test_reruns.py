@@ -17,9 +17,7 @@ from ctcascade.data.fingerprint import PACKAGE, STAGES, modules, stage_hash
 pytestmark = pytest.mark.workflow
 
 PAGES = {"report_sample", "report_patient", "list_cohort", "report_cohort"}
-FROM_CALLS = (
-    {"classify", "count", "quality", "operator", "list_controls", "controls"} | {"simulate", "prognose"} | PAGES
-)
+FROM_CALLS = {"classify", "count", "quality", "operator", "simulate", "prognose"} | PAGES
 
 
 def append(text):

@@ -111,7 +111,7 @@ def evidence_hash(stage: str, package: Path = PACKAGE) -> str:
 
 def modules(entries: tuple[str, ...], package: Path = PACKAGE) -> tuple[str, ...]:
     """Return the modules of the package that some modules need, themselves among them, by name below the package."""
-    found, waiting = set[str](), list(entries)
+    found, waiting = set[str](), [name for entry in entries for name in _with_parents(entry, package)]
     while waiting:
         name = waiting.pop()
         if name not in found:

@@ -1,0 +1,55 @@
+"""The image files of a study: each folder is listed once however often it is asked for, and changes are seen."""
+
+import functools
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ctcascade.formats import listing
+from ctcascade.formats.listing import FrameList
+
+Look = Callable[[str, Path, str, Mapping[str, Any]], FrameList]
+
+
+def listed_once() -> Look:
+    """Return a `listing.list_frames` that looks into each folder once."""
+    listed: dict[tuple[str, str, str], FrameList] = {}
+
+    def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> FrameList:
+        key = images, fmt, str(assay["name"])
+        if key not in listed:
+            listed[key] = listing.list_frames(images, base, fmt, assay)
+        return listed[key]
+
+    return list_frames
+
+
+def digest_of_images(listed: FrameList, base: Path) -> str:
+    """Return a digest of names, sizes and dates of a sample's image files: images that change are read again."""
+    images = dict.fromkeys(path for frame in listed.frames for path in frame.files)
+    return digest((*images, *listed.sidecars), base)
+
+
+def digest_of_events(listed: FrameList, base: Path) -> str:
+    """Return such a digest of the files with the operator's calls, which are not read as images."""
+    return digest((path for _, path in listed.events), base)
+
+
+def digest(paths: Iterable[Path], base: Path) -> str:
+    """Return a digest of files' names relative to `base`, sizes and dates; of a folder, of all files in it."""
+    found = hashlib.sha256()
+    for path in paths:
+        state, (folder, name) = os.stat(path), os.path.split(path)
+        if stat.S_ISDIR(state.st_mode):  # an image that is a folder
+            inside = (Path(at, file) for at, _, files in os.walk(path) for file in files)
+            found.update(digest(sorted(filter(os.path.exists, inside)), base).encode())
+        found.update(f"{_relative(folder, base)}/{name}\t{state.st_size}\t{state.st_mtime_ns}\n".encode())
+    return found.hexdigest()[:16]
+
+
+@functools.cache
+def _relative(folder: str, base: Path) -> str:
+    return os.path.relpath(folder, base)
