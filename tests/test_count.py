@@ -1,6 +1,7 @@
 """Calls to counts: every number of counts.json against a small sample worked out by hand."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +12,7 @@ from ctcascade.counting.count import count, imaged_fraction, tally
 from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store, tables
 from ctcascade.data.errors import InputError
+from ctcascade.study.jobs import CountJob
 
 EXACT = {"mean": 1.0, "low": 1.0, "high": 1.0, "kind": "measured", "source": "a test"}
 NONE = {**EXACT, "mean": 0.0, "low": 0.0, "high": 0.0}
@@ -24,7 +26,7 @@ def settings(**changes):
         "background_per_7_5_ml": NONE,
         "reference_equivalent": EXACT,
     }
-    return {
+    given = {
         "sample": "S1",
         "patient": "P1",
         "collected": "2026-05-01",
@@ -36,6 +38,7 @@ def settings(**changes):
         **changes,
         "assay": {**assay, **changes.get("assay", {})},
     }
+    return CountJob.model_validate_json(json.dumps(given))
 
 
 def frames_table(areas, whole=1000.0):
@@ -135,7 +138,7 @@ MIXED = calls_table(
 
 @pytest.mark.oracle
 def test_tally_of_a_mixed_sample():
-    assert tally(MIXED) == {
+    assert asdict(tally(MIXED)) == {
         "n_ctc": 7,
         "n_leukocytes": 4,
         "n_uncertain": 1,

@@ -1,5 +1,6 @@
 """Further markers of CTCs: from light in the images to positive, negative and not evaluable, and the share between."""
 
+import json
 import math
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ctcascade.counting import count
 from ctcascade.data import store
 from ctcascade.images import detect
 from ctcascade.study.assay import MarkerGate
+from ctcascade.study.jobs import CountJob
 from ctcascade.validation import phantom
 
 ASSAYS = Path(__file__).parents[1] / "config" / "assays"
@@ -185,7 +187,8 @@ def counted(tmp_path_factory):
         about = {"name": name, **{key: assay.get(key) for key in kept}}
         row = {"sample": "S1", "patient": "P1", "collected": "2026-05-01", "role": None, "note": None}
         row |= {"blood_volume_ml": 7.5, "sampled_fraction": 1.0}
-        count.count({**row, "assay": about, **CONFIG["count"]}, frames, calls, out)
+        job = CountJob.model_validate_json(json.dumps({**row, "assay": about, **CONFIG["count"]}))
+        count.count(job, frames, calls, out)
         return store.read_json(out, "counts"), truth, store.read_table(calls, "calls")
 
     return run

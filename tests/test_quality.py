@@ -1,5 +1,7 @@
 """Quality: each check against values worked out by hand, its limits, and what pages say of a sample that fails."""
 
+import json
+
 import numpy as np
 import pytest
 import yaml
@@ -9,6 +11,7 @@ from ctcascade.counting.quality import quality
 from ctcascade.data import store
 from ctcascade.data.results import Provenance
 from ctcascade.study import sheets
+from ctcascade.study.jobs import QualityJob
 from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
 
 LIMITS = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["quality"]
@@ -21,7 +24,8 @@ def run(tmp_path):
         for kind, table in (("frames", frames), ("cells", cells), ("calls", calls)):
             store.write_table(tmp_path / kind, kind, table, Provenance(**cases.PROVENANCE))
         out = tmp_path / "quality.json"
-        quality({"sample": about, **LIMITS, **limits}, *(tmp_path / kind for kind in ("frames", "cells", "calls")), out)
+        job = QualityJob.model_validate_json(json.dumps({"sample": about, **LIMITS, **limits}))
+        quality(job, *(tmp_path / kind for kind in ("frames", "cells", "calls")), out)
         found = store.read_json(out, "quality")
         return found, {check["check"]: check for check in found["checks"]}
 

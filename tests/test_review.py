@@ -247,7 +247,7 @@ def test_counts_follow_the_review(tmp_path):
     store.write_table(cells, "cells", pd.DataFrame(index=contacts.index).assign(**full).assign(**contacts), made_by)
     rule = {"min_ctcs": 1, "min_positive": 1, "min_share": 0, "source": "a test"}
     her2 = {"marker": "HER2", "place": "cell", "min_z": {"value": 3.0, "source": "a test"}, "rule": rule}
-    given = {**settings(assay={"markers": {"her2": her2}}), "consensus": "majority"}
+    given = settings(assay={"markers": {"her2": her2}})
 
     def counted(*reviews):
         count(given, frames, calls, out, cells, reviews)

@@ -80,10 +80,11 @@ def _crops(args: argparse.Namespace) -> None:
 
 def _count(args: argparse.Namespace) -> None:
     from ctcascade.counting import count  # noqa: PLC0415
+    from ctcascade.study import jobs  # noqa: PLC0415
 
     if args.reviews and not args.cells:
         refuse("--cells", "", "no table", "the sample's cells, with --reviews", "add --cells FILE")
-    count.count(args.settings, args.frames, args.calls, args.out, args.cells, args.reviews)
+    count.count(jobs.read(jobs.CountJob, args.settings), args.frames, args.calls, args.out, args.cells, args.reviews)
 
 
 def _review(args: argparse.Namespace) -> None:
@@ -97,8 +98,9 @@ def _review(args: argparse.Namespace) -> None:
 
 def _quality(args: argparse.Namespace) -> None:
     from ctcascade.counting import quality  # noqa: PLC0415
+    from ctcascade.study import jobs  # noqa: PLC0415
 
-    quality.quality(args.settings, args.frames, args.cells, args.calls, args.out)
+    quality.quality(jobs.read(jobs.QualityJob, args.settings), args.frames, args.cells, args.calls, args.out)
 
 
 def _operator(args: argparse.Namespace) -> None:
@@ -211,11 +213,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     run: Run = args.run
     try:
         if isinstance(getattr(args, "settings", None), str):
-            args.settings = _settings(args.settings)
+            given = _settings(args.settings)
+            args.settings = args.settings if args.run in _TYPED else given
         run(args)
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+
+
+_TYPED = (_count, _quality)  # these read their own settings
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -1,10 +1,9 @@
 """Calls to counts: what was seen on the slides, and what it says about 7.5 mL of blood."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,25 +11,60 @@ import pandas as pd
 from ctcascade.calling.markers import no_markers, tally_markers
 from ctcascade.counting import agreement
 from ctcascade.counting.observation import Factor, Interval, Observation
-from ctcascade.data import store
+from ctcascade.data import results, store
 from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
+from ctcascade.study.assay import Factor as AssayFactor
+from ctcascade.study.jobs import CountJob
 
 _FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
-_ESTIMATES = (
-    "ctc_per_7_5_ml",
-    "ctc_per_ml",
-    "clusters_per_7_5_ml",
-    "ctc_quantiles_per_7_5_ml",
-    "cluster_quantiles_per_7_5_ml",
-    "above_blank",
-)
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
+_CELL = ["frame", "cell"]
 _DIAMETERS = 32  # quantiles at most
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many cells and groups of each kind the calls of one sample hold; None where nothing could be seen.
+
+    Attributes
+    ----------
+    n_ctc, n_leukocytes, n_uncertain : int or None
+        Cells; CTCs in clusters are included.
+    n_clusters : int or None
+        Clusters of two or more CTCs.
+    cluster_sizes : dict
+        Number of CTCs in a cluster, as text, to the number of such clusters.
+    clusters_with_leukocytes : int or None
+        Clusters that leukocytes ride on.
+    n_ctc_leukocyte_groups : int or None
+        Single CTCs with leukocytes, which are no clusters.
+    """
+
+    n_ctc: int | None = None
+    n_leukocytes: int | None = None
+    n_uncertain: int | None = None
+    n_clusters: int | None = None
+    cluster_sizes: dict[str, int] = field(default_factory=dict)
+    clusters_with_leukocytes: int | None = None
+    n_ctc_leukocyte_groups: int | None = None
+
+
+@dataclass(frozen=True)
+class _Estimates:
+    """What a count says about the blood; None where nothing could be seen."""
+
+    ctc_per_7_5_ml: results.Interval | None = None
+    ctc_per_ml: results.Interval | None = None
+    clusters_per_7_5_ml: results.Interval | None = None
+    ctc_quantiles_per_7_5_ml: tuple[float, ...] | None = None
+    cluster_quantiles_per_7_5_ml: tuple[float, ...] | None = None
+    p_at_least: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(map(str, CUTOFFS)))
+    above_blank: bool | None = None
+
+
 def count(
-    settings: Mapping[str, Any],
+    job: CountJob,
     frames: Path,
     calls: Path,
     out: Path,
@@ -41,10 +75,7 @@ def count(
 
     Parameters
     ----------
-    settings : mapping
-        ``sample, patient, collected, role, note, blood_volume_ml, sampled_fraction``, ``assay`` (its name, factors and,
-        where it has any, markers), ``level``, the probability of every interval, and ``consensus``, how reviews are
-        joined (`consensus.reviewed`).
+    job : CountJob
     frames, calls : Path
         Tables of the sample.
     out : Path
@@ -57,7 +88,38 @@ def count(
     Raises
     ------
     InputError
-        If a table is none of ours, the assay's factors cannot be, or a review is not about these calls.
+        If a table cannot be read, the assay's factors cannot be, or a review is not about these calls.
+    """
+    fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
+    inputs, review = {"frames": frames, "calls": calls}, None
+    if reviews:
+        assert cells is not None
+        found = agreement.read_all(reviews, job.sample)
+        gap_um = store.table_provenance(calls).settings["cluster_gap_um"]
+        rule = {"consensus": job.consensus, "level": job.level}
+        called, review = agreement.reviewed(found, called, store.read_table(cells, "cells"), gap_um, rule)
+        inputs |= {f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}
+    if cells:
+        inputs |= {"cells": cells}
+    measured = store.read_table(cells, "cells", only=[*_CELL, "equivalent_diameter_um"]) if cells else None
+    counts = count_ctcs(job, fields, called, measured)
+    if review:
+        counts = counts.model_copy(update={"review": results.Review.model_validate(review)})
+    store.write_json(out, counts.model_copy(update={"provenance": store.provenance(job, inputs)}))
+
+
+def count_ctcs(
+    job: CountJob, frames: pd.DataFrame, calls: pd.DataFrame, cells: pd.DataFrame | None = None
+) -> results.Counts:
+    """Return the counts of a sample, and what they say about 7.5 mL of blood.
+
+    Parameters
+    ----------
+    job : CountJob
+    frames, calls : DataFrame
+        Tables of the sample.
+    cells : DataFrame, optional
+        ``frame, cell, equivalent_diameter_um`` of its cells, for the diameters of its CTCs.
 
     Notes
     -----
@@ -65,71 +127,71 @@ def count(
     probability of a single cell, and never to be false. Neither was measured, so ``clusters_per_7_5_ml`` is always
     among the assumptions.
     """
-    fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
-    inputs, review = {"frames": frames, "calls": calls}, None
-    if reviews:
-        assert cells is not None
-        found = agreement.read_all(reviews, settings["sample"])
-        gap_um = store.table_provenance(calls).settings["cluster_gap_um"]
-        called, review = agreement.reviewed(found, called, store.read_table(cells, "cells"), gap_um, settings)
-        inputs |= {f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}
-    if cells:
-        inputs |= {"cells": cells}
-    given = {name: settings["assay"].get(name) for name in _FACTORS}
+    given = {name: _factor(getattr(job.assay, name)) for name in _FACTORS}
+    known = {name: Factor(f.mean, f.low, f.high) for name, f in given.items() if f}
     observation = Observation(
-        blood_volume_ml=settings["blood_volume_ml"],
-        sampled_fraction=settings["sampled_fraction"],
-        imaged_fraction=imaged_fraction(fields),
-        **{name: factor and Factor(factor["mean"], factor["low"], factor["high"]) for name, factor in given.items()},
+        blood_volume_ml=job.blood_volume_ml,
+        sampled_fraction=job.sampled_fraction,
+        imaged_fraction=imaged_fraction(frames),
+        **known,
     )
-    level, evaluable = settings["level"], observation.exposure > 0
-    seen = tally(called)
-    estimates: dict[str, Any] = {**dict.fromkeys(_ESTIMATES), "p_at_least": dict.fromkeys(map(str, CUTOFFS))}
-    if evaluable:
-        estimates = _estimates(observation, seen["n_ctc"], seen["n_clusters"], level)
-    else:  # nothing was seen, which is not the same as nothing there
-        seen = {**dict.fromkeys(seen), "cluster_sizes": {}}
-    markers, reason = settings["assay"].get("markers", {}), "" if evaluable else _why_not(fields)
-    result = {
-        **{key: settings[key] for key in ("sample", "patient", "collected", "role", "note")},
-        "assay": settings["assay"]["name"],
-        "status": "ok" if evaluable else "not_evaluable",
-        "reason": reason,
-        "n_frames": len(fields),
-        "n_frames_usable": int(fields["usable"].sum()),
-        "n_cells": len(called),
-        "blood_volume_ml": observation.blood_volume_ml,
-        "sampled_fraction": observation.sampled_fraction,
-        "imaged_fraction": observation.imaged_fraction,
-        **given,
-        **seen,
-        "markers": tally_markers(called, markers, level) if evaluable else no_markers(markers, reason),
-        **estimates,
-        "limit_of_blank": {"count": observation.limit_of_blank(level), "level": level},
-        "assumptions": [name for name, factor in given.items() if factor and factor["kind"] == "assumption"]
-        + ["clusters_per_7_5_ml"],
-        "review": review,
-        "ctc_diameters_um": _diameters(called, cells) if cells and evaluable else None,
-        "provenance": store.provenance(settings, inputs),
-    }
-    store.write_json(out, "counts", result)
+    evaluable = observation.exposure > 0
+    reason = "" if evaluable else _why_not(frames)
+    seen = tally(calls) if evaluable else Tally()  # nothing was seen, which is not the same as nothing there
+    estimates = _estimates(observation, seen, job.level)
+    markers = {role: marker.as_json() for role, marker in job.assay.markers.items()}
+    entries = tally_markers(calls, markers, job.level) if evaluable else no_markers(markers, reason)
+    return results.Counts(
+        sample=job.sample,
+        patient=job.patient,
+        collected=job.collected.isoformat(),
+        assay=job.assay.name,
+        role=job.role,
+        note=job.note,
+        status="ok" if evaluable else "not_evaluable",
+        reason=reason,
+        n_frames=len(frames),
+        n_frames_usable=int(frames["usable"].sum()),
+        n_cells=len(calls),
+        n_ctc=seen.n_ctc,
+        n_clusters=seen.n_clusters,
+        n_ctc_leukocyte_groups=seen.n_ctc_leukocyte_groups,
+        n_leukocytes=seen.n_leukocytes,
+        n_uncertain=seen.n_uncertain,
+        cluster_sizes=seen.cluster_sizes,
+        clusters_with_leukocytes=seen.clusters_with_leukocytes,
+        blood_volume_ml=observation.blood_volume_ml,
+        sampled_fraction=observation.sampled_fraction,
+        imaged_fraction=observation.imaged_fraction,
+        recovery=_needed(given["recovery"]),
+        sensitivity=_needed(given["sensitivity"]),
+        background_per_7_5_ml=_needed(given["background_per_7_5_ml"]),
+        reference_equivalent=given["reference_equivalent"],
+        tube_to_tube=given["tube_to_tube"],
+        ctc_per_7_5_ml=estimates.ctc_per_7_5_ml,
+        clusters_per_7_5_ml=estimates.clusters_per_7_5_ml,
+        ctc_per_ml=estimates.ctc_per_ml,
+        ctc_quantiles_per_7_5_ml=estimates.ctc_quantiles_per_7_5_ml,
+        cluster_quantiles_per_7_5_ml=estimates.cluster_quantiles_per_7_5_ml,
+        p_at_least=estimates.p_at_least,
+        limit_of_blank=results.LimitOfBlank(count=observation.limit_of_blank(job.level), level=job.level),
+        above_blank=estimates.above_blank,
+        assumptions=(*(name for name, f in given.items() if f and f.kind == "assumption"), "clusters_per_7_5_ml"),
+        ctc_diameters_um=_diameters(calls, cells) if cells is not None and evaluable else None,
+        markers=tuple(results.Marker.model_validate(entry) for entry in entries),
+        review=None,
+        provenance=store.provenance(job, {}),
+    )
 
 
-def tally(calls: pd.DataFrame) -> dict[str, Any]:
+def tally(calls: pd.DataFrame) -> Tally:
     """Return how many cells and groups of each kind the calls of one sample hold.
 
     Parameters
     ----------
     calls : DataFrame
         As `tables.CALL_TABLE`: cluster numbers are unique in the sample and carried by the leukocytes on a cluster,
-        too; a single CTC that leukocytes touch has no number, but ``with_leukocyte``.
-
-    Returns
-    -------
-    dict
-        ``n_ctc`` (those in clusters included), ``n_leukocytes`` and ``n_uncertain`` cells; ``n_clusters`` of two or
-        more CTCs, and by size in ``cluster_sizes``; ``clusters_with_leukocytes``, those that leukocytes ride on; and
-        ``n_ctc_leukocyte_groups``, single CTCs with leukocytes, which are no clusters.
+        too; a single CTC that leukocytes touch has no number but is `with_leukocyte`.
     """
     n = Counter(calls["call"])
     groups = calls["cluster"].dropna()
@@ -137,15 +199,15 @@ def tally(calls: pd.DataFrame) -> dict[str, Any]:
     with_leukocytes = calls["call"].eq("leukocyte")[groups.index].groupby(groups).any()
     clusters = ctcs >= 2
     single = calls[calls["call"].eq("ctc") & calls["cluster"].isna()]
-    return {
-        "n_ctc": n["ctc"],
-        "n_leukocytes": n["leukocyte"],
-        "n_uncertain": n["uncertain"],
-        "n_clusters": int(clusters.sum()),
-        "cluster_sizes": {str(size): times for size, times in sorted(Counter(ctcs[clusters].tolist()).items())},
-        "clusters_with_leukocytes": int((clusters & with_leukocytes).sum()),
-        "n_ctc_leukocyte_groups": int(single["with_leukocyte"].sum()),
-    }
+    return Tally(
+        n_ctc=n["ctc"],
+        n_leukocytes=n["leukocyte"],
+        n_uncertain=n["uncertain"],
+        n_clusters=int(clusters.sum()),
+        cluster_sizes={str(size): times for size, times in sorted(Counter(ctcs[clusters].tolist()).items())},
+        clusters_with_leukocytes=int((clusters & with_leukocytes).sum()),
+        n_ctc_leukocyte_groups=int(single["with_leukocyte"].sum()),
+    )
 
 
 def imaged_fraction(frames: pd.DataFrame) -> float:
@@ -154,37 +216,47 @@ def imaged_fraction(frames: pd.DataFrame) -> float:
     return analysed / whole if whole > 0 else 0.0
 
 
-def _estimates(observation: Observation, n_ctc: int, n_clusters: int, level: float) -> dict[str, Any]:
+def _estimates(observation: Observation, seen: Tally, level: float) -> _Estimates:
+    if seen.n_ctc is None or seen.n_clusters is None:
+        return _Estimates()
     of_clusters = replace(observation, background_per_7_5_ml=_NO_BACKGROUND)
-    cells = observation.interval(n_ctc, level)
-    reference = observation.reference(n_ctc) if observation.reference_equivalent else None
-    return {
-        "ctc_per_7_5_ml": cells._asdict(),
-        "ctc_per_ml": _per_ml(cells)._asdict(),
-        "clusters_per_7_5_ml": of_clusters.interval(n_clusters, level)._asdict(),
-        "ctc_quantiles_per_7_5_ml": observation.blood(n_ctc).quantiles(_PROBABILITIES).tolist(),
-        "cluster_quantiles_per_7_5_ml": of_clusters.blood(n_clusters).quantiles(_PROBABILITIES).tolist(),
-        "p_at_least": {str(k): reference and reference.p_at_least(k) for k in CUTOFFS},
-        "above_blank": n_ctc > observation.limit_of_blank(level),
-    }
+    cells = observation.interval(seen.n_ctc, level)
+    reference = observation.reference(seen.n_ctc) if observation.reference_equivalent else None
+    return _Estimates(
+        ctc_per_7_5_ml=_interval(cells),
+        ctc_per_ml=_interval(cells, REFERENCE_VOLUME_ML),
+        clusters_per_7_5_ml=_interval(of_clusters.interval(seen.n_clusters, level)),
+        ctc_quantiles_per_7_5_ml=tuple(observation.blood(seen.n_ctc).quantiles(_PROBABILITIES).tolist()),
+        cluster_quantiles_per_7_5_ml=tuple(of_clusters.blood(seen.n_clusters).quantiles(_PROBABILITIES).tolist()),
+        p_at_least={str(k): reference.p_at_least(k) if reference else None for k in CUTOFFS},
+        above_blank=seen.n_ctc > observation.limit_of_blank(level),
+    )
 
 
-def _diameters(calls: pd.DataFrame, cells: Path) -> dict[str, Any] | None:
+def _diameters(calls: pd.DataFrame, cells: pd.DataFrame) -> results.CtcDiameters | None:
     """Return how large the sample's single CTCs are: the share of one in a cluster is the segmentation's guess."""
-    key = ["frame", "cell"]
     single = calls[calls["call"].eq("ctc") & calls["cluster"].isna()]
     whole = single[~single["at_border"]]
     if whole.empty:
         return None
-    size = store.read_table(cells, "cells", only=[*key, "equivalent_diameter_um"])
-    found = whole[key].merge(size, on=key)["equivalent_diameter_um"].to_numpy(np.float64)
+    size = cells[[*_CELL, "equivalent_diameter_um"]]
+    found = whole[_CELL].merge(size, on=_CELL)["equivalent_diameter_um"].to_numpy(np.float64)
     known = (np.arange(min(len(found), _DIAMETERS)) + 0.5) / min(len(found), _DIAMETERS)
-    return {"n": len(found), "quantiles": np.quantile(found, known, method="hazen").tolist()}
+    return results.CtcDiameters(n=len(found), quantiles=tuple(np.quantile(found, known, method="hazen").tolist()))
 
 
-def _per_ml(interval: Interval) -> Interval:
-    estimate, low, high = (value / REFERENCE_VOLUME_ML for value in interval[:3])
-    return Interval(estimate, low, high, interval.level)
+def _interval(found: Interval, per: float = 1.0) -> results.Interval:
+    estimate, low, high = (value / per for value in found[:3])
+    return results.Interval(estimate=estimate, low=low, high=high, level=found.level)
+
+
+def _factor(given: AssayFactor | None) -> results.Factor | None:
+    return None if given is None else results.Factor.model_validate(given.as_json())
+
+
+def _needed(factor: results.Factor | None) -> results.Factor:
+    assert factor is not None  # the assay has it
+    return factor
 
 
 def _why_not(frames: pd.DataFrame) -> str:

@@ -4,17 +4,19 @@ Limits are settings, no facts of biology: a laboratory sets them from its own ru
 count.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ctcascade.data import store
+from ctcascade.data.results import Check, FrameQuality, Quality, State
 from ctcascade.data.vocabulary import AT_LEAST
+from ctcascade.study.jobs import QualityJob
+from ctcascade.study.settings import FrameLimits, Limits
 
-STATES = ("ok", "warn", "fail")
+STATES: tuple[State, ...] = ("ok", "warn", "fail")
 _SHARES = {
     "focus": ("weak_focus_share", "share of usable frames without a sharp edge"),
     "saturation": ("saturated_share", "share of usable frames with a saturated channel"),
@@ -22,14 +24,12 @@ _SHARES = {
 }
 
 
-def quality(settings: Mapping[str, Any], frames: Path, cells: Path, calls: Path, out: Path) -> None:
+def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) -> None:
     """Write the quality of a sample, as `results.Quality`.
 
     Parameters
     ----------
-    settings : mapping
-        ``sample`` (its name, ``lot, tube, hours_to_processing``) and, by check, ``[warn, fail]`` (either may be null);
-        ``frame`` has those of a single frame.
+    job : QualityJob
     frames, cells, calls : Path
         Tables of the sample.
     out : Path
@@ -42,23 +42,26 @@ def quality(settings: Mapping[str, Any], frames: Path, cells: Path, calls: Path,
     """
     tables = {"frames": frames, "cells": cells, "calls": calls}
     fields, found, called = (store.read_table(path, kind) for kind, path in tables.items())
-    about = settings["sample"]
-    lights = _frame_lights(fields, settings["frame"])
-    measured = _measured(fields, found, called, lights, about["hours_to_processing"])
-    checks = [_judged(*check, settings) for check in measured]
-    result = {
-        **about,
-        "status": max((check["state"] for check in checks), key=STATES.index),
-        "checks": checks,
-        "frames": lights,
-        "frame_states": {state: sum(light["state"] == state for light in lights) for state in STATES},
-        "provenance": store.provenance(settings, tables),
-    }
-    store.write_json(out, "quality", result)
+    lights = _frame_lights(fields, job.frame)
+    measured = _measured(fields, found, called, lights, job.sample.hours_to_processing)
+    checks = tuple(_judged(*check, getattr(job, check[0])) for check in measured)
+    result = Quality(
+        sample=job.sample.sample,
+        lot=job.sample.lot,
+        tube=job.sample.tube,
+        hours_to_processing=job.sample.hours_to_processing,
+        status=max((check.state for check in checks), key=STATES.index),
+        checks=checks,
+        frames=lights,
+        frame_states={state: sum(light.state == state for light in lights) for state in STATES},
+        provenance=store.provenance(job, tables),
+    )
+    store.write_json(out, result)
 
 
-def _frame_lights(frames: pd.DataFrame, limits: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _frame_lights(frames: pd.DataFrame, settings: FrameLimits) -> tuple[FrameQuality, ...]:
     """Return of each frame which checks are beyond which limit."""
+    limits: dict[str, Limits] = dict(settings)
     background = frames["background"].to_numpy(np.float64)
     usual = float(np.median(background[frames["usable"]])) if frames["usable"].any() else np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -67,19 +70,19 @@ def _frame_lights(frames: pd.DataFrame, limits: Mapping[str, Any]) -> list[dict[
     states = {check: [_state(check, v, *limits[check]) for v in each] for check, each in values.items()}
     lights = []
     for row, (frame, usable) in enumerate(zip(frames["frame"], frames["usable"], strict=True)):
-        beyond = {state: [c for c in states if states[c][row] == state] for state in ("warn", "fail")}
+        warn, fail = (tuple(c for c in states if states[c][row] == state) for state in ("warn", "fail"))
         if not usable:
-            beyond = {"warn": [], "fail": ["usable"]}
-        worst = "fail" if beyond["fail"] else "warn" if beyond["warn"] else "ok"
-        lights.append({"frame": frame, "state": worst, **beyond})
-    return lights
+            warn, fail = (), ("usable",)
+        worst: State = "fail" if fail else "warn" if warn else "ok"
+        lights.append(FrameQuality(frame=frame, state=worst, warn=warn, fail=fail))
+    return tuple(lights)
 
 
 def _measured(
     frames: pd.DataFrame,
     cells: pd.DataFrame,
     calls: pd.DataFrame,
-    lights: Sequence[Mapping[str, Any]],
+    lights: Sequence[FrameQuality],
     hours: float | None,
 ) -> list[tuple[str, str, float | None]]:
     """Return (check, meaning, value) of each check; None where there is nothing to measure it on."""
@@ -89,7 +92,7 @@ def _measured(
         ("lost_area_share", "share of the imaged area that could not be analysed", 1 - area / whole if whole else 1.0)
     ]
     for check, (name, meaning) in _SHARES.items():
-        beyond = [check in light["warn"] + light["fail"] for light in lights if light["fail"] != ["usable"]]
+        beyond = [check in light.warn + light.fail for light in lights if light.fail != ("usable",)]
         measured.append((name, meaning, float(np.mean(beyond)) if beyond else None))
     background = usable["background"].to_numpy(np.float64)
     level = float(background.mean()) if len(background) else 0.0
@@ -117,20 +120,20 @@ def _staining_index(frames: pd.DataFrame, cells: pd.DataFrame, calls: pd.DataFra
     return float(np.median(contrast[leukocytes])) / (2 * noise)
 
 
-def _judged(check: str, meaning: str, value: float | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    warn, fail = settings[check]
-    return {
-        "check": check,
-        "meaning": meaning,
-        "value": value,
-        "state": _state(check, value, warn, fail),
-        "limit": "at least" if check in AT_LEAST else "at most",
-        "warn": warn,
-        "fail": fail,
-    }
+def _judged(check: str, meaning: str, value: float | None, limits: Limits) -> Check:
+    warn, fail = limits
+    return Check(
+        check=check,
+        meaning=meaning,
+        value=value,
+        state=_state(check, value, warn, fail),
+        limit="at least" if check in AT_LEAST else "at most",
+        warn=warn,
+        fail=fail,
+    )
 
 
-def _state(check: str, value: float | None, warn: float | None, fail: float | None) -> str:
+def _state(check: str, value: float | None, warn: float | None, fail: float | None) -> State:
     """Return the state of a value; what could not be measured is beyond no limit."""
 
     def beyond(limit: float | None) -> bool:

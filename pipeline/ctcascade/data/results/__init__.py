@@ -76,6 +76,7 @@ from ctcascade.data.results.quality import (
     FrameQuality,
     Operator,
     Quality,
+    State,
 )
 from ctcascade.data.results.validation import (
     AtRisk,
@@ -178,6 +179,7 @@ __all__ = [
     "ShareBand",
     "SourcedValue",
     "Stage",
+    "State",
     "Statement",
     "Stratum",
     "SurvivalPoint",
