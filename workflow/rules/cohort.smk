@@ -1,5 +1,5 @@
 # Beside the flow: what became of the laboratory's own patients with follow-up (event, time_months in the sheet of
-# patients), set beside what the prognosis of their first draw foretold.
+# patients), set beside what the prognosis from their first sample predicted.
 
 
 rule cohort:
@@ -10,8 +10,11 @@ rule cohort:
 # A command line cannot hold the names of all results once there are some hundred patients.
 rule list_followed:
     input:
-        counts=counts_of_followed,
-        prognosis=prognoses_of_followed,
+        # the first sample of each patient with follow-up, which the follow-up counts from
+        counts=of_samples("counts", [study.samples_of(p)[0] for p in study.followed]),
+        prognosis=collect(
+            "<results>/patients/{patient}/prognosis.json", patient=study.followed
+        ),
     output:
         temp("<results>/follow_up.args"),
     log:

@@ -6,9 +6,7 @@ rule detect:
     output:
         frames=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.frames.parquet"),
         cells=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.cells.parquet"),
-        outlines=temp(
-            "<results>/samples/{sample}/chunks/{k}-of-{n}.outlines.parquet"
-        ),
+        outlines=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.outlines.parquet"),
     log:
         "<logs>/samples/{sample}/detect.{k}-of-{n}.log",
     benchmark:
@@ -21,7 +19,7 @@ rule detect:
         settings=settings("detect", of="sample"),
         base=str(study.base),
         labels=labels_option,
-        stamp=stamp,
+        images=digest_of_images,
         code=code("detect"),
     shell:
         "ctcascade detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
@@ -44,7 +42,7 @@ rule gather:
         "<benchmarks>/samples/{sample}/gather.tsv"
     params:
         settings=settings("detect", of="sample"),
-        stamp=stamp,
+        images=digest_of_images,
         code=code("detect"),
     shell:
         "ctcascade gather --frames {input.frames:q} --cells {input.cells:q} --outlines {input.outlines:q}"
@@ -85,8 +83,8 @@ rule crops:
     params:
         settings=settings("crops", of="sample"),
         base=str(study.base),
-        stamp=stamp,
-        code=CODE,
+        images=digest_of_images,
+        code=code("crops"),
     shell:
         "ctcascade crops --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --outlines {input.outlines:q} --out {output:q} 2> {log:q}"
@@ -106,7 +104,7 @@ rule count:
         "<benchmarks>/samples/{sample}/count.tsv"
     params:
         settings=settings("count", of="sample"),
-        reviews=reviews_option,
+        reviews=option("--reviews", "reviews"),
         code=code("count"),
     shell:
         "ctcascade count --settings {params.settings:q} --frames {input.frames:q} --calls {input.calls:q}"
@@ -145,7 +143,7 @@ rule operator:
     params:
         settings=settings("operator", of="sample"),
         base=str(study.base),
-        events=events_stamp,
+        events=digest_of_events,
         code=code("operator"),
     shell:
         "ctcascade operator --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
@@ -155,8 +153,8 @@ rule operator:
 # A command line cannot hold the names of all results once there are some hundred controls.
 rule list_controls:
     input:
-        counts=results_of(study.controls, "counts"),
-        quality=results_of(study.controls, "quality"),
+        counts=of_samples("counts", study.controls),
+        quality=of_samples("quality", study.controls),
     output:
         temp("<results>/controls.args"),
     log:
@@ -207,7 +205,7 @@ rule report_sample:
         "<benchmarks>/samples/{sample}/report.tsv"
     params:
         settings=settings("report", of="sample"),
-        controls=charts_option,
+        controls=option("--controls", "controls"),
         code=code("report"),
     shell:
         "ctcascade report sample --settings {params.settings:q} --frames {input.frames:q}"

@@ -3,7 +3,7 @@
 
 rule simulate:
     input:
-        counts=counts_of,
+        counts=of_patient("counts"),
         what_if=study.what_if or [],
     output:
         "<results>/patients/{patient}/cascade.json",
@@ -22,7 +22,7 @@ rule simulate:
 
 rule prognose:
     input:
-        counts=counts_of,
+        counts=of_patient("counts"),
         cascade=rules.simulate.output,
     output:
         "<results>/patients/{patient}/prognosis.json",
@@ -40,8 +40,8 @@ rule prognose:
 
 rule report_patient:
     input:
-        counts=counts_of,
-        quality=quality_of,
+        counts=of_patient("counts"),
+        quality=of_patient("quality"),
         cascade=rules.simulate.output,
         prognosis=rules.prognose.output,
         controls=charts_of,
@@ -58,7 +58,7 @@ rule report_patient:
         "<benchmarks>/patients/{patient}/report.tsv"
     params:
         settings=settings("report", of="patient"),
-        controls=charts_option,
+        controls=option("--controls", "controls"),
         code=code("report"),
     shell:
         "ctcascade report patient --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"

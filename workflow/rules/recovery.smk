@@ -22,7 +22,7 @@ rule spike:
     params:
         settings=settings("spike", of="assay"),
         base=str(study.base),
-        stamp=stamp_of_healthy,
+        images=digests_of_healthy,
         code=code("spike"),
     shell:
         "ctcascade spike --settings {params.settings:q} --base {params.base:q} --images {output.images:q}"

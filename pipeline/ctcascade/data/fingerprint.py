@@ -50,6 +50,7 @@ _ALL = (
 STAGES = {
     "detect": Stage(("images.detect",), weights=("images/weights/*",)),
     "classify": Stage(("calling.classify",)),
+    "crops": Stage(("images.crops",)),
     "count": Stage(("counting.count",), files=("study/schemas/review.yaml",)),
     "quality": Stage(("counting.quality",)),
     "operator": Stage(("counting.operator",)),

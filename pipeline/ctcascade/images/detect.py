@@ -5,7 +5,6 @@ and memory does not grow with their number.
 """
 
 import contextlib
-import ctypes
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -31,8 +30,6 @@ _UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is 
 _SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged: more than the cores of a few cells
 _APART_UM = 1.0  # shift against DNA from which a channel is flagged
 _SHARP = 1.5  # sharpness of pure noise is about 0.5; a frame below this shows no edge
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_KEPT = 32 << 20  # bytes, glibc's own limit for the second
 
 
 def detect(
@@ -70,7 +67,6 @@ def detect(
         If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
     """
     cv2.setNumThreads(1)  # a job takes the one core that it asked for
-    _keep_freed_memory()
     listed = listing.list_frames(settings["images"], base, settings["format"], settings["assay"])
     number, of = chunk
     total = len(listed.frames)
@@ -146,14 +142,6 @@ def gather(
         with store.table_writer(out_outlines, "outlines", [], made_by) as write:
             for part in itertools.chain.from_iterable(map(store.read_parts, outlines)):
                 write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
-
-
-def _keep_freed_memory() -> None:
-    """Let this process use the memory of one frame for the next: giving it back costs a tenth of the time."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # of the GNU C library alone
-    if mallopt:
-        mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        mallopt(_M_TRIM_THRESHOLD, 8 * _KEPT)
 
 
 def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd.DataFrame, Segmentation | None]:
