@@ -54,7 +54,7 @@ audit:  ## check the pinned packages against public advisories (network) and wri
 	build/audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
 	build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
-weights: .venv/ready  ## train the learned segmenter's network anew, from images that the project does not ship
+weights: .venv/ready  ## train the learned segmenter's network again, from images that the project does not ship
 	$(PYTHON) -m venv training/.venv
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt

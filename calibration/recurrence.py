@@ -162,7 +162,7 @@ def fit_dormancy(patients: EarlyBreast, rate: float, unseen: float, random_seed:
 
 
 def _share_where_none(excess: Callable[[float], float]) -> float:
-    """Return the share at which a function is nought, or the end of the range that comes nearest."""
+    """Return the share at which a function is zero, or the end of the range that comes nearest."""
     low, high = _SHARES
     at_ends = excess(low), excess(high)
     if at_ends[0] * at_ends[1] > 0:

@@ -171,7 +171,7 @@ def test_calibration_is_worked_out_by_hand():
     assert found["left_out"] == [{"reason": "of another end point", "n": 1}]
     assert found["is_small"]
     rows = {row["time_months"]: row for row in found["rows"]}
-    assert rows[6]["foretold"] == pytest.approx(np.exp(-0.3))
+    assert rows[6]["predicted"] == pytest.approx(np.exp(-0.3))
     assert rows[6]["seen"]["estimate"] == pytest.approx(7 / 13)
     assert rows[24]["why"] == ""
     members = [patient(t, True, curve=curve[:50], cutoff=5) for t in np.arange(1, 7, 0.25)]
@@ -398,7 +398,7 @@ def test_snakemake_cohort_on_the_demonstration(demo, snakemake, tmp_path):
     before = digests(place / "results")
     run = snakemake(place, "cohort", "--config", "patients=patients.tsv")
     assert run.code == 0, run.output
-    assert "prognose" not in run.output  # what became of them changes nothing that was foretold
+    assert "prognose" not in run.output  # follow-up changes no prognosis
     assert digests(place / "results") == before
     found = store.read_json(place / "results" / "cohort.json", "cohort")
     assert [(g["primary"], g["n"], g["events"]) for g in found["groups"]] == [("breast", 1, 1), ("prostate", 1, 0)]

@@ -291,7 +291,7 @@ def test_a_review_is_taken_over_by_place(tmp_path, other_run, capsys):
     tables = ["--frames", str(tmp_path / "frames.parquet"), "--calls", str(tmp_path / "calls.parquet")]
     cli.main(["review", "--carry", str(old), *tables, "--out", str(tmp_path / "new")])
     told = capsys.readouterr().out
-    assert "4 cells taken over, 2 to look at anew" in told
+    assert "4 cells carried over, 2 to review again" in told
     assert "frame f0, cell 3 (y 30.0, x 5.0 px), reviewed as ctc" in told
     found, faults = read(tmp_path / "new" / "S1.AB.csv")
     assert faults == []

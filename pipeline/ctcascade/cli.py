@@ -91,7 +91,7 @@ def _review(args: argparse.Namespace) -> None:
     from ctcascade.counting import carry  # noqa: PLC0415
 
     for done in carry.carry(args.carry, args.frames, args.calls, args.out):
-        print(f"{done.file}: {done.n_carried} cells taken over, {len(done.lost)} to look at anew")
+        print(f"{done.file}: {done.n_carried} cells carried over, {len(done.lost)} to review again")
         for line in done.lost:
             print(f"  {line}")
 
@@ -400,7 +400,7 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub, "--calls", many=True, meaning="of each level, in order")
     _files(sub, "--out", "--out-assay")
 
-    _cohort_arguments(verb("cohort", _cohort, "what became of the patients with follow-up, beside what was foretold"))
+    _cohort_arguments(verb("cohort", _cohort, "follow-up of the patients, compared with what was predicted"))
 
     sub = verb("export", _export, "a sample's labels as OME-TIFF and its cells as GeoJSON (QuPath)", settings=False)
     _folders(sub, sample="its folder of results", base="folder of the sample sheet", out="folder for the files")

@@ -65,7 +65,7 @@ def calls_hash(calls: pd.DataFrame) -> str:
 def reviewed(
     reviews: Sequence[Review], calls: pd.DataFrame, cells: pd.DataFrame, gap_um: float, settings: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the calls after the review, with their clusters drawn anew, and what is to be said of it.
+    """Return the calls after the review, with their clusters formed again, and a summary of the review.
 
     Parameters
     ----------
@@ -226,7 +226,7 @@ def _misfits(review: Review, calls: pd.DataFrame) -> list[Fault]:
         if key not in places.index:
             faults.append(Fault(review.file, at, cell, "a cell of the sample", "remove the line"))
         elif math.dist(places.loc[key], (line.cells["y_px"], line.cells["x_px"])) > _SAME_PLACE_PX:
-            faults.append(Fault(review.file, at, f"{cell} at another place", "its y_px and x_px", "mend the line"))
+            faults.append(Fault(review.file, at, f"{cell} at another place", "its y_px and x_px", "fix the line"))
     return faults
 
 

@@ -38,7 +38,7 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
     Raises
     ------
     InputError
-        If a table is none of ours.
+        If a file is not a table of this program.
     """
     tables = {"frames": frames, "cells": cells, "calls": calls}
     fields, found, called = (store.read_table(path, kind) for kind, path in tables.items())

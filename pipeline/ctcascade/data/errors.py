@@ -1,4 +1,4 @@
-"""Faults that the user can mend. Whatever else is raised is a bug and keeps its traceback."""
+"""Faults that the user can fix. Whatever else is raised is a bug and keeps its traceback."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _LONGEST = 120
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault of one input, with all that is needed to mend it.
+    """One fault of one input, with all that is needed to fix it.
 
     Parameters
     ----------

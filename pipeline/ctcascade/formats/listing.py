@@ -138,5 +138,5 @@ def _folder(part: str, base: Path) -> formats.Folder:
     if place.is_file() or formats.is_zarr(place):
         return formats.Folder(place.parent, (place.name,))
     if not place.is_dir():
-        refuse(part, "", "no such folder or file", "a folder of images, relative to the sample sheet", "mend the path")
+        refuse(part, "", "no such folder or file", "a folder of images, relative to the sample sheet", "fix the path")
     return formats.look_into(place)

@@ -392,7 +392,7 @@ def _usual_distance(values: Any) -> Any:  # pragma: no cover - compiled
 
 @kernel
 def _less(plane: Any, across: Any, every: int, centre: float) -> Any:  # pragma: no cover - compiled
-    """Return each so-manieth row of a plane less a background, which is known in evenly spaced rows, and a constant."""
+    """Return every n-th row of a plane minus a constant and a background that is known in evenly spaced rows."""
     rows, columns = plane.shape
     signal = np.empty((-(-rows // every), columns), np.float32)
     constant = np.float32(centre)

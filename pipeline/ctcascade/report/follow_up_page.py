@@ -67,9 +67,9 @@ def plot(group: Mapping[str, Any]) -> Plot:
         xs = [across(month) for ends in pairwise(months) for month in ends]
         p, low, high = ([up(y) for y in _held([point[key] for point in curve])] for key in ("p", "low", "high"))
         dots = [
-            (across(r["time_months"]), up(r["foretold"]))
+            (across(r["time_months"]), up(r["predicted"]))
             for r in rows
-            if r["label"] == stratum["label"] and r["foretold"] is not None and r["time_months"] <= across.high
+            if r["label"] == stratum["label"] and r["predicted"] is not None and r["time_months"] <= across.high
         ]
         lines.append(Line(stratum["label"], path(zip(xs, p, strict=True)), band(xs, low, high), dots))
     ticks = [Tick.of(across(r["time_months"]), f"{r['time_months']:g}") for r in strata[0]["at_risk"]]

@@ -1,4 +1,4 @@
-"""What became of a laboratory's own patients, beside what was foretold: Kaplan-Meier, log-rank, Cox, calibration.
+"""Follow-up of a laboratory's own patients, compared with the prediction: Kaplan-Meier, log-rank, Cox, calibration.
 
 Each tumour and setting is looked at by itself. No name, no date and no sample stands in the result.
 """
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 MONTHS = (6, 12, 24)
-"""Where foretold and seen survival are compared."""
+"""Months at which predicted and observed survival are compared."""
 
 _STEPS = (1, 3, 6, 12, 24, 60, 120)  # months between the numbers at risk
 _MOST_TICKS = 8
@@ -46,7 +46,7 @@ class _Patient:
 
 
 def cohort(settings: Mapping[str, Any], counts: Sequence[Path], prognoses: Sequence[Path], out: Path) -> None:
-    """Write cohort.json: how the patients fared by count, and how well that was foretold.
+    """Write cohort.json: survival of the patients by count, and how well it was predicted.
 
     Parameters
     ----------
@@ -90,14 +90,14 @@ def cohort(settings: Mapping[str, Any], counts: Sequence[Path], prognoses: Seque
         todo = "fill the columns event and time_months of patients with a tumour (config/README.md)"
         refuse("the patient sheet", "event, time_months", "no patient with follow-up", "at least one", todo)
     read = [store.read_json(path, "counts") for path in counts]
-    foretold = [store.read_json(path, "prognosis") for path in prognoses]
-    for given, c, p, path in zip(about, read, foretold, counts, strict=True):
+    predicted = [store.read_json(path, "prognosis") for path in prognoses]
+    for given, c, p, path in zip(about, read, predicted, counts, strict=True):
         if (c["sample"], p["patient"]) != (given["sample"], given["patient"]):
             refuse(path, "sample", c["sample"], given["sample"], "give counts and prognoses in the patients' order")
     least_ml = float(evidence.load("assay_facts").central["least_volume"])
     left_out: Counter[str] = Counter()
     groups: dict[tuple[str, str], list[_Patient]] = {}
-    for given, c, p in zip(about, read, foretold, strict=True):
+    for given, c, p in zip(about, read, predicted, strict=True):
         why = _why_left_out(c, least_ml)
         if why:
             left_out[why] += 1
@@ -192,7 +192,7 @@ def concordance(
 
     Notes
     -----
-    Equal `x` count half. The limits are percentiles over patients drawn anew: a patient drawn w times weighs w.
+    Equal `x` count half. The limits are percentiles over resampled patients: a patient drawn w times weighs w.
 
     References
     ----------
@@ -335,7 +335,7 @@ def _model(settings: Mapping[str, Any], patients: Sequence[_Patient]) -> tuple[d
 def _calibration(
     settings: Mapping[str, Any], patients: Sequence[_Patient], parts: Mapping[str, Sequence[_Patient]]
 ) -> tuple[dict[str, Any] | None, str]:
-    """Return foretold beside seen survival of the patients with a published curve, or why there is none.
+    """Return predicted and observed survival of the patients with a published curve, or why there is none.
 
     Notes
     -----
@@ -356,7 +356,7 @@ def _calibration(
     why = _too_few(settings, seen)
     if why:
         return None, why
-    alive = np.array([_foretold(p, t) for p, t in zip(with_curve, until, strict=True)])
+    alive = np.array([_predicted(p, t) for p, t in zip(with_curve, until, strict=True)])
     expected = float(-np.log(alive).sum())
     tail = (1 - settings["level"]) / 2
     low, high = stats.chi2.ppf([tail, 1 - tail], [2 * seen, 2 * seen + 2]) / 2
@@ -384,21 +384,21 @@ def _calibration(
 
 
 def _compared(label: str, month: int, patients: Sequence[_Patient], level: float) -> dict[str, Any]:
-    """Return mean foretold and seen survival of a group at a month, or why one of them is not known."""
+    """Return mean predicted and observed survival of a group at a month, or why one of them is not known."""
     times, died = _followed(patients)
-    row = {"label": label, "time_months": month, "n": len(patients), "foretold": None, "seen": None, "why": ""}
+    row = {"label": label, "time_months": month, "n": len(patients), "predicted": None, "seen": None, "why": ""}
     if any(p.curve is not None and p.curve[-1, 0] < month for p in patients):
         return {**row, "why": "the published curve ends before"}
     found = kaplan_meier(times, died, level)
     at = [point for point in found["curve"] if point["time_months"] <= month][-1]
     if times.max() < month and at["p"] > 0:
         return {**row, "why": "nobody was followed so long"}
-    foretold = float(np.mean([_foretold(p, month) for p in patients]))
+    predicted = float(np.mean([_predicted(p, month) for p in patients]))
     seen = {"estimate": at["p"], "low": at["low"], "high": at["high"], "level": level}
-    return {**row, "foretold": foretold, "seen": seen}
+    return {**row, "predicted": predicted, "seen": seen}
 
 
-def _foretold(patient: _Patient, month: float) -> float:
+def _predicted(patient: _Patient, month: float) -> float:
     assert patient.curve is not None
     return float(np.interp(month, *patient.curve.T))
 

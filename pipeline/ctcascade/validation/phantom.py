@@ -309,7 +309,7 @@ def _placed(slide: Slide, groups: Sequence[tuple[int, int]], rng: np.random.Gene
 
 
 def _huddled(members: list[Thing], rng: np.random.Generator) -> list[Thing]:
-    """Return the members of a group moved together, each touching one that is already there; centred on nought."""
+    """Return the members of a group moved together, each touching one that is already there, and centred on zero."""
     placed: list[Thing] = []
     for member in members:
         if not placed:

@@ -119,7 +119,7 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
     Raises
     ------
     InputError
-        If a table is none of ours.
+        If a file is not a table of this program.
 
     Notes
     -----

@@ -145,7 +145,7 @@ class CalibrationRow(Result):
     label: Text = Field(description="group of patients")
     time_months: Amount = Field(description="months from the first sample")
     n: Count = Field(description="patients")
-    foretold: Share | None = Field(description="mean of the published curves")
+    predicted: Share | None = Field(description="mean of the published curves")
     seen: Interval | None = Field(description="survival seen")
     why: Text = Field(description="why there is none, else empty")
 
