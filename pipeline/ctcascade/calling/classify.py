@@ -7,7 +7,7 @@ against their median, both above the cell's own surroundings; the assay's gates 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -136,15 +136,34 @@ def classify(job: ClassifyJob, frames: Path, cells: Path, out: Path) -> None:
     out : Path
         The calls table; as many rows as `cells`, in its order.
     """
-    noise, gates = _noise(store.read_table(frames, "frames")), job.assay.gates
-    table = store.read_table(cells, "cells", _unused(noise))
-    reference = reference_of(table, noise, job)
-    calls = call_cells(table, reference, noise, gates, job)
-    further = marker_columns(table, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
-    calls = pd.concat([calls, further], axis=1)
+    found = store.read_table(frames, "frames")
+    called = call_sample(job, found, store.read_table(cells, "cells", _unused(_noise(found))))
     made_by = store.provenance(job, {"frames": frames, "cells": cells})
-    kept = TableProvenance(**made_by.model_dump(exclude_unset=True), reference=reference.drawn(gates))
-    store.write_table(out, "calls", calls, kept)
+    kept = TableProvenance(**made_by.model_dump(exclude_unset=True), reference=called.reference)
+    store.write_table(out, "calls", called.calls, kept)
+
+
+class CalledSample(NamedTuple):
+    """The calls table of one sample, and what its cells were compared with."""
+
+    calls: pd.DataFrame
+    reference: CallsReference
+
+
+def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame) -> CalledSample:
+    """Return the calls of one sample's cells, with the columns of the assay's markers.
+
+    Parameters
+    ----------
+    job : ClassifyJob
+    frames, cells : DataFrame
+        Tables of the whole sample.
+    """
+    noise, gates = _noise(frames), job.assay.gates
+    reference = reference_of(cells, noise, job)
+    calls = call_cells(cells, reference, noise, gates, job)
+    further = marker_columns(cells, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
+    return CalledSample(pd.concat([calls, further], axis=1), reference.drawn(gates))
 
 
 def _unused(roles: Iterable[str]) -> list[str]:

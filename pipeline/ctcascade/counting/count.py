@@ -16,7 +16,7 @@ from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
 from ctcascade.study.assay import Factor as AssayFactor
 from ctcascade.study.jobs import CountJob
 
-_FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
+FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
 _CELL = ["frame", "cell"]
 _DIAMETERS = 32  # quantiles at most
@@ -127,7 +127,7 @@ def count_ctcs(
     probability of a single cell, and never to be false. Neither was measured, so ``clusters_per_7_5_ml`` is always
     among the assumptions.
     """
-    given = {name: _factor(getattr(job.assay, name)) for name in _FACTORS}
+    given = {name: _factor(getattr(job.assay, name)) for name in FACTORS}
     known = {name: Factor(f.mean, f.low, f.high) for name, f in given.items() if f}
     observation = Observation(
         blood_volume_ml=job.blood_volume_ml,

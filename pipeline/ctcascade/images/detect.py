@@ -22,6 +22,7 @@ from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
 from ctcascade.images import learned, overlap
+from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, registration, sharpness
 from ctcascade.images.outlines import outlines_table
 from ctcascade.images.segment import Channel, Segmentation, correct, segment
@@ -157,18 +158,46 @@ def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd
         row |= {"usable": False, "reason": str(error), "flags": "", "height_px": height, "width_px": width}
         row |= {"pixel_size_um": assay["pixel_size_um"], "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
         return row, pd.DataFrame(), None
+    seen, cells, found = _measured(frame, ref.frame, settings)
+    for column in CELLS.for_roles(set(assay["channels"]) - set(frame.roles)):
+        if column.name not in cells:
+            cells[column.name] = np.nan
+    row["y_um"], row["x_um"] = frame.position_um or (np.nan, np.nan)
+    return {**row, **seen}, cells, found
+
+
+def detect_frame(
+    frame: Frame, name: str, settings: Mapping[str, Any]
+) -> tuple[pd.DataFrame, pd.DataFrame, Labels, Labels]:
+    """Return the frames table of one frame, its cells table, and the label images of its nuclei and its cells.
+
+    Parameters
+    ----------
+    frame : Frame
+    name : str
+        Name of the frame in the tables.
+    settings : mapping
+        The section ``detect`` of the configuration.
+    """
+    seen, cells, found = _measured(frame, name, settings)
+    y_um, x_um = frame.position_um or (np.nan, np.nan)
+    row = {"frame": name, "path": "", "part": 0, "y_um": y_um, "x_um": x_um, **seen}
+    names = [column.name for column in FRAMES.for_roles(frame.roles)]
+    return pd.DataFrame([row], columns=names), cells, found.nuclei, found.cells
+
+
+def _measured(
+    frame: Frame, name: str, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], pd.DataFrame, Segmentation]:
+    """Return the quality of a frame, its cells, and its label images."""
     channels = {
         role: correct(plane, frame.pixel_size_um) for role, plane in zip(frame.roles, frame.pixels, strict=True)
     }
     found = segment(frame, channels, settings)
     cells = measure(found, channels, frame.pixel_size_um, settings["contact_gap_max_um"])
-    cells.insert(0, "frame", ref.frame)
-    for column in CELLS.for_roles(set(assay["channels"]) - set(channels)):
-        if column.name not in cells:
-            cells[column.name] = np.nan
+    cells.insert(0, "frame", name)
     shifts = registration(found.cells, cells, channels, frame.pixel_size_um)
-    row["y_um"], row["x_um"] = frame.position_um or (np.nan, np.nan)
-    return {**row, **_quality(frame, channels, shifts), "n_cells": len(cells)}, cells, found
+    return {**_quality(frame, channels, shifts), "n_cells": len(cells)}, cells, found
 
 
 def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str, float]) -> dict[str, Any]:
