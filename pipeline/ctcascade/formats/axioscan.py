@@ -5,7 +5,7 @@ several regions the tiles of each lie in a folder ``roi_0`` and so on. As the cs
 """
 
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from math import floor
 from pathlib import Path, PurePosixPath
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain, refuse
 from ctcascade.formats import planes
 from ctcascade.formats.folder import Folder, look_into
@@ -50,7 +51,7 @@ for _tag in _TAGS:
     _Inert.add_multi_constructor(_tag, _mapping)
 
 
-def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, camera: Camera) -> Layout:
     """Return the layout of named tiles; channels that the assay does not use are left aside.
 
     Raises
@@ -66,7 +67,7 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     for name in images:
         path = PurePosixPath(name)
         match = _NAME.fullmatch(path.name)
-        if not match or role_of(match[1], assay["channels"]) is None:
+        if not match or role_of(match[1], camera.channels) is None:
             foreign.append(name)
             continue
         region = _REGION.fullmatch(path.parent.name)
@@ -78,7 +79,7 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     used = (_SETTINGS,) if stated else ()
     beside = Folder(folder.path, (), tuple(others)).beside(*(name for _, _, name in found), *used)
     why = "file names are Axioscan tiles" + (f", {_SETTINGS} says how large pixels are" if stated else "")
-    layout = grouped("axioscan", why, found, [*beside, *foreign], assay)
+    layout = grouped("axioscan", why, found, [*beside, *foreign], camera)
     if scan is None:
         return replace(layout, sidecars=used)
     # columns count from the right; what lies in another region is far away
@@ -89,9 +90,9 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     return replace(layout, sidecars=used, positions_um=positions, pixel_size_um=scan.pixel_size_um)
 
 
-def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return the frame of one tile."""
-    return planes.read(ref, assay)
+    return planes.read(ref, camera)
 
 
 def _scan(path: Path) -> _Scan:

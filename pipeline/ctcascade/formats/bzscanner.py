@@ -7,7 +7,6 @@ scanner did not apply are not applied here either, so that a full pixel stays on
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain, refuse
 from ctcascade.formats import planes
 from ctcascade.formats.folder import Folder
@@ -31,7 +31,7 @@ _FULL = 65535.0
 _MOST = 1_000_000  # bytes of a sidecar; real ones take a few lines
 
 
-def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, camera: Camera) -> Layout:
     """Return the layout of numbered tiles; channels that are off, or that the assay does not use, are left aside.
 
     Raises
@@ -48,18 +48,18 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
         channel, tile = divmod(int(match[1]) - 1, _TILES) if match else (-1, 0)
         if not 0 <= channel < len(_CHANNELS):
             foreign.append(name)
-        elif _CHANNELS[channel] in on and role_of(_CHANNELS[channel], assay["channels"]) is not None:
+        elif _CHANNELS[channel] in on and role_of(_CHANNELS[channel], camera.channels) is not None:
             found.append((f"{tile:04d}", _CHANNELS[channel], name))
     tags = [name for name in folder.others if name.lower().endswith(".tags")] if found else []
     sidecar_of = {name: _tags_of(name) for _, _, name in found if tags and not _is_tiff(name)}
     used = [info, *tags] if found and info else tags
     why = "file names are BZScanner tile numbers" + (f", {info} says which channels are on" if info else "")
     names = [name for _, _, name in found]
-    layout = grouped("bzscanner", why, found, [*folder.beside(*names, *used), *foreign], assay)
+    layout = grouped("bzscanner", why, found, [*folder.beside(*names, *used), *foreign], camera)
     return replace(layout, sidecars=tuple(used), sidecar_of=sidecar_of)
 
 
-def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return the frame of one tile, JPEGs on the scale of sixteen bits where sidecars say how.
 
     A tile at the slide's edge, where cells are few and focus is poor, is flagged ``slide_edge``.
@@ -77,7 +77,7 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
         top = np.iinfo(plane.dtype).max if plane.dtype.kind == "u" else 1
         return (np.float32(_FULL) * (low + plane.astype(np.float32) * ((high - low) / top))).astype(np.float32)
 
-    frame = planes.assembled(ref, assay, restored, _FULL if scale else None)
+    frame = planes.assembled(ref, camera, restored, _FULL if scale else None)
     return replace(frame, notes=(*frame.notes, "slide_edge")) if _at_edge(ref.files[0].name) else frame
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain, refuse
 from ctcascade.formats import tiff
 from ctcascade.formats.folder import Folder
@@ -47,7 +48,7 @@ class Event:
     is_ctc: bool
 
 
-def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, camera: Camera) -> Layout:
     """Return the layout of a cartridge's folder, whose images may lie a few single folders deeper.
 
     Raises
@@ -62,10 +63,10 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     why = f"TIFF pages with stretch limits, events in {events}" if events else "TIFF pages with stretch limits"
     ignored = (*folder.beside(*images, *used), *(name for name in folder.images if name not in images))
     pages = _page_names(folder.path / events) if events.lower().endswith(".xml") else ()
-    return replace(grouped("cellsearch", why, found, ignored, assay), events=events, pages=pages)
+    return replace(grouped("cellsearch", why, found, ignored, camera), events=events, pages=pages)
 
 
-def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return the frame of one TIFF, its pages brought back to the counts between their stretch limits.
 
     Notes
@@ -75,14 +76,14 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
     planes: dict[str, NDArray[Any]] = {}
     with reading("the file") as shapes, tiff.opened(ref.files[0], shapes) as (_, pages):
         for name, page in zip(ref.channels or _PAGES, pages, strict=False):
-            role = role_of(name, assay["channels"])
+            role = role_of(name, camera.channels)
             if role is None:
                 continue
             if role in planes:
                 raise FrameError(f"two channels are {role}")
             planes[role] = _restored(page)
     with sized(shapes):
-        return assemble(planes, assay, None)
+        return assemble(planes, camera, None)
 
 
 def is_stretched(path: Path) -> bool:
@@ -124,7 +125,7 @@ def _restored(page: Any) -> NDArray[np.float32]:
     low, high = (float(tag.value) for tag in limits if tag is not None)
     if not 0 <= low <= high:
         raise FrameError(f"stretch limits {low:g} and {high:g}")
-    plane = page.asarray().astype(np.float32)
+    plane: NDArray[np.float32] = page.asarray().astype(np.float32)
     plane = low + plane * np.float32((high - low) / max(float(plane.max()), 1.0))
     return plane - np.float32(_OFFSET) if plane.max() >= _OFFSET else plane
 

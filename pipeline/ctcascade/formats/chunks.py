@@ -136,7 +136,8 @@ class Array:
             data = bytes(_DECODERS[self.compressor](data, out=n_bytes))
         if len(data) != n_bytes:
             raise FrameError(f"chunk {self._name(index)} gives {len(data)} bytes where {n_bytes} make a chunk")
-        return np.frombuffer(data, self.dtype).reshape(self.chunk, order=self.order)  # type: ignore[call-overload]
+        numbers: NDArray[Any] = np.frombuffer(data, self.dtype)
+        return numbers.reshape(self.chunk, order="F" if self.order == "F" else "C")
 
     def _name(self, index: Sequence[int]) -> str:
         return self.separator.join([*filter(None, [self.prefix]), *map(str, index)])

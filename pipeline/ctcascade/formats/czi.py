@@ -7,7 +7,7 @@ their border lies whole in none: there the scene is cut into frames that overlap
 import functools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcascade.data.camera import Camera
 from ctcascade.formats import parts, zisraw
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
@@ -51,7 +52,7 @@ class _Slide:
     pixel_size_um: float | None
 
 
-def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, camera: Camera) -> Layout:
     """Return the layout of CZI files; the directory of each is read.
 
     Raises
@@ -64,17 +65,17 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     positions: dict[str, tuple[float, float]] = {}
     found = []
     for name in names:
-        pixel_um, frames = parts.header(folder.path / name, EXPECTED, functools.partial(_look, assay=assay))
+        pixel_um, frames = parts.header(folder.path / name, EXPECTED, functools.partial(_look, camera=camera))
         for ending, box in frames:
             frame = _SUFFIX.sub("", name) + ending
             boxes[frame], positions[frame] = box, (box[0] * pixel_um, box[1] * pixel_um)
             found.append((frame, "", name))
     ignored = [*folder.others, *(name for name in folder.images if name not in names)]
     why = f"CZI files: tiles that overlap are frames, others are joined {parts.HOW}"
-    return replace(grouped("czi", why, found, ignored, assay), boxes=boxes, positions_um=positions)
+    return replace(grouped("czi", why, found, ignored, camera), boxes=boxes, positions_um=positions)
 
 
-def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return the frame that is a tile, or a part of joined ones."""
     path = ref.files[0]
     with reading("the file") as shapes:
@@ -84,7 +85,7 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
             raise FrameError("the file was listed without its tiles")
         shapes.append((box[2] - box[0], box[3] - box[1]))
         check_size(*shapes[0])
-        found = by_role(slide.channels, _known(slide.names, assay), assay)
+        found = by_role(slide.channels, _known(slide.names, camera), camera)
         own = [piece for piece in slide.pieces if piece.box == box]
         used = own or [piece for piece in slide.pieces if _shared(piece.box, box)]
         of_role = {role: [piece for piece in used if piece.channel == channel] for role, channel in found.items()}
@@ -93,13 +94,13 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
         written = float(np.logical_and.reduce([there for _, there in planes.values()]).mean()) if planes else 1.0
     with sized(shapes):
         pixels = {role: plane for role, (plane, _) in planes.items()}
-        return assemble(pixels, assay, slide.pixel_size_um, position_um=ref.position_um, written=written)
+        return assemble(pixels, camera, slide.pixel_size_um, position_um=ref.position_um, written=written)
 
 
-def _look(path: Path, assay: Mapping[str, Any]) -> tuple[float, list[tuple[str, Box]]]:
+def _look(path: Path, camera: Camera) -> tuple[float, list[tuple[str, Box]]]:
     """Return the edge of a pixel in um, and the frames of a file."""
     slide = _opened(path)
-    pixel_um = slide.pixel_size_um or float(assay["pixel_size_um"])
+    pixel_um = slide.pixel_size_um or camera.pixel_size_um
     return pixel_um, list(_frames(slide, pixel_um))
 
 
@@ -155,9 +156,9 @@ def _names(channel: ElementTree.Element) -> tuple[str, ...]:
     return tuple(name.strip() for name in told if name)
 
 
-def _known(names: tuple[tuple[str, ...], ...], assay: Mapping[str, Any]) -> list[str]:
+def _known(names: tuple[tuple[str, ...], ...], camera: Camera) -> list[str]:
     """Return for each channel the one of its names that the assay knows, else the first."""
-    return [next((n for n in each if role_of(n, assay["channels"])), next(iter(each), "")) for each in names]
+    return [next((n for n in each if role_of(n, camera.channels)), next(iter(each), "")) for each in names]
 
 
 def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.data.vocabulary import ROLES
 
@@ -210,14 +211,14 @@ def square(down: float | None, across: float | None) -> float | None:
 
 
 def grouped(
-    fmt: str, why: str, found: Sequence[tuple[str, str, str]], ignored: Sequence[str], assay: Mapping[str, Any]
+    fmt: str, why: str, found: Sequence[tuple[str, str, str]], ignored: Sequence[str], camera: Camera
 ) -> Layout:
     """Return the layout of files found as (frame, channel, file name); two of one frame and role are repeated."""
     frames: dict[str, tuple[tuple[str, str], ...]] = {}
     seen: dict[tuple[str, str | None], str] = {}
     repeated = []
     for frame, channel, name in found:
-        key = (frame, role_of(channel, assay["channels"]))
+        key = (frame, role_of(channel, camera.channels))
         if key in seen:
             repeated.append((frame, seen[key], name))
         seen[key] = name
@@ -231,7 +232,7 @@ def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
     return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
 
 
-def by_role(found: Sequence[T], names: Sequence[str], assay: Mapping[str, Any]) -> dict[str, T]:
+def by_role(found: Sequence[T], names: Sequence[str], camera: Camera) -> dict[str, T]:
     """Return the planes by role; those that no name is given for are the assay's channels, if there are as many.
 
     Raises
@@ -240,14 +241,14 @@ def by_role(found: Sequence[T], names: Sequence[str], assay: Mapping[str, Any]) 
         If two planes have one role, or there are others than the assay's channels and no names.
     """
     if not names:
-        if len(found) != len(assay["channels"]):
+        if len(found) != len(camera.channels):
             raise FrameError(
-                f"{len(found)} planes without channel names; the assay has {len(assay['channels'])} channels"
+                f"{len(found)} planes without channel names; the assay has {len(camera.channels)} channels"
             )
-        return dict(zip(assay["channels"], found, strict=True))
+        return dict(zip(camera.channels, found, strict=True))
     named: dict[str, T] = {}
     for name, plane in zip(names, found, strict=True):
-        role = role_of(name, assay["channels"])
+        role = role_of(name, camera.channels)
         if role in named:
             raise FrameError(f"two channels are {role}")
         if role is not None:
@@ -257,7 +258,7 @@ def by_role(found: Sequence[T], names: Sequence[str], assay: Mapping[str, Any]) 
 
 def assemble(
     planes: Planes,
-    assay: Mapping[str, Any],
+    camera: Camera,
     pixel_size_um: float | None,
     ceiling: float | None = None,
     position_um: tuple[float, float] | None = None,
@@ -268,7 +269,7 @@ def assemble(
     Parameters
     ----------
     planes : mapping of str to ndarray of integers, shape (Y, X)
-    assay : mapping
+    camera : Camera
     pixel_size_um : float or None
         From the file; None where it does not say.
     ceiling : float, optional
@@ -286,17 +287,17 @@ def assemble(
         raise FrameError(f"no plane of pixels came out: {sorted(shapes)}")
     if len(shapes) > 1:
         raise FrameError(f"channels of different size: {sorted(shapes)}")
-    roles = tuple(role for role in assay["channels"] if role in planes)
-    full = 2 ** int(assay["bit_depth"]) - 1
+    roles = tuple(role for role in camera.channels if role in planes)
+    full = 2**camera.bit_depth - 1
     scaled = [_scaled(planes[role], full) for role in roles]
     ceiling = _ceiling(planes.values(), scaled, full) if ceiling is None else ceiling
     _refuse_blank(dict(zip(roles, scaled, strict=True)), ceiling)
     notes = []
-    if pixel_size_um is not None and abs(pixel_size_um / assay["pixel_size_um"] - 1) > 0.01:
+    if pixel_size_um is not None and abs(pixel_size_um / camera.pixel_size_um - 1) > 0.01:
         notes.append("pixel_size_differs")
     if written < 1:
         notes.append("partly_imaged")
-    used = pixel_size_um if pixel_size_um is not None else float(assay["pixel_size_um"])
+    used = pixel_size_um if pixel_size_um is not None else camera.pixel_size_um
     return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes), position_um, written)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcascade import formats
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
 from ctcascade.formats import FrameRef
 from ctcascade.study import privacy, sheets
@@ -39,7 +40,7 @@ class FrameList:
     events: tuple[tuple[int, Path], ...] = ()
 
 
-def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> FrameList:
+def list_frames(images: str, base: Path, fmt: str, assay: Camera | Mapping[str, Any]) -> FrameList:
     """Return the frames that a sample's images hold.
 
     Parameters
@@ -50,8 +51,8 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
         The folder of the sample sheet.
     fmt : str
         One of `formats.FORMATS`.
-    assay : mapping
-        With ``channels`` and ``files``.
+    assay : Camera or mapping
+        A mapping with all that a `Camera` has; what it has beyond that is left aside.
 
     Raises
     ------
@@ -65,6 +66,7 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
     """
     if fmt not in formats.FORMATS:
         refuse("format", "", fmt, " | ".join(formats.FORMATS), "choose one, or leave the column empty")
+    camera = Camera.of(assay)
     frames: list[FrameRef] = []
     ignored: list[str] = []
     layouts, sidecars, events = [], list[Path](), list[tuple[int, Path]]()
@@ -73,12 +75,12 @@ def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> 
         refuse("images", "", "nothing", "folders or files of images, parts separated by ;", "name them")
     for number, part in enumerate(parts):
         folder = _folder(part, Path(base))
-        layout = formats.recognise(folder, fmt, dict(assay))
+        layout = formats.recognise(folder, fmt, camera)
         layouts.append(layout)
         ignored += layout.ignored
         if not layout.frames:
             found = f"{len(folder.images)} image files, none of that layout" if folder.images else "no image file"
-            wanted = formats.expected(fmt, dict(assay))
+            wanted = formats.expected(fmt, camera)
             refuse(part, "", found, wanted, "name the folder that holds the images themselves")
         refuse_all(
             Fault(part, plain(frame), f"{plain(a)} and {plain(b)}", "one file a frame name", "rename or remove one")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats import parts
 from ctcascade.formats.chunks import Array, inside, mapping, open_array, read_json
@@ -53,7 +54,7 @@ class _Image:
         return [tuple(k if axis == "c" else 0 for axis in self.axes[:-2]) for k in range(n)]
 
 
-def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, camera: Camera) -> Layout:
     """Return the layout of OME-Zarr images, each cut into frames; the metadata of each are read.
 
     Raises
@@ -63,10 +64,10 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     """
     stems = {name: _SUFFIX.sub("", Path(name).name) for name in folder.images if is_zarr(folder.path / name)}
     what = f"OME-Zarr images; those of more than {parts.WHOLE_PX} pixels"
-    return parts.layout("ome-zarr", what, EXPECTED, folder, stems, _size, assay)
+    return parts.layout("ome-zarr", what, EXPECTED, folder, stems, _size, camera)
 
 
-def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return one frame of an image, and decode only the chunks that it needs."""
     with reading("the image") as shapes:
         image = _opened(ref.files[0])
@@ -75,11 +76,11 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
         shapes.append((box[2] - box[0], box[3] - box[1]))
         if box[2] > rows or box[3] > columns:
             raise FrameError("the image has become smaller since its frames were listed")
-        found = by_role(image.planes, image.names, assay)
+        found = by_role(image.planes, image.names, camera)
         pixels, written = image.array.read(list(found.values()), box)
     with sized(shapes):
         planes = dict(zip(found, pixels, strict=True))
-        return assemble(planes, assay, image.pixel_size_um, position_um=ref.position_um, written=written)
+        return assemble(planes, camera, image.pixel_size_um, position_um=ref.position_um, written=written)
 
 
 def words(path: Path) -> str:

@@ -8,8 +8,9 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import refuse
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import Box, FrameError, Layout, grouped, reading
@@ -28,7 +29,7 @@ Size = Callable[[Path], tuple[tuple[int, int], float | None]]
 
 
 def layout(
-    fmt: str, what: str, expected: str, folder: Folder, stems: Mapping[str, str], size: Size, assay: Mapping[str, Any]
+    fmt: str, what: str, expected: str, folder: Folder, stems: Mapping[str, str], size: Size, camera: Camera
 ) -> Layout:
     """Return the layout of large images, each cut into frames; the header of each is read.
 
@@ -43,7 +44,7 @@ def layout(
         Name of each image to that of its frames.
     size : callable
         Gives rows and columns of an image, and the edge of its pixels in um or None.
-    assay : mapping
+    camera : Camera
 
     Raises
     ------
@@ -56,7 +57,7 @@ def layout(
     found = []
     for name, stem in stems.items():
         shape, pixel_um = header(folder.path / name, expected, size)
-        pixel_um = pixel_um or float(assay["pixel_size_um"])
+        pixel_um = pixel_um or camera.pixel_size_um
         cut = list(cuts(shape, pixel_um))
         found += [(stem, "", name)] if len(cut) == 1 else []
         for box in cut if len(cut) > 1 else ():
@@ -64,7 +65,7 @@ def layout(
             boxes[frame], positions[frame] = box, (box[0] * pixel_um, box[1] * pixel_um)
             found.append((frame, "", name))
     ignored = [*folder.others, *(name for name in folder.images if name not in stems)]
-    return replace(grouped(fmt, f"{what}, {HOW}", found, ignored, assay), boxes=boxes, positions_um=positions)
+    return replace(grouped(fmt, f"{what}, {HOW}", found, ignored, camera), boxes=boxes, positions_um=positions)
 
 
 def header(path: Path, expected: str, look: Callable[[Path], Header]) -> Header:

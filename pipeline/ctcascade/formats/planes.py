@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from ctcascade.data.camera import Camera
 from ctcascade.formats.folder import PICTURES, Folder
 from ctcascade.formats.frame import (
     Frame,
@@ -35,29 +36,29 @@ _MOST_PER_BYTE = 8 * 1032  # pixels of one bit under deflate's best ratio, of wh
 _GREY = ("L", "I;16", "I;16B", "I")
 
 
-def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, camera: Camera) -> Layout:
     """Return the layout of files named by the assay's pattern; a channel that the assay does not know is no frame's."""
-    pattern = assay.get("files")
+    pattern = camera.files
     if not pattern:
         return Layout("files", "the assay gives no pattern of file names", ignored=(*folder.others, *folder.images))
     order = re.escape(pattern).replace(r"\{frame\}", "(?P<frame>.+)").replace(r"\{channel\}", "(?P<channel>.+)")
-    known = sorted((n for ns in assay["channels"].values() for n in ns), key=len, reverse=True)
+    known = sorted((n for ns in camera.channels.values() for n in ns), key=len, reverse=True)
     order = order.replace("(?P<channel>.+)", f"(?P<channel>{'|'.join(map(re.escape, known))})")
     matcher = re.compile(order + r"\.[A-Za-z]+", re.IGNORECASE)
     matches = [(name, name.lower().endswith(PICTURES) and matcher.fullmatch(name)) for name in folder.images]
     found = [(match["frame"], match["channel"], name) for name, match in matches if match]
     ignored = [*folder.others, *(name for name, match in matches if not match)]
-    return grouped("files", f"file names follow {pattern}", found, ignored, assay)
+    return grouped("files", f"file names follow {pattern}", found, ignored, camera)
 
 
-def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return the frame of one file a channel."""
-    return assembled(ref, assay, lambda _, plane: plane, None)
+    return assembled(ref, camera, lambda _, plane: plane, None)
 
 
 def assembled(
     ref: FrameRef,
-    assay: Mapping[str, Any],
+    camera: Camera,
     restored: Callable[[Path, NDArray[Any]], NDArray[Any]],
     ceiling: float | None,
 ) -> Frame:
@@ -66,10 +67,10 @@ def assembled(
     shapes: list[tuple[int, int]] = []
     with sized(shapes):
         for channel, path in zip(ref.channels, ref.files, strict=True):
-            role = role_of(channel, assay["channels"])
+            role = role_of(channel, camera.channels)
             if role is not None:
                 found[role] = restored(path, _plane(path, shapes))
-        return assemble(found, assay, ref.pixel_size_um, ceiling, ref.position_um)
+        return assemble(found, camera, ref.pixel_size_um, ceiling, ref.position_um)
 
 
 def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:

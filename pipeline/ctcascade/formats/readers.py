@@ -6,10 +6,11 @@ package.
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from ctcascade.data.camera import Camera
 from ctcascade.formats import axioscan, bzscanner, cellsearch, czi, ome_tiff, ome_zarr, planes, slide, tiff
 from ctcascade.formats.cellsearch import Event
 from ctcascade.formats.cellsearch import read_events as operator_events
@@ -35,7 +36,20 @@ __all__ = [
     "recognise",
 ]
 
-_READERS: dict[str, Any] = {
+
+class Reader(Protocol):
+    """What the module of a layout offers."""
+
+    EXPECTED: str
+
+    def group(self, folder: Folder, camera: Camera) -> Layout:
+        """Return how the image files of a folder make up frames."""
+
+    def read(self, ref: FrameRef, camera: Camera) -> Frame:
+        """Return the pixels of one frame, channel by role."""
+
+
+_READERS: dict[str, Reader] = {
     "bzscanner": bzscanner,
     "axioscan": axioscan,
     "files": planes,
@@ -50,7 +64,7 @@ _LOOKED_AT = 3  # TIFF files whose header is read, should the first be broken
 FORMATS = ("auto", *_READERS)
 
 
-def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
+def recognise(folder: Folder, fmt: str, camera: Camera) -> Layout:
     """Return how the image files of a folder make up frames.
 
     Parameters
@@ -60,8 +74,7 @@ def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
         One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: tiles of a scanner, then one
         file a channel where the assay gives a pattern for it. Else the header of the first TIFF tells of which kind
         its files are; without any TIFF folders of zarr are looked for, then CZI files.
-    assay : dict
-        ``channels`` and ``files`` of the assay.
+    camera : Camera
 
     Raises
     ------
@@ -69,19 +82,19 @@ def recognise(folder: Folder, fmt: str, assay: dict[str, Any]) -> Layout:
         If a file that says how the images lie cannot be read.
     """
     if fmt != "auto":
-        return _READERS[fmt].group(folder, assay)
+        return _READERS[fmt].group(folder, camera)
     for name in _BY_NAME:
-        layout = _READERS[name].group(folder, assay)
+        layout = _READERS[name].group(folder, camera)
         if layout.frames:
             return layout
-    return _READERS[_kind_of_image(folder)].group(folder, assay)
+    return _READERS[_kind_of_image(folder)].group(folder, camera)
 
 
-def expected(fmt: str, assay: dict[str, Any]) -> str:
+def expected(fmt: str, camera: Camera) -> str:
     """Return in words which files the layout `fmt` has; with ``auto`` all layouts."""
     if fmt != "auto":
-        return _READERS[fmt].EXPECTED.format(files=assay.get("files"))
-    return "one of: " + "; ".join(expected(name, assay) for name in _READERS)
+        return _READERS[fmt].EXPECTED.format(files=camera.files)
+    return "one of: " + "; ".join(expected(name, camera) for name in _READERS)
 
 
 def _kind_of_image(folder: Folder) -> str:
@@ -97,14 +110,14 @@ def _kind_of_image(folder: Folder) -> str:
     return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"
 
 
-def read(ref: FrameRef, assay: dict[str, Any]) -> Frame:
+def read(ref: FrameRef, assay: Camera | Mapping[str, Any]) -> Frame:
     """Return the pixels of one frame, channel by role.
 
     Parameters
     ----------
     ref : FrameRef
-    assay : dict
-        ``channels``, ``pixel_size_um`` and ``bit_depth`` of the assay.
+    assay : Camera or mapping
+        A mapping with all that a `Camera` has.
 
     Returns
     -------
@@ -116,4 +129,4 @@ def read(ref: FrameRef, assay: dict[str, Any]) -> Frame:
         If the frame cannot be read or measured: truncated, empty, no image, a channel missing, blank or saturated
         all over, larger than a frame may be.
     """
-    return _READERS[ref.format].read(ref, assay)
+    return _READERS[ref.format].read(ref, Camera.of(assay))

@@ -6,12 +6,13 @@ Only the full resolution is read.
 import contextlib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import tifffile
 
+from ctcascade.data.camera import Camera
 from ctcascade.formats import parts, tiff
 from ctcascade.formats.described import Described, describe, planes
 from ctcascade.formats.folder import Folder
@@ -31,7 +32,7 @@ def is_large(path: Path) -> bool:
         return False
 
 
-def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
+def group(folder: Folder, camera: Camera) -> Layout:
     """Return the layout of large TIFFs, each cut into frames; the header of each file is read.
 
     Raises
@@ -41,10 +42,10 @@ def group(folder: Folder, assay: Mapping[str, Any]) -> Layout:
     """
     stems = {name: _SUFFIX.sub("", name) for name in folder.images if _SUFFIX.search(name)}
     what = f"TIFFs of more than {parts.WHOLE_PX} pixels"
-    return parts.layout("slide", what, EXPECTED, folder, stems, _size, assay)
+    return parts.layout("slide", what, EXPECTED, folder, stems, _size, camera)
 
 
-def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return one frame of an image, and decode only the tiles or strips that it needs."""
     path = ref.files[0]
     with reading("the file") as shapes, _opened(path) as (pages, said, size):
@@ -52,10 +53,10 @@ def read(ref: FrameRef, assay: Mapping[str, Any]) -> Frame:
         shapes.append((box[2] - box[0], box[3] - box[1]))
         if box[2] > pages[0].shape[0] or box[3] > pages[0].shape[1]:
             raise FrameError("the file has become smaller since its frames were listed")
-        found = by_role(planes(pages, said, size), said.names, assay)
+        found = by_role(planes(pages, said, size), said.names, camera)
         pixels = {role: plane.read(box) for role, plane in found.items()}
     with sized(shapes):
-        return assemble(pixels, assay, said.pixel_size_um, position_um=ref.position_um)
+        return assemble(pixels, camera, said.pixel_size_um, position_um=ref.position_um)
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ctcascade import formats
 from ctcascade.calling.candidates import Row, candidates_of, cluster_members, records
 from ctcascade.data import store
+from ctcascade.data.camera import Camera
 from ctcascade.data.results.counts import Layout, TableProvenance
 from ctcascade.data.tables import TABLES
 from ctcascade.data.vocabulary import ROLES
@@ -88,9 +89,9 @@ def crops(
         If a table cannot be read. A frame that cannot be read any more is no error: its pictures say why.
     """
     cv2.setNumThreads(1)  # a job takes the one core that it asked for
-    assay = settings["assay"]
-    listed = listing.list_frames(settings["images"], base, settings["format"], assay)
-    maxima = [f"{role}_max" for role in assay["channels"]]
+    camera = Camera.of(settings["assay"])
+    listed = listing.list_frames(settings["images"], base, settings["format"], camera)
+    maxima = [f"{role}_max" for role in camera.channels]
     wanted = ["frame", "cell", "y_px", "x_px", *BOX, *maxima]
     frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls")
     cell_table = store.read_table(cells, "cells", only=wanted)
@@ -99,15 +100,15 @@ def crops(
     shown = [*([row] for row in records(found.head(most))), *cluster_members(found, most)]
     pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))
     windows = [Window.around(rows, pixel_um[rows[0]["frame"]]) for rows in shown]
-    white = {role: _white(cell_table[f"{role}_max"], found[f"{role}_max"]) for role in assay["channels"]}
+    white = {role: _white(cell_table[f"{role}_max"], found[f"{role}_max"]) for role in camera.channels}
     refs = {ref.frame: ref for ref in listed.frames}
-    rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, assay)
+    rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, camera)
     inputs = {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines}
     made_by = TableProvenance(
         **store.provenance(settings, inputs).model_dump(exclude_unset=True),
         layout=Layout(format=listed.format, why=listed.why),
     )
-    columns = TABLES["crops"].for_roles(assay["channels"])
+    columns = TABLES["crops"].for_roles(camera.channels)
     table = pd.DataFrame(rows, columns=[column.name for column in columns])
     pixels = {column.name: object for column in columns if column.dtype == "bytes"}  # also where there are none
     store.write_table(out, "crops", table.astype(pixels), made_by)
@@ -125,7 +126,7 @@ def _cut(
     white: Mapping[str, float],
     outlines: Mapping[tuple[str, int], Outline],
     refs: Mapping[str, formats.FrameRef],
-    assay: dict[str, Any],
+    camera: Camera,
 ) -> list[Row]:
     """Return the rows of the windows, then those of the frames; each frame is read once, and one at a time."""
     arranged = mosaic.arrange(frames)
@@ -139,7 +140,7 @@ def _cut(
     for name in sorted({*places, *of_frame}):
         numbers = of_frame[name]
         try:
-            frame = _read(name, refs, assay)
+            frame = _read(name, refs, camera)
         except formats.FrameError as error:
             done |= {number: windows[number].row(None, problem=str(error)) for number in numbers}
             continue
@@ -152,11 +153,11 @@ def _cut(
     return [*(done[number] for number in range(len(windows))), *overview]
 
 
-def _read(name: str, refs: Mapping[str, formats.FrameRef], assay: dict[str, Any]) -> formats.Frame:
+def _read(name: str, refs: Mapping[str, formats.FrameRef], camera: Camera) -> formats.Frame:
     if name not in refs:
         raise formats.FrameError("the frame is no longer there")
     try:
-        return formats.read(refs[name], assay)
+        return formats.read(refs[name], camera)
     except formats.FrameError as error:
         raise formats.FrameError(f"the frame cannot be read now: {error}") from error
 

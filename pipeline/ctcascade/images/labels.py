@@ -156,12 +156,13 @@ def nearest(labels: Labels, reach: float) -> tuple[Labels, Labels]:
     label are one number, the distance in its upper part, so that the nearer object is the lesser number and a processor
     takes many at once: the more, the shorter the number.
     """
-    return _nearest(labels, reach, *_packed(labels, reach))
+    squared, zone = _nearest(labels, reach, *_packed(labels, reach))
+    return np.asarray(squared), np.asarray(zone)
 
 
 def rings(labels: Labels, reach: float) -> Runs:
     """Return the runs of what lies around each object, no further than `reach` and nearest to it."""
-    return _rings(labels, reach, *_packed(labels, reach))
+    return np.asarray(_rings(labels, reach, *_packed(labels, reach)))
 
 
 def _packed(labels: Labels, reach: float) -> tuple[int, NDArray[Any]]:

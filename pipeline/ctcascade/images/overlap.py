@@ -150,7 +150,8 @@ def _overlapping(corner: Floats, extent: Floats, pixel: Floats) -> Ints:
 
 def _areas(tiles: _Tiles) -> Floats:
     """Return the area of each frame, um2, with what several show divided among them: they add up to the union."""
-    end, areas = tiles.corner + tiles.extent, tiles.extent.prod(axis=1)
+    end = tiles.corner + tiles.extent
+    areas: Floats = tiles.extent.prod(axis=1)
     near = defaultdict(list)
     for i, j in tiles.pairs.tolist():
         near[i].append(j)
@@ -228,7 +229,8 @@ def _shared(tiles: _Tiles, cells: pd.DataFrame) -> Iterator[tuple[Ints, Ints, Fl
 
     def of(frame: int, other: int) -> Ints:
         rows = np.arange(bounds[frame], bounds[frame + 1])
-        return rows[((place[rows] >= tiles.corner[other]) & (place[rows] <= end[other])).all(axis=1)]
+        inside: Ints = rows[((place[rows] >= tiles.corner[other]) & (place[rows] <= end[other])).all(axis=1)]
+        return inside
 
     for i, j in tiles.pairs.tolist():
         yield of(i, j), of(j, i), place
@@ -250,12 +252,14 @@ def _settled(tiles: _Tiles, cells: pd.DataFrame, copies: Ints) -> NDArray[np.boo
     winner[order.index.to_numpy(np.int64)] = order.to_numpy()
     for member, frame in _together(cells, one, alone, gone, several):
         winner[member] = frame
-    return gone | (~alone & (winner[one] != f))
+    lost: NDArray[np.bool_] = gone | (~alone & (winner[one] != f))
+    return lost
 
 
 def _away(tiles: _Tiles, f: Ints, place: Floats) -> Floats:
     """Return how far places are from the middle of frames, 0, to their border, 0.5."""
-    return np.abs((place - tiles.corner[f] - tiles.extent[f] / 2) / tiles.extent[f]).max(axis=1, initial=0)
+    away: Floats = np.abs((place - tiles.corner[f] - tiles.extent[f] / 2) / tiles.extent[f]).max(axis=1, initial=0)
+    return away
 
 
 def _nearest(tiles: _Tiles, cells: pd.DataFrame, away: Floats) -> Ints:

@@ -214,7 +214,7 @@ def _plausible(runs: Runs, area: NDArray[np.float64], dna: Channel, px: float, d
     """Return the nuclei that are neither too small nor too large and hold a fair share of the usual nucleus's DNA."""
     smallest, largest = (np.pi / 4 * d**2 / px**2 for d in diameter_um)
     runs = _kept(runs, (area >= smallest) & (area <= largest))
-    return painted(_kept(runs, _holds_dna(runs, dna.signal, px)), dna.signal.shape)
+    return np.asarray(painted(_kept(runs, _holds_dna(runs, dna.signal, px)), dna.signal.shape))
 
 
 def _hills(smooth: Floats, lit: NDArray[np.bool_], px: float) -> tuple[Floats, Floats]:
@@ -255,7 +255,7 @@ def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
     around = np.argwhere(disc) - reach // 2
     around = around[np.argsort((around**2).sum(axis=1), kind="stable")[1:]]  # most pixels are none for a near one
     markers = _maxima(height, mask, around)
-    return flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask)
+    return np.asarray(flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask))
 
 
 def _merged(
@@ -329,7 +329,7 @@ def _cells(nuclei: Labels, markers: Sequence[tuple[Floats, float]], px: float, m
     ck_floor, cd45_floor = np.maximum(_HALF * ck_top, ck_least), np.maximum(_HALF * cd45_top, cd45_least)
     reach = np.maximum(reach**2, rim)
     body, levels = _body(zone, squared, rim, reach, ck, ck_floor, cd45, cd45_floor, 8 * px)
-    return flood(levels, nuclei, body)
+    return np.asarray(flood(levels, nuclei, body))
 
 
 def _add_bare(cells: Labels, smooth: Floats, detectable: float, px: float) -> None:
