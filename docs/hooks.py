@@ -30,6 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, content=(ROOT / source).read_text(encoding="utf-8")))
     for name, lines in runpy.run_path(str(ROOT / "docs" / "reference.py"))["PAGES"].items():
         files.append(File.generated(config, f"reference/{name}.md", content="\n".join(lines()) + "\n"))
+    files.append(File.generated(config, "api/ctcascade.md", content="# ctcascade\n\n::: ctcascade.api\n"))
     for room in rooms():
         files.append(File.generated(config, f"api/{room.name}.md", content=api_page(room)))
     return files
