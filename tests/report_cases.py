@@ -10,13 +10,14 @@ import tifffile
 
 from ctcascade.counting import controls
 from ctcascade.data import store
-from ctcascade.data.results import TableProvenance
+from ctcascade.data.results import Counts, Quality, TableProvenance
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
 from ctcascade.images.crops import crops
 from ctcascade.images.outlines import BOX
 from ctcascade.report.index_page import report_index
 from ctcascade.report.patient_page import report_patient
 from ctcascade.report.sample_page import report_sample
+from ctcascade.study.settings import ControlsSettings
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{7*7}}\u202eevil\u200f<img src=x onerror=alert(2)>"
 DETECTED = {
@@ -407,8 +408,9 @@ def no_events(sample="S1"):
 
 
 def charts(draws, judged):
-    limits = {"baseline_controls": 5, "warn_sd": 2.0, "fail_sd": 3.0}
-    return {"charts": controls.charts(draws, judged, limits), "provenance": PROVENANCE}
+    counted, checked = [Counts.model_validate(c) for c in draws], [Quality.model_validate(q) for q in judged]
+    found = controls.charts(counted, checked, ControlsSettings())
+    return {"charts": [chart.model_dump() for chart in found], "provenance": PROVENANCE}
 
 
 def outlines_table(path, cells):

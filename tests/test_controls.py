@@ -7,15 +7,15 @@ import subprocess
 
 import pandas as pd
 import pytest
-import yaml
 
 import report_cases as cases
 from ctcascade.counting import controls
 from ctcascade.data import store
+from ctcascade.data.results import Controls, Counts, Quality
 from ctcascade.report.controls import multiqc
-from test_sheets import ROOT, SAMPLE, folder, read  # noqa: F401  (a fixture)
-
-SETTINGS = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["controls"]
+from ctcascade.study.jobs import ControlsJob
+from ctcascade.study.settings import ControlsSettings
+from test_sheets import SAMPLE, folder, read  # noqa: F401  (a fixture)
 
 
 def run_of(numbers, role="control_high", lot="L1", **other):
@@ -28,6 +28,12 @@ def run_of(numbers, role="control_high", lot="L1", **other):
     return counts, [cases.quality(c["sample"], "L2" if c["sample"] == "S2" else lot, **other) for c in counts]
 
 
+def charts_of(counts, judged, **settings):
+    """Return the charts of a run, as the stage makes them."""
+    results = [Counts.model_validate(c) for c in counts], [Quality.model_validate(q) for q in judged]
+    return controls.charts(*results, ControlsSettings(**settings))
+
+
 def doubts_of(counts, judged):
     """Return what speaks against each sample of a run."""
     charts = cases.charts(counts, judged)
@@ -37,25 +43,25 @@ def doubts_of(counts, judged):
 @pytest.mark.oracle
 def test_limits_come_from_the_first_controls_of_a_lot():
     # mean 1000; the counts differ less than chance makes them, so the SD is the square root of 1000, 31.6
-    (chart,) = controls.charts(*run_of([1000, 1010, 990, 1005, 995, 1060, 1070, 1100, 900]), SETTINGS)
-    assert (chart["assay"], chart["lot"], chart["role"]) == ("cellsearch", "L1", "control_high")
-    assert [c["state"] for c in chart["controls"]] == ["ok"] * 5 + ["ok", "warn", "fail", "fail"]
-    limits = {limit["name"]: limit["value"] for limit in chart["limits"]}
+    (chart,) = charts_of(*run_of([1000, 1010, 990, 1005, 995, 1060, 1070, 1100, 900]))
+    assert (chart.assay, chart.lot, chart.role) == ("cellsearch", "L1", "control_high")
+    assert [c.state for c in chart.controls] == ["ok"] * 5 + ["ok", "warn", "fail", "fail"]
+    limits = {limit.name: limit.value for limit in chart.limits}
     assert limits["mean"] == 1000
     assert limits["+3 SD"] == pytest.approx(1000 + 3 * 1000**0.5)
-    (wide,) = controls.charts(*run_of([900, 1100, 900, 1100, 1000, 1100]), SETTINGS)
-    assert wide["controls"][-1]["state"] == "ok"  # SD 100
-    (short,) = controls.charts(*run_of([1000, 5]), SETTINGS)
-    assert (short["mean"], short["sd"], short["limits"]) == (None, None, [])
+    (wide,) = charts_of(*run_of([900, 1100, 900, 1100, 1000, 1100]))
+    assert wide.controls[-1].state == "ok"  # SD 100
+    (short,) = charts_of(*run_of([1000, 5]))
+    assert (short.mean, short.sd, short.limits) == (None, None, ())
 
 
 @pytest.mark.oracle
 def test_the_limits_are_settings():
     numbers = [1000, 1010, 990, 1060, 1100]
-    (chart,) = controls.charts(*run_of(numbers), {"baseline_controls": 3, "warn_sd": 1.5, "fail_sd": 4.0})
-    assert [c["state"] for c in chart["controls"]] == ["ok", "ok", "ok", "warn", "warn"]  # 1.9 and 3.2 SD of 31.6
-    assert [limit["name"] for limit in chart["limits"]] == ["mean", "-4 SD", "-1.5 SD", "+1.5 SD", "+4 SD"]
-    assert chart["mean"] == 1000
+    (chart,) = charts_of(*run_of(numbers), baseline_controls=3, warn_sd=1.5, fail_sd=4.0)
+    assert [c.state for c in chart.controls] == ["ok", "ok", "ok", "warn", "warn"]  # 1.9 and 3.2 SD of 31.6
+    assert [limit.name for limit in chart.limits] == ["mean", "-4 SD", "-1.5 SD", "+1.5 SD", "+4 SD"]
+    assert chart.mean == 1000
 
 
 def test_the_stage_writes_the_charts_of_the_controls_alone(tmp_path):
@@ -64,12 +70,12 @@ def test_the_stage_writes_the_charts_of_the_controls_alone(tmp_path):
         [cases.write(tmp_path / f"{kind}{i}.json", kind, result) for i, result in enumerate(results)]
         for kind, results in (("counts", counts), ("quality", judged))
     ]
-    controls.judge_controls(SETTINGS, *paths, tmp_path / "controls.json")
-    result = store.read_json(tmp_path / "controls.json", "controls")
-    assert result["charts"] == controls.charts(counts, judged, SETTINGS)
-    assert [c["sample"] for c in result["charts"][0]["controls"]] == ["C00", "C01"]
-    controls.judge_controls(SETTINGS, [], [], tmp_path / "none.json")
-    assert store.read_json(tmp_path / "none.json", "controls")["charts"] == []
+    controls.judge_controls(ControlsJob(), *paths, tmp_path / "controls.json")
+    result = store.read_json(tmp_path / "controls.json", Controls)
+    assert result.charts == charts_of(counts, judged)
+    assert [c.sample for c in result.charts[0].controls] == ["C00", "C01"]
+    controls.judge_controls(ControlsJob(), [], [], tmp_path / "none.json")
+    assert store.read_json(tmp_path / "none.json", Controls).charts == ()
 
 
 @pytest.mark.property

@@ -1,6 +1,5 @@
 """The operator's calls beside ours: matched by place, counted by who called what, shown on the sample's page."""
 
-import dataclasses
 import math
 import shutil
 
@@ -14,14 +13,15 @@ from calling import assay, called
 from ctcascade import formats
 from ctcascade.counting.operator import compare, compare_events, compare_with_operator
 from ctcascade.data import store
+from ctcascade.data.results import Operator
 from ctcascade.formats import Event
 from ctcascade.formats.listing import list_frames
 from ctcascade.images.crops import crops
 from ctcascade.report.sample_page import report_sample
+from ctcascade.study.jobs import OperatorJob
 from ctcascade.validation import phantom
 from test_formats_cellsearch import export, record
 
-SETTINGS = {"max_distance_um": 10.0, "level": 0.95}
 PIXEL = {"a": 0.5, "b": 0.5}
 CALLS = pd.DataFrame(
     [
@@ -48,7 +48,7 @@ def test_events_are_counted_by_who_called_them():
     assert (found.n_events, found.n_elsewhere) == (5, 1)
     assert (found.both, found.operator_only, found.ours_only, found.neither) == (1, 2, 1, 1)
     assert found.ours_without_event == 1
-    assert [(row["frame"], row["operator"], row["call"], row["cell"]) for row in found.differing] == [
+    assert [(row.frame, row.operator, row.call, row.cell) for row in found.differing] == [
         ("a", False, "ctc", 2),
         ("a", True, "leukocyte", 3),
         ("a", True, None, None),
@@ -122,7 +122,7 @@ def test_a_cartridge_goes_through_detection_to_an_agreement(cartridge):
     _, truth, listed, frames, calls = cartridge
     assert listed.format == "cellsearch"
     assert frames["usable"].all()
-    found, problem = compare_events(listed, calls, frames, SETTINGS)
+    found, problem = compare_events(listed, calls, frames, 10.0, 0.95)
     n_ctc = int(truth["kind"].isin(phantom.CTC_KINDS).sum())
     assert problem == ""
     assert found.n_events == len(truth)
@@ -137,38 +137,45 @@ def test_events_that_cannot_be_placed_are_named_and_cost_no_result(cartridge, tm
     path = tmp_path / "C7.xml"
     path.write_text(export(record(1, 1, (9000, 12))))
     moved = type(listed)(listed.frames, (), "cellsearch", "", (), ((0, path),))
-    found, problem = compare_events(moved, calls, frames, SETTINGS)
+    found, problem = compare_events(moved, calls, frames, 10.0, 0.95)
     assert found is None
     assert "expected a location inside frame 1" in problem
     path.write_text(export())
-    assert compare_events(moved, calls, frames, SETTINGS) == (None, "no event in it is of a frame that was analysed")
+    assert compare_events(moved, calls, frames, 10.0, 0.95) == (None, "no event in it is of a frame that was analysed")
     no_events = type(listed)(listed.frames, (), "ome-tiff", "")
-    assert compare_events(no_events, calls, frames, SETTINGS) == (None, "")
+    assert compare_events(no_events, calls, frames, 10.0, 0.95) == (None, "")
+
+
+def job_of(images):
+    """The job that compares the operator's calls in a folder of images."""
+    camera = {key: value for key, value in assay("cellsearch").items() if key != "gates"}
+    about = {"sample": "S1", "images": [images], "format": "auto", "assay": camera, "level": 0.95}
+    return OperatorJob.model_validate(about)
 
 
 @pytest.fixture(scope="module")
 def compared(cartridge):
     """The cartridge's operator.json, as the stage writes it."""
     folder = cartridge[0]
-    job = {"sample": "S1", "images": "C7", "format": "auto", "assay": assay("cellsearch"), **SETTINGS}
+    job = job_of("C7")
     compare_with_operator(job, folder, folder / "frames.parquet", folder / "calls.parquet", folder / "operator.json")
     return folder / "operator.json"
 
 
 def test_the_result_holds_the_comparison_and_no_path_of_the_machine(cartridge, compared):
     folder, _, listed, frames, calls = cartridge
-    found, _ = compare_events(listed, calls, frames, SETTINGS)
-    result = store.read_json(compared, "operator")
-    assert (result["sample"], result["status"], result["reason"]) == ("S1", "ok", "")
-    assert result["compared"] == dataclasses.asdict(found)
-    assert result["compared"]["agreement"]["n_cells"] == found.n_events
-    assert sorted(result["provenance"]["inputs"]) == ["calls", "events_0", "frames"]
+    found, _ = compare_events(listed, calls, frames, 10.0, 0.95)
+    result = store.read_json(compared, Operator)
+    assert (result.sample, result.status, result.reason) == ("S1", "ok", "")
+    assert result.compared == found
+    assert result.compared.agreement.n_cells == found.n_events
+    assert sorted(result.provenance.inputs) == ["calls", "events_0", "frames"]
     assert str(folder) not in compared.read_text()
 
 
 def test_the_page_of_a_cartridge_shows_the_agreement(cartridge, compared):
     folder, _, listed, frames, calls = cartridge
-    found, _ = compare_events(listed, calls, frames, SETTINGS)
+    found, _ = compare_events(listed, calls, frames, 10.0, 0.95)
     write = report_cases.write
     results = (
         write(folder / "counts.json", "counts", report_cases.counts()),
@@ -198,12 +205,12 @@ def test_without_events_to_compare_the_result_says_so(cartridge, tmp_path, event
     (images / "C7.xml").unlink()
     if events:
         (images / "C7.xml").write_text(export(record(1, 1, (9000, 12))))
-    job = {"sample": "S1", "images": "C7", "format": "auto", "assay": assay("cellsearch"), **SETTINGS}
+    job = job_of("C7")
     out = tmp_path / "operator.json"
     compare_with_operator(job, tmp_path, folder / "frames.parquet", folder / "calls.parquet", out)
-    result = store.read_json(out, "operator")
-    assert (result["status"], result["compared"]) == (status, None)
-    assert bool(result["reason"]) == bool(events)
+    result = store.read_json(out, Operator)
+    assert (result.status, result.compared) == (status, None)
+    assert bool(result.reason) == bool(events)
 
 
 def test_wilson_keeps_a_width_where_all_agree():

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import report_cases as cases
 from ctcascade import cli
@@ -189,9 +190,13 @@ def test_kappa_of_two_readers_by_hand():
     ratings = np.repeat([[0, 0], [0, 1], [1, 0], [1, 1]], [20, 5, 10, 15], axis=0)
     found = agreement(ratings, 0.95)
     assert (found.n_cells, found.n_readers, found.agreement) == (50, 2, pytest.approx(0.7))
-    assert found.kappa == pytest.approx(0.4)
+    assert found.kappa == pytest.approx(0.4, abs=1e-12)
     # Wilson's limits of 35 of 50 are 0.5625 and 0.8090
     assert (found.low, found.high) == (pytest.approx(2 * 0.5625 - 1, abs=2e-4), pytest.approx(2 * 0.8090 - 1, abs=2e-4))
+    z, p, n = stats.norm.ppf(0.975), 0.7, 50
+    middle, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    limits = [2 * (middle + side * half) / (1 + z**2 / n) - 1 for side in (-1, 1)]
+    assert (found.low, found.high) == pytest.approx(limits, abs=1e-12)
 
 
 @pytest.mark.oracle
@@ -204,7 +209,7 @@ def test_kappa_of_many_readers_is_that_of_fleiss():
     chance = sum((ratings == k).mean() ** 2 for k in range(5))
     found = agreement(ratings, 0.95)
     assert found.agreement == pytest.approx(np.mean(pairs))
-    assert found.kappa == pytest.approx((np.mean(pairs) - chance) / (1 - chance))
+    assert found.kappa == pytest.approx((np.mean(pairs) - chance) / (1 - chance), abs=1e-12)
     assert found.kappa == pytest.approx(0.210, abs=5e-4)
 
 

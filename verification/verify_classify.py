@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import tifffile
 from scipy.stats import binomtest
+from statsmodels.stats.rates import confint_poisson
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tests"))
@@ -27,7 +28,6 @@ import false_calls  # noqa: E402
 
 import other_phantom  # noqa: E402
 from calling import SETTINGS, assay, called, pair_up  # noqa: E402
-from ctcascade.counting.observation import garwood  # noqa: E402
 from ctcascade.validation import phantom  # noqa: E402
 
 IMAGES = HERE.parents[1] / "shared" / "data"
@@ -209,7 +209,7 @@ def _blood_rows(kept: Sequence[false_calls.Row]) -> Iterator[tuple[str, str, str
         rows = [row for row in blood if kind in ("", row.kind)]
         leukocytes, false = sum(row.leukocytes for row in rows), sum(row.false for row in rows)
         doubtful = false + sum(row.uncertain for row in rows)
-        low, high = (1e5 * limit / leukocytes for limit in garwood(false))
+        low, high = (1e5 * limit / leukocytes for limit in confint_poisson(false, 1, method="exact-c"))
         wrong = ", ".join(row.wrong for row in rows if row.wrong)
         found = f"{false} of {leukocytes:,} leukocytes, {1e5 * false / leukocytes:.2f} per 100,000"
         found += f" [{low:.2f}, {high:.2f}]" + (f"; with p_ctc: {wrong}" if wrong and kind else "")

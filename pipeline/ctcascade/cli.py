@@ -67,9 +67,9 @@ def _gather(args: argparse.Namespace) -> None:
 
 def _classify(args: argparse.Namespace) -> None:
     from ctcascade.calling import classify  # noqa: PLC0415
-    from ctcascade.study.jobs import ClassifyJob  # noqa: PLC0415
+    from ctcascade.study import jobs  # noqa: PLC0415
 
-    classify.classify(ClassifyJob.model_validate(args.settings), args.frames, args.cells, args.out)
+    classify.classify(jobs.read(jobs.ClassifyJob, args.settings), args.frames, args.cells, args.out)
 
 
 def _crops(args: argparse.Namespace) -> None:
@@ -105,14 +105,18 @@ def _quality(args: argparse.Namespace) -> None:
 
 def _operator(args: argparse.Namespace) -> None:
     from ctcascade.counting import operator  # noqa: PLC0415
+    from ctcascade.study import jobs  # noqa: PLC0415
 
-    operator.compare_with_operator(args.settings, args.base, args.frames, args.calls, args.out)
+    operator.compare_with_operator(
+        jobs.read(jobs.OperatorJob, args.settings), args.base, args.frames, args.calls, args.out
+    )
 
 
 def _controls(args: argparse.Namespace) -> None:
     from ctcascade.counting import controls  # noqa: PLC0415
+    from ctcascade.study import jobs  # noqa: PLC0415
 
-    controls.judge_controls(args.settings, args.counts, args.quality, args.out)
+    controls.judge_controls(jobs.read(jobs.ControlsJob, args.settings), args.counts, args.quality, args.out)
 
 
 def _simulate(args: argparse.Namespace) -> None:
@@ -221,7 +225,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-_TYPED = (_count, _quality)  # these read their own settings
+_TYPED = (_classify, _count, _quality, _operator, _controls)  # these read their own settings
 
 
 def _settings(text: str) -> dict[str, Any]:

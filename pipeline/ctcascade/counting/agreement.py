@@ -4,19 +4,18 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from ctcascade import __version__
 from ctcascade.calling.clusters import group
 from ctcascade.data import store
 from ctcascade.data.errors import Fault, InputError, plain, refuse_all
+from ctcascade.data.results import Agreement
 from ctcascade.data.vocabulary import CALLS
 from ctcascade.study import sheets
 from ctcascade.study.jobs import ClassifyJob
@@ -26,30 +25,6 @@ _KEY = ["frame", "cell"]
 _SEEN = {"frame": "", "cell": "<i8", "y_px": "<f4", "x_px": "<f4", "call": "", "cluster": "<i8"}  # "": text
 _SAME_PLACE_PX = 1.0
 _OTHER_RUN = "review this run's page, or take the review over with `ctcascade review --carry`"
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How well readers agree on the calls of the same cells.
-
-    Attributes
-    ----------
-    n_cells, n_readers : int
-    agreement : float
-        Share of the pairs of readers that give the same call, averaged over cells, 0 to 1.
-    kappa, low, high : float or None
-        Agreement beyond chance, and its interval; None where chance alone agrees always (one call only).
-    level : float
-        Probability of the interval.
-    """
-
-    n_cells: int
-    n_readers: int
-    agreement: float
-    kappa: float | None
-    low: float | None
-    high: float | None
-    level: float
 
 
 def calls_hash(calls: pd.DataFrame) -> str:
@@ -131,17 +106,20 @@ def agreement(ratings: NDArray[np.integer[Any]], level: float) -> Agreement | No
     n, m = ratings.shape
     if n == 0 or m < 2:
         return None
-    times = (ratings[:, :, None] == np.arange(ratings.max() + 1)).sum(axis=1)
+    # slow to load, and needed only where there is a second reader
+    from statsmodels.stats.inter_rater import aggregate_raters, cohens_kappa, fleiss_kappa, to_table  # noqa: PLC0415
+    from statsmodels.stats.proportion import proportion_confint  # noqa: PLC0415
+
+    times, _ = aggregate_raters(ratings)
     observed = float((times * (times - 1)).sum(axis=1).mean() / (m * (m - 1)))
-    shares = (ratings[:, :, None] == np.arange(ratings.max() + 1)).mean(axis=0)
-    chance = float((shares.prod(axis=0) if m == 2 else shares.mean(axis=0) ** 2).sum())
-    if chance >= 1:
-        return Agreement(n, m, observed, None, None, None, level)
-    z = float(ndtri((1 + level) / 2))
-    middle = (observed + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(observed * (1 - observed) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    kappa, low, high = ((p - chance) / (1 - chance) for p in (observed, middle - half, middle + half))
-    return Agreement(n, m, observed, kappa, low, high, level)
+    shares = np.stack([(ratings == call).mean(axis=0) for call in np.unique(ratings)])
+    chance = float((shares.prod(axis=1) if m == 2 else shares.mean(axis=1) ** 2).sum())
+    kappa = low = high = None
+    if chance < 1:
+        kappa = float(cohens_kappa(to_table(ratings)[0], return_results=False) if m == 2 else fleiss_kappa(times))
+        limits = proportion_confint(observed * n, n, alpha=1 - level, method="wilson")
+        low, high = (float((limit - chance) / (1 - chance)) for limit in limits)
+    return Agreement(n_cells=n, n_readers=m, agreement=observed, kappa=kappa, low=low, high=high, level=level)
 
 
 def partners(
@@ -257,7 +235,7 @@ def _summary(
     def found(rows: Sequence[int], *readers: Sequence[int]) -> dict[str, Any] | None:
         ratings = np.array(readers, dtype=np.int64).T.reshape(len(rows), len(readers))
         result = agreement(ratings, level)
-        return asdict(result) if result else None
+        return result.model_dump() if result else None
 
     def by(name: str, rows: Sequence[int]) -> list[int]:
         return [number[given[row][name]["call"]] for row in rows]

@@ -289,18 +289,6 @@ def change(
     return Change(ratio, low, high, level, p_decline, p_rise, p_value, verdict)
 
 
-def garwood(count: int, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact confidence limits of a Poisson mean after `count` events.
-
-    References
-    ----------
-    Garwood F. Fiducial limits for the Poisson distribution. Biometrika 1936;28:437-442. doi:10.1093/biomet/28.3-4.437
-    """
-    tail = (1 - level) / 2
-    low = 0.0 if count == 0 else float(special.gammaincinv(count, tail))
-    return low, float(special.gammainccinv(count + 1, tail))
-
-
 @dataclass(frozen=True)
 class _Grid:
     """Weights at ``exp(first + i * _STEP)``: logarithms that can be added by convolution."""

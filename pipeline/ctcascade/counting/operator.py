@@ -1,60 +1,26 @@
 """What the scanner's operator called CTC, set beside our calls of the same cells."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ctcascade.counting.agreement import Agreement, agreement, partners
+from ctcascade.counting.agreement import agreement, partners
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
+from ctcascade.data.results import Compared, DifferingEvent, Operator
 from ctcascade.formats import Event, operator_events
 from ctcascade.formats.listing import FrameList, list_frames
+from ctcascade.study.jobs import OperatorJob
 
 
-@dataclass(frozen=True)
-class Compared:
-    """The operator's events and our calls.
-
-    Attributes
-    ----------
-    n_events : int
-        Events of frames that were analysed; the others cannot be compared.
-    n_elsewhere : int
-        Events of frames that were not.
-    both, operator_only, ours_only, neither : int
-        Events by who called them CTC; an event where no cell was found counts as not called by the classifier.
-    ours_without_event : int
-        CTCs of the classifier that the operator was not shown.
-    agreement : Agreement or None
-        Over the events, of the two words CTC and not.
-    differing : list of dict
-        ``frame, y_px, x_px, operator, call, cell``: events called CTC by one alone; call and cell are None where we
-        found none.
-    """
-
-    n_events: int
-    n_elsewhere: int
-    both: int
-    operator_only: int
-    ours_only: int
-    neither: int
-    ours_without_event: int
-    agreement: Agreement | None
-    differing: list[dict[str, Any]]
-
-
-def compare_with_operator(settings: Mapping[str, Any], base: Path, frames: Path, calls: Path, out: Path) -> None:
+def compare_with_operator(job: OperatorJob, base: Path, frames: Path, calls: Path, out: Path) -> None:
     """Write the calls of the scanner's operator beside the classifier's, as `results.Operator`.
 
     Parameters
     ----------
-    settings : mapping
-        ``sample, images, format`` and ``assay`` (as for `list_frames`); ``max_distance_um``, how far the centres of an
-        event and of its cell may lie apart; ``level``, the probability of the interval of kappa.
+    job : OperatorJob
     base : Path
         Folder that image paths are relative to.
     frames, calls : Path
@@ -68,23 +34,22 @@ def compare_with_operator(settings: Mapping[str, Any], base: Path, frames: Path,
     InputError
         If a table cannot be read, or the images are not there any more.
     """
-    listed = list_frames(settings["images"], base, settings["format"], settings["assay"])
-    compared, reason = compare_events(
-        listed, store.read_table(calls, "calls"), store.read_table(frames, "frames"), settings
-    )
+    listed = list_frames(";".join(job.images), base, job.format, job.assay.as_json())
+    called, analysed = store.read_table(calls, "calls"), store.read_table(frames, "frames")
+    compared, reason = compare_events(listed, called, analysed, job.max_distance_um, job.level)
     read = {"frames": frames, "calls": calls} | {f"events_{n}": path for n, (_, path) in enumerate(listed.events)}
-    result = {
-        "sample": settings["sample"],
-        "status": "ok" if compared else "not_comparable" if reason else "no_events",
-        "reason": reason,
-        "compared": asdict(compared) if compared else None,
-        "provenance": store.provenance(settings, read),
-    }
-    store.write_json(out, "operator", result)
+    result = Operator(
+        sample=job.sample,
+        status="ok" if compared else "not_comparable" if reason else "no_events",
+        reason=reason,
+        compared=compared,
+        provenance=store.provenance(job, read),
+    )
+    store.write_json(out, result)
 
 
 def compare_events(
-    listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, settings: Mapping[str, Any]
+    listed: FrameList, calls: pd.DataFrame, frames: pd.DataFrame, max_distance_um: float, level: float
 ) -> tuple[Compared | None, str]:
     """Return the operator's calls beside the classifier's, or why not; neither where the images come without them.
 
@@ -93,8 +58,8 @@ def compare_events(
     listed : FrameList
     calls, frames : DataFrame
         Tables of the sample.
-    settings : mapping
-        ``max_distance_um`` and ``level``, as for `compare_with_operator`.
+    max_distance_um, level : float
+        As for `compare`.
     """
     usable = frames[frames["usable"]]
     events: list[Event] = []
@@ -110,7 +75,7 @@ def compare_events(
     if not events:
         return None, "no event in it is of a frame that was analysed" if listed.events else ""
     pixel_um = dict(zip(usable["frame"], usable["pixel_size_um"].astype(float), strict=True))
-    return compare(events, calls, pixel_um, settings["max_distance_um"], settings["level"]), ""
+    return compare(events, calls, pixel_um, max_distance_um, level), ""
 
 
 def compare(
@@ -148,18 +113,18 @@ def compare(
     rows = [partner.get(i) for i in range(len(here))]
     operator = np.array([event.is_ctc for event in here], np.int64)
     ours = np.array([row is not None and call[row] == "ctc" for row in rows], np.int64)
-    differing = [
-        {
-            "frame": event.frame,
-            "y_px": event.y_px,
-            "x_px": event.x_px,
-            "operator": event.is_ctc,
-            "call": None if row is None else str(call[row]),
-            "cell": None if row is None else int(cell[row]),
-        }
+    differing = tuple(
+        DifferingEvent(
+            frame=event.frame,
+            y_px=float(event.y_px),
+            x_px=float(event.x_px),
+            operator=event.is_ctc,
+            call=None if row is None else str(call[row]),
+            cell=None if row is None else int(cell[row]),
+        )
         for event, row, is_ours in zip(here, rows, ours, strict=True)
         if event.is_ctc != bool(is_ours)
-    ]
+    )
     return Compared(
         n_events=len(here),
         n_elsewhere=len(events) - len(here),

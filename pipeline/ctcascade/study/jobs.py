@@ -18,8 +18,11 @@ from ctcascade.study.settings import (
     CascadeSettings,
     ClassifySettings,
     CohortSettings,
+    ControlsSettings,
     CountSettings,
     DetectSettings,
+    Level,
+    OperatorSettings,
     PrognoseSettings,
     QualitySettings,
     RecoverySettings,
@@ -94,6 +97,20 @@ class QualityJob(QualitySettings):
     """The checks of one sample."""
 
     sample: QualitySample
+
+
+class OperatorJob(OperatorSettings):
+    """The operator's calls of one sample beside the classifier's."""
+
+    sample: str
+    images: Images
+    format: str
+    assay: Camera
+    level: Level
+
+
+class ControlsJob(ControlsSettings):
+    """The control samples of all runs over time."""
 
 
 class SimulateJob(CascadeSettings):

@@ -235,6 +235,40 @@ class QualitySettings(Typed):
     frame: FrameLimits = section(FrameLimits, "the limits of a single frame")
 
 
+class OperatorSettings(Typed):
+    """The calls of the scanner's operator, where the images come with them, beside the classifier's."""
+
+    max_distance_um: Number = setting(
+        10.0,
+        "a length above 0 and up to 100 um",
+        "An event and a cell are the same when their centres are at most this far apart, um.",
+        gt=0,
+        le=100,
+    )
+
+
+Deviations = Annotated[Number, Field(gt=0, le=10)]
+_DEVIATIONS = "a number of standard deviations above 0 and up to 10"
+
+
+class ControlsSettings(Typed):
+    """Control samples of each assay and lot over time (Levey-Jennings)."""
+
+    baseline_controls: Whole = setting(
+        5,
+        "a whole number from 2 to 100",
+        "The first controls of a lot, which set its mean and standard deviation.",
+        ge=2,
+        le=100,
+    )
+    warn_sd: Deviations = setting(
+        2.0, _DEVIATIONS, "Beyond this many standard deviations from the mean a later control is marked."
+    )
+    fail_sd: Deviations = setting(
+        3.0, _DEVIATIONS, "Beyond this many standard deviations from the mean a later control fails."
+    )
+
+
 class CascadeSettings(Typed):
     """Counts -> metastatic cascade."""
 
@@ -368,6 +402,8 @@ class Settings(Typed):
     classify: ClassifySettings = section(ClassifySettings, "the settings of classify")
     count: CountSettings = section(CountSettings, "the settings of count")
     quality: QualitySettings = section(QualitySettings, "the limits of quality")
+    operator: OperatorSettings = section(OperatorSettings, "the settings of operator")
+    controls: ControlsSettings = section(ControlsSettings, "the settings of controls")
     simulate: SimulateSettings = section(SimulateSettings, "the settings of simulate")
     prognose: PrognoseSettings = section(PrognoseSettings, "the settings of prognose")
     report: ReportSettings = section(ReportSettings, "the settings of report")

@@ -165,19 +165,17 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
 
 def line(x: Floats, y: Floats, level: float = _LEVEL) -> dict[str, dict[str, float]]:
     """Return slope, intercept and R2 of the weighted line through (x, y), each with its limits; see `recovery`."""
-    weights = 1 / np.maximum(x, 1)
-    design = np.stack([np.ones(len(x)), x], axis=1)
-    information = np.linalg.inv(design.T @ (weights[:, None] * design))
-    fitted = information @ design.T @ (weights * y)
-    spread = float(weights @ (y - design @ fitted) ** 2) / (len(x) - 2)
-    reach = stats.t.ppf((1 + level) / 2, len(x) - 2) * np.sqrt(spread * np.diag(information))
-    r = min(max(float(np.corrcoef(x, y)[0, 1]), -1 + 1e-12), 1 - 1e-12) if np.ptp(y) else 0.0
-    z = stats.norm.ppf((1 + level) / 2) / math.sqrt(len(x) - 3)
-    r_low, r_high = np.tanh([math.atanh(r) - z, math.atanh(r) + z])
+    from statsmodels.regression.linear_model import WLS  # noqa: PLC0415  (slow to load)
+
+    fit = WLS(y, np.stack([np.ones(len(x)), x], axis=1), weights=1 / np.maximum(x, 1)).fit()
     intercept, slope = (
-        {"estimate": float(value), "low": float(value - away), "high": float(value + away), "level": level}
-        for value, away in zip(fitted, reach, strict=True)
+        {"estimate": float(value), "low": float(low), "high": float(high), "level": level}
+        for value, (low, high) in zip(fit.params, fit.conf_int(1 - level), strict=True)
     )
+    r, r_low, r_high = 0.0, 0.0, 0.0
+    if np.ptp(y):
+        correlation = stats.pearsonr(x, y)
+        r, (r_low, r_high) = float(correlation.statistic), correlation.confidence_interval(level)
     r2 = {"estimate": r**2, "low": float(max(r_low, 0.0) ** 2), "high": float(r_high**2), "level": level}
     return {"slope": slope, "intercept": intercept, "r2": r2}
 
