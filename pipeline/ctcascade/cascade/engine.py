@@ -1,4 +1,4 @@
-"""The cascade of one patient, evaluated: lesions in sight, risk by organ and time, first organ, the road of the cells.
+"""The cascade of one patient, evaluated: lesions in sight, risk by organ and time, first organ, flow of cells.
 
 Between patients of equal parameters the efficiency of founding differs by a Gamma factor of mean 1 and shape k
 (frailty), common to all organs of a patient. Given a draw, the lesions in sight are Poisson with mean
@@ -29,6 +29,16 @@ from ctcascade.cascade.parameters import Draws
 _NODES = 5  # lesions that stand for all of an organ in a draw; tested against many more
 _LATTICE_STEP = 2  # of the rank-1 lattice on (growth luck, detection threshold)
 _FIRST_ORGAN_STEPS = 20
+
+
+@dataclass(frozen=True)
+class FlowStep:
+    """A step between shedding and a lesion in sight: its name, what is counted, in which unit, and by draw, (n,)."""
+
+    name: str
+    meaning: str
+    unit: str
+    values: Floats
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Cascade:
         # whose growth began before this time has grown to what is shown
         lag = self.pace.when(self.pace.seen(np.array(time_years)) - ages) if self.pace.spans else time_years - ages
         since_first = lag + shed.ages[-1]
-        seen = shed.levels[-1][:, None] * seen_from_history(
+        seen: Floats = shed.levels[-1][:, None] * seen_from_history(
             since_first, shed.growth_per_year, shed.onward, self.waiting
         )
         for ago, change in shed.steps:
@@ -153,8 +163,13 @@ class Cascade:
         ages = self.growth.of_organ(self.organs.index(organ)).age(cells, luck)[:, 0, 0]
         return ages + self.waiting.quantile_draw(draws.uniform("one lesion: kind"), draws.uniform("one lesion: wait"))
 
-    def flow(self) -> list[tuple[str, str, str, Floats]]:
-        """Return the road of the cells at the latest sample: step, meaning, unit, draws (n,)."""
+    @property
+    def p_founding_per_ctc(self) -> Floats:
+        """Probability that a cell cleared from the blood founds a growth, shape (n,)."""
+        return self.founding.rate_per_year / self.circulation.clearance_per_year
+
+    def flow(self) -> list[FlowStep]:
+        """Return the steps from shedding to a lesion in sight, as they are at the latest sample."""
         day = self.ctc / DAYS_PER_YEAR
         cleared = self.circulation.clearance_per_year * day
         shed = cleared / self.arrival.deformable_share
@@ -165,21 +180,24 @@ class Cascade:
         resting = self.waiting.dormancy_share
         level = self.shedding.levels[0]
         seen = np.diff(self.lesions([0.0, 1.0]).sum(axis=2), axis=0)[0] / DAYS_PER_YEAR
+        founded = self.founding.rate_per_year * level / DAYS_PER_YEAR
+        in_blood = self.ctc * self.circulation.cells_in_blood
         per_day = "cells per day"
         return [
-            ("shed", "cells that enter the blood", per_day, shed),
-            ("first_pass_survived", "cells that pass the first capillary bed", per_day, passed),
-            ("in_circulation", "cells in the blood at any moment", "cells", self.ctc * self.circulation.cells_in_blood),
-            ("killed", "of the cells cleared from the blood, killed by NK cells", per_day, cleared * by_killer_cells),
-            ("sheared", "of these, killed by shear", per_day, cleared * by_shear),
-            ("arrested", "recirculating cells that a capillary bed holds", per_day, arrested),
-            ("extravasated", "of these, leave the vessel alive", per_day, out),
-            ("dormant", "of these, rest as single cells", per_day, out * resting),
-            ("growing", "of these, divide at once", per_day, out * (1 - resting)),
-            ("founded", "cells or clusters that found a growth, now or later", "lesions per day",
-             self.founding.rate_per_year * level / DAYS_PER_YEAR),
-            ("detectable", "lesions that come into sight, mean of the next year", "lesions per day", seen),
-        ]  # fmt: skip
+            FlowStep("shed", "cells that enter the blood", per_day, shed),
+            FlowStep("first_pass_survived", "cells that pass the first capillary bed", per_day, passed),
+            FlowStep("in_circulation", "cells in the blood at any moment", "cells", in_blood),
+            FlowStep(
+                "killed", "of the cells cleared from the blood, killed by NK cells", per_day, cleared * by_killer_cells
+            ),
+            FlowStep("sheared", "of these, killed by shear", per_day, cleared * by_shear),
+            FlowStep("arrested", "recirculating cells that a capillary bed holds", per_day, arrested),
+            FlowStep("extravasated", "of these, leave the vessel alive", per_day, out),
+            FlowStep("dormant", "of these, rest as single cells", per_day, out * resting),
+            FlowStep("growing", "of these, divide at once", per_day, out * (1 - resting)),
+            FlowStep("founded", "cells or clusters that found a growth, now or later", "lesions per day", founded),
+            FlowStep("detectable", "lesions that come into sight, mean of the next year", "lesions per day", seen),
+        ]
 
 
 def _ages(growth: Growth, detection: Detection, nodes: int) -> Floats:

@@ -27,7 +27,7 @@ says so.
 
 import datetime
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from ctcascade.cascade.engine import Cascade
 from ctcascade.cascade.model import DAYS_PER_YEAR, Floats
+from ctcascade.study.patient import Scan
 
 _FIRST_ORGAN_STEPS = 5
 _STEPS_TO_NOW = 4
@@ -66,40 +67,54 @@ class Finding:
     lesions: int
 
 
-def read(text: str | None, latest: datetime.date) -> list[Finding]:
-    """Return the findings of the patient sheet (``2026-05-01:CT:liver=2,lung=0;...``), the earliest first."""
-    found = []
-    for scan in text.split(";") if text else []:
-        day, modality, organs = scan.strip().split(":", 2)
-        date = datetime.date.fromisoformat(day)
-        for organ, _, lesions in (part.strip().partition("=") for part in organs.split(",")):
-            years = (date - latest).days / DAYS_PER_YEAR
-            found.append(Finding(date, years, modality.replace("_", " "), organ, int(lesions)))
+@dataclass(frozen=True)
+class Use:
+    """What a finding is used for.
+
+    Parameters
+    ----------
+    bounds : bool
+        Whether it says something of its organ's first lesion.
+    modality : str or None
+        The scan as the evidence calls it; None where its sight in this organ is not known.
+    meaning : str
+        The use in words, or why it is not used.
+    """
+
+    bounds: bool
+    modality: str | None
+    meaning: str
+
+
+def dated(scans: Iterable[Scan], latest: datetime.date) -> list[Finding]:
+    """Return the findings of the patient sheet in years from the latest sample, the earliest first."""
+    found = [
+        Finding(s.date, (s.date - latest).days / DAYS_PER_YEAR, s.modality.replace("_", " "), s.organ, s.lesions)
+        for s in scans
+    ]
     return sorted(found, key=lambda f: (f.date, f.modality, f.organ))
 
 
-def uses(findings: Sequence[Finding], cascade: Cascade) -> list[str]:
+def uses(findings: Sequence[Finding], cascade: Cascade) -> list[Use]:
     """Return what each finding is used for, or why it is not."""
     with_lesions = {f.organ for f in findings if f.lesions}
     return [_use(finding, cascade, with_lesions) for finding in findings]
 
 
-def _use(finding: Finding, cascade: Cascade, with_lesions: set[str]) -> str:
+def _use(finding: Finding, cascade: Cascade, with_lesions: Collection[str]) -> Use:
     if finding.organ not in cascade.organs:
-        return "not used: the primary tumour's own organ"
-    known = _modality(finding, cascade) is not None
+        return Use(False, None, "not used: the primary tumour's own organ")
+    by_name = {m.casefold(): m for organ, m in cascade.scans if organ == finding.organ}
+    modality = by_name.get(finding.modality.casefold())
     if finding.lesions:
         what = "the organ holds a lesion from this day on"
-        return what if known else f"{what}; {_UNKNOWN}, so the organ's best stands for it"
+        return Use(True, modality, what if modality else f"{what}; {_UNKNOWN}, so the organ's best stands for it")
     if finding.organ in with_lesions:
-        return "not used: another scan found a lesion in this organ, and lesions do not shrink in the model"
-    return "no lesion of the size that it shows" if known else f"not used: {_UNKNOWN}"
-
-
-def _modality(finding: Finding, cascade: Cascade) -> str | None:
-    """Return the modality as the evidence calls it, or None where it has no row for this organ."""
-    by_name = {m.casefold(): m for organ, m in cascade.scans if organ == finding.organ}
-    return by_name.get(finding.modality.casefold())
+        lesion = "another scan found a lesion in this organ, and lesions do not shrink in the model"
+        return Use(False, modality, f"not used: {lesion}")
+    if modality is None:
+        return Use(False, None, f"not used: {_UNKNOWN}")
+    return Use(True, modality, "no lesion of the size that it shows")
 
 
 @dataclass(frozen=True)
@@ -131,20 +146,21 @@ class Imaged:
         """Return the cascade given the findings."""
         now = cascade.lesions([0.0])[0]
         low, high = np.zeros_like(now), np.full_like(now, np.inf)
-        for finding in findings:
-            modality = _modality(finding, cascade)
-            if finding.organ not in cascade.organs or (modality is None and not finding.lesions):
+        for finding, use in zip(findings, uses(findings, cascade), strict=True):
+            if not use.bounds:
                 continue
             at = cascade.organs.index(finding.organ)
             years = max(finding.years, 0.0) if finding.lesions else finding.years
-            mean = cascade.shown(finding.organ, modality, years) if modality else cascade.lesions([years])[0, :, at]
+            if use.modality:
+                mean = cascade.shown(finding.organ, use.modality, years)
+            else:
+                mean = cascade.lesions([years])[0, :, at]
             if finding.lesions:
                 high[:, at] = np.minimum(high[:, at], mean)
             else:
                 low[:, at] = np.maximum(low[:, at], mean)
-        bounded = np.isfinite(high).any(axis=0)
-        low[:, bounded] = 0.0
-        return cls(cascade, low, high, true, now, tuple(np.flatnonzero(bounded).tolist()))
+        bounded = np.flatnonzero(np.isfinite(high).any(axis=0))
+        return cls(cascade, low, high, true, now, tuple(bounded.tolist()))
 
     def likelihood(self) -> Floats:
         """Return the probability of the findings given the setting, by draw, shape (n,): the weights of the draws."""

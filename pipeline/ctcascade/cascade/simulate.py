@@ -1,61 +1,52 @@
-"""The metastatic cascade of a patient, conditioned on the counts: risk by organ and time, and the road of the cells.
+"""The metastatic cascade of a patient, conditioned on the counts: risk by organ and time, and the flow of cells.
 
-`model` holds the mathematics step by step, `parameters` the draws of the evidence, `conditioning` puts them together
-for a patient, `engine` evaluates them, `findings` adds what imaging saw, `whatif` changes what follows and
-`uncertainty` tells chance from not knowing. `lesions`
-samples the same cascade founder by founder; `network` and `theory` have slow oracles and closed forms that the tests
-compare with; `sensitivity` tells where the spread comes from; `calibrate` refits, by `tropism` and `recurrence`, what
-no paper states. The stage has no recovery and no background of its own: it takes the posterior of each sample as it is.
+`model` and `circulation` hold the mathematics step by step, `parameters` the draws of the evidence, `conditioning`
+combines them for a patient, `engine` evaluates them, `findings` adds what imaging saw, `what_if` changes what follows,
+`uncertainty` separates chance from lack of knowledge, and `statements` says in words what was assumed. The stage has
+no recovery and no background of its own: it takes the posterior of each sample as it is.
 
 In a setting of `NOT_METASTATIC` no lesion is in sight at first and local therapy ends the shedding. In all others a
 lesion is in sight already, in an organ of the model with the probability ``seen_if_advanced``, and the shedding stays
 as it is. The setting enters by this meaning of its words only: nothing ties it to the founding itself.
 
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
-to it. Age, stage, histology beyond the sheet's primary and breast subtype, and drugs are not used (`OUTSIDE`).
+to it. Age, stage, histology beyond the sheet's primary and breast subtype, and drugs are not used, see `OUTSIDE`.
 """
 
 import datetime
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade import evidence
 from ctcascade.cascade import conditioning, engine, findings, uncertainty, what_if
+from ctcascade.cascade.findings import Finding, Imaged
 from ctcascade.cascade.model import DAYS_PER_YEAR, Floats
 from ctcascade.cascade.parameters import Draws
-from ctcascade.data import store
-from ctcascade.data.errors import refuse
+from ctcascade.cascade.statements import OUTSIDE, statements
+from ctcascade.data import results, store
+from ctcascade.data.results import ChangeBand, Counts, Provenance, ShareBand
 from ctcascade.data.vocabulary import HORIZONS_YEARS, NOT_METASTATIC
 from ctcascade.evidence.tables import READ_BY
-from ctcascade.study.scenarios import Therapy, read_therapies
+from ctcascade.study.jobs import SimulateJob
+from ctcascade.study.patient import Patient
+from ctcascade.study.scenarios import Scenario
 from ctcascade.study.scenarios import read as read_scenarios
 
 _NO_END_YEARS = 100.0
 
-OUTSIDE = (
-    "local invasion: the tumour is taken to shed already",
-    "spread through lymph vessels and along the peritoneum and pleura",
-    "lesions founded by metastases, unless reseeding is on: today's count holds their cells, but their growth does not "
-    "raise it later",
-    "what drugs do: therapies act as the sheet or a scenario says",
-    "stage and histology of the patient, sizes and growth of the lesions that imaging found",
-    "size of the CTCs, unless cell sizes are on: then it tells how they arrest, but a larger one founds as often",
-    "death of other causes before a lesion comes into sight",
-)
 
-
-def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
+def simulate(job: SimulateJob, counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
     """Write the cascade of one patient as JSON (`ctcascade.data.results.Cascade`).
 
     Parameters
     ----------
-    settings : mapping
-        ``patient`` (the sheet's row), ``random_seed``, ``draws``, ``level``, ``switched_off``, ``reseeding``,
-        ``cell_sizes`` (whether diameters of CTCs tell how they arrest).
+    job : SimulateJob
+        The patient, and the settings of this stage.
     counts : sequence of Path
         The counts of all of the patient's samples.
     out : Path
@@ -65,268 +56,254 @@ def simulate(settings: Mapping[str, Any], counts: Sequence[Path], out: Path, wha
     Raises
     ------
     InputError
-        If a step to be switched off is no step of the model, a file holds no counts, or a scenario cannot be.
+        If a file holds no counts, or a scenario cannot be.
     """
     scenarios = read_scenarios(what_if) if what_if else {}
-    unknown = sorted(set(settings["switched_off"]) - conditioning.SWITCHES.keys())
-    if unknown:
-        known = ", ".join(conditioning.SWITCHES)
-        refuse("config", "simulate: switched_off", ", ".join(unknown), known, "name steps of the model or none")
-    read = {path: store.read_json(path, "counts") for path in counts}
-    found = sorted(read.values(), key=lambda c: (c["collected"], c["sample"]), reverse=True)
-    usable = [c for c in found if c["status"] == "ok"]
-    inputs = {f"counts/{sample['sample']}": path for path, sample in read.items()}
-    made_by = store.provenance(
-        settings, {**inputs, **({"what_if": what_if} if what_if else {})}, evidence.evidence_hash(READ_BY["simulate"])
+    samples = {path: store.read_json(path, Counts) for path in counts}
+    inputs = {f"counts/{sample.sample}": path for path, sample in samples.items()}
+    if what_if:
+        inputs["what_if"] = what_if
+    made_by = store.provenance(job, inputs, evidence.evidence_hash(READ_BY["simulate"]))
+    store.write_json(out, assess(job, list(samples.values()), scenarios, made_by))
+
+
+def assess(
+    job: SimulateJob, samples: Sequence[Counts], scenarios: Mapping[str, Scenario], made_by: Provenance
+) -> results.Cascade:
+    """Return the cascade of one patient, or why there is none: from the counts of all samples, in any order."""
+    latest_first = sorted(samples, key=lambda c: (c.collected, c.sample), reverse=True)
+    usable = [c for c in latest_first if c.status == "ok"]
+    names = [c.sample for c in latest_first]
+    if job.patient.primary == "none":
+        reason = "no primary tumour: there is nothing to spread"
+        return _without_risk(job, names, made_by, "not_applicable", reason)
+    if not usable:
+        reason = "no sample of this patient could be evaluated"
+        return _without_risk(job, names, made_by, "not_evaluable", reason)
+    known = _condition(job, usable)
+    by_organ, anywhere = known.model.risk(HORIZONS_YEARS)
+    return results.Cascade(
+        patient=job.patient.patient,
+        primary=job.patient.primary,
+        status="ok",
+        reason="",
+        latest_sample=usable[0].sample,
+        samples=tuple(names),
+        organs=_organs(known, by_organ),
+        p_any=known.risks(anywhere),
+        level=job.level,
+        flow=tuple(
+            results.FlowStep(step=step.name, meaning=step.meaning, unit=step.unit, **known.band(step.values))
+            for step in known.cascade.flow()
+        ),
+        p_founding_per_ctc=ShareBand(**known.band(known.cascade.p_founding_per_ctc)),
+        share_due_to_clusters=ShareBand(**known.band(known.cascade.cluster_share)),
+        prior_dominated=uncertainty.prior_dominated(known.cascade, usable[0].n_ctc),
+        switched_off=tuple(sorted(job.switched_off)),
+        outside_the_model=OUTSIDE,
+        evidence_ids=tuple(sorted(known.draws.used)),
+        assumptions=tuple(sorted(name for name, kind in known.draws.used.items() if kind == "assumption")),
+        findings=_findings(known),
+        statements=tuple(statements(job, usable, known.cascade, known.imaged, softened=known.softened)),
+        variance_shares=uncertainty.variance_shares(anywhere[:, known.kept]),
+        lead_time=uncertainty.lead_time(known.model.risk, known.kept, job.level),
+        what_if=tuple(_compare(known, name, scenario, anywhere) for name, scenario in scenarios.items()),
+        provenance=made_by,
     )
-    result = {
-        **_empty(settings, found),
-        "provenance": made_by,
-    }
-    primary = settings["patient"]["primary"]
-    if primary == "none":
-        result |= {"status": "not_applicable", "reason": "no primary tumour: there is nothing to spread"}
-    elif not usable:
-        result |= {"status": "not_evaluable", "reason": "no sample of this patient could be evaluated"}
-    else:
-        result |= _cascade(settings, usable, scenarios)
-    store.write_json(out, "cascade", result)
 
 
-def _empty(settings: Mapping[str, Any], found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    patient = settings["patient"]
-    return {
-        "patient": patient["patient"],
-        "primary": patient["primary"],
-        "status": "ok",
-        "reason": "",
-        "latest_sample": None,
-        "samples": [c["sample"] for c in found],
-        "organs": [],
-        "p_any": None,
-        "level": settings["level"],
-        "flow": [],
-        "p_founding_per_ctc": None,
-        "share_due_to_clusters": None,
-        "prior_dominated": None,
-        "switched_off": sorted(settings["switched_off"]),
-        "outside_the_model": list(OUTSIDE),
-        "evidence_ids": [],
-        "assumptions": [],
-        "findings": [],
-        "statements": [],
-        "variance_shares": None,
-        "lead_time": None,
-        "what_if": [],
-    }
+def _without_risk(
+    job: SimulateJob,
+    samples: Sequence[str],
+    made_by: Provenance,
+    status: Literal["not_applicable", "not_evaluable"],
+    reason: str,
+) -> results.Cascade:
+    """Return the result of a patient for whom no risk is computed."""
+    return results.Cascade(
+        patient=job.patient.patient,
+        primary=job.patient.primary,
+        status=status,
+        reason=reason,
+        latest_sample=None,
+        samples=tuple(samples),
+        organs=(),
+        p_any=None,
+        level=job.level,
+        flow=(),
+        p_founding_per_ctc=None,
+        share_due_to_clusters=None,
+        prior_dominated=None,
+        switched_off=tuple(sorted(job.switched_off)),
+        outside_the_model=OUTSIDE,
+        evidence_ids=(),
+        assumptions=(),
+        findings=(),
+        statements=(),
+        variance_shares=None,
+        lead_time=None,
+        what_if=(),
+        provenance=made_by,
+    )
 
 
-def _cascade(
-    settings: Mapping[str, Any], usable: Sequence[Mapping[str, Any]], scenarios: Mapping[str, Mapping[str, float]]
-) -> dict[str, Any]:
-    patient, level = settings["patient"], settings["level"]
-    draws = Draws(settings["random_seed"], settings["draws"])
-    early, latest = patient["setting"] in NOT_METASTATIC, usable[0]
-    day = datetime.date.fromisoformat(latest["collected"])
-    resected = patient.get("resected")
+@dataclass(frozen=True)
+class Conditioned:
+    """The cascade given all that is known of a patient, and which draws of it count.
+
+    Attributes
+    ----------
+    cascade : Cascade
+        Given the samples, under the patient's therapies.
+    found : sequence of Finding
+        What imaging found.
+    imaged : Imaged or None
+        The cascade given the findings, too; None where there are none.
+    kept : ndarray of int
+        The draws, each as often as its weight says.
+    softened : bool
+        Whether the weights had to be tempered.
+    draws : Draws
+        With the record of the evidence that was drawn.
+    level : float
+        Probability of every band.
+    """
+
+    cascade: engine.Cascade
+    found: Sequence[Finding]
+    imaged: Imaged | None
+    kept: NDArray[np.intp]
+    softened: bool
+    draws: Draws
+    level: float
+
+    @property
+    def model(self) -> engine.Cascade | Imaged:
+        """What tells the risks."""
+        return self.imaged or self.cascade
+
+    def band(self, values: Floats) -> dict[str, float]:
+        """Return mean and limits of values by draw, shape (n,)."""
+        return uncertainty.band(values[self.kept], self.level)
+
+    def risks(self, values: Floats) -> dict[str, results.RiskBand]:
+        """Return the bands of risks by horizon and draw, shape (horizons, n)."""
+        return uncertainty.by_horizon(values[:, self.kept], self.level)
+
+
+def _condition(job: SimulateJob, usable: Sequence[Counts]) -> Conditioned:
+    """Return the cascade given the samples (the latest first), the therapies and the imaging of the patient."""
+    patient, draws = job.patient, Draws(job.random_seed, job.draws)
+    latest = datetime.date.fromisoformat(usable[0].collected)
     cascade = conditioning.build(
-        patient["primary"],
-        _samples(usable, cell_sizes=settings["cell_sizes"]),
+        patient.primary,
+        [_sample(c, latest, cell_sizes=job.cell_sizes) for c in usable],
         draws,
-        sex=patient["sex"],
-        early=early,
-        subtype=patient.get("subtype"),
-        resected_years=(datetime.date.fromisoformat(resected) - day).days / DAYS_PER_YEAR if resected else None,
-        reseeding=settings["reseeding"],
-        switched_off=settings["switched_off"],
+        sex=patient.sex,
+        early=patient.setting in NOT_METASTATIC,
+        subtype=patient.subtype,
+        resected_years=_years(patient.resected, latest) if patient.resected else None,
+        reseeding=job.reseeding,
+        switched_off=job.switched_off,
     )
-    therapies = read_therapies(patient.get("therapies"))
-    for therapy in (given for given in therapies if given.rates):
-        start, end = (
-            (date - day).days / DAYS_PER_YEAR if date else _NO_END_YEARS for date in (therapy.start, therapy.end)
-        )
-        cascade = what_if.under_therapy(cascade, start, end, therapy.rates)
-    found = findings.read(patient.get("imaging"), day)
-    imaged = findings.Imaged.condition(cascade, found, draws.parameter("finding_true")) if found else None
+    cascade = _under_therapies(cascade, patient, latest)
+    found = findings.dated(patient.imaging, latest)
+    imaged = Imaged.condition(cascade, found, draws.parameter("finding_true")) if found else None
     weights, softened = findings.temper(imaged.likelihood()) if imaged else (np.ones(draws.n), False)
-    kept = findings.resample(weights)
-    by_organ, anywhere = (imaged or cascade).risk(HORIZONS_YEARS)
-    first, any_organ = (imaged or cascade).first_organ(max(HORIZONS_YEARS))
-    founding = cascade.founding.rate_per_year / cascade.circulation.clearance_per_year
-
-    def band(values: Floats) -> dict[str, float]:
-        return uncertainty.band(values[kept], level)
-
-    return {
-        "latest_sample": latest["sample"],
-        "organs": [
-            {
-                "organ": organ,
-                "p_metastasis": uncertainty.by_horizon(by_organ[:, kept, i], level),
-                "first_organ_share": {
-                    **band(first[:, i] / any_organ),
-                    "mean": float(first[kept, i].mean() / any_organ[kept].mean()),
-                },
-                "founders_per_year": band(cascade.founders_per_year[:, i]),
-                "modality": conditioning.best_modality(organ),
-                "time_to_detectability": _times(cascade, organ, draws, kept, level),
-            }
-            for i, organ in enumerate(cascade.organs)
-        ],
-        "p_any": uncertainty.by_horizon(anywhere[:, kept], level),
-        "flow": [
-            {"step": step, "meaning": meaning, "unit": unit, **band(values)}
-            for step, meaning, unit, values in cascade.flow()
-        ],
-        "p_founding_per_ctc": band(founding),
-        "share_due_to_clusters": band(cascade.cluster_share),
-        "prior_dominated": uncertainty.prior_dominated(cascade, latest["n_ctc"]),
-        "evidence_ids": sorted(draws.used),
-        "assumptions": sorted(name for name, kind in draws.used.items() if kind == "assumption"),
-        "findings": [
-            {"date": f.date.isoformat(), "modality": f.modality, "organ": f.organ, "n_lesions": f.lesions, "use": use}
-            for f, use in zip(found, findings.uses(found, cascade), strict=True)
-        ],
-        "statements": [
-            *_statements(
-                cascade, imaged, early=early, resected=resected, reseeding=settings["reseeding"], softened=softened
-            ),
-            *(_on_size(patient["primary"], usable) if settings["cell_sizes"] else []),
-            *map(_on_therapy, therapies),
-        ],
-        "variance_shares": uncertainty.variance_shares(anywhere[:, kept]),
-        "lead_time": uncertainty.lead_time((imaged or cascade).risk, kept, level),
-        "what_if": [
-            {
-                "name": name,
-                **what_if.described(scenario),
-                **_difference(cascade, then, (by_organ, anywhere), kept, level),
-            }
-            for name, scenario in scenarios.items()
-            for then in [what_if.risk(cascade, imaged, scenario, HORIZONS_YEARS)]
-        ],
-    }
+    return Conditioned(cascade, found, imaged, findings.resample(weights), softened, draws, job.level)
 
 
-def _difference(
-    cascade: engine.Cascade,
-    then: tuple[Floats, Floats],
-    now: tuple[Floats, Floats],
-    kept: NDArray[np.intp],
-    level: float,
-) -> dict[str, Any]:
-    """Return the risks of a scenario, and by how much they are lower than those without it, draw by draw."""
-    fewer = now[1] - then[1]
-    return {
-        "p_any": uncertainty.by_horizon(then[1][:, kept], level),
-        "p_any_lower_by": {
-            str(t): uncertainty.band(values[kept], level) for t, values in zip(HORIZONS_YEARS, fewer, strict=True)
-        },
-        "organs": [
-            {"organ": organ, "p_metastasis": uncertainty.by_horizon(then[0][:, kept, i], level)}
-            for i, organ in enumerate(cascade.organs)
-        ],
-    }
-
-
-def _statements(
-    cascade: engine.Cascade,
-    imaged: findings.Imaged | None,
-    *,
-    early: bool,
-    resected: str | None,
-    reseeding: bool,
-    softened: bool,
-) -> list[str]:
-    """Return what the reader must know to read the risks, in sentences."""
-    said = [_on_removal(early=early, resected=resected, reseeding=reseeding)]
-    if not early and (imaged is None or not imaged.bounded):
-        said.append(
-            f"That any organ holds a lesion is mostly the setting's word: it is taken to mean, with a probability of "
-            f"{cascade.seen_already.mean():.2f} (seen_if_advanced, an assumption), that a lesion was in sight at the "
-            f"latest sample; the count and the model say in which organ, and what comes later."
-        )
-    if imaged is not None and imaged.overruled:
-        said.append("The setting says that no metastasis was in sight, imaging says that one was: imaging is believed.")
-    if imaged is not None and imaged.bounded:
-        said.append(
-            f"A lesion that imaging reports is taken to be a metastasis with a probability of "
-            f"{imaged.true.mean():.2f} (finding_true, an assumption); false-positive rates differ by modality and "
-            f"reader, and biopsies are not known here."
-        )
-    if softened:
-        said.append(
-            "Hardly any draw of the model explains what imaging found: bands are wider than its findings alone would "
-            "make them, and risks of the other organs are rough."
-        )
-    return said
-
-
-def _on_removal(*, early: bool, resected: str | None, reseeding: bool) -> str:
-    if not early:
-        whatever = "whether the tumour was removed or not: lesions shed, too"
-        return f"The setting says that the shedding goes on, {whatever}."
-    when = f"on {resected}, when the tumour is removed" if resected else "with local therapy, taken to be at the sample"
-    if reseeding:
-        return f"Most of the shedding ends {when}; reseeding is on: what is left of it founds lesions as before."
-    return f"The shedding that founds lesions ends {when}; cells found later come from what they founded before."
-
-
-def _on_therapy(therapy: Therapy) -> str:
-    kind = therapy.kind.capitalize() + (" therapy" if therapy.kind == "targeted" else "")
-    until = f"to {therapy.end}" if therapy.end else "on, without an end"
-    when = f"{kind} from {therapy.start} {until}"
-    if not therapy.rates:
-        return (
-            f"{when}, is not used: how much it does in this patient is not known here; say it in the sheet to see it."
-        )
-    left = ", ".join(f"{rate} times {value:g}" for rate, value in sorted(therapy.rates.items()))
-    return (
-        f"{when}, is taken to act as the sheet says ({left}), which nothing here tests; resting cells wake as before."
+def _sample(counts: Counts, latest: datetime.date, *, cell_sizes: bool) -> conditioning.Sample:
+    """Return what the model needs of a sample; ValueError where it could not be evaluated."""
+    ctc, clusters = counts.ctc_quantiles_per_7_5_ml, counts.cluster_quantiles_per_7_5_ml
+    if counts.n_clusters is None or ctc is None or clusters is None:
+        raise ValueError(f"{counts.sample}: not evaluable, but its status is {counts.status}")
+    sizes = {int(size): times for size, times in counts.cluster_sizes.items()} if counts.n_clusters else {}
+    measured = counts.ctc_diameters_um if cell_sizes else None
+    return conditioning.Sample(
+        age_years=-_years(datetime.date.fromisoformat(counts.collected), latest),
+        n_clusters=counts.n_clusters,
+        ctc_quantiles=ctc,
+        cluster_quantiles=clusters,
+        cluster_cells=sum(size * times for size, times in sizes.items()),
+        diameters_um=(measured.n, float(np.mean(measured.quantiles))) if measured else (0, 0.0),
     )
 
 
-def _on_size(primary: str, usable: Sequence[Mapping[str, Any]]) -> list[str]:
-    measured = [found for c in usable if (found := c.get("ctc_diameters_um"))]
-    if not measured:
-        return []
-    n = sum(found["n"] for found in measured)
-    mean = sum(found["n"] * float(np.mean(found["quantiles"])) for found in measured) / n
-    cells = f"Single CTCs are {mean:.1f} um across on average ({n} measured)"
-    if primary not in conditioning.DIAMETER:
-        return [f"{cells}; for this cancer no usual diameter was published, so that it is not used."]
-    usual = evidence.load("parameters").central[conditioning.DIAMETER[primary]]
-    return [
-        f"{cells}, usually {usual:g} um in this cancer: larger ones are taken to be held by the first capillary bed "
-        f"more often (capillary_width, an assumption), but to found as often."
-    ]
+def _under_therapies(cascade: engine.Cascade, patient: Patient, latest: datetime.date) -> engine.Cascade:
+    for therapy in (given for given in patient.therapies if given.rates):
+        end = _years(therapy.end, latest) if therapy.end else _NO_END_YEARS
+        cascade = what_if.under_therapy(cascade, _years(therapy.start, latest), end, therapy.rates)
+    return cascade
 
 
-def _samples(usable: Sequence[Mapping[str, Any]], *, cell_sizes: bool) -> list[conditioning.Sample]:
-    days = [datetime.date.fromisoformat(c["collected"]).toordinal() for c in usable]
-    return [
-        conditioning.Sample(
-            (days[0] - day) / DAYS_PER_YEAR,
-            c["n_clusters"],
-            c["ctc_quantiles_per_7_5_ml"],
-            c["cluster_quantiles_per_7_5_ml"],
-            sum(int(size) * times for size, times in c["cluster_sizes"].items()) if c["n_clusters"] else 0,
-            (found["n"], float(np.mean(found["quantiles"])))
-            if cell_sizes and (found := c.get("ctc_diameters_um"))
-            else (0, 0.0),
+def _years(day: datetime.date, latest: datetime.date) -> float:
+    """Return the years of a day after the latest sample; negative before it."""
+    return (day - latest).days / DAYS_PER_YEAR
+
+
+def _organs(known: Conditioned, by_organ: Floats) -> tuple[results.Organ, ...]:
+    first, any_organ = known.model.first_organ(max(HORIZONS_YEARS))
+    kept = known.kept
+    return tuple(
+        results.Organ(
+            organ=organ,
+            p_metastasis=known.risks(by_organ[:, :, i]),
+            first_organ_share=ShareBand(
+                **{
+                    **known.band(first[:, i] / any_organ),
+                    "mean": float(first[kept, i].mean() / any_organ[kept].mean()),
+                }
+            ),
+            founders_per_year=results.AmountBand(**known.band(known.cascade.founders_per_year[:, i])),
+            modality=conditioning.best_modality(organ),
+            time_to_detectability=_times_to_sight(known, organ),
         )
-        for c, day in zip(usable, days, strict=True)
-    ]
+        for i, organ in enumerate(known.cascade.organs)
+    )
 
 
-def _times(
-    cascade: engine.Cascade, organ: str, draws: Draws, kept: NDArray[np.intp], level: float
-) -> list[dict[str, Any]]:
-    result = []
-    for modality in sorted(m for o, m in cascade.scans if o == organ):
-        years = cascade.time_to_sight(organ, modality, draws)[kept]
-        low, median, high = np.quantile(years, [(1 - level) / 2, 0.5, (1 + level) / 2])
-        result.append(
-            {"modality": modality, "median_years": float(median), "low_years": float(low), "high_years": float(high)}
+def _times_to_sight(known: Conditioned, organ: str) -> tuple[results.DetectionTime, ...]:
+    """Return when each modality would show a lesion of an organ that is founded at the latest sample."""
+    times = []
+    for modality in sorted(m for o, m in known.cascade.scans if o == organ):
+        years = known.cascade.time_to_sight(organ, modality, known.draws)[known.kept]
+        low, median, high = np.quantile(years, [(1 - known.level) / 2, 0.5, (1 + known.level) / 2]).tolist()
+        times.append(results.DetectionTime(modality=modality, median_years=median, low_years=low, high_years=high))
+    return tuple(times)
+
+
+def _findings(known: Conditioned) -> tuple[results.Finding, ...]:
+    return tuple(
+        results.Finding(
+            date=f.date.isoformat(), modality=f.modality, organ=f.organ, n_lesions=f.lesions, use=use.meaning
         )
-    return result
+        for f, use in zip(known.found, findings.uses(known.found, known.cascade), strict=True)
+    )
+
+
+def _compare(known: Conditioned, name: str, scenario: Scenario, anywhere: Floats) -> results.Scenario:
+    """Return the risks of a scenario, and by how much they are lower than those without it, draw by draw."""
+    organs_then, any_then = what_if.risk(known.cascade, known.imaged, scenario, HORIZONS_YEARS)
+    begins = scenario.shedding_cut is not None or scenario.therapy is not None
+    return results.Scenario(
+        name=name,
+        shedding_cut=scenario.shedding_cut,
+        resection_in_years=scenario.resection_in_years,
+        therapy=scenario.therapy,
+        from_years=(scenario.from_years or 0.0) if begins else None,
+        to_years=scenario.to_years,
+        shedding=scenario.shedding,
+        growth=scenario.growth,
+        killing=scenario.killing,
+        scans_every_years=scenario.scans_every_years,
+        p_any=known.risks(any_then),
+        p_any_lower_by={
+            str(years): ChangeBand(**known.band(lower))
+            for years, lower in zip(HORIZONS_YEARS, anywhere - any_then, strict=True)
+        },
+        organs=tuple(
+            results.OrganRisk(organ=organ, p_metastasis=known.risks(organs_then[:, :, i]))
+            for i, organ in enumerate(known.cascade.organs)
+        ),
+    )

@@ -1,19 +1,19 @@
-"""What is uncertain of a cascade, and why: bands, the parts of chance and of not knowing, and when something is seen.
+"""What is uncertain of a cascade, and why: bands, the shares of chance and of lack of knowledge, and lead time.
 
 Given a draw of the parameters, a lesion comes into sight with probability p; that it does or not is chance (aleatoric).
-That p differs between draws is that we do not know (epistemic). With Y the lesion, yes or no,
+That p differs between draws is lack of knowledge (epistemic). With Y the lesion, yes or no,
 
     Var Y = E p (1 - p) + Var p
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.cascade.engine import Cascade
 from ctcascade.cascade.model import Floats
+from ctcascade.data.results import LeadTime, RiskBand, VarianceShares
 from ctcascade.data.vocabulary import HORIZONS_YEARS
 
 _LARGEST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
@@ -29,13 +29,13 @@ def band(values: Floats, level: float) -> dict[str, float]:
     return {"mean": float(values.mean()), "low": float(low), "high": float(high)}
 
 
-def by_horizon(risk: Floats, level: float) -> dict[str, dict[str, float]]:
+def by_horizon(risk: Floats, level: float) -> dict[str, RiskBand]:
     """Return the bands of risks of shape (horizons, n): where a double is out of room, the last one inside (0, 1)."""
     bands = {str(years): band(values, level) for years, values in zip(HORIZONS_YEARS, risk, strict=True)}
-    return {years: _inside(found) for years, found in bands.items()}
+    return {years: RiskBand(**_inside(found)) for years, found in bands.items()}
 
 
-def variance_shares(risk: Floats) -> dict[str, dict[str, float]]:
+def variance_shares(risk: Floats) -> dict[str, VarianceShares]:
     """Return the aleatoric and the epistemic share of the variance of the event, by horizon.
 
     Parameters
@@ -46,12 +46,12 @@ def variance_shares(risk: Floats) -> dict[str, dict[str, float]]:
     mean = np.clip(risk.mean(axis=1), _SMALLEST, _LARGEST_BELOW_ONE)
     epistemic = np.clip(risk.var(axis=1) / (mean * (1 - mean)), 0.0, 1.0)
     return {
-        str(years): {"aleatoric": float(1 - share), "epistemic": float(share)}
+        str(years): VarianceShares(aleatoric=float(1 - share), epistemic=float(share))
         for years, share in zip(HORIZONS_YEARS, epistemic, strict=True)
     }
 
 
-def lead_time(risk: Risk, kept: NDArray[np.intp], level: float) -> dict[str, Any]:
+def lead_time(risk: Risk, kept: NDArray[np.intp], level: float) -> LeadTime:
     """Return how long after the latest sample the first lesion comes into sight, where none is in sight at it.
 
     Parameters
@@ -72,20 +72,18 @@ def lead_time(risk: Risk, kept: NDArray[np.intp], level: float) -> dict[str, Any
     new = (anywhere - anywhere[0]).mean(axis=1)
     low, median, high = np.interp([(1 - level) / 2, 0.5, (1 + level) / 2], new / max(new[-1], _SMALLEST), times)
     within = (anywhere[-1] - anywhere[0]) / np.maximum(1 - anywhere[0], _SMALLEST)
-    return {
-        "median_years": float(median),
-        "low_years": float(low),
-        "high_years": float(high),
-        "within_years": last,
-        "p_within": {
-            name: min(max(value, _SMALLEST), _LARGEST_BELOW_ONE) for name, value in band(within, level).items()
-        },
-    }
+    return LeadTime(
+        median_years=float(median),
+        low_years=float(low),
+        high_years=float(high),
+        within_years=last,
+        p_within=RiskBand(**_inside(band(within, level))),
+    )
 
 
-def prior_dominated(cascade: Cascade, n_ctc: int) -> bool:
+def prior_dominated(cascade: Cascade, n_ctc: int | None) -> bool:
     """Return whether the risks rest on what the sample did not show: no CTC, or most of the shedding assumed unseen."""
-    return n_ctc == 0 or bool(np.median(cascade.unseen_share) > 0.5)
+    return not n_ctc or bool(np.median(cascade.unseen_share) > 0.5)
 
 
 def _inside(found: dict[str, float]) -> dict[str, float]:

@@ -19,13 +19,12 @@ advice.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ctcascade.cascade.engine import Cascade
 from ctcascade.cascade.findings import Imaged
 from ctcascade.cascade.model import Floats
-
-Scenario = Mapping[str, Any]
+from ctcascade.study.patient import Rate
+from ctcascade.study.scenarios import Scenario
 
 
 def risk(
@@ -33,23 +32,25 @@ def risk(
 ) -> tuple[Floats, Floats]:
     """Return the risks of a scenario as `Cascade.risk` does, given the same findings."""
     changed = treated(cascade, scenario)
-    every = scenario.get("scans_every_years")
+    every = scenario.scans_every_years
     known = [every * math.floor(time / every + 1e-9) for time in times_years] if every else list(times_years)
     return (replace(imaged, cascade=changed) if imaged else changed).risk(known)
 
 
 def treated(cascade: Cascade, scenario: Scenario) -> Cascade:
     """Return the cascade under the course of treatment of a scenario."""
-    shed, start = cascade.shedding, float(scenario.get("from_years", 0.0))
-    if "shedding_cut" in scenario:
-        shed = shed.from_then_on(start, 1 - scenario["shedding_cut"])
-    if "resection_in_years" in scenario:
-        shed = shed.from_then_on(float(scenario["resection_in_years"]), 0.0)
+    shed, start = cascade.shedding, scenario.from_years or 0.0
+    if scenario.shedding_cut is not None:
+        shed = shed.from_then_on(start, 1 - scenario.shedding_cut)
+    if scenario.resection_in_years is not None:
+        shed = shed.from_then_on(scenario.resection_in_years, 0.0)
     changed = replace(cascade, shedding=shed)
-    return under_therapy(changed, start, float(scenario["to_years"]), scenario) if "therapy" in scenario else changed
+    if scenario.therapy is None:
+        return changed
+    return under_therapy(changed, start, scenario.to_years or math.inf, scenario.rates)
 
 
-def under_therapy(cascade: Cascade, start: float, end: float, rates: Mapping[str, Any]) -> Cascade:
+def under_therapy(cascade: Cascade, start: float, end: float, rates: Mapping[Rate, float]) -> Cascade:
     """Return the cascade of a patient under a therapy, with what is left of ``shedding``, ``growth`` and ``killing``.
 
     Parameters
@@ -66,17 +67,4 @@ def under_therapy(cascade: Cascade, start: float, end: float, rates: Mapping[str
         shed = shed.from_then_on(start, left, end)
     elif end > 0:
         shed = shed.from_then_on(end, 1 / left)
-    return replace(cascade, shedding=shed, pace=cascade.pace.during(start, end, float(rates.get("growth", 1.0))))
-
-
-def described(scenario: Scenario) -> dict[str, Any]:
-    """Return a scenario with all of its keys, None where it leaves something as it is."""
-    begins = "shedding_cut" in scenario or "therapy" in scenario
-    keys = (
-        *("shedding_cut", "resection_in_years", "therapy", "to_years", "shedding", "growth", "killing"),
-        "scans_every_years",
-    )
-    return {
-        **{key: scenario.get(key) for key in keys},
-        "from_years": scenario.get("from_years", 0.0) if begins else None,
-    }
+    return replace(cascade, shedding=shed, pace=cascade.pace.during(start, end, rates.get("growth", 1.0)))

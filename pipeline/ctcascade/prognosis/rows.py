@@ -1,7 +1,7 @@
-"""Which published rows speak of a patient's draw, and which of them draws the curve."""
+"""Which published rows apply to a patient's sample, and which of them gives the curve."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -9,54 +9,63 @@ from typing import Any
 import pandas as pd
 
 from ctcascade import evidence
+from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.prognosis.curves import Shape, Stratum
+from ctcascade.study.patient import Patient
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One evaluable draw of the patient.
+class Sample:
+    """One evaluable sample of the patient.
 
     Attributes
     ----------
-    counts : mapping
-        The sample's counts.json.
+    counts : Counts
     collected : date
+    n_ctc : int
     weeks_on_therapy : float or None
         Negative before the start of therapy; None where no start is given.
     """
 
-    counts: Mapping[str, Any]
+    counts: Counts
     collected: date
+    n_ctc: int
     weeks_on_therapy: float | None
 
     @property
-    def sample(self) -> str:
+    def name(self) -> str:
         """Name of the sample."""
-        return str(self.counts["sample"])
+        return self.counts.sample
+
+    @property
+    def day(self) -> str:
+        """Day of collection, YYYY-MM-DD."""
+        return self.collected.isoformat()
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it was drawn before or on the day of the start of therapy, or no start is given."""
+        """Whether it was taken before or on the day of the start of therapy, or no start is given."""
         return self.weeks_on_therapy is None or self.weeks_on_therapy <= 0
 
     @property
-    def looked_at_ml(self) -> float:
+    def analysed_ml(self) -> float:
         """Blood that the analysed frames stand for, mL."""
         c = self.counts
-        return float(c["blood_volume_ml"] * c["sampled_fraction"] * c["imaged_fraction"])
+        return c.blood_volume_ml * c.sampled_fraction * c.imaged_fraction
 
     @property
     def p_at_least(self) -> dict[int, float] | None:
         """Probability that a reference assay would count at least so many.
 
-        None without a reference equivalent, or where too little blood was looked at to say so.
+        None without a reference equivalent, or where too little blood was analysed to say so.
         """
-        found = self.counts["p_at_least"]
-        if None in found.values() or self.looked_at_ml < least_volume_ml():
+        if self.analysed_ml < least_volume_ml():
             return None
-        return {c: float(found[str(c)]) for c in sorted(map(int, found))}
+        found = self.counts.p_at_least
+        known = {int(cutoff): p for cutoff, p in found.items() if p is not None}
+        return {cutoff: known[cutoff] for cutoff in sorted(known)} if len(known) == len(found) else None
 
     def p_between(self, low: float, high: float) -> float | None:
         """Return the probability of a reference count from `low` to `high` (NaN: no limit); None where unknown."""
@@ -68,8 +77,23 @@ class Draw:
         return max(0.0, reached[low] - reached[beyond]) if {low, beyond} <= reached.keys() else None
 
     def is_within(self, week_low: float, week_high: float) -> bool:
-        """Whether it was drawn so many weeks into therapy."""
+        """Whether it was taken so many weeks into therapy."""
         return self.weeks_on_therapy is not None and week_low <= self.weeks_on_therapy <= week_high
+
+
+def evaluable(counts: Iterable[Counts], therapy_start: date | None) -> list[Sample]:
+    """Return the evaluable samples by date."""
+    found = []
+    for c in counts:
+        if c.status == "ok" and c.n_ctc is not None:
+            collected = date.fromisoformat(c.collected)
+            weeks = None if therapy_start is None else (collected - therapy_start).days / 7
+            found.append(Sample(c, collected, c.n_ctc, weeks))
+    return sorted(found, key=lambda s: (s.collected, s.name))
+
+
+Group = Any
+"""A row of strata.tsv, as `itertuples` gives it."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +102,7 @@ class Comparison:
 
     id: str
     row: pd.Series
-    strata: Sequence[Any]
+    strata: Sequence[Group]
 
     @property
     def has_medians(self) -> bool:
@@ -87,6 +111,11 @@ class Comparison:
             return False
         joined = all(a.count_high + 1 == b.count_low for a, b in zip(self.strata, self.strata[1:], strict=False))
         return bool(joined and self.strata[0].count_low == 0 and math.isnan(self.strata[-1].count_high))
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the patients' counts were taken before therapy."""
+        return bool(self.row["draw"] == "baseline")
 
     @property
     def medians(self) -> list[float]:
@@ -103,23 +132,23 @@ class Comparison:
         """The count from which on a patient is in the highest group."""
         return int(self.strata[-1].count_low)
 
-    def weights(self, draw: Draw) -> list[float | None]:
+    def weights(self, sample: Sample) -> list[float | None]:
         """Return the probability of each group; None where the row's counts are not those of the reference assay."""
         if self.row.volume_ml != REFERENCE_VOLUME_ML or self.row.assay != REFERENCE_ASSAY:
             return [None] * len(self.strata)
-        return [draw.p_between(s.count_low, s.count_high) for s in self.strata]
+        return [sample.p_between(s.count_low, s.count_high) for s in self.strata]
 
-    def speaks_of(self, draw: Draw) -> bool:
-        """Whether the row's times start at a draw like this one."""
-        if draw.is_baseline:
-            return bool(self.row.draw == "baseline" and self.row.time_zero == "baseline")
-        return bool(self.row.time_zero == "landmark") and draw.is_within(self.row.week_low, self.row.week_high)
+    def applies_to(self, sample: Sample) -> bool:
+        """Whether the row's times start at a sample like this one."""
+        if sample.is_baseline:
+            return self.is_baseline and bool(self.row.time_zero == "baseline")
+        return bool(self.row.time_zero == "landmark") and sample.is_within(self.row.week_low, self.row.week_high)
 
-    def why_no_curve(self, draw: Draw) -> str:
-        """Return why the row can draw no curve for this draw, or empty text."""
-        if not self.speaks_of(draw):
-            return "its times do not start at such a draw"
-        if None in self.weights(draw):
+    def why_no_curve(self, sample: Sample) -> str:
+        """Return why the row gives no curve for this sample, or empty text."""
+        if not self.applies_to(sample):
+            return "its times do not start at such a sample"
+        if None in self.weights(sample):
             return "its groups are not those of the reference assay's cut-offs"
         if not self.has_medians:
             return "a median is missing or only bounded"
@@ -142,28 +171,26 @@ def matching(primary: str, setting: str, subtype: str | None) -> list[Comparison
     ]
 
 
-def main_row(comparisons: Sequence[Comparison], draw: Draw) -> Comparison | None:
-    """Return the row that draws the curve: all subtypes pooled, sizes known; by end point, setting, n and year."""
+def main_row(comparisons: Sequence[Comparison], sample: Sample) -> Comparison | None:
+    """Return the row that gives the curve: all subtypes pooled, sizes known; by end point, setting, n and year."""
     order = list(ENDPOINTS)
 
     def rank(c: Comparison) -> tuple[int, int, float, int]:
         year = max(reference.year or 0 for reference in evidence.references_of(c.row.reference))
         return order.index(c.row.endpoint), c.row.setting.count(";"), -c.row.n, -year
 
-    able = [c for c in comparisons if not c.row.subtype and not c.why_no_curve(draw)]
+    able = [c for c in comparisons if not c.row.subtype and not c.why_no_curve(sample)]
     return min((c for c in able if not any(math.isnan(s.n) for s in c.strata)), key=rank, default=None)
 
 
-def shape_of(patient: Mapping[str, Any], endpoint: str) -> tuple[str, Shape]:
+def shape_of(patient: Patient, endpoint: str) -> tuple[str, Shape]:
     """Return the id and the values of the survival shape of an end point: the setting's own, else the tumour's."""
     rows = evidence.load("shapes")
-    for own in (patient["setting"], ""):
+    for own in (patient.setting, ""):
         for name, row in rows[(rows.endpoint == endpoint) & (rows.setting == own)].iterrows():
-            if patient["primary"] in row.primary.split(";"):
+            if patient.primary in row.primary.split(";"):
                 return str(name), Shape(row.central, row.low, row.high, row.support)
-    raise LookupError(
-        f"shapes.tsv has no {endpoint} shape for {patient['primary']}, which survival.tsv has medians for"
-    )
+    raise LookupError(f"shapes.tsv has no {endpoint} shape for {patient.primary}, which survival.tsv has medians for")
 
 
 def is_of(row: pd.Series, primary: str, setting: str) -> bool:

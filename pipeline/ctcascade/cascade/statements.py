@@ -1,0 +1,110 @@
+"""What the reader of a cascade must know, in sentences: what setting, imaging, therapies and cell sizes stand for."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ctcascade import evidence
+from ctcascade.cascade import conditioning
+from ctcascade.cascade.engine import Cascade
+from ctcascade.cascade.findings import Imaged
+from ctcascade.data.results import Counts
+from ctcascade.data.vocabulary import NOT_METASTATIC
+from ctcascade.study.jobs import SimulateJob
+from ctcascade.study.patient import Therapy
+
+OUTSIDE = (
+    "local invasion: the tumour is taken to shed already",
+    "spread through lymph vessels and along the peritoneum and pleura",
+    "lesions founded by metastases, unless reseeding is on: today's count holds their cells, but their growth does not "
+    "raise it later",
+    "effects of drugs, except as the patient sheet or a scenario states them",
+    "stage and histology of the patient, sizes and growth of the lesions that imaging found",
+    "size of the CTCs, unless cell sizes are on: it then changes where they arrest, but a larger one founds as often",
+    "death of other causes before a lesion comes into sight",
+)
+"""What the model leaves out."""
+
+
+def statements(
+    job: SimulateJob, usable: Sequence[Counts], cascade: Cascade, imaged: Imaged | None, *, softened: bool
+) -> list[str]:
+    """Return the sentences in the order in which they are read.
+
+    Parameters
+    ----------
+    job : SimulateJob
+    usable : sequence of Counts
+        The evaluable samples.
+    cascade : Cascade
+    imaged : Imaged or None
+        The cascade given what imaging found.
+    softened : bool
+        Whether the weights of the draws had to be tempered (`findings.temper`).
+    """
+    return [
+        _on_removal(job),
+        *_on_imaging(job, cascade, imaged, softened=softened),
+        *(_on_size(job.patient.primary, usable) if job.cell_sizes else []),
+        *map(_on_therapy, job.patient.therapies),
+    ]
+
+
+def _on_removal(job: SimulateJob) -> str:
+    if job.patient.setting not in NOT_METASTATIC:
+        whatever = "whether or not the tumour was removed: lesions shed, too"
+        return f"The setting says that the shedding continues, {whatever}."
+    resected = job.patient.resected
+    when = f"on {resected}, when the tumour is removed" if resected else "with local therapy, taken to be at the sample"
+    if job.reseeding:
+        return f"Most of the shedding ends {when}; reseeding is on: what remains of it founds lesions as before."
+    return f"The shedding that founds lesions ends {when}; cells found later come from lesions founded before."
+
+
+def _on_imaging(job: SimulateJob, cascade: Cascade, imaged: Imaged | None, *, softened: bool) -> Iterator[str]:
+    if job.patient.setting not in NOT_METASTATIC and (imaged is None or not imaged.bounded):
+        yield (
+            f"That any organ holds a lesion follows mostly from the setting. It is taken to mean, with probability "
+            f"{cascade.seen_already.mean():.2f} (seen_if_advanced, an assumption), that a lesion was in sight at the "
+            f"latest sample; the count and the model say in which organ, and what comes later."
+        )
+    if imaged is not None and imaged.overruled:
+        yield "The setting says that no metastasis was in sight, imaging says that one was: imaging is believed."
+    if imaged is not None and imaged.bounded:
+        yield (
+            f"A lesion that imaging reports is taken to be a metastasis with a probability of "
+            f"{imaged.true.mean():.2f} (finding_true, an assumption); false-positive rates differ by modality and "
+            f"reader, and biopsies are not known here."
+        )
+    if softened:
+        yield (
+            "Hardly any draw of the model explains what imaging found: bands are wider than its findings alone would "
+            "make them, and risks of the other organs are rough."
+        )
+
+
+def _on_therapy(therapy: Therapy) -> str:
+    kind = therapy.kind.capitalize() + (" therapy" if therapy.kind == "targeted" else "")
+    until = f"to {therapy.end}" if therapy.end else "on, without an end"
+    when = f"{kind} from {therapy.start} {until}"
+    if not therapy.rates:
+        return f"{when}, is not used: its effect in this patient is not known here; the patient sheet may state it."
+    left = ", ".join(f"{rate} times {value:g}" for rate, value in sorted(therapy.rates.items()))
+    acts = f"is taken to act as the patient sheet says ({left}), which nothing here tests"
+    return f"{when}, {acts}; dormant cells wake as before."
+
+
+def _on_size(primary: str, usable: Sequence[Counts]) -> list[str]:
+    measured = [c.ctc_diameters_um for c in usable if c.ctc_diameters_um is not None]
+    if not measured:
+        return []
+    n = sum(found.n for found in measured)
+    mean = sum(found.n * float(np.mean(found.quantiles)) for found in measured) / n
+    cells = f"Single CTCs are {mean:.1f} um across on average ({n} measured)"
+    if primary not in conditioning.DIAMETER:
+        return [f"{cells}; for this cancer no usual diameter was published, so it is not used."]
+    usual = evidence.load("parameters").central[conditioning.DIAMETER[primary]]
+    return [
+        f"{cells}, usually {usual:g} um in this cancer: larger ones are taken to be held by the first capillary bed "
+        f"more often (capillary_width, an assumption), but to found as often."
+    ]

@@ -1,0 +1,108 @@
+"""The sentences of a prognosis: why there is no curve, why this one, and what the published groups lived to see."""
+
+import math
+from collections.abc import Sequence
+
+from ctcascade.data.results import Statement
+from ctcascade.evidence.tables import ENDPOINTS
+from ctcascade.prognosis.rows import Comparison, Group, Sample
+from ctcascade.prognosis.survive import Curve
+
+NO_PRIMARY = "No primary tumour is given, so there is nothing to prognose."
+NO_START = "No sample was taken before therapy, and no published row starts at a sample so far into it."
+ONLY_BLANK = "The published groups begin at a count that blank samples reach too."
+ONLY_RELATIVE = "The published rows of this setting give hazard ratios, but no medians that a curve can be drawn from."
+_SUMMARY_MONTHS = (12, 6, 3, 1)
+
+
+def why_refused(samples: Sequence[Sample], usable: Sequence[Sample], positive: Sequence[Comparison]) -> str:
+    """Return why no published number can be set beside the samples, or empty text."""
+    if not samples:
+        return "No sample of this patient could be evaluated."
+    if not positive:
+        return "No published row sets counts against outcome for this tumour and setting."
+    if not usable and all(None not in s.counts.p_at_least.values() for s in samples):
+        return (
+            "Too little blood was analysed to set the count against a published cut-off: less than the "
+            "smallest volume that is taken to be enough."
+        )
+    if not usable:
+        return (
+            "The assay's recovery relative to the reference assay is not stated, so the count cannot be set against "
+            "a published cut-off."
+        )
+    return ""
+
+
+def why_this_curve(sample: Sample, main: Comparison) -> str:
+    """Return which sample the curve starts at, and why."""
+    start = f"From the sample of {sample.day}"
+    if sample.weeks_on_therapy is None:
+        return f"{start}; no start of therapy is given, so it counts as taken before a new line."
+    if sample.is_baseline:
+        return f"{start}, before therapy. A sample on therapy replaces it only where a published row starts at one."
+    window = f"{main.row.week_low:g} to {main.row.week_high:g} weeks"
+    return f"{start}, on therapy: the published times start at a sample {window} into it."
+
+
+def bounded_medians(sample: Sample, main: Comparison, others: Sequence[Comparison]) -> str:
+    """Return the medians of overall survival from such a sample where they are printed but give no curve."""
+    if main.row.endpoint == "OS" or sample.is_baseline:
+        return ""
+    row = next((c for c in others if c.row.endpoint == "OS" and not c.row.no_curve), None)
+    if row is None:
+        return ""
+    printed = [f"{'more than ' if s.lower_bound else ''}{s.median_months:g} months ({s.label})" for s in row.strata]
+    return (
+        f" Overall survival from such a sample is published as medians only, too few for a curve: {', '.join(printed)}."
+    )
+
+
+def blank_caution(sample: Sample, rows: Sequence[Comparison]) -> str:
+    """Return a caution where a published group begins at a count that blank samples reach as well."""
+    blank = sample.counts.limit_of_blank.count
+    begins = any(0 < s.count_low <= blank for c in rows for s in c.strata)
+    if begins and 0 < sample.n_ctc <= blank:
+        return " The count is within what this assay finds in blank samples, so the cells may be background."
+    return ""
+
+
+def is_blank_throughout(rows: Sequence[Comparison], sample: Sample) -> bool:
+    """Whether there are cells, but no more than blank samples hold, and every published row begins within that."""
+    blank = sample.counts.limit_of_blank.count
+    begins = [min((s.count_low for s in c.strata if s.count_low > 0), default=math.inf) for c in rows]
+    return 0 < sample.n_ctc <= blank and all(low <= blank for low in begins)
+
+
+def summary(main: Comparison, drawn: Curve, level: float) -> str:
+    """Return one sentence about the published group."""
+    month = next(m for m in _SUMMARY_MONTHS if m <= drawn.months[-1])
+    at = drawn.months.tolist().index(month)
+    return (
+        f"Of 100 people in the published group ({main.row.population}; n {main.row.n:.0f}) with such counts, about "
+        f"{100 * drawn.p[at]:.0f} were {ENDPOINTS[main.row.endpoint].free} {month} months after the sample "
+        f"({100 * level:g} % band {100 * drawn.low[at]:.0f} to {100 * drawn.high[at]:.0f})."
+    )
+
+
+def hazards(rows: Sequence[Comparison], sample: Sample) -> tuple[Statement, ...]:
+    """Return what rows with hazard ratios say that give no curve, one statement a group."""
+    return tuple(
+        Statement(evidence_id=s.Index, text=_hazard(c, s))
+        for c in rows
+        if sample.is_baseline and c.is_baseline and (c.row.no_curve or not c.has_medians)
+        for s in c.strata
+        if not math.isnan(s.hr)
+    )
+
+
+def _hazard(c: Comparison, s: Group) -> str:
+    size = "" if math.isnan(c.row.n) else f"; n {c.row.n:.0f}"
+    limits = "" if math.isnan(s.hr_low) else f" (95 % interval {s.hr_low:g} to {s.hr_high:g})"
+    adjusted = ", adjusted for other factors" if s.hr_type == "multivariable" else ""
+    event = ENDPOINTS[c.row.endpoint].event
+    remark = f" Note: {s.hr_flag}." if s.hr_flag else ""
+    return (
+        f'In the published group ({c.row.population}{size}) the hazard of {event} for "{s.label}" was '
+        f'{s.hr:g} times that for "{s.hr_against}"{limits}{adjusted}.{remark}'
+    )
