@@ -1,47 +1,39 @@
-"""Imaging in the cascade: against lesions drawn one by one and sorted by hand, and what must hold for any patient."""
+"""Imaging in the cascade: against lesions sampled one by one and sorted by hand, and what must hold for any patient."""
 
 import datetime
-import json
 import math
 
 import numpy as np
 import pytest
 
-from ctcascade.cascade import findings, simulate
+from ctcascade.cascade import findings
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data.vocabulary import HORIZONS_YEARS, ORGANS
-from test_simulate import cascade, counts_file, means
+from ctcascade.study.patient import read_imaging
+from support import cascades
+from support.cascades import cascade, counts_file, means
 
 DAY = datetime.date(2026, 2, 1)  # of the sample in `counts_file`
 
 
 def run(folder, imaging, setting="metastatic", primary="colon", n_ctc=5, draws=600):
-    patient = {"patient": "P1", "primary": primary, "setting": setting, "sex": "female", "imaging": imaging}
-    settings = {
-        "patient": patient,
-        "random_seed": 1,
-        "draws": draws,
-        "level": 0.95,
-        "switched_off": [],
-        "reseeding": False,
-        "cell_sizes": False,
-    }
-    simulate.simulate(settings, [counts_file(folder, n_ctc=n_ctc)], folder / "cascade.json")
-    return json.loads((folder / "cascade.json").read_text())
+    counts = [counts_file(folder, n_ctc=n_ctc)]
+    return cascades.run(folder, counts, primary, setting, draws=draws, imaging=imaging)
 
 
 def given(text, early, draws=40):
     model = cascade("colon", draws=draws, early=early)
-    return findings.Imaged.condition(model, findings.read(text, DAY), np.ones(draws))
+    return findings.Imaged.condition(model, findings.dated(read_imaging(text), DAY), np.ones(draws))
 
 
-def test_findings_are_read_by_date():
-    found = findings.read("2026-08-02:bone_scan:bone=3;2026-02-01:CT:liver=2,lung=0", DAY)
+def test_findings_are_ordered_by_date():
+    scans = read_imaging("2026-08-02:bone_scan:bone=3;2026-02-01: CT:liver=2, lung=0")
+    found = findings.dated(scans, DAY)
     assert [(f.organ, f.modality, f.lesions) for f in found] == [
         ("liver", "CT", 2), ("lung", "CT", 0), ("bone", "bone scan", 3),
     ]  # fmt: skip
     assert [f.years for f in found] == pytest.approx([0, 0, 0.498], abs=1e-3)
-    assert findings.read(None, DAY) == []
+    assert findings.dated((), DAY) == []
 
 
 @pytest.mark.oracle
@@ -55,7 +47,7 @@ def test_findings_are_read_by_date():
         ("2025-11-01:CT:liver=1,adrenal=0", True),  # the setting is overruled
     ],
 )
-def test_risk_given_findings_is_that_of_lesions_drawn_one_by_one(text, early):
+def test_risk_given_findings_is_that_of_lesions_sampled_one_by_one(text, early):
     imaged = given(text, early)
     later = imaged.cascade.lesions([1.0, 5.0])
     # a draw in which lesions are neither rare nor sure, nor the findings all but impossible
@@ -120,29 +112,29 @@ def test_a_lesion_seen_later_is_not_certain_before(tmp_path):
     assert not any("imaging is believed" in s for s in late["statements"])
 
 
-def test_what_an_early_setting_says_already_is_not_told_twice(tmp_path):
+def test_what_an_early_setting_implies_is_not_counted_twice(tmp_path):
     before = run(tmp_path, None, setting="early")
-    told = run(tmp_path, "2026-01-01:CT:liver=0,lung=0", setting="early")
+    known = run(tmp_path, "2026-01-01:CT:liver=0,lung=0", setting="early")
     for organ in ("liver", "lung", "bone", None):
-        assert means(told, organ) == pytest.approx(means(before, organ), rel=1e-6)
+        assert means(known, organ) == pytest.approx(means(before, organ), rel=1e-6)
     later = run(tmp_path, "2026-08-01:CT:liver=0,lung=0", setting="early")
     assert (np.array(means(later)) < means(before)).all()
 
 
-def test_findings_that_tell_nothing_say_so(tmp_path):
-    text = "2026-02-01:US:liver=0;2026-02-01:CT:adrenal=1;2026-02-02:CT:adrenal=0;2026-02-02:CT:kidney=2"
+def test_findings_that_are_not_used_say_why(tmp_path):
+    text = "2026-02-01:ultrasound:liver=0;2026-02-01:CT:adrenal=1;2026-02-02:CT:adrenal=0;2026-02-02:CT:kidney=2"
     uses = {(f["organ"], f["n_lesions"]): f["use"] for f in run(tmp_path, text, primary="kidney")["findings"]}
     assert uses["liver", 0] == "not used: the size that this modality shows is not known"
     assert uses["adrenal", 0].startswith("not used: another scan found a lesion in this organ")
     assert uses["kidney", 2] == "not used: the primary tumour's own organ"
-    unknown = run(tmp_path, "2026-02-01:US:liver=1")
+    unknown = run(tmp_path, "2026-02-01:ultrasound:liver=1")
     assert unknown["findings"][0]["use"].endswith("the organ's best stands for it")
     assert means(unknown, "liver")[0] > 0.9
 
 
-def test_a_metastatic_setting_says_whose_word_its_risk_is(tmp_path):
-    assert any("mostly the setting's word" in s for s in run(tmp_path, None)["statements"])
-    assert not any("setting's word" in s for s in run(tmp_path, None, setting="early")["statements"])
+def test_a_metastatic_setting_says_that_its_risk_follows_from_it(tmp_path):
+    assert any("follows mostly from the setting" in s for s in run(tmp_path, None)["statements"])
+    assert not any("follows mostly from the setting" in s for s in run(tmp_path, None, setting="early")["statements"])
 
 
 @pytest.mark.property

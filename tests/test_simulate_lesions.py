@@ -1,34 +1,16 @@
 """Lesions one by one: against the engine's closed forms, exact distributions, and at one chance in a million."""
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from ctcascade.cascade import conditioning, engine
-from ctcascade.cascade.parameters import Draws
-from test_simulate import sample
+from ctcascade.cascade import engine
+from support.cascades import expected_cascade, sample
 from verification.oracles import lesions
 
 ALARM = 0.001  # of each test below: a false alarm once in a thousand seeds, and the seed is fixed
-
-
-class Same(Draws):
-    """Every draw at the centre of every row: what differs between trajectories is chance alone."""
-
-    def normal(self, stream):
-        return np.zeros(self.n)
-
-    def uniform(self, stream):
-        return np.full(self.n, 0.5)
-
-
-def cascade(n=4000, samples=None, founding=1.0, off=(), primary="colon", early=True):
-    model = conditioning.build(primary, samples or [sample(5)], Same(1, n), sex="male", early=early, switched_off=off)
-    rate = dataclasses.replace(model.founding, rate_per_year=founding * model.founding.rate_per_year)
-    return dataclasses.replace(model, founding=rate)
 
 
 @pytest.fixture
@@ -46,8 +28,8 @@ def in_sight(found, organ, modality, time):
 @pytest.mark.oracle
 @pytest.mark.parametrize("off", [(), ("frailty",), ("dormancy",), ("angiogenesis",)])
 def test_lesions_in_sight_are_as_many_as_the_engine_says(fine, off):
-    found = lesions.sample(cascade(8000, founding=20, off=off), 3, "P1", 6.0)
-    model = cascade(1, founding=20, off=off)
+    found = lesions.sample(expected_cascade(8000, founding=20, off=off), 3, "P1", 6.0)
+    model = expected_cascade(1, founding=20, off=off)
     for organ, modality, time in (("liver", "CT", 5.0), ("bone", "bone scan", 6.0), ("lung", "PET", 0.0)):
         mean, k = float(model.shown(organ, modality, time)[0]), float(model.frailty_shape[0])
         counts = in_sight(found, organ, modality, time)
@@ -60,7 +42,7 @@ def test_lesions_in_sight_are_as_many_as_the_engine_says(fine, off):
 @pytest.mark.oracle
 def test_founders_are_poisson_and_with_frailty_negative_binomial():
     for off, k in ((("frailty",), math.inf), ((), 0.77)):
-        model = cascade(6000, founding=30, off=off)
+        model = expected_cascade(6000, founding=30, off=off)
         found = lesions.sample(model, 4, "P1", 5.0)
         counts = np.bincount(found.trajectory[found.organ == 1], minlength=len(model.ctc))
         mean = float(model.founding.by_organ[0, 1] * lesions._integrals(model.shedding, 5.0).sum(axis=0)[0])
@@ -74,7 +56,7 @@ def test_founders_are_poisson_and_with_frailty_negative_binomial():
 
 @pytest.mark.oracle
 def test_founders_come_when_three_samples_say():
-    model = cascade(
+    model = expected_cascade(
         300,
         [sample(3), sample(40, age_years=0.5), sample(10, age_years=1.2)],
         founding=300,
@@ -97,7 +79,7 @@ def test_founders_come_when_three_samples_say():
 
 @pytest.mark.oracle
 def test_rare_lesions_are_as_rare_as_they_are(fine):
-    model = cascade(10000, founding=1e-5)
+    model = expected_cascade(10000, founding=1e-5)
     exact = float(-np.expm1(-0.77 * np.log1p(model.shown("liver", "CT", 5.0)[0] / 0.77)))
     assert 2e-7 < exact < 1e-5
     found = lesions.sample(model, 6, "P1", 5.0, at_least_one=True)
@@ -110,7 +92,7 @@ def test_rare_lesions_are_as_rare_as_they_are(fine):
 
 @pytest.mark.oracle
 def test_at_least_one_leaves_what_is_common_as_it_is():
-    model = cascade(8000, founding=5)
+    model = expected_cascade(8000, founding=5)
     plain, forced = (lesions.sample(model, 7, "P1", 5.0, at_least_one=one) for one in (False, True))
     for organ in range(7):
         free = np.bincount(plain.trajectory[plain.organ == organ], minlength=len(model.ctc))
@@ -120,7 +102,7 @@ def test_at_least_one_leaves_what_is_common_as_it_is():
 
 
 def test_a_lesion_has_its_size_when_it_is_shown_and_rests_before():
-    found = lesions.sample(cascade(500, founding=50), 8, "P1", 5.0)
+    found = lesions.sample(expected_cascade(500, founding=50), 8, "P1", 5.0)
     draw, year = found.detected("liver", "CT")
     scan = found.cascade.scans["liver", "CT"].of_draws(draw)
     needed = scan.cells(found.threshold[found.organ == 1][:, None, None])[:, 0, 0]
@@ -137,7 +119,7 @@ def test_a_lesion_has_its_size_when_it_is_shown_and_rests_before():
 
 
 def test_equal_seeds_give_equal_lesions():
-    model = cascade(200)
+    model = expected_cascade(200)
     one, again = lesions.sample(model, 9, "P1", 5.0), lesions.sample(model, 9, "P1", 5.0)
     assert one.founded.tobytes() == again.founded.tobytes()
     other = lesions.sample(model, 9, "P2", 5.0)

@@ -5,7 +5,7 @@ import pytest
 
 from ctcascade.cascade import conditioning
 from ctcascade.cascade.parameters import Draws
-from test_simulate import sample
+from support.cascades import sample
 from verification.oracles.sensitivity import GROUPS, sobol
 
 

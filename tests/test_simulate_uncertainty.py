@@ -12,22 +12,20 @@ from ctcascade.cascade.circulation import Circulation
 from ctcascade.cascade.model import Pace
 from ctcascade.data.errors import InputError
 from ctcascade.study import scenarios
-from test_simulate import cascade, counts_file, means, run, sample
-from test_simulate_lesions import Same
+from ctcascade.study.scenarios import Scenario
+from support.cascades import Same, cascade, counts_file, means, run, sample
 from verification.oracles import lesions
 
-# chance and not knowing --------------------------------------------------------------------------------------------
+# chance and lack of knowledge ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.oracle
 def test_variance_of_an_event_is_shared_between_chance_and_draws():
     p = stats.beta.ppf((np.arange(20_000) + 0.5) / 20_000, 2, 5)
     shares = uncertainty.variance_shares(np.stack([p, np.full_like(p, 0.3), np.repeat([0.0, 1.0], 10_000)]))
-    assert shares["1"]["epistemic"] == pytest.approx(
-        1 / (2 + 5 + 1), abs=1e-3
-    )  # of a beta distribution: 1 / (a + b + 1)
-    assert shares["2"] == pytest.approx({"aleatoric": 1.0, "epistemic": 0.0}, abs=1e-12)
-    assert shares["5"] == pytest.approx({"aleatoric": 0.0, "epistemic": 1.0}, abs=1e-12)
+    assert shares["1"].epistemic == pytest.approx(1 / (2 + 5 + 1), abs=1e-3)  # of a beta distribution: 1 / (a + b + 1)
+    assert shares["2"].model_dump() == pytest.approx({"aleatoric": 1.0, "epistemic": 0.0}, abs=1e-12)
+    assert shares["5"].model_dump() == pytest.approx({"aleatoric": 0.0, "epistemic": 1.0}, abs=1e-12)
 
 
 @pytest.mark.oracle
@@ -39,12 +37,12 @@ def test_lead_time_is_that_of_lesions_to_come():
     found = uncertainty.lead_time(risk, np.arange(3), 0.9)
     cdf = -math.expm1(-0.4 * 5)
     for name, q in (("low_years", 0.05), ("median_years", 0.5), ("high_years", 0.95)):
-        assert found[name] == pytest.approx(-math.log1p(-q * cdf) / 0.4, abs=0.02)
-    assert found["p_within"]["mean"] == pytest.approx(cdf)
-    assert found["within_years"] == 5
+        assert getattr(found, name) == pytest.approx(-math.log1p(-q * cdf) / 0.4, abs=0.02)
+    assert found.p_within.mean == pytest.approx(cdf)
+    assert found.within_years == 5
 
 
-def test_result_says_what_is_chance_when_it_is_seen_and_whose_word_it_is(tmp_path):
+def test_result_says_what_is_chance_and_when_a_lesion_is_seen(tmp_path):
     found = run(tmp_path, [counts_file(tmp_path)])
     for years in ("1", "2", "5"):
         assert sum(found["variance_shares"][years].values()) == pytest.approx(1)
@@ -126,7 +124,7 @@ def test_a_year_without_growth_is_a_year_later():
 def test_therapy_of_the_sampler_is_that_of_the_engine(monkeypatch):
     monkeypatch.setattr(engine, "_NODES", 610)
     monkeypatch.setattr(engine, "_LATTICE_STEP", 377)
-    scenario = {"therapy": "chemotherapy", "from_years": 0.5, "to_years": 2.0, "shedding": 0.3, "growth": 0.4}
+    scenario = Scenario(therapy="chemotherapy", from_years=0.5, to_years=2.0, shedding=0.3, growth=0.4)
 
     def model(n):
         build = conditioning.build("colon", [sample(5)], Same(1, n), sex="male", early=False, switched_off=["frailty"])
@@ -144,7 +142,7 @@ def test_therapy_of_the_sampler_is_that_of_the_engine(monkeypatch):
 
 def test_killing_lowers_the_pool_by_its_share_of_the_clearance():
     model = cascade("colon", draws=20)
-    treated = what_if.treated(model, {"therapy": "immunotherapy", "to_years": 1.0, "killing": 3.0})
+    treated = what_if.treated(model, Scenario(therapy="immunotherapy", to_years=1.0, killing=3.0))
     kappa = model.circulation.killed_by[0]
     (start, during), (end, after) = treated.shedding.course
     assert (start, end) == (0.0, 1.0)

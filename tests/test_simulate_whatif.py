@@ -9,11 +9,12 @@ import pytest
 from scipy import integrate
 
 from ctcascade import cli
-from ctcascade.cascade import simulate, what_if
+from ctcascade.cascade import what_if
 from ctcascade.cascade.model import Pace
 from ctcascade.data.errors import InputError
 from ctcascade.study import scenarios
-from test_simulate import cascade, counts_file, means
+from support import cascades
+from support.cascades import cascade, counts_file, job, means
 
 FILE = """
 no more shedding: {shedding_cut: 1}
@@ -24,19 +25,9 @@ a scan every two years: {scans_every_years: 2}
 
 
 def run(folder, text=FILE, setting="early", **patient):
-    (folder / "scenarios.yaml").write_text(text)
-    about = {"patient": "P1", "primary": "colon", "setting": setting, "sex": "female", **patient}
-    settings = {
-        "patient": about,
-        "random_seed": 1,
-        "draws": 400,
-        "level": 0.95,
-        "switched_off": [],
-        "reseeding": False,
-        "cell_sizes": False,
-    }
-    simulate.simulate(settings, [counts_file(folder)], folder / "cascade.json", folder / "scenarios.yaml")
-    found = json.loads((folder / "cascade.json").read_text())
+    file = folder / "scenarios.yaml"
+    file.write_text(text)
+    found = cascades.run(folder, [counts_file(folder)], "colon", setting, what_if=file, **patient)
     return found, {scenario["name"]: scenario for scenario in found["what_if"]}
 
 
@@ -116,17 +107,8 @@ def test_a_scenario_that_cannot_be_is_refused(tmp_path, text, expected):
 
 def test_command_line(tmp_path):
     (tmp_path / "s.yaml").write_text(FILE)
-    patient = {"patient": "P1", "primary": "colon", "setting": "early", "sex": "male"}
-    settings = {
-        "patient": patient,
-        "random_seed": 1,
-        "draws": 50,
-        "level": 0.95,
-        "switched_off": [],
-        "reseeding": False,
-        "cell_sizes": False,
-    }
-    words = ["simulate", "--settings", json.dumps(settings), "--counts", str(counts_file(tmp_path))]
+    settings = job("colon", draws=50).model_dump_json()
+    words = ["simulate", "--settings", settings, "--counts", str(counts_file(tmp_path))]
     words += ["--out", str(tmp_path / "c.json")]
     cli.main([*words, "--what-if", str(tmp_path / "s.yaml")])
     found = json.loads((tmp_path / "c.json").read_text())

@@ -33,7 +33,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 def _published(primary: str, setting: str, row: str) -> tuple:
     found = next(c for c in matching(primary, setting, None) if c.id == row)
-    return found, shape_of({"primary": primary, "setting": setting}, found.row.endpoint)[1]
+    return found, shape_of(primary, setting, found.row.endpoint)[1]
 
 
 def _times(rng: np.random.Generator, median: np.ndarray | float, beta: float, size: int, weibull: bool) -> np.ndarray:

@@ -247,7 +247,14 @@ def _with_curve(
         curve=MainCurve(sample, main, drawn, models),
         earlier=_earlier_curve(job, usable, main, able),
         other_rows=tuple(survive.other_row(job, sample, c, main, drawn) for c in others),
-        used=tuple(sorted({shape_of(job.patient, main.row.endpoint)[0], *(i for m in models for i in m.evidence_ids)})),
+        used=tuple(
+            sorted(
+                {
+                    shape_of(job.patient.primary, job.patient.setting, main.row.endpoint)[0],
+                    *(i for m in models for i in m.evidence_ids),
+                }
+            )
+        ),
     )
 
 

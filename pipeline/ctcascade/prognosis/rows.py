@@ -13,7 +13,6 @@ from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.prognosis.curves import Shape, Stratum
-from ctcascade.study.patient import Patient
 
 
 @dataclass(frozen=True)
@@ -183,14 +182,14 @@ def main_row(comparisons: Sequence[Comparison], sample: Sample) -> Comparison | 
     return min((c for c in able if not any(math.isnan(s.n) for s in c.strata)), key=rank, default=None)
 
 
-def shape_of(patient: Patient, endpoint: str) -> tuple[str, Shape]:
+def shape_of(primary: str, setting: str, endpoint: str) -> tuple[str, Shape]:
     """Return the id and the values of the survival shape of an end point: the setting's own, else the tumour's."""
     rows = evidence.load("shapes")
-    for own in (patient.setting, ""):
+    for own in (setting, ""):
         for name, row in rows[(rows.endpoint == endpoint) & (rows.setting == own)].iterrows():
-            if patient.primary in row.primary.split(";"):
+            if primary in row.primary.split(";"):
                 return str(name), Shape(row.central, row.low, row.high, row.support)
-    raise LookupError(f"shapes.tsv has no {endpoint} shape for {patient.primary}, which survival.tsv has medians for")
+    raise LookupError(f"shapes.tsv has no {endpoint} shape for {primary}, which survival.tsv has medians for")
 
 
 def is_of(row: pd.Series, primary: str, setting: str) -> bool:

@@ -44,7 +44,7 @@ def curve(job: PrognoseJob, sample: Sample, row: Comparison) -> Curve:
 
     The Monte Carlo draws are the same for every patient, so that curves differ by evidence and counts alone.
     """
-    _, shape = shape_of(job.patient, row.row.endpoint)
+    _, shape = shape_of(job.patient.primary, job.patient.setting, row.row.endpoint)
     months = _months(last_month(job, row), _STEP_MONTHS)
     weights = _weights(row, sample)
     central = mixture(months, weights, row.medians, shape.central)
@@ -56,7 +56,7 @@ def curve(job: PrognoseJob, sample: Sample, row: Comparison) -> Curve:
 def last_month(job: PrognoseJob, row: Comparison) -> float:
     """Return where the row's evidence ends, months."""
     reach = float(row.row.reach_months)
-    _, shape = shape_of(job.patient, row.row.endpoint)
+    _, shape = shape_of(job.patient.primary, job.patient.setting, row.row.endpoint)
     return horizon(row.medians, shape, None if math.isnan(reach) else reach)
 
 
@@ -64,7 +64,7 @@ def strata(job: PrognoseJob, sample: Sample, row: Comparison) -> tuple[Stratum, 
     """Return the row's groups with their weights and medians; limits only where the row could give a curve."""
     limits: Sequence[tuple[float | None, float | None]] = [(None, None)] * len(row.strata)
     if not row.why_no_curve(sample) and not any(math.isnan(s.n) for s in row.strata):
-        _, shape = shape_of(job.patient, row.row.endpoint)
+        _, shape = shape_of(job.patient.primary, job.patient.setting, row.row.endpoint)
         limits = [group.limits(shape.central, job.level) for group in row.groups]
     return tuple(
         Stratum(
@@ -103,7 +103,7 @@ def other_row(
         why = why or "another end point"
     beside = _NO_CURVE
     if not why and drawn is not None:
-        _, shape = shape_of(job.patient, row.row.endpoint)
+        _, shape = shape_of(job.patient.primary, job.patient.setting, row.row.endpoint)
         months = _months(min(last_month(job, row), float(drawn.months[-1])), _FAINT_STEP_MONTHS)
         beside = _beside(months, mixture(months, _weights(row, sample), row.medians, shape.central), drawn)
     return OtherRow(
@@ -130,7 +130,7 @@ def sensitivity(job: PrognoseJob, sample: Sample, main: Comparison, drawn: Curve
     if not rows or p is None or not sample.is_baseline or len(main.medians) != 2:
         return ()
     name, counts = rows[0]
-    shape_id, shape = shape_of(job.patient, main.row.endpoint)
+    shape_id, shape = shape_of(job.patient.primary, job.patient.setting, main.row.endpoint)
     below, above = main.medians
     model = Continuous.calibrated(main.cutoff, (below, above), shape.central, counts["size"], counts["mean"])
     months = _months(float(drawn.months[-1]), _FAINT_STEP_MONTHS)
