@@ -107,7 +107,7 @@ def test_a_scenario_that_cannot_be_is_refused(tmp_path, text, expected):
 
 def test_command_line(tmp_path):
     (tmp_path / "s.yaml").write_text(FILE)
-    settings = job("colon", draws=50).model_dump_json()
+    settings = job("colon", draws=100).model_dump_json()
     words = ["simulate", "--settings", settings, "--counts", str(counts_file(tmp_path))]
     words += ["--out", str(tmp_path / "c.json")]
     cli.main([*words, "--what-if", str(tmp_path / "s.yaml")])

@@ -24,6 +24,7 @@ from ctcascade.cascade.circulation import Circulation, Flow
 from ctcascade.cascade.model import Growth, Waiting, seen_from_history, sphere_cells
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
+from ctcascade.study.jobs import SimulateJob
 from verification.oracles import lesions, sensitivity, theory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -390,11 +391,8 @@ def _written(job: tuple[str, str]) -> bytes:
         }
         store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0, **tables))
         about = {"patient": patient, "primary": primary, "setting": "early", "sex": "female"}
-        settings = {
-            "patient": about, "random_seed": SEED, "draws": 1000, "level": 0.95, "switched_off": [],
-            "reseeding": False, "cell_sizes": False,
-        }  # fmt: skip
-        simulate.simulate(settings, [folder / "counts.json"], folder / "cascade.json")
+        job = SimulateJob(patient=about, random_seed=SEED, draws=1000)
+        simulate.simulate(job, [folder / "counts.json"], folder / "cascade.json")
         return (folder / "cascade.json").read_bytes()
 
 

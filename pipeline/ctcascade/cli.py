@@ -121,14 +121,16 @@ def _controls(args: argparse.Namespace) -> None:
 
 def _simulate(args: argparse.Namespace) -> None:
     from ctcascade.cascade import simulate  # noqa: PLC0415
+    from ctcascade.study import jobs  # noqa: PLC0415
 
-    simulate.simulate(args.settings, args.counts, args.out, args.what_if)
+    simulate.simulate(jobs.read(jobs.SimulateJob, args.settings), args.counts, args.out, args.what_if)
 
 
 def _prognose(args: argparse.Namespace) -> None:
     from ctcascade.prognosis import prognose  # noqa: PLC0415
+    from ctcascade.study import jobs  # noqa: PLC0415
 
-    prognose.prognose(args.settings, args.counts, args.cascade, args.out)
+    prognose.prognose(jobs.read(jobs.PrognoseJob, args.settings), args.counts, args.cascade, args.out)
 
 
 def _spike(args: argparse.Namespace) -> None:
@@ -225,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-_TYPED = (_classify, _count, _quality, _operator, _controls)  # these read their own settings
+_TYPED = (_classify, _count, _quality, _operator, _controls, _simulate, _prognose)  # these read their own settings
 
 
 def _settings(text: str) -> dict[str, Any]:

@@ -152,11 +152,11 @@ def _read_rate(text: str, kind: str) -> tuple[Rate, float]:
 
 
 def _scans(given: Any) -> Any:
-    return read_imaging(given) if isinstance(given, str) else given
+    return read_imaging(given) if isinstance(given, str) else given or ()
 
 
 def _therapies(given: Any) -> Any:
-    return read_therapies(given) if isinstance(given, str) else given
+    return read_therapies(given) if isinstance(given, str) else given or ()
 
 
 class Patient(Typed):

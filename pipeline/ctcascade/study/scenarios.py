@@ -3,10 +3,14 @@
 import datetime
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
 
 from ctcascade.data.errors import Fault, refuse_all
+from ctcascade.data.typed import Number, Typed
 from ctcascade.study import text_files
+from ctcascade.study.patient import RATES, Rate
 
 ACTS_ON = {"chemotherapy": ("shedding", "growth"), "targeted": ("shedding", "growth"), "immunotherapy": ("killing",)}
 """The rates that a class of systemic therapy acts on."""
@@ -57,7 +61,55 @@ def _day(text: str) -> datetime.date:
     return datetime.date.fromisoformat(text)
 
 
-def read(path: Path) -> dict[str, dict[str, Any]]:
+def _left(low: float, high: float, meaning: str, example: float) -> Any:
+    return Field(default=None, ge=low, le=high, description=meaning, examples=[example])
+
+
+class Scenario(Typed):
+    """What changes in a scenario; None leaves it as it is."""
+
+    shedding_cut: Number | None = _left(
+        0, 1, "the share of the shedding that ends, from 0 to 1 (removal of all that sheds)", 0.5
+    )
+    resection_in_years: Number | None = _left(
+        0, 5, "years after the latest sample at which all that sheds is removed, 0 to 5", 0.1
+    )
+    therapy: Literal["chemotherapy", "targeted", "immunotherapy"] | None = Field(
+        default=None,
+        description="chemotherapy, targeted (both act on shedding and growth) or immunotherapy (acts on killing)",
+        examples=["chemotherapy"],
+    )
+    from_years: Number | None = _left(
+        0, 5, "years after the latest sample from which the cut or the therapy is on, 0 to 5", 0.25
+    )
+    to_years: Number | None = Field(
+        default=None,
+        gt=0,
+        le=20,
+        description="years after the latest sample at which the therapy ends, after its start and up to 20",
+        examples=[0.75],
+    )
+    shedding: Number | None = _left(0, 1, "what is left of it under the therapy, from 0 to 1", 0.4)
+    growth: Number | None = _left(0, 1, "what is left of it under the therapy, from 0 to 1", 0.4)
+    killing: Number | None = _left(
+        0, 100, "how many times as fast NK cells kill CTCs under the therapy, from 0 to 100", 3
+    )
+    scans_every_years: Number | None = Field(
+        default=None,
+        gt=0,
+        le=5,
+        description="years between scans of every organ by its best imaging, the first one that long after the sample",
+        examples=[0.5],
+    )
+
+    @property
+    def rates(self) -> dict[Rate, float]:
+        """What is left of each rate under the therapy, as far as the scenario says."""
+        given: dict[Rate, float | None] = {name: getattr(self, name) for name in RATES}
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def read(path: Path) -> dict[str, Scenario]:
     """Return the scenarios of a YAML file, by name.
 
     Raises
@@ -68,7 +120,7 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
     faults: list[Fault] = []
     found = check(path, faults)
     refuse_all(faults)
-    return found
+    return {name: Scenario.model_validate(scenario) for name, scenario in found.items()}
 
 
 def check(path: Path, faults: list[Fault]) -> dict[str, dict[str, Any]]:
