@@ -15,8 +15,9 @@ from ctcascade.calling import classify
 from ctcascade.calling.markers import log_scale, marker_columns, no_markers, tally_markers
 from ctcascade.counting import count
 from ctcascade.data import store
+from ctcascade.data.results import Counts
 from ctcascade.images import detect
-from ctcascade.study.assay import MarkerGate
+from ctcascade.study.assay import Marker, MarkerGate
 from ctcascade.study.jobs import CountJob
 from ctcascade.validation import phantom
 
@@ -102,22 +103,22 @@ def test_without_leukocytes_or_channel_nothing_is_judged(leukocytes, missing):
     assert found["her2_positive"].isna().all()
     assert found["her2_z"].isna().all()
     [entry] = tally_markers(pd.concat([pd.DataFrame({"call": ["ctc"] * len(light)}), found], axis=1), MARKERS, 0.95)
-    assert (entry["status"], entry["n_evaluable"], entry["share"]) == ("not_evaluable", 0, None)
+    assert (entry.status, entry.n_evaluable, entry.share) == ("not_evaluable", 0, None)
 
 
-MARKERS = {"her2": HER2}
+MARKERS = {"her2": Marker.model_validate(HER2)}
 
 
 @pytest.mark.oracle
 @pytest.mark.parametrize(("k", "n"), [(0, 6), (3, 6), (6, 6), (5, 7), (40, 200)])
 def test_the_share_has_a_beta_posterior(k, n):
     [entry] = tally_markers(calls_of(*[True] * k, *[False] * (n - k), None), MARKERS, 0.9)
-    assert (entry["n_positive"], entry["n_negative"], entry["n_evaluable"]) == (k, n - k, n)
+    assert (entry.n_positive, entry.n_negative, entry.n_evaluable) == (k, n - k, n)
     posterior = stats.beta(k + 0.5, n - k + 0.5)
-    assert entry["share"]["estimate"] == pytest.approx((k + 0.5) / (n + 1))
-    assert entry["share"]["low"] == pytest.approx(posterior.ppf(0.05))
-    assert entry["share"]["high"] == pytest.approx(posterior.ppf(0.95))
-    assert entry["share"]["level"] == 0.9
+    assert entry.share.estimate == pytest.approx((k + 0.5) / (n + 1))
+    assert entry.share.low == pytest.approx(posterior.ppf(0.05))
+    assert entry.share.high == pytest.approx(posterior.ppf(0.95))
+    assert entry.share.level == 0.9
 
 
 @pytest.mark.parametrize(
@@ -134,21 +135,21 @@ def test_the_share_has_a_beta_posterior(k, n):
 )
 def test_three_quarters_of_more_than_five_cells(positive, status):
     [entry] = tally_markers(calls_of(*positive), MARKERS, 0.95)
-    assert entry["status"] == status
-    assert bool(entry["reason"]) is (status == "not_evaluable")
+    assert entry.status == status
+    assert bool(entry.reason) is (status == "not_evaluable")
 
 
 def test_only_ctcs_are_counted():
     calls = pd.concat([calls_of(True, True), calls_of(True, call="uncertain"), calls_of(False, call="leukocyte")])
     [entry] = tally_markers(calls, MARKERS, 0.95)
-    assert entry["n_evaluable"] == 2
-    assert entry["reason"] == "2 of 2 CTCs could be judged; the rule wants at least 6"
+    assert entry.n_evaluable == 2
+    assert entry.reason == "2 of 2 CTCs could be judged; the rule wants at least 6"
 
 
 def test_an_unseen_sample_has_no_counts_at_all():
     [entry] = no_markers(MARKERS, "nothing could be read")
-    assert (entry["status"], entry["reason"]) == ("not_evaluable", "nothing could be read")
-    assert all(entry[key] is None for key in ("n_evaluable", "n_positive", "n_negative", "share"))
+    assert (entry.status, entry.reason) == ("not_evaluable", "nothing could be read")
+    assert all(getattr(entry, key) is None for key in ("n_evaluable", "n_positive", "n_negative", "share"))
 
 
 # --- the whole way, from phantom slides
@@ -189,7 +190,7 @@ def counted(tmp_path_factory):
         row |= {"blood_volume_ml": 7.5, "sampled_fraction": 1.0}
         job = CountJob.model_validate_json(json.dumps({**row, "assay": about, **CONFIG["count"]}))
         count.count(job, frames, calls, out)
-        return store.read_json(out, "counts"), truth, store.read_table(calls, "calls")
+        return store.read_json(out, Counts), truth, store.read_table(calls, "calls")
 
     return run
 
@@ -206,10 +207,10 @@ def counted(tmp_path_factory):
 def test_marker_positive_phantoms_are_found_positive(counted, assay, recipe, status):
     """Cells that glow all over are no positives of a marker of the nucleus."""
     counts, truth, calls = counted(assay, **recipe)
-    [entry] = counts["markers"]
+    [entry] = counts.markers
     lit = "ctc_marker_nucleus" if assay == "hdsca_arv7" else "ctc_marker"
-    assert entry["status"] == status
-    assert abs(entry["n_positive"] - (truth["kind"] == lit).sum()) <= 1
-    assert entry["n_evaluable"] == counts["n_ctc"] >= 10
+    assert entry.status == status
+    assert abs(entry.n_positive - (truth["kind"] == lit).sum()) <= 1
+    assert entry.n_evaluable == counts.n_ctc >= 10
     leukocytes = calls[calls["call"] == "leukocyte"]
-    assert leukocytes[f"{entry['role']}_positive"].astype(bool).mean() < 0.02
+    assert leukocytes[f"{entry.role}_positive"].astype(bool).mean() < 0.02

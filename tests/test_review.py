@@ -127,8 +127,8 @@ def test_consensus(after, said, majority, unanimous):
     for rule, expected in (("majority", majority), ("unanimous", unanimous)):
         calls, summary = after(given, consensus=rule)
         assert calls["call"].tolist() == [*CALLS["call"].tolist()[:5], expected]
-        assert summary["n_reviewed"] == 1
-        assert summary["n_changed"] == (expected != "ctc")
+        assert summary.n_reviewed == 1
+        assert summary.n_changed == (expected != "ctc")
 
 
 @pytest.mark.oracle
@@ -155,9 +155,9 @@ def test_a_review_that_agrees_changes_nothing(after):
     calls, summary = after({"A": dict(zip(CALLS["cell"], CALLS["call"], strict=True))})
     assert calls["call"].equals(CALLS["call"])
     assert calls["cluster"].equals(CALLS["cluster"])
-    assert summary["changed"] == []
-    assert summary["with_classifier"]["agreement"] == 1
-    assert summary["between_reviewers"] is None
+    assert summary.changed == ()
+    assert summary.with_classifier.agreement == 1
+    assert summary.between_reviewers is None
 
 
 @pytest.mark.property

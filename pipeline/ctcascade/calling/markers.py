@@ -5,14 +5,14 @@ leukocytes that lay on the same slide. What a marker says about outcome is no ma
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from ctcascade.study.assay import MarkerGate
+from ctcascade.data import results
+from ctcascade.study.assay import Marker, MarkerGate, MarkerRule
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def marker_columns(
     the cell's own cytoplasm, and a positive nucleus is ``min_nucleus_ratio`` times as bright as the cytoplasm, so that
     a marker all over the cell is not taken for one in the nucleus.
     """
-    columns: dict[str, Any] = {}
+    columns: dict[str, Floats | pd.arrays.BooleanArray] = {}
     for role, rule in markers.items():
         light = _light(cells, role, rule.place)
         usual = light[leukocytes & np.isfinite(light)]
@@ -102,17 +102,16 @@ def marker_columns(
     return pd.DataFrame(columns, index=cells.index)
 
 
-def tally_markers(calls: pd.DataFrame, markers: Mapping[str, Mapping[str, Any]], level: float) -> list[dict[str, Any]]:
+def tally_markers(calls: pd.DataFrame, markers: Mapping[str, Marker], level: float) -> tuple[results.Marker, ...]:
     """Return one entry a marker: how many CTCs show it, the share in the blood, and the rule's verdict.
 
     Parameters
     ----------
     calls : DataFrame
         With the columns of `marker_columns`.
-    markers : mapping of str to mapping
-        Role to ``marker``, ``place``, ``min_z`` (value and source) and ``rule``: a sample with fewer than ``min_ctcs``
-        evaluable CTCs is not evaluable; it is positive from ``min_positive`` positive CTCs and a share of
-        ``min_share`` on.
+    markers : mapping of str to Marker
+        By role. By its rule a sample with fewer than ``min_ctcs`` evaluable CTCs is not evaluable; it is positive from
+        ``min_positive`` positive CTCs and a share of ``min_share`` on.
     level : float
         Of the interval of the share.
 
@@ -122,15 +121,12 @@ def tally_markers(calls: pd.DataFrame, markers: Mapping[str, Mapping[str, Any]],
     central quantiles. Five cells, none of them positive, still leave 38 % possible.
     """
     ctcs = calls[calls["call"] == "ctc"]
-    return [_tallied(ctcs, role, given, level) for role, given in markers.items()]
+    return tuple(_tallied(ctcs, role, marker, level) for role, marker in markers.items())
 
 
-def no_markers(markers: Mapping[str, Mapping[str, Any]], why: str) -> list[dict[str, Any]]:
+def no_markers(markers: Mapping[str, Marker], why: str) -> tuple[results.Marker, ...]:
     """Return the entries of a sample in which nothing could be seen."""
-    counts = dict.fromkeys(("n_evaluable", "n_positive", "n_negative", "share"))
-    return [
-        {**_rule_of(role, given), **counts, "status": "not_evaluable", "reason": why} for role, given in markers.items()
-    ]
+    return tuple(_entry(role, marker, None, None, None, "not_evaluable", why) for role, marker in markers.items())
 
 
 def _light(cells: pd.DataFrame, role: str, place: str) -> Floats:
@@ -150,36 +146,51 @@ def _is_local(cells: pd.DataFrame, role: str, rule: MarkerGate) -> NDArray[np.bo
     return np.asarray(inside >= (rule.min_nucleus_ratio or 0) * around)
 
 
-def _tallied(ctcs: pd.DataFrame, role: str, given: Mapping[str, Any], level: float) -> dict[str, Any]:
+def _tallied(ctcs: pd.DataFrame, role: str, marker: Marker, level: float) -> results.Marker:
     positive = ctcs[f"{role}_positive"].dropna().astype(bool)
     n, k = len(positive), int(positive.sum())
-    status, reason = _verdict(n, k, len(ctcs), given["rule"])
-    return {
-        **_rule_of(role, given),
-        "n_evaluable": n,
-        "n_positive": k,
-        "n_negative": n - k,
-        "share": _share(k, n, level) if n else None,
-        "status": status,
-        "reason": reason,
-    }
+    status, reason = _verdict(n, k, len(ctcs), marker.rule)
+    return _entry(role, marker, n, k, _share(k, n, level) if n else None, status, reason)
 
 
-def _verdict(n: int, k: int, n_ctc: int, rule: Mapping[str, Any]) -> tuple[str, str]:
-    if n < rule["min_ctcs"]:
+def _verdict(n: int, k: int, n_ctc: int, rule: MarkerRule) -> tuple[results.MarkerStatus, str]:
+    if n < rule.min_ctcs:
         cells = "CTC" if n == 1 else "CTCs"
-        return "not_evaluable", f"{n} of {n_ctc} {cells} could be judged; the rule wants at least {rule['min_ctcs']}"
-    if k >= rule["min_positive"] and k / n >= rule["min_share"]:
+        return "not_evaluable", f"{n} of {n_ctc} {cells} could be judged; the rule wants at least {rule.min_ctcs}"
+    if k >= rule.min_positive and k / n >= rule.min_share:
         return "positive", ""
     return "negative", ""
 
 
-def _share(k: int, n: int, level: float) -> dict[str, float]:
+def _share(k: int, n: int, level: float) -> results.Interval:
     posterior = stats.beta(k + _PRIOR, n - k + _PRIOR)
     low, high = posterior.ppf([(1 - level) / 2, (1 + level) / 2])
-    return {"estimate": float(posterior.mean()), "low": float(low), "high": float(high), "level": level}
+    return results.Interval(estimate=float(posterior.mean()), low=float(low), high=float(high), level=level)
 
 
-def _rule_of(role: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    kept = ("marker", "place", "min_z", "min_nucleus_ratio", "rule")
-    return {"role": role, **{key: given.get(key) for key in kept}}
+def _entry(
+    role: str,
+    marker: Marker,
+    n: int | None,
+    k: int | None,
+    share: results.Interval | None,
+    status: results.MarkerStatus,
+    reason: str,
+) -> results.Marker:
+    ratio, rule = marker.min_nucleus_ratio, marker.rule
+    return results.Marker(
+        role=role,
+        marker=marker.marker,
+        place=marker.place,
+        min_z=results.SourcedValue(value=marker.min_z.value, source=marker.min_z.source),
+        min_nucleus_ratio=results.SourcedValue(value=ratio.value, source=ratio.source) if ratio else None,
+        rule=results.MarkerRule(
+            min_ctcs=rule.min_ctcs, min_positive=rule.min_positive, min_share=rule.min_share, source=rule.source
+        ),
+        n_evaluable=n,
+        n_positive=k,
+        n_negative=None if n is None or k is None else n - k,
+        share=share,
+        status=status,
+        reason=reason,
+    )

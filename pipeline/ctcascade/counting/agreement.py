@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ctcascade import __version__
 from ctcascade.calling.clusters import group
-from ctcascade.data import store
+from ctcascade.data import results, store
 from ctcascade.data.errors import Fault, InputError, plain, refuse_all
 from ctcascade.data.results import Agreement
 from ctcascade.data.vocabulary import CALLS
@@ -39,7 +39,7 @@ def calls_hash(calls: pd.DataFrame) -> str:
 
 def reviewed(
     reviews: Sequence[Review], calls: pd.DataFrame, cells: pd.DataFrame, gap_um: float, settings: Mapping[str, Any]
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, results.Review]:
     """Return the calls after the review, with their clusters formed again, and a summary of the review.
 
     Parameters
@@ -73,8 +73,8 @@ def reviewed(
         new = _agreed([cells["call"] for cells in said], settings["consensus"])
         apart[row] = 2 * sum(cells["clustered"] == "no" for cells in said) > len(said)
         if new != call[row]:
-            key = {"frame": calls["frame"].iloc[row], "cell": int(calls["cell"].iloc[row])}
-            changed.append({**key, "call": call[row], "reviewed": new})
+            frame, cell = str(calls["frame"].iloc[row]), int(calls["cell"].iloc[row])
+            changed.append(results.ChangedCall(frame=frame, cell=cell, call=call[row], reviewed=new))
         call[row] = new
     after = _regrouped(calls.assign(call=call), cells, gap_um, apart)
     return after, _summary(reviews, given, calls, after, changed, settings)
@@ -225,17 +225,16 @@ def _summary(
     given: Mapping[int, Mapping[str, Mapping[str, Any]]],
     before: pd.DataFrame,
     after: pd.DataFrame,
-    changed: list[dict[str, Any]],
+    changed: Sequence[results.ChangedCall],
     settings: Mapping[str, Any],
-) -> dict[str, Any]:
+) -> results.Review:
     names, level = [review.reviewer for review in reviews], settings["level"]
     number = {call: i for i, call in enumerate(CALLS)}
     first, last = (table["call"].map(number).to_numpy() for table in (before, after))
 
-    def found(rows: Sequence[int], *readers: Sequence[int]) -> dict[str, Any] | None:
+    def found(rows: Sequence[int], *readers: Sequence[int]) -> Agreement | None:
         ratings = np.array(readers, dtype=np.int64).T.reshape(len(rows), len(readers))
-        result = agreement(ratings, level)
-        return result.model_dump() if result else None
+        return agreement(ratings, level)
 
     def by(name: str, rows: Sequence[int]) -> list[int]:
         return [number[given[row][name]["call"]] for row in rows]
@@ -243,22 +242,22 @@ def _summary(
     rows = sorted(given)
     common = [row for row in rows if len(given[row]) == len(names)]
     own = {name: [row for row in rows if name in given[row]] for name in names}
-    return {
-        "consensus": settings["consensus"],
-        "n_reviewed": len(rows),
-        "n_changed": len(changed),
-        "changed": changed,
-        "between_reviewers": found(common, *(by(name, common) for name in names)),
-        "with_classifier": found(rows, [first[r] for r in rows], [last[r] for r in rows]),
-        "reviewers": [
-            {
-                "reviewer": name,
-                "n_reviewed": len(own[name]),
-                "with_classifier": found(own[name], [first[r] for r in own[name]], by(name, own[name])),
-            }
+    return results.Review(
+        consensus=settings["consensus"],
+        n_reviewed=len(rows),
+        n_changed=len(changed),
+        changed=tuple(changed),
+        between_reviewers=found(common, *(by(name, common) for name in names)),
+        with_classifier=found(rows, [first[r] for r in rows], [last[r] for r in rows]),
+        reviewers=tuple(
+            results.Reviewer(
+                reviewer=name,
+                n_reviewed=len(own[name]),
+                with_classifier=found(own[name], [first[r] for r in own[name]], by(name, own[name])),
+            )
             for name in names
-        ],
-    }
+        ),
+    )
 
 
 def read_all(paths: Sequence[Path], sample: str) -> list[Review]:

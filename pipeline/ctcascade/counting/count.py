@@ -104,7 +104,7 @@ def count(
     measured = store.read_table(cells, "cells", only=[*_CELL, "equivalent_diameter_um"]) if cells else None
     counts = count_ctcs(job, fields, called, measured)
     if review:
-        counts = counts.model_copy(update={"review": results.Review.model_validate(review)})
+        counts = counts.model_copy(update={"review": review})
     store.write_json(out, counts.model_copy(update={"provenance": store.provenance(job, inputs)}))
 
 
@@ -139,7 +139,7 @@ def count_ctcs(
     reason = "" if evaluable else _why_not(frames)
     seen = tally(calls) if evaluable else Tally()  # nothing was seen, which is not the same as nothing there
     estimates = _estimates(observation, seen, job.level)
-    markers = {role: marker.as_json() for role, marker in job.assay.markers.items()}
+    markers = job.assay.markers
     entries = tally_markers(calls, markers, job.level) if evaluable else no_markers(markers, reason)
     return results.Counts(
         sample=job.sample,
@@ -178,7 +178,7 @@ def count_ctcs(
         above_blank=estimates.above_blank,
         assumptions=(*(name for name, f in given.items() if f and f.kind == "assumption"), "clusters_per_7_5_ml"),
         ctc_diameters_um=_diameters(calls, cells) if cells is not None and evaluable else None,
-        markers=tuple(results.Marker.model_validate(entry) for entry in entries),
+        markers=entries,
         review=None,
         provenance=store.provenance(job, {}),
     )
