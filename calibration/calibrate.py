@@ -2,7 +2,7 @@
 
 Rewrites ``evidence/organs.tsv`` and ``evidence/organ_forms.tsv`` from the autopsies (`tropism`), then four rows of
 ``evidence/parameters.tsv`` from the recurrences of breast and colorectal cancer (`recurrence`), and
-tells what it found.
+reports what it found.
 """
 
 import csv

@@ -1,7 +1,7 @@
 """Founding rate, unseen shedding and dormancy, fitted to recurrences, most of them of early breast cancer.
 
 The shedding of a class of patients is what their count says, through the observation model of the count stage, plus
-what one draw does not show. Its level enters the expected number of lesions linearly, so the cascade is drawn once.
+what one sample does not show. Its level enters the expected number of lesions linearly, so the cascade is drawn once.
 The founding rate is the one at which the ten-year recurrence is the registry's; the unseen shedding the one at which
 the hazard ratios by count come nearest to the published ones in units of their errors. Death stands for recurrence.
 

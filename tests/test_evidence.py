@@ -45,7 +45,7 @@ COMPARISON = {
     "setting": "metastatic",
     "population": "a cohort",
     "endpoint": "OS",
-    "draw": "baseline",
+    "sampled": "baseline",
     "time_zero": "baseline",
     "assay": "CellSearch",
     "accrual": "2001-2003",
@@ -165,7 +165,7 @@ def test_faults_of_a_row_are_refused(tables, change, said):
     assert said in refusal("parameters", tables(parameters={0: change}))
 
 
-def test_all_faults_of_a_table_are_told_at_once(tables):
+def test_all_faults_of_a_table_are_reported_at_once(tables):
     said = refusal("parameters", tables(parameters={0: {"central": "4", "reference": "", "locator": ""}}))
     assert len(said.splitlines()) == 3
 

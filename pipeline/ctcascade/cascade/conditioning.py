@@ -22,7 +22,7 @@ from ctcascade.cascade.parameters import Draws
 
 SWITCHES = {
     "clusters": "a cluster founds no more than its cells would one by one",
-    "unseen_shedding": "what the draw does not show is not there",
+    "unseen_shedding": "what the sample does not show is not there",
     "killer_cells": "no cell in the blood is killed by NK cells: what is cleared is sheared or arrested",
     "shear": "no cell in the blood is killed by shear",
     "cloaking": "platelets and leukocytes protect no cell from NK cells",
@@ -51,7 +51,7 @@ _DORMANCY = {
     "rectum": "dormancy_share_colorectal",
     "tnbc": "dormancy_share_tnbc",
 }
-"""Cancers and subtypes of which the timing of recurrences tells how many founders rest first."""
+"""Cancers and subtypes of which the timing of recurrences says how many founders rest first."""
 
 
 @dataclass(frozen=True)
@@ -362,7 +362,7 @@ def _cluster_weight(draws: Draws, sample: Sample, on: Collection[str]) -> tuple[
     A cluster is held ``1 / rho`` times faster than a single cell, so its flux is larger by that, and it founds R times
     as often; its k cells are in the count already. R was measured in clusters of the usual size k0; a colony begun by k
     cells lives on with probability ``1 - (d/b)^k``, so R changes by the ratio of those. The clusters that were seen
-    tell k, with one more of size k0.
+    set k, with one more of size k0.
     """
     usual = draws.parameter("cluster_size")
     size = (usual + sample.cluster_cells) / (1 + sample.n_clusters) if sample.cluster_cells else usual

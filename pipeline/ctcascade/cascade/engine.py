@@ -48,7 +48,7 @@ class Cascade:
     organs: tuple[str, ...]
     ctc: Floats  # per 7.5 mL at the latest sample, (n,)
     cluster_share: Floats  # of the founders, (n,)
-    unseen_share: Floats  # of the shedding at the latest sample, that which no draw shows, (n,)
+    unseen_share: Floats  # of the shedding at the latest sample, that which no sample shows, (n,)
     shedding: Shedding
     circulation: Circulation
     founding: Founding
@@ -141,7 +141,7 @@ class Cascade:
         The setting says whether a lesion was in sight at the sample: with probability `seen_already` one was, in some
         organ; else none was. With ``F(x) = (1 + x / k)^-k``, ``a = Lambda_o(t)``, ``b`` what the other organs had at
         the sample and ``c = Lambda(0)``, no lesion is in sight in organ o with probability ``F(a + b) / F(c)`` given
-        none, and ``(F(a) - F(a + b)) / (1 - F(c))`` given some. What this tells about frailty is inside; parameter
+        none, and ``(F(a) - F(a + b)) / (1 - F(c))`` given some. What this says of frailty is included; parameter
         draws are not weighted by it, so that all patients keep the same draws and risks their order.
         """
         now, later = lesions[0], lesions[1:]

@@ -179,7 +179,7 @@ class Conditioned:
 
     @property
     def model(self) -> engine.Cascade | Imaged:
-        """What tells the risks."""
+        """The model that gives the risks."""
         return self.imaged or self.cascade
 
     def band(self, values: Floats) -> dict[str, float]:

@@ -41,7 +41,7 @@ WORDS = {
     "setting": frozenset({"", *(s for settings in SETTINGS.values() for s in settings)}),
     "subtype": frozenset({"", *(s for subtypes in SUBTYPES.values() for s in subtypes)}),
     "endpoint": frozenset(ENDPOINTS),
-    "draw": frozenset({"baseline", "follow_up"}),
+    "sampled": frozenset({"baseline", "follow_up"}),
     "time_zero": frozenset({"baseline", "landmark", "not_stated"}),
     "hr_type": frozenset({"", "univariable", "multivariable", "not_stated"}),
     "rise": frozenset({"", "yes", "no"}),
@@ -86,7 +86,7 @@ TABLES = {
     ),
     # One row a published comparison of groups by their count, or a published finding of no association.
     "survival": _table(
-        "id primary setting subtype population endpoint draw time_zero assay accrual era finding no_curve readings",
+        "id primary setting subtype population endpoint sampled time_zero assay accrual era finding no_curve readings",
         "n week_low week_high volume_ml reach_months",
         "negative",
         filled="setting population assay accrual volume_ml",
@@ -99,7 +99,7 @@ TABLES = {
         filled="label",
         sourced=False,
     ),
-    # One row a published class of change between a draw before and a draw on therapy.
+    # One row a published class of change between a sample before and a sample on therapy.
     "kinetics": _table(
         "id study primary setting subtype label rise time_zero endpoint hr_type hr_against accrual era readings",
         "before_low before_high after_low after_high fall_low fall_high week_low week_high n " + f"{_MEDIAN} {_HR}",

@@ -114,7 +114,7 @@ class Comparison:
     @property
     def is_baseline(self) -> bool:
         """Whether the patients' counts were taken before therapy."""
-        return bool(self.row["draw"] == "baseline")
+        return bool(self.row.sampled == "baseline")
 
     @property
     def medians(self) -> list[float]:

@@ -36,7 +36,7 @@ def stage(patient: Patient, samples: Sequence[Sample], cascade: Cascade, *, sile
     -----
     ``category`` is None where the sheet's setting says metastatic disease and no imaging in the sheet shows it: the
     one contradicts the other, or the proof is not in the sheet. Lesions in the primary tumour's own organ cannot be
-    told from the tumour itself and are not counted as distant.
+    distinguished from the tumour itself and are not counted as distant.
     """
     if patient.primary == "none":
         return None

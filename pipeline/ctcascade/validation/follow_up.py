@@ -294,7 +294,7 @@ def _cutoff(primary: str, setting: str, patients: Sequence[_Patient]) -> tuple[i
         above = begins[begins > 0]
         is_of = primary in row.primary.split(";") and setting in row.setting.split(";") and not row.subtype
         is_of = is_of and not row.negative and row.endpoint == _END_POINT and (row.assay, row.volume_ml) == _REFERENCE
-        if is_of and row.draw == row.time_zero == "baseline" and len(above) == 1 and row.n > 0:
+        if is_of and row.sampled == row.time_zero == "baseline" and len(above) == 1 and row.n > 0:
             found.append((-row.n, int(above.iloc[0]), str(name)))
     return min(found)[1:] if found else (None, None)
 
