@@ -27,7 +27,7 @@ from skimage.measure import regionprops_table
 
 from ctcascade import formats
 from ctcascade.formats import listing
-from ctcascade.images import detect, labels, measure, segment
+from ctcascade.images import background, detect, labels, measure, segment
 from ctcascade.validation import phantom
 
 ROOT = Path(__file__).parents[1]
@@ -114,7 +114,7 @@ def _stages(ref: formats.FrameRef, which: str) -> list[tuple[str, str, str]]:
     read, frame = _seconds(lambda: formats.read(ref, ASSAY))
     one_pass, _ = _seconds(lambda: [float(plane.sum()) for plane in frame.pixels])
     correct, channels = _seconds(
-        lambda: {role: segment.correct(plane, 0.645) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
+        lambda: {role: background.correct(plane, 0.645) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
     )
     segmented, found = _seconds(lambda: segment.segment(frame, channels, SETTINGS))
     learned, _ = _seconds(lambda: segment.segment(frame, channels, {**SETTINGS, "segmenter": "learned"}))
@@ -130,7 +130,7 @@ def _stages(ref: formats.FrameRef, which: str) -> list[tuple[str, str, str]]:
 
 
 def _features(
-    which: str, cells: Any, channels: dict[str, segment.Channel], ours: float, columns: int
+    which: str, cells: Any, channels: dict[str, background.Channel], ours: float, columns: int
 ) -> list[tuple[str, str, str]]:
     """Return how long peers take for shapes and for intensities of all channels, of the cells alone."""
     signals = [np.maximum(channel.signal, 0) for channel in channels.values()]
@@ -167,7 +167,7 @@ def _cp_measure(cells: Any, signals: list[Any]) -> int:
     return columns + sum(len(known["intensity"](cells, signal / 4095)) for signal in signals)
 
 
-def _largest_difference(found: Any, channels: dict[str, segment.Channel], cells: Any) -> str:
+def _largest_difference(found: Any, channels: dict[str, background.Channel], cells: Any) -> str:
     """Return the largest relative difference to scikit-image's values on the same labels."""
     names = ("area", "centroid", "eccentricity", "perimeter_crofton", "solidity")
     intensities = ("intensity_mean", "intensity_max", "intensity_std")

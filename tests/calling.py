@@ -10,9 +10,10 @@ from conftest import ROOT
 from ctcascade.calling.classify import classify
 from ctcascade.data import store
 from ctcascade.formats.frame import assemble
+from ctcascade.images.background import correct
 from ctcascade.images.detect import detect
 from ctcascade.images.measure import measure
-from ctcascade.images.segment import correct, segment
+from ctcascade.images.segment import segment
 from ctcascade.study.jobs import ClassifyJob
 from ctcascade.study.settings import ClassifySettings
 from ctcascade.validation import phantom

@@ -10,9 +10,9 @@ import report_cases as cases
 from ctcascade.calling.candidates import records
 from ctcascade.data import store
 from ctcascade.images import detect
+from ctcascade.images.background import correct
 from ctcascade.images.crops import BRIGHT, LARGEST_PX, Window, crops
 from ctcascade.images.outlines import decoded, encoded, read_outlines
-from ctcascade.images.segment import correct
 
 TABLES = ("frames", "cells", "calls", "outlines", "crops")
 

@@ -15,8 +15,10 @@ from calling import assay
 from conftest import ROOT
 from ctcascade.data import store
 from ctcascade.images import learned
+from ctcascade.images.background import correct
 from ctcascade.images.detect import detect
-from ctcascade.images.segment import correct, learned_nuclei
+from ctcascade.images.nuclei import learned_nuclei
+from ctcascade.study.settings import DetectSettings
 from ctcascade.validation import phantom
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
@@ -37,7 +39,7 @@ def drawn(discs, px, noise=4.0, seed=1):
 
 
 def found(plane, px):
-    return learned_nuclei(correct(plane, px), px, (3.5, 60.0), 60.0)
+    return learned_nuclei(correct(plane, px), px, DetectSettings())
 
 
 def grid(radius, step):

@@ -9,8 +9,9 @@ from scipy import ndimage
 from skimage import measure as oracle
 
 from ctcascade.formats import Frame
+from ctcascade.images.background import Channel, correct
 from ctcascade.images.measure import contacts, measure, registration, shapes
-from ctcascade.images.segment import Channel, Segmentation, correct, segment
+from ctcascade.images.segment import Segmentation, segment
 from ctcascade.validation import phantom
 
 PX = 0.5

@@ -8,8 +8,9 @@ import pytest
 from skimage.segmentation import watershed
 
 from ctcascade.formats import Frame
+from ctcascade.images.background import correct
 from ctcascade.images.labels import flood
-from ctcascade.images.segment import correct, segment
+from ctcascade.images.segment import segment
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
 SETTINGS = {

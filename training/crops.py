@@ -14,8 +14,8 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from ctcascade.images.background import correct
 from ctcascade.images.learned import planes
-from ctcascade.images.segment import correct
 
 SIDE = 256
 NOMINAL_UM = 0.65  # nominal um a pixel of these images; their true sizes are not known

@@ -21,8 +21,8 @@ from network import Network
 from torch import Tensor
 from torch.nn import functional
 
+from ctcascade.images.background import correct
 from ctcascade.images.learned import WEIGHTS, planes
-from ctcascade.images.segment import correct
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data" / "nuclei_dsb2018_train_full"

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.formats import Frame
-from ctcascade.images.segment import correct, segment
+from ctcascade.images.background import correct
+from ctcascade.images.segment import segment
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data"

@@ -24,9 +24,9 @@ from ctcascade.data.tables import TABLES
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import listing
 from ctcascade.images import mosaic
+from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
 from ctcascade.images.outlines import BOX, Outline, read_outlines
-from ctcascade.images.segment import correct
 
 SMALLEST_UM = 28.0
 """Side of the smallest window around a cell."""

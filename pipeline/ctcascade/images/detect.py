@@ -22,15 +22,14 @@ from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
 from ctcascade.images import learned, overlap
+from ctcascade.images.background import Channel, correct
 from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, registration, sharpness
 from ctcascade.images.outlines import outlines_table
-from ctcascade.images.segment import Channel, Segmentation, correct, segment
+from ctcascade.images.segment import Segmentation, segment
+from ctcascade.study.settings import FrameLimits
 
-_UNEVEN = 0.5  # (largest - smallest) background / median from which a frame is flagged: vignetting stays below
-_SATURATED = 0.01  # share of pixels at the ceiling from which a channel is flagged: more than the cores of a few cells
-_APART_UM = 1.0  # shift against DNA from which a channel is flagged
-_SHARP = 1.5  # sharpness of pure noise is about 0.5; a frame below this shows no edge
+_LIMITS = FrameLimits()  # a frame is flagged beyond the usual limits; those of a laboratory are for `quality` to judge
 
 
 def detect(
@@ -214,14 +213,14 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         each[f"{role}_shift_um"] = shifts.get(role, np.nan)
     saturation = max(each[f"{role}_saturation"] for role in channels)
     flags = list(frame.notes)
-    if saturation > _SATURATED:
+    if _beyond(saturation, _LIMITS.saturation):
         flags.append("saturated")
-    if each["dna_unevenness"] > _UNEVEN:
+    if _beyond(each["dna_unevenness"], _LIMITS.unevenness):
         flags.append("uneven")
     shift = np.fmax.reduce(list(shifts.values()))
-    if shift > _APART_UM:
+    if _beyond(shift, _LIMITS.registration_um):
         flags.append("misregistered")
-    if each["dna_focus"] < _SHARP:
+    if _LIMITS.focus[0] is not None and each["dna_focus"] < _LIMITS.focus[0]:
         flags.append("weak_focus")
     return {
         "usable": True,
@@ -239,6 +238,11 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         "registration_um": float(shift),
         **each,
     }
+
+
+def _beyond(value: float, limits: tuple[float | None, float | None]) -> bool:
+    """Return whether a value is above the limit from which a check warns."""
+    return limits[0] is not None and value > limits[0]
 
 
 def _frames_table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> pd.DataFrame:

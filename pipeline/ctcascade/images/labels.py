@@ -144,6 +144,14 @@ def means(runs: Any, values: Any, count: int) -> Any:  # pragma: no cover - comp
     return area, total / np.maximum(area, 1)
 
 
+def kept(runs: Runs, wanted: NDArray[np.bool_]) -> Runs:
+    """Return the runs of the wanted labels alone, numbered 1..N in the order of the old."""
+    number = np.cumsum(wanted & (np.arange(len(wanted)) > 0), dtype=np.int32)
+    runs = runs[wanted[runs[:, 3]]]
+    runs[:, 3] = number[runs[:, 3]]
+    return runs
+
+
 def nearest(labels: Labels, reach: float) -> tuple[Labels, Labels]:
     """Return the squared distance (pixels) of each pixel to the nearest object, and that object's label.
 

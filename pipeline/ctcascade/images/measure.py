@@ -12,8 +12,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade.data.vocabulary import ABOVE_NOISE
+from ctcascade.images.background import Channel
 from ctcascade.images.labels import Runs, kernel, rings, runs_of
-from ctcascade.images.segment import Channel, Segmentation
+from ctcascade.images.segment import Segmentation
 
 _RING_UM = 3.0  # width of the surroundings that a cell is set against: wider than the blur, local all the same
 _FEWEST, _MOST = 10, 200  # cells that a channel's place is learnt from

@@ -3,6 +3,7 @@
 The defaults of config/config.yaml, the check of a user's settings and the reference page all come from here.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -71,6 +72,104 @@ def _each_once(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return steps
 
 
+_SHARE = "a share from 0 to 1"
+_UM = "a length above 0 and up to 1000 um"
+
+
+def share(default: float, meaning: str) -> Any:
+    """Return the field of a share."""
+    return setting(default, _SHARE, meaning, ge=0, le=1)
+
+
+def length(default: float, meaning: str) -> Any:
+    """Return the field of a length in um."""
+    return setting(default, _UM, meaning, gt=0, le=1000)
+
+
+class BackgroundSettings(Typed):
+    """How the background of a channel is followed, and its noise learned."""
+
+    tile_um: Number = length(
+        32.0, "Background is followed at this scale, um: wider than a cell, narrower than vignetting."
+    )
+    tile_samples: Whole = setting(
+        16,
+        "a whole number from 2 to 1000",
+        "Pixels looked at along each side of a tile: its background is known to a tenth of the noise.",
+        ge=2,
+        le=1000,
+    )
+    quantile: Number = share(
+        0.25, "Quantile of a tile's pixels: background as long as cells cover less than about two thirds of it."
+    )
+    noise_pixels: Whole = setting(
+        50_000,
+        "a whole number from 100 to 100000000",
+        "Pixels that the noise is learned from, to about half a per cent.",
+        ge=100,
+        le=100_000_000,
+    )
+
+
+class NucleiSettings(Typed):
+    """How nuclei are found in the DNA channel, and touching ones split."""
+
+    smooth_um: Number = length(0.5, "First smoothing, um: evens out noise; half of a blurred edge lies where it did.")
+    min_snr: Number = setting(
+        5.0,
+        "a number above 0 and up to 1000",
+        "Standard deviations of the noise above which a pixel is signal: less than one a frame by chance.",
+        gt=0,
+        le=1000,
+    )
+    edge_share: Number = share(
+        0.5, "Share of its own brightness at which a nucleus ends: half, where a blurred edge lies."
+    )
+    glow_share: Number = share(
+        0.04, "Share of the brightest nuclei below which light is their glow; assumes no nucleus 25 times darker."
+    )
+    object_um: Number = length(1.6, "Smoothing, um, at which the grain of chromatin is gone: a nucleus is one hill.")
+    coarse_pixel_um: Number = length(1.3, "Largest pixel, um, that still shows hills of that smoothing.")
+    apart_um: Number = length(2.0, "Maxima nearer than this, um, are one: about half of the smallest nucleus.")
+    waist: Number = share(
+        0.87, "Waist over the lesser radius below which two touching nuclei are cut: discs from one radius apart on."
+    )
+    waist_of_large: Number = share(0.96, "The same of what is larger than two lobed nuclei and not convex.")
+    convex_share: Number = share(0.9, "Share of its convex hull that one nucleus fills.")
+    valley: Number = share(0.7, "As waist, of the depth that the network of the learned segmenter sees.")
+    min_depth: Number = share(0.45, "Least depth of what that network takes for a nucleus.")
+    min_dna_share: Number = share(
+        0.12, "Least share of the median nucleus's DNA: what holds less is glow, a fragment or noise."
+    )
+    surroundings_um: Number = length(
+        1.5, "Width of a nucleus's surroundings, um: beyond the blur of its edge, short of the next nucleus."
+    )
+
+
+class CellsSettings(Typed):
+    """How cells are grown around nuclei."""
+
+    smooth_um: Number = length(0.5, "Smoothing of cytokeratin and CD45, um.")
+    min_snr: Number = setting(
+        5.0,
+        "a number above 0 and up to 1000",
+        "Standard deviations of the noise above which a pixel shows a marker.",
+        gt=0,
+        le=1000,
+    )
+    edge_share: Number = share(0.5, "Share of a cell's own brightest marker at which the cell ends.")
+    rim_um: Number = length(
+        2.0, "Cytoplasm, um, that every nucleated cell is given, as markers do not show all of it; an assumption."
+    )
+    min_bare_um2: Number = setting(
+        6.0,
+        "an area from 0 to 1000 um2",
+        "Cytokeratin without nucleus that is smaller, um2 (2.8 um across), is noise.",
+        ge=0,
+        le=1000,
+    )
+
+
 class DetectSettings(Typed):
     """Frames -> cells: how nuclei and cells are found and measured."""
 
@@ -96,6 +195,16 @@ class DetectSettings(Typed):
         4.0, _LENGTH, "How far, um, a cell may reach beyond its nucleus, or the nucleus's radius if that is more."
     )
     contact_gap_max_um: Length = setting(3.0, _LENGTH, "Cells with a gap, um, of at most this are listed as contacts.")
+    background: BackgroundSettings = section(BackgroundSettings, "how the background is followed")
+    nuclei: NucleiSettings = section(NucleiSettings, "how nuclei are found")
+    cells: CellsSettings = section(CellsSettings, "how cells are grown")
+
+    @classmethod
+    def of(cls, given: "DetectSettings | Mapping[str, Any]") -> "DetectSettings":
+        """Return the settings in a mapping; what it has beyond them is left aside, what it lacks has its default."""
+        if isinstance(given, DetectSettings):
+            return given
+        return DetectSettings.model_validate({k: given[k] for k in DetectSettings.model_fields if k in given})
 
 
 _WIDTH = "a width above 0 and up to 10"

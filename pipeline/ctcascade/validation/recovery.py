@@ -22,7 +22,8 @@ from ctcascade.data.errors import refuse
 from ctcascade.data.tables import SPIKED
 from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML, ROLES
 from ctcascade.formats import Frame, FrameError, listing
-from ctcascade.images.segment import correct, segment
+from ctcascade.images.background import correct
+from ctcascade.images.segment import segment
 from ctcascade.validation import phantom
 
 _MOST = 24  # CTCs in one frame: with more of them a source is used again

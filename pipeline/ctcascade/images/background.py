@@ -1,0 +1,134 @@
+"""The background of a channel: followed over the frame, taken off, and what noise is left."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ctcascade.images.labels import Floats, kernel
+from ctcascade.study.settings import BackgroundSettings
+
+_DEFAULTS = BackgroundSettings()
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A channel less its background.
+
+    Attributes
+    ----------
+    signal : ndarray of float32, shape (Y, X)
+        Counts above the local background.
+    background : float
+        Median background that was taken off, counts.
+    unevenness : float
+        (largest - smallest) background over the frame / its median.
+    noise : float
+        Standard deviation of the background, counts; at least half the step of an integer image.
+    """
+
+    signal: Floats
+    background: float
+    unevenness: float
+    noise: float
+
+
+def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings = _DEFAULTS) -> Channel:
+    """Return a channel less its background, with the background's level and noise.
+
+    Parameters
+    ----------
+    plane : ndarray of float32, shape (Y, X)
+        Counts.
+    pixel_size_um : float
+    settings : BackgroundSettings, optional
+    """
+    tile = max(8, round(settings.tile_um / pixel_size_um))
+    per_side = settings.tile_samples
+    counts = [max(1, round(length / tile)) for length in plane.shape]
+    y, x = (
+        ((np.arange(count * per_side) + 0.5) * length / (count * per_side)).astype(int)
+        for length, count in zip(plane.shape, counts, strict=True)
+    )
+    sample = plane[y][:, x]
+    tiles = sample.reshape(counts[0], per_side, counts[1], per_side).swapaxes(1, 2).reshape(*counts, -1)
+    rank = int(settings.quantile * tiles.shape[2])
+    grid = np.ascontiguousarray(np.partition(tiles, rank, axis=2)[:, :, rank])
+    if min(counts) >= 3:
+        grid = cv2.medianBlur(grid, 3).astype(np.float32, copy=False)
+    across = cv2.resize(grid, (plane.shape[1], counts[0]), interpolation=cv2.INTER_LINEAR)
+    step = max(1, int(np.sqrt(plane.size / settings.noise_pixels)))
+    centre, noise = centre_and_noise(np.sort(_less(plane, across, step, 0.0)[:, ::step], axis=None))
+    signal = _less(plane, across, 1, centre)
+    level = float(np.median(grid)) + centre
+    return Channel(signal, level, float(grid.max() - grid.min()) / max(level, 1.0), max(noise, 0.5))
+
+
+def sorted_sample(image: Floats, pixels: int) -> Floats:
+    """Return the sorted values of about so many pixels, evenly over an image."""
+    step = max(1, int(np.sqrt(image.size / pixels)))
+    return np.sort(image[::step, ::step], axis=None)
+
+
+def centre_and_noise(values: Floats) -> tuple[float, float]:
+    """Return centre and standard deviation of the background among sorted values of which cells are the upper part."""
+    low, high = 0, len(values)
+    centre, noise = 0.0, 0.0
+    for _ in range(8):
+        kept, bounds = values[low:high], (low, high)
+        centre = float(kept[len(kept) // 2])
+        noise = 1.4826 * float(_usual_distance(kept))
+        low = int(np.searchsorted(values, np.float32(centre - 3 * noise - 0.5)))
+        high = int(np.searchsorted(values, np.float32(centre + 2 * noise + 0.5)))
+        if (low, high) == bounds:
+            break
+    return centre, noise
+
+
+def blur(image: Floats, sigma: float) -> Floats:
+    """Return an image smoothed by a Gaussian of so many pixels."""
+    blurred = cv2.GaussianBlur(image, (0, 0), max(sigma, 0.3), borderType=cv2.BORDER_REFLECT_101)
+    return blurred.astype(np.float32, copy=False)
+
+
+@kernel
+def _usual_distance(values: Any) -> Any:  # pragma: no cover - compiled
+    """Return the upper median distance of sorted values from their upper median: from there on, the lesser of two."""
+    up = len(values) // 2
+    down = up - 1
+    centre = values[up]
+    distance = np.float32(0)
+    for _ in range(len(values) // 2 + 1):
+        if down < 0 or (up < len(values) and values[up] - centre < centre - values[down]):
+            distance = values[up] - centre
+            up += 1
+        else:
+            distance = centre - values[down]
+            down -= 1
+    return distance
+
+
+@kernel
+def _less(plane: Any, across: Any, every: int, centre: float) -> Any:  # pragma: no cover - compiled
+    """Return every n-th row of a plane minus a constant and a background that is known in evenly spaced rows."""
+    rows, columns = plane.shape
+    signal = np.empty((-(-rows // every), columns), np.float32)
+    constant = np.float32(centre)
+    for i in range(len(signal)):
+        place = (i * every + 0.5) * len(across) / rows - 0.5
+        upper = int(np.floor(place))
+        share = np.float32(place - upper)
+        rest = np.float32(1) - share
+        row, here = plane[i * every], signal[i]
+        a, b = across[max(upper, 0)], across[min(upper + 1, len(across) - 1)]
+        for x in range(columns):
+            here[x] = np.float32(row[x]) - (a[x] * rest + b[x] * share) - constant
+    return signal
+
+
+def warm() -> None:
+    """Compile the kernels into their cache."""
+    height = np.ones((2, 2), np.float32)
+    _less(height, height, 1, 0.0)
+    _usual_distance(height[0])
