@@ -11,6 +11,7 @@ import pytest
 import report_cases as cases
 from ctcascade.counting import controls
 from ctcascade.data import store
+from ctcascade.data.doubts import doubts
 from ctcascade.data.results import Controls, Counts, Quality
 from ctcascade.report.controls import multiqc
 from ctcascade.study.jobs import ControlsJob
@@ -36,8 +37,9 @@ def charts_of(counts, judged, **settings):
 
 def doubts_of(counts, judged):
     """Return what speaks against each sample of a run."""
-    charts = cases.charts(counts, judged)
-    return {c["sample"]: controls.doubts(c, q, charts) for c, q in zip(counts, judged, strict=True)}
+    charts = Controls.model_validate(cases.charts(counts, judged))
+    pairs = [(Counts.model_validate(c), Quality.model_validate(q)) for c, q in zip(counts, judged, strict=True)]
+    return {c.sample: doubts(c, q, charts) for c, q in pairs}
 
 
 @pytest.mark.oracle
@@ -134,7 +136,8 @@ def test_controls_are_found_by_assay_and_lot(folder):  # noqa: F811
 @pytest.mark.skipif(shutil.which("multiqc") is None, reason="multiqc is not installed")
 def test_multiqc_reads_the_table(tmp_path):
     counts, judged = run_of([1000, 0])
-    (tmp_path / "qc_mqc.tsv").write_text(multiqc(counts, judged, doubts_of(counts, judged)), encoding="utf-8")
+    results = [Counts.model_validate(c) for c in counts], [Quality.model_validate(q) for q in judged]
+    (tmp_path / "qc_mqc.tsv").write_text(multiqc(*results, doubts_of(counts, judged)), encoding="utf-8")
     command = ["multiqc", tmp_path, "--outdir", tmp_path / "out", "--no-ansi"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

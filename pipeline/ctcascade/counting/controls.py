@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pvariance
-from typing import Any, Literal
+from typing import Literal
 
 from ctcascade.data import store
 from ctcascade.data.results import Control, ControlChart, ControlLimit, Controls, Counts, Quality
@@ -16,7 +16,6 @@ from ctcascade.data.vocabulary import CONTROLS
 from ctcascade.study.jobs import ControlsJob
 from ctcascade.study.settings import ControlsSettings
 
-Data = Mapping[str, Any]
 State = Literal["ok", "warn", "fail"]
 
 
@@ -60,32 +59,6 @@ def charts(
         if c.role in CONTROLS:
             groups.setdefault((c.assay, quality_of[c.sample].lot or "", c.role), []).append(c)
     return tuple(_chart(*run, group, quality_of, settings) for run, group in sorted(groups.items()))
-
-
-def doubts(counts: Data, quality: Data, controls: Data | None) -> list[str]:
-    """Return what speaks against a sample: its own checks that fail, and failed controls of its assay and lot.
-
-    Parameters
-    ----------
-    counts, quality : mapping
-        Results of the sample.
-    controls : mapping or None
-        As `results.Controls`; None where no control was made with the sample's assay and lot.
-    """
-    own = [
-        f"{check['check'].replace('_', ' ')} {check['value']:.3g}"
-        for check in quality["checks"]
-        if check["state"] == "fail"
-    ]
-    run = counts["assay"], quality["lot"] or None
-    failed = [
-        control
-        for chart in (controls["charts"] if controls else [])
-        if (chart["assay"], chart["lot"]) == run
-        for control in chart["controls"]
-        if control["state"] == "fail"
-    ]
-    return own + [x["why"] if x["sample"] == quality["sample"] else f"control {x['sample']} failed" for x in failed]
 
 
 def _chart(

@@ -7,6 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ctcascade.data.results import Interval
+
 
 @dataclass(frozen=True)
 class Mark:
@@ -78,9 +80,9 @@ def band(xs: Sequence[float], lows: Sequence[float], highs: Sequence[float]) -> 
     return path([*zip(xs, highs, strict=True), *reversed(list(zip(xs, lows, strict=True)))], closed=True)
 
 
-def ruler(interval: Mapping[str, float] | None) -> Axis | None:
+def ruler(interval: Interval | None) -> Axis | None:
     """Return the axis from zero on which an estimate is drawn with its interval, or None where there is none."""
-    return Axis(0, 1.08 * interval["high"], 8, 312) if interval else None
+    return Axis(0, 1.08 * interval.high, 8, 312) if interval else None
 
 
 def _round(low: float, high: float, about: int) -> list[float]:

@@ -9,8 +9,9 @@ from typing import Any
 from markupsafe import Markup
 
 from ctcascade.data import store
+from ctcascade.data.results import FollowUp, FollowUpGroup
 from ctcascade.report.axes import Axis, Tick, band, path
-from ctcascade.report.numbers import Result
+from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
 
 
@@ -50,32 +51,34 @@ def report_follow_up(settings: Mapping[str, Any], cohort: Path, out: Path) -> No
     InputError
         If the result cannot be read.
     """
-    data = store.read_json(cohort, "cohort")
-    plots = [plot(group) for group in data["groups"]]
-    write_page(out, "follow_up.html", found=Result("cohort", data), plots=plots, **settings)
+    data = store.read_json(cohort, FollowUp)
+    plots = [plot(group) for group in data.groups]
+    write_page(out, "follow_up.html", found=Traced("cohort", data), plots=plots, **settings)
 
 
-def plot(group: Mapping[str, Any]) -> Plot:
+def plot(group: FollowUpGroup) -> Plot:
     """Return the drawing of one tumour and setting."""
-    strata = group["strata"]
-    across, up = Axis(0, max(s["last_month"] for s in strata) or 1, 52, 548), Axis(0, 1, 258, 10)
-    rows = group["calibration"]["rows"] if group["calibration"] else []
+    strata = group.strata
+    across, up = Axis(0, max(s.last_month for s in strata) or 1, 52, 548), Axis(0, 1, 258, 10)
+    rows = group.calibration.rows if group.calibration else ()
     lines = []
     for stratum in strata:
-        curve, last = stratum["curve"], stratum["last_month"]
-        months = [*(point["time_months"] for point in curve), last]
+        curve, last = stratum.curve, stratum.last_month
+        months = [*(point.time_months for point in curve), last]
         xs = [across(month) for ends in pairwise(months) for month in ends]
-        p, low, high = ([up(y) for y in _held([point[key] for point in curve])] for key in ("p", "low", "high"))
+        p, low, high = (
+            [up(y) for y in _doubled([getattr(point, key) for point in curve])] for key in ("p", "low", "high")
+        )
         dots = [
-            (across(r["time_months"]), up(r["predicted"]))
+            (across(r.time_months), up(r.predicted))
             for r in rows
-            if r["label"] == stratum["label"] and r["predicted"] is not None and r["time_months"] <= across.high
+            if r.label == stratum.label and r.predicted is not None and r.time_months <= across.high
         ]
-        lines.append(Line(stratum["label"], path(zip(xs, p, strict=True)), band(xs, low, high), dots))
-    ticks = [Tick.of(across(r["time_months"]), f"{r['time_months']:g}") for r in strata[0]["at_risk"]]
+        lines.append(Line(stratum.label, path(zip(xs, p, strict=True)), band(xs, low, high), dots))
+    ticks = [Tick.of(across(r.time_months), f"{r.time_months:g}") for r in strata[0].at_risk]
     return Plot(ticks, [Tick.of(up(p / 100), f"{p}\u202f%") for p in (0, 25, 50, 75, 100)], lines)
 
 
-def _held(values: Sequence[float]) -> list[float]:
+def _doubled(values: Sequence[float]) -> list[float]:
     """Return each value twice: a step has two ends."""
     return [value for value in values for _ in range(2)]

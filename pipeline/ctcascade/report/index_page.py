@@ -7,16 +7,17 @@ from typing import Any
 
 from markupsafe import Markup
 
-from ctcascade.counting.controls import doubts
 from ctcascade.data import store
+from ctcascade.data.doubts import doubts
+from ctcascade.data.results import Cascade, Controls, Counts, Prognosis, Quality
 from ctcascade.report import controls as control_charts
 from ctcascade.report.axes import Axis, path
-from ctcascade.report.numbers import Result
+from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
 from ctcascade.report.tables import Row, lines
 
-_NO_INTERVAL = dict.fromkeys(("estimate", "low", "high", "level"))
-_NO_BAND = dict.fromkeys(("mean", "low", "high"))
+_INTERVAL = ("estimate", "low", "high", "level")
+_BAND = ("mean", "low", "high")
 PROGNOSIS_WORDS = {
     "ok": "curve of published groups",
     "relative_only": "relative statements only",
@@ -38,10 +39,10 @@ class PatientRow:
     """A patient in the index: the sheet's row, samples by date, the latest evaluable one, cascade and prognosis."""
 
     about: Mapping[str, Any]
-    samples: list[Result]
-    latest: Result | None
-    cascade: Result
-    prognosis: Result
+    samples: list[Traced[Counts]]
+    latest: Traced[Counts] | None
+    cascade: Traced[Cascade]
+    prognosis: Traced[Prognosis]
     spark: Spark
     prognosis_words: str
 
@@ -79,93 +80,92 @@ def report_index(
     InputError
         If a result cannot be read.
     """
-    kinds = {"counts": counts, "quality": qualities, "cascade": cascades, "prognosis": prognoses}
-    found, judged, cascade_results, prognosis_results = (
-        [store.read_json(path, kind) for path in paths] for kind, paths in kinds.items()
-    )
-    quality_of, charts = {q["sample"]: q for q in judged}, store.read_json(controls, "controls")
-    against = {c["sample"]: doubts(c, quality_of[c["sample"]], charts) for c in found}
+    found, judged = [store.read_json(path, Counts) for path in counts], [store.read_json(p, Quality) for p in qualities]
+    cascade_of = {c.patient: c for c in (store.read_json(path, Cascade) for path in cascades)}
+    prognosis_of = {p.patient: p for p in (store.read_json(path, Prognosis) for path in prognoses)}
+    quality_of, charts = {q.sample: q for q in judged}, store.read_json(controls, Controls)
+    against = {c.sample: doubts(c, quality_of[c.sample], charts) for c in found}
     store.write_text(multiqc, control_charts.multiqc(found, judged, against))
-    rows = patient_rows(settings["patients"], found, cascade_results, prognosis_results)
+    rows = patient_rows(settings["patients"], found, cascade_of, prognosis_of)
     exported = {
         "patients": [patient_row(row) for row in rows],
-        "samples": [sample_row(c, quality_of[c["sample"]], against[c["sample"]]) for c in found],
+        "samples": [sample_row(c, quality_of[c.sample], against[c.sample]) for c in found],
     }
     store.write_text(table, cohort_csv(exported["samples"], exported["patients"]))
     write_page(
         out,
         "index.html",
         patients=rows,
-        samples=[Result(f"counts/{c['sample']}", c) for c in found],
+        samples=[Traced(f"counts/{c.sample}", c) for c in found],
         quality=quality_of,
         doubts=against,
         csv={name: lines(rows_of) for name, rows_of in exported.items()},
         charts=control_charts.draw_charts(charts),
         control_words=control_charts.ROLES,
-        lost=sum(c["status"] != "ok" for c in found),
+        lost=sum(c.status != "ok" for c in found),
         results=[r for row in rows for r in (row.cascade, row.prognosis)],
     )
 
 
 def patient_rows(
     patients: Sequence[Mapping[str, Any]],
-    counts: Sequence[Mapping[str, Any]],
-    cascades: Sequence[Mapping[str, Any]],
-    prognoses: Sequence[Mapping[str, Any]],
+    counts: Sequence[Counts],
+    cascade_of: Mapping[str, Cascade],
+    prognosis_of: Mapping[str, Prognosis],
 ) -> list[PatientRow]:
     """Return the patients that have results, in the order of the sheet."""
-    cascade_of, prognosis_of = ({r["patient"]: r for r in results} for results in (cascades, prognoses))
     rows = []
     for about in patients:
         name = about["patient"]
         if name not in cascade_of or name not in prognosis_of:
             continue
-        own = sorted((c for c in counts if c["patient"] == name), key=lambda c: (c["collected"], c["sample"]))
-        samples = [Result(f"counts/{c['sample']}", c) for c in own]
-        measured = [d for d in samples if d.data["status"] == "ok"]
+        own = sorted((c for c in counts if c.patient == name), key=lambda c: (c.collected, c.sample))
+        samples = [Traced(f"counts/{c.sample}", c) for c in own]
+        measured = [s for s in samples if s.data.status == "ok"]
         rows.append(
             PatientRow(
                 about,
                 samples,
                 measured[-1] if measured else None,
-                Result(f"cascade/{name}", cascade_of[name]),
-                Result(f"prognosis/{name}", prognosis_of[name]),
-                spark([d.data["ctc_per_7_5_ml"]["estimate"] for d in measured]),
-                PROGNOSIS_WORDS[prognosis_of[name]["status"]],
+                Traced(f"cascade/{name}", cascade_of[name]),
+                Traced(f"prognosis/{name}", prognosis_of[name]),
+                spark([s.data.ctc_per_7_5_ml.estimate for s in measured if s.data.ctc_per_7_5_ml]),
+                PROGNOSIS_WORDS[prognosis_of[name].status],
             )
         )
     return rows
 
 
-def sample_row(counts: Mapping[str, Any], quality: Mapping[str, Any], against: Sequence[str]) -> Row:
+def sample_row(counts: Counts, quality: Quality, against: Sequence[str]) -> Row:
     """Return a row of the samples: counts with interval, what was imaged, quality and what speaks against it."""
     names = ("sample", "patient", "collected", "assay", "status", "reason")
     seen = ("n_ctc", "n_clusters", "n_leukocytes", "n_frames_usable", "n_frames", "imaged_fraction", "above_blank")
-    interval = counts["ctc_per_7_5_ml"] or _NO_INTERVAL
+    interval = counts.ctc_per_7_5_ml
     return {
-        **{name: counts[name] for name in names},
-        **{f"ctc_per_7_5_ml_{end}": interval[end] for end in _NO_INTERVAL},
-        **{name: counts[name] for name in seen},
-        "quality": "fail" if against else quality["status"],
+        **{name: getattr(counts, name) for name in names},
+        **{f"ctc_per_7_5_ml_{end}": getattr(interval, end, None) for end in _INTERVAL},
+        **{name: getattr(counts, name) for name in seen},
+        "quality": "fail" if against else quality.status,
         "quality_failures": "; ".join(against),
     }
 
 
 def patient_row(row: PatientRow) -> Row:
     """Return a row of the patients: the latest evaluable sample, the risk of any organ and what the prognosis is."""
-    latest = row.latest.data if row.latest else {}
-    interval, risk = latest.get("ctc_per_7_5_ml") or _NO_INTERVAL, row.cascade.data["p_any"] or {"2": _NO_BAND}
+    latest = row.latest.data if row.latest else None
+    interval = latest.ctc_per_7_5_ml if latest else None
+    risk = row.cascade.data.p_any["2"] if row.cascade.data.p_any else None
     return {
         "patient": row.about["patient"],
         "primary": row.about["primary"],
         "setting": row.about["setting"],
         "n_draws": len(row.samples),
-        "latest_sample": latest.get("sample"),
-        "latest_collected": latest.get("collected"),
-        **{f"latest_ctc_per_7_5_ml_{end}": interval[end] for end in _NO_INTERVAL},
-        "latest_n_clusters": latest.get("n_clusters"),
-        **{f"p_any_2_years_{end}": risk["2"][end] for end in _NO_BAND},
-        "prognosis": row.prognosis.data["status"],
+        "latest_sample": latest.sample if latest else None,
+        "latest_collected": latest.collected if latest else None,
+        **{f"latest_ctc_per_7_5_ml_{end}": getattr(interval, end, None) for end in _INTERVAL},
+        "latest_n_clusters": latest.n_clusters if latest else None,
+        **{f"p_any_2_years_{end}": getattr(risk, end, None) for end in _BAND},
+        "prognosis": row.prognosis.data.status,
     }
 
 

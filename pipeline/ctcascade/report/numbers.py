@@ -1,40 +1,46 @@
 """How a number is written on a page, and where it came from: the exact value and its place in a result stand beside it.
 
-A number that stands in a result is printed only through `Result`, so that every figure on a page can be traced.
+A number that stands in a result is printed only through `Traced`, so that every figure on a page can be traced.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from markupsafe import Markup
 
 from ctcascade.data.errors import plain
+from ctcascade.data.results import ResultFile
+
+R = TypeVar("R", bound=ResultFile)
 
 
 @dataclass(frozen=True)
-class Result:
-    """A JSON result whose numbers reach the page with their origin beside them.
+class Traced(Generic[R]):
+    """A result whose numbers reach the page with their origin beside them.
 
     Parameters
     ----------
     of : str
         Which result it is: ``counts/SAMPLE``, ``cascade/PATIENT`` or ``prognosis/PATIENT``.
-    data : mapping
+    data : ResultFile
         As read by `store.read_json`.
     """
 
     of: str
-    data: Mapping[str, Any]
+    data: R
 
     def get(self, path: str) -> Any:
-        """Return what stands at a dotted path (list items by their index), or None where a step on the way is null."""
+        """Return what stands at a dotted path (items by their index), or None where a step on the way is null."""
         found: Any = self.data
         for step in path.split("."):
             if found is None:
                 return None
-            found = found[int(step)] if isinstance(found, list) else found[step]
+            if isinstance(found, tuple):
+                found = found[int(step)]
+            else:
+                found = found[step] if isinstance(found, dict) else getattr(found, step)
         return found
 
     def number(self, path: str, style: str = "amount", tag: str = "span") -> Markup:

@@ -1,7 +1,7 @@
 """From content to one self-contained page: template environment, safe text, content security policy.
 
 Text that a user wrote is printed only through the environment's `finalize` and autoescape, so that no name or note can
-become markup, hide a character or break the layout. Numbers of results are printed through `numbers.Result`.
+become markup, hide a character or break the layout. Numbers of results are printed through `numbers.Traced`.
 """
 
 import base64

@@ -8,8 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 from ctcascade.data import store
+from ctcascade.data.results import Recovery
 from ctcascade.report.axes import Axis, Tick, path
-from ctcascade.report.numbers import Result
+from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
 
 _BENT_FROM = 5.0  # the axes are linear below and logarithmic beyond
@@ -44,15 +45,15 @@ def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> N
     InputError
         If the result cannot be read.
     """
-    data = store.read_json(recovery, "recovery")
-    found = Result(f"recovery/{data['assay']}", data)
+    data = store.read_json(recovery, Recovery)
+    found = Traced(f"recovery/{data.assay}", data)
     write_page(out, "recovery.html", found=found, plot=plot(data), means=means(data), **settings)
 
 
-def plot(found: Mapping[str, Any]) -> Plot:
+def plot(found: Recovery) -> Plot:
     """Return the drawing of a spike-in."""
-    levels, line = found["levels"], found["regression"]
-    top = 1.1 * max([1, *(max(level["expected"], level["observed"]) for level in levels)])
+    levels, line = found.levels, found.regression
+    top = 1.1 * max([1, *(max(level.expected, level.observed) for level in levels)])
     across, up = Axis(0, top, 56, 408, linear_to=_BENT_FROM), Axis(0, top, 292, 10, linear_to=_BENT_FROM)
     steps = [top * (k / 80) ** 3 for k in range(81)]
 
@@ -62,17 +63,17 @@ def plot(found: Mapping[str, Any]) -> Plot:
     return Plot(
         across.ticks(),
         up.ticks(),
-        [(across(lv["expected"]), up(lv["observed"]), f"{lv['observed']} of {lv['expected']}") for lv in levels],
-        drawn(line["slope"]["estimate"], line["intercept"]["estimate"]),
+        [(across(lv.expected), up(lv.observed), f"{lv.observed} of {lv.expected}") for lv in levels],
+        drawn(line.slope.estimate, line.intercept.estimate),
         drawn(1.0),
-        drawn(found["published"]["least_recovery"]),
+        drawn(found.published.least_recovery),
     )
 
 
-def means(found: Mapping[str, Any]) -> dict[int, float]:
+def means(found: Recovery) -> dict[int, float]:
     """Return the mean recovery at each number of pasted CTCs."""
     shares: dict[int, list[float]] = {}
-    for level in found["levels"]:
-        if level["recovery"]:
-            shares.setdefault(level["expected"], []).append(level["recovery"]["estimate"])
+    for level in found.levels:
+        if level.recovery:
+            shares.setdefault(level.expected, []).append(level.recovery.estimate)
     return {expected: sum(each) / len(each) for expected, each in shares.items()}

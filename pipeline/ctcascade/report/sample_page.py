@@ -10,13 +10,14 @@ import pandas as pd
 
 from ctcascade.calling.candidates import SHOWN_CALLS, Row, candidates_of, cluster_members, records
 from ctcascade.counting import agreement
-from ctcascade.counting.controls import doubts
 from ctcascade.data import store
+from ctcascade.data.doubts import doubts
+from ctcascade.data.results import Counts, Factor, Operator, Quality
 from ctcascade.data.vocabulary import CALLS, CUTOFFS
 from ctcascade.report import overview, scatter
 from ctcascade.report.axes import Axis, Tick, ruler
 from ctcascade.report.controls import read_charts
-from ctcascade.report.numbers import Result
+from ctcascade.report.numbers import Traced
 from ctcascade.report.page import anchor, write_page
 from ctcascade.report.thumbnails import Crops, Picture
 
@@ -89,6 +90,17 @@ class Strip:
     missing: list[tuple[float, str]]
 
 
+@dataclass(frozen=True)
+class Correction:
+    """A correction between the cells called and the estimate: its key in counts.json, and what a reader must know."""
+
+    key: str
+    name: str
+    meaning: str
+    kind: str
+    source: str
+
+
 def report_sample(
     settings: Mapping[str, Any],
     frames: Path,
@@ -119,7 +131,7 @@ def report_sample(
     InputError
         If a table or the result cannot be read or lacks a column.
     """
-    data, judged = store.read_json(counts, "counts"), store.read_json(quality, "quality")
+    data, judged = store.read_json(counts, Counts), store.read_json(quality, Quality)
     frame_table, cell_table, call_table = (
         store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
     )
@@ -133,13 +145,13 @@ def report_sample(
     write_page(
         out,
         "sample.html",
-        counts=Result(f"counts/{data['sample']}", data),
-        axis=ruler(data["ctc_per_7_5_ml"]),
+        counts=Traced(f"counts/{data.sample}", data),
+        axis=ruler(data.ctc_per_7_5_ml),
         odds=reference_odds(data),
         lights=[*lights(data, frame_table), layout(pictures)],
-        quality=Result(f"quality/{data['sample']}", judged),
+        quality=Traced(f"quality/{data.sample}", judged),
         doubts=doubts(data, judged, read_charts(controls)),
-        frame_lights={light["frame"]: light for light in judged["frames"]},
+        frame_lights={light.frame: light for light in judged.frames},
         strips=strips(frame_table),
         frames=frame_rows(frame_table),
         found=len(found),
@@ -150,8 +162,8 @@ def report_sample(
         narrowed=NARROWED,
         shown_calls=SHOWN_CALLS,
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
-        operator=store.read_json(operator, "operator"),
-        factors=factors(data),
+        operator=store.read_json(operator, Operator),
+        factors=corrections(data),
         gates=sorted(settings["assay"]["gates"].items()),
         calls_sha256=agreement.calls_hash(call_table),
         verdicts=verdicts(data),
@@ -169,7 +181,7 @@ def clusters(groups: Sequence[list[Row]], shots: Sequence[Picture]) -> list[Clus
     return [Cluster(int(rows[0]["cluster"]), rows, shot) for rows, shot in zip(groups, shots, strict=True)]
 
 
-def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
+def lights(counts: Counts, frames: pd.DataFrame) -> list[Light]:
     """Return the quality lines of a sample; what was lost or flagged is named, nothing is graded beyond that."""
     n, usable = len(frames), int(frames["usable"].sum())
     state = "ok" if usable == n and n else "warn" if usable else "bad"
@@ -177,7 +189,7 @@ def lights(counts: Mapping[str, Any], frames: pd.DataFrame) -> list[Light]:
     lost = "; ".join(f"{reason} ({k})" for reason, k in sorted(reasons.items()))
     flags = Counter(flag for text in frames["flags"] for flag in text.split(",") if flag)
     named = ", ".join(f"{flag.replace('_', ' ')} ({k})" for flag, k in sorted(flags.items()))
-    share = counts["imaged_fraction"]
+    share = counts.imaged_fraction
     return [
         Light("Frames", state, f"{usable} of {n} usable" + (f": {lost}" if lost else "")),
         Light(
@@ -218,10 +230,9 @@ def layout(crops: Crops) -> Light:
     return Light("Layout", "ok", crops.layout)
 
 
-def verdicts(counts: Mapping[str, Any]) -> dict[tuple[str, int], str]:
+def verdicts(counts: Counts) -> dict[tuple[str, int], str]:
     """Return the call after the review of each cell whose call the review changed, by frame and cell."""
-    review = counts.get("review")
-    return {(cell["frame"], cell["cell"]): cell["reviewed"] for cell in review["changed"]} if review else {}
+    return {(cell.frame, cell.cell): cell.reviewed for cell in counts.review.changed} if counts.review else {}
 
 
 def reviewable(row: Mapping[str, Any]) -> Row:
@@ -230,18 +241,15 @@ def reviewable(row: Mapping[str, Any]) -> Row:
     return {"frame": str(row["frame"]), "cell": int(row["cell"]), **place, "call": str(row["call"])}
 
 
-def factors(counts: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return which corrections the count rests on: key, name, meaning, kind and source of each that is there."""
-    return [
-        {"key": key, "name": name, "meaning": meaning, "kind": counts[key]["kind"], "source": counts[key]["source"]}
-        for key, name, meaning in _FACTORS
-        if counts.get(key) is not None
-    ]
+def corrections(counts: Counts) -> list[Correction]:
+    """Return which corrections the count rests on, those that are there."""
+    given: list[tuple[str, str, str, Factor | None]] = [(*about, getattr(counts, about[0])) for about in _FACTORS]
+    return [Correction(key, name, meaning, f.kind, f.source) for key, name, meaning, f in given if f is not None]
 
 
-def reference_odds(counts: Mapping[str, Any]) -> list[str]:
+def reference_odds(counts: Counts) -> list[str]:
     """Return the published cut-offs that the sample has a probability for."""
-    return [str(k) for k in CUTOFFS] if None not in counts["p_at_least"].values() else []
+    return [str(k) for k in CUTOFFS] if None not in counts.p_at_least.values() else []
 
 
 def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, str]]:
