@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from ctcascade.validation import phantom
+from ctcascade.validation import demo, phantom
 from ctcascade.validation.phantom import CTC_KINDS, LEUKOCYTE_KINDS, Optics, Recipe, Slide
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ def differing(a, b):
 @pytest.mark.regression
 @pytest.mark.parametrize("part", ["images", "truth"])
 def test_the_shipped_demonstration_is_what_the_phantom_makes(tmp_path, part):
-    phantom.write_demo(tmp_path)
+    demo.write_demo(tmp_path)
     assert files(tmp_path / part)
     assert differing(tmp_path / part, ROOT / "test_data" / part) == ([], [])
 

@@ -200,9 +200,9 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _phantom(args: argparse.Namespace) -> None:
-    from ctcascade.validation import phantom  # noqa: PLC0415
+    from ctcascade.validation import demo  # noqa: PLC0415
 
-    phantom.write_demo(args.out)
+    demo.write_demo(args.out)
 
 
 def _warm(args: argparse.Namespace) -> None:
