@@ -5,7 +5,7 @@ BIN    := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench verify mutants fuzz audit weights slurm-test docs full clean
+.PHONY: help setup demo test test-fast check bench verify mutants fuzz audit weights slurm-test docs full clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -25,8 +25,11 @@ demo: .venv/ready  ## run the whole workflow on the shipped phantom slides; prin
 	snakemake --cores $(CORES) --quiet rules
 	@echo "open $(CURDIR)/results/index.html"
 
-test: .venv/ready  ## the tests
-	$(BIN)/python -m pytest
+test: .venv/ready  ## the tests, on all cores
+	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
+
+test-fast: .venv/ready  ## the tests that run no workflow, no browser and no search for counterexamples, on all cores
+	$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m "not workflow and not browser and not property and not slow"
 
 check: .venv/ready  ## style, types, import directions, workflow lint
 	ruff check .
@@ -37,10 +40,10 @@ check: .venv/ready  ## style, types, import directions, workflow lint
 	$(BIN)/python tests/lint_workflow.py
 
 bench: .venv/ready  ## time the stages beside their peers, in one run
-	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m benchmarks.bench
 
 verify: .venv/ready  ## the statistical verification suite, each row with its verdict
-	$(BIN)/python verification/verify.py
+	$(BIN)/python -m verification.verify
 
 mutants: .venv/ready  ## break a copy in ten ways; the tests must notice each
 	$(BIN)/python tests/mutants.py
@@ -63,8 +66,8 @@ weights: .venv/ready  ## train the learned segmenter's network again, from image
 slurm-test: .venv/ready  ## run the workflow on a Slurm of two nodes, through cancelled jobs and lost nodes (root, Debian)
 	$(BIN)/python -m pytest tests/on_slurm.py
 
-docs: .venv/ready  ## write docs/reference/ from the declared tables, the docstrings and the evidence
-	$(BIN)/python docs/reference.py
+docs: .venv/ready  ## the documentation as a site in build/site; its reference is made from the code
+	$(BIN)/mkdocs build
 
 full: check test verify mutants docs slurm-test  ## all of it, before a release: an hour or so
 

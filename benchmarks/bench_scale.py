@@ -1,6 +1,6 @@
 """Many samples: how long the plan takes, and what the workflow costs beside its stages.
 
-Alone, for the figures of docs/scale.md: python benchmarks/bench_scale.py SAMPLES FRAMES CORES [--plan]
+Alone, for the figures of docs/scale.md: python -m benchmarks.bench_scale SAMPLES FRAMES CORES [--plan]
 Frames are hard links to a few phantom frames of full size: they take as long to read and to count as different ones.
 """
 

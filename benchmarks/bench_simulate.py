@@ -21,13 +21,9 @@ from scipy import stats
 from ctcascade.cascade import conditioning, engine
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
+from tests.support import networks, report_cases
 from verification.oracles import lesions
 from verification.oracles.network import Network, founders
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-import networks
-import report_cases
 
 DRAWS, MONTHS = 10_000, [month / 12 for month in range(1, 61)]
 TABLE = (np.arange(256) + 0.5) / 256

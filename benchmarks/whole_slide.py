@@ -1,6 +1,6 @@
 """How long a whole slide takes from files to counts.json, and how much memory; run by hand, it takes minutes.
 
-    python benchmarks/whole_slide.py [FRAMES ...]
+    python -m benchmarks.whole_slide [FRAMES ...]
 
 The frames are a few phantom frames under many names (hard links): time and memory are those of as many different
 frames. Snakemake runs it with two cores; the processor time is of all that it

@@ -1,70 +1,24 @@
-"""Runs of the workflow as a user makes them; the demonstration runs once for all tests that look at its results."""
-
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
-from pathlib import Path
+"""What all tests share: the demonstration, run once, and the rule that each test says of which kind it is."""
 
 import pytest
 
 from ctcascade import evidence
-from ctcascade.data.store import file_hash
 from ctcascade.evidence import citations, library
+from tests.support.browser import browser  # noqa: F401  (a fixture)
+from tests.support.runs import demonstration, run_snakemake
+from tests.support.sheets import folder  # noqa: F401  (a fixture)
 
-ROOT = Path(__file__).parents[1]
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished run: where, what it printed (both streams), how it ended."""
-
-    folder: Path
-    output: str
-    code: int
-
-    @property
-    def results(self):
-        return self.folder / "results"
+KINDS = {"unit", "oracle", "property", "regression", "workflow", "browser", "real"}
 
 
-def command(folder, *args, cores=2):
-    """The way to run the workflow in a folder: `snakemake -s REPO/Snakefile --directory RUN`."""
-    start = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--directory", folder]
-    return [str(part) for part in (*start, *(["--cores", cores] if cores else []), *args)]
-
-
-def run_snakemake(folder, *args, cores=2, **environment):
-    """Run the workflow in a folder to its end."""
-    done = subprocess.run(
-        command(folder, *args, cores=cores),
-        env={**os.environ, **environment},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-    )
-    return Run(Path(folder), done.stdout, done.returncode)
-
-
-def write_study(folder, *patients):
-    """Write sheets of some of the demonstration's patients; image paths, which are in the results, stay the same."""
-    (folder / "config").mkdir(parents=True)
-    (folder / "test_data").symlink_to(ROOT / "test_data")
-    for name in ("samples.tsv", "patients.tsv"):
-        header, *rows = (ROOT / "config" / name).read_text().splitlines()
-        kept = [row for row in rows if row.startswith(patients)]
-        (folder / "config" / name).write_text("\n".join([header, *kept]) + "\n")
-    return folder
-
-
-def digests(results, *patients):
-    """The sha256 of each result of the patients and their samples, by name; of all patients where none is named."""
-    found = [path for kind in ("samples", "patients") for path in (results / kind).rglob("*") if path.is_file()]
-    named = {path.relative_to(results).as_posix(): path for path in found}
-    return {
-        name: file_hash(path) for name, path in sorted(named.items()) if name.split("/")[1].startswith(patients or "")
-    }
+def pytest_collection_modifyitems(items):
+    """Refuse a test without a kind; a module gives its tests a kind by `pytestmark`, and a test may add its own."""
+    without = [item.nodeid for item in items if not KINDS & {mark.name for mark in item.iter_markers()}]
+    if without:
+        raise pytest.UsageError(f"no kind ({', '.join(sorted(KINDS))}) on: " + ", ".join(without))
+    for item in items:
+        if "demo" in item.fixturenames and not item.get_closest_marker("workflow"):
+            item.add_marker("workflow")
 
 
 @pytest.fixture(scope="session")
@@ -73,9 +27,10 @@ def snakemake():
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory):
-    """The demonstration, run once, in a folder of its own."""
-    run = run_snakemake(tmp_path_factory.mktemp("demo"))
+def demo(tmp_path_factory, worker_id):
+    """The demonstration, run once for all processes that run tests."""
+    place = tmp_path_factory.getbasetemp()
+    run = demonstration(place if worker_id == "master" else place.parent)
     assert run.code == 0, run.output
     return run
 
@@ -86,5 +41,5 @@ def tables_read(monkeypatch):
     names = set()
     load = library.load
     for module in (evidence, citations):
-        monkeypatch.setattr(module, "load", lambda name, *folder: (names.add(name), load(name, *folder))[1])
+        monkeypatch.setattr(module, "load", lambda name, *where: (names.add(name), load(name, *where))[1])
     return names

@@ -35,14 +35,12 @@ import tifffile
 import yaml
 from PIL import Image
 
-import czi_bytes
-import tiff_bytes
-import zarr_bytes
 from ctcascade import cli, formats
 from ctcascade.data.errors import InputError, refuse_all
 from ctcascade.formats import FrameError, FrameRef, axioscan, bzscanner, listing
 from ctcascade.formats.frame import reading
 from ctcascade.study import reviews, scenarios, sheets, text_files
+from tests.support import czi_bytes, tiff_bytes, zarr_bytes
 
 read_yaml = text_files.read_yaml
 ROOT = Path(__file__).parent.parent

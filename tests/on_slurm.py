@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import command, digests, write_study
-from slurm_cluster import CGROUPS, Cluster, NoClusterError, run, wait_until
+from tests.support.runs import command, digests, write_study
+from tests.support.slurm_cluster import CGROUPS, Cluster, NoClusterError, run, wait_until
 
 pytestmark = pytest.mark.workflow
 # as a user calls it, only that the tests ask every second whether a job has ended

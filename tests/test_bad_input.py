@@ -9,7 +9,7 @@ import tifffile
 
 from ctcascade import cli
 from ctcascade.data import store
-from slides import edit
+from tests.support.slides import edit
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.workflow

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unit
+
 ROOT = Path(__file__).parents[1]
 COLLECTED = [*ROOT.glob("benchmarks/bench_*.py"), *ROOT.glob("verification/verify_*.py")]
 

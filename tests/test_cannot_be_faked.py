@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ctcascade.data import store
-from slides import add_ctc, empty_place
+from tests.support.slides import add_ctc, empty_place
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = "P01_1"

@@ -7,7 +7,6 @@ import pytest
 import tifffile
 import yaml
 
-from calling import SETTINGS, assay, called, called_slide, classify_job, matched, partners, seen
 from ctcascade.calling.classify import call_cells, classify, reference_of
 from ctcascade.calling.markers import contrast_of
 from ctcascade.data import store
@@ -15,6 +14,9 @@ from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.data.vocabulary import CALLS
 from ctcascade.study.assay import Gates
 from ctcascade.validation.phantom import Optics, Recipe, Slide, render, write_frame
+from tests.support.calling import SETTINGS, assay, called, called_slide, classify_job, matched, partners, seen
+
+pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).parents[1]
 GATES = Gates.model_validate(assay("cellsearch")["gates"])

@@ -7,6 +7,8 @@ import pytest
 from ctcascade import cli
 from ctcascade.data.errors import refuse
 
+pytestmark = pytest.mark.workflow
+
 VERBS = [
     "check",
     "detect",

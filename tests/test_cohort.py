@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import report_cases as cases
-from conftest import digests
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import CUTOFFS
 from ctcascade.report import follow_up_page
 from ctcascade.study import sheets
 from ctcascade.validation import follow_up
-from test_report_browser import browser, opened  # noqa: F401  (a fixture)
-from test_sheets import PATIENT, SAMPLE, faults, folder, only_fault, read  # noqa: F401  (a fixture)
+from tests.support import report_cases as cases
+from tests.support.browser import opened
+from tests.support.runs import digests
+from tests.support.sheets import PATIENT, SAMPLE, faults, only_fault, read
+
+pytestmark = pytest.mark.unit
 
 LOW = ([3, 5, 7, 9, 12], [1, 0, 1, 1, 0])
 HIGH = ([1, 2, 4, 6, 8], [1, 1, 1, 0, 1])
@@ -337,11 +339,11 @@ def test_the_page_of_few_patients_says_that_it_gives_no_number(tmp_path):
         ({"bootstrap": 10}, "bootstrap: found 10; expected a whole number from 100"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused(folder, given, said):  # noqa: F811
+def test_a_setting_that_cannot_be_is_refused(folder, given, said):
     assert said in only_fault([SAMPLE], cohort=given)
 
 
-def test_a_draw_after_the_end_of_follow_up_is_refused(folder):  # noqa: F811
+def test_a_draw_after_the_end_of_follow_up_is_refused(folder):
     later = {**SAMPLE, "sample": "S2", "collected": "2026-08-01"}
     lost = [{**PATIENT, "event": "1", "time_months": "1.5"}]
     (fault,) = faults([SAMPLE, later], patients=lost)
@@ -353,7 +355,7 @@ def test_a_draw_after_the_end_of_follow_up_is_refused(folder):  # noqa: F811
     assert read([SAMPLE, later], patients=[{**PATIENT, "event": "1", "time_months": "2.1"}]).followed == ["P1"]
 
 
-def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder):  # noqa: F811
+def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder):
     earlier = {**SAMPLE, "sample": "S0", "collected": "2026-04-01"}
     donor = {"patient": "D1", "primary": "none", "setting": "", "sex": "male", "event": "0", "time_months": "9"}
     study = read(
@@ -368,7 +370,7 @@ def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder
 
 
 @pytest.mark.browser
-def test_the_page_in_chromium(tmp_path, browser, sixty):  # noqa: F811
+def test_the_page_in_chromium(tmp_path, browser, sixty):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     compared(tmp_path, *sixty)
     follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")

@@ -8,7 +8,6 @@ import subprocess
 import pandas as pd
 import pytest
 
-import report_cases as cases
 from ctcascade.counting import controls
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
@@ -16,7 +15,10 @@ from ctcascade.data.results import Controls, Counts, Quality
 from ctcascade.report.controls import multiqc
 from ctcascade.study.jobs import ControlsJob
 from ctcascade.study.settings import ControlsSettings
-from test_sheets import SAMPLE, folder, read  # noqa: F401  (a fixture)
+from tests.support import report_cases as cases
+from tests.support.sheets import SAMPLE, read
+
+pytestmark = pytest.mark.unit
 
 
 def run_of(numbers, role="control_high", lot="L1", **other):
@@ -121,7 +123,7 @@ def test_a_failed_control_is_named_on_the_pages_of_its_run(tmp_path):
             assert ("control C01 failed" in page.text) == named, (make, named)
 
 
-def test_controls_are_found_by_assay_and_lot(folder):  # noqa: F811
+def test_controls_are_found_by_assay_and_lot(folder):
     def row(name, role, lot):
         return {**SAMPLE, "sample": name, "role": role, "lot": lot}
 

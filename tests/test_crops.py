@@ -6,13 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 
-import report_cases as cases
 from ctcascade.calling.candidates import records
 from ctcascade.data import store
 from ctcascade.images import detect
 from ctcascade.images.background import correct
 from ctcascade.images.crops import BRIGHT, LARGEST_PX, Window, crops
 from ctcascade.images.outlines import decoded, encoded, read_outlines
+from tests.support import report_cases as cases
+
+pytestmark = pytest.mark.unit
 
 TABLES = ("frames", "cells", "calls", "outlines", "crops")
 

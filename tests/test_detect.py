@@ -25,6 +25,8 @@ from ctcascade.images.detect import detect, gather
 from ctcascade.images.labels import kernel
 from ctcascade.validation import phantom
 
+pytestmark = pytest.mark.unit
+
 ROLES = ("dna", "ck", "cd45", "fitc")
 ASSAY = {
     "name": "test",

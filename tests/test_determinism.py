@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
-from conftest import ROOT
 from ctcascade.data import store
 from ctcascade.study import sheets
+from tests.support.runs import ROOT
 
 SAMPLE = "P01_1"
 CLOSE = 1e-6

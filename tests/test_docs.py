@@ -10,6 +10,8 @@ from ctcascade import evidence
 from ctcascade.data import tables
 from ctcascade.evidence.tables import TABLES
 
+pytestmark = pytest.mark.unit
+
 ROOT = Path(__file__).parents[1]
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
 

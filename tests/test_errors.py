@@ -2,6 +2,8 @@ import pytest
 
 from ctcascade.data.errors import Fault, InputError, plain, refuse, refuse_all
 
+pytestmark = pytest.mark.unit
+
 
 def test_a_fault_is_one_line_that_says_where_what_and_what_to_do():
     fault = Fault("s.tsv", "line 2, sample", "a b", "a name", "rename it")

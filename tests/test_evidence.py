@@ -11,6 +11,8 @@ from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import SETTINGS
 from ctcascade.evidence.tables import READ_BY, TABLES
 
+pytestmark = pytest.mark.unit
+
 REFERENCE = {"key": "smith_2020", "citation": "Smith 2020", "identifier": "PMID 1", "year": "2020"}
 PARAMETER = {
     "id": "half_life",

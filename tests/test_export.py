@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 import tifffile
 
-import czi_bytes
-import tiff_bytes
-from calling import CONFIG, assay
 from ctcascade.calling.classify import classify
 from ctcascade.cli import main
 from ctcascade.data import store
@@ -19,6 +16,10 @@ from ctcascade.data.errors import InputError
 from ctcascade.images.detect import detect, gather
 from ctcascade.report.qupath import export, geometry_of
 from ctcascade.validation import phantom
+from tests.support import czi_bytes, tiff_bytes
+from tests.support.calling import CONFIG, assay
+
+pytestmark = pytest.mark.unit
 
 
 def filled(geometry, shape):

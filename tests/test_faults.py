@@ -18,11 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, command, digests, write_study
 from ctcascade.formats import read
 from ctcascade.formats.listing import list_frames
 from ctcascade.images import detect
 from ctcascade.study import sheets
+from tests.support.runs import ROOT, command, digests, write_study
+
+pytestmark = pytest.mark.unit
 
 CALLS = "results/samples/P02_1/calls.parquet"
 MANY = 10**6

@@ -11,9 +11,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-import tiff_bytes
 from ctcascade import formats
 from ctcascade.formats import FrameError, FrameRef, ome_tiff
+from tests.support import tiff_bytes
+
+pytestmark = pytest.mark.unit
 
 ASSAY = {
     "channels": {"dna": ["DAPI"], "ck": ["CK-PE", "CK"], "cd45": ["CD45-APC", "CD45"], "fitc": ["FITC"]},

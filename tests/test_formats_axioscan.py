@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-import tiff_bytes
 from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats.listing import list_frames
+from tests.support import tiff_bytes
+
+pytestmark = pytest.mark.unit
 
 ASSAY = {
     "channels": {"dna": ["DAPI"], "ck": ["CK", "AF555"], "cd45": ["CD45", "AF647"], "fitc": ["FITC", "AF488"]},

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tiff_bytes
-from conftest import ROOT
 from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
 from ctcascade.formats.listing import list_frames
+from tests.support import tiff_bytes
+from tests.support.runs import ROOT
+
+pytestmark = pytest.mark.unit
 
 ASSAY = {
     "channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},

@@ -6,13 +6,14 @@ import imagecodecs
 import numpy as np
 import pytest
 
-import czi_bytes
-import zarr_bytes
 from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
-from test_formats_slide import ASSAY, NAMES, listed
-from test_formats_zarr import planes
+from tests.support import czi_bytes, zarr_bytes
+from tests.support.slide_layouts import ASSAY, NAMES, listed
+from tests.support.zarr_planes import planes
+
+pytestmark = pytest.mark.unit
 
 OVERLAPPING = [(0, 0), (0, 400), (250, 0), (250, 400)]
 

@@ -6,28 +6,18 @@ import numpy as np
 import pytest
 import tifffile
 
-import czi_bytes
-import tiff_bytes
-import zarr_bytes
-from calling import CONFIG, assay, classify_job, matched
-from conftest import ROOT
 from ctcascade import formats
-from ctcascade.calling.classify import classify
-from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError, described
 from ctcascade.formats.listing import list_frames
-from ctcascade.images.detect import detect, gather
 from ctcascade.validation import phantom
+from tests.support import czi_bytes, tiff_bytes, zarr_bytes
+from tests.support.calling import assay, matched
+from tests.support.runs import ROOT
+from tests.support.slide_layouts import ASSAY, NAMES, gradient, listed, through
 
-ASSAY = {
-    "channels": {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"], "fitc": ["FITC"]},
-    "pixel_size_um": 0.645,
-    "frame_px": [1000, 2000],
-    "bit_depth": 12,
-    "files": None,
-}
-NAMES = ("DAPI", "CK", "CD45", "FITC")
+pytestmark = pytest.mark.unit
+
 COUNTED = {"slide": 2, "tiles": 5, "mosaic": 4}  # frames
 REAL = ROOT.parent / "shared" / "data" / "fmt_neubias"
 
@@ -37,11 +27,6 @@ def ome(names=NAMES, size='PhysicalSizeX="0.5" PhysicalSizeY="0.5"', more="", pl
     data = "".join(f'<TiffData FirstC="{c}" IFD="{c}" PlaneCount="1"/>' for c in range(len(names)))
     pixels = f'<Pixels SizeC="{len(names)}" SizeZ="1" SizeT="1" {size}>{channels}{data}{plane}</Pixels>'
     return f'<?xml version="1.0"?><OME xmlns="u"><Image>{pixels}</Image>{more}</OME>'
-
-
-def gradient(shape, k):
-    y, x = np.mgrid[: shape[0], : shape[1]]
-    return ((7 * y + 13 * x + 997 * k) % 4093).astype(np.uint16)
 
 
 def slide(path, shape, names=NAMES, pyramid=True, label=True, xml=None, **how):
@@ -59,10 +44,6 @@ def slide(path, shape, names=NAMES, pyramid=True, label=True, xml=None, **how):
     behind = [tiff_bytes.Page(np.full((50, 60), 7, np.uint16))] if label else []
     tiff_bytes.write(path, [*pages, *behind], big=how.get("tile") is not None)
     return np.stack(planes)
-
-
-def listed(base, images="s", fmt="auto"):
-    return list_frames(images, base, fmt, ASSAY)
 
 
 TILED = {"tile": (256, 272), "deflate": True}
@@ -255,17 +236,6 @@ def counted(tmp_path_factory):
     pieces = czi_bytes.mosaic(planes, [(0, x) for x in (0, 750, 1500, 2300)], (600, 1100))
     (folder / "mosaic" / "a.czi").write_bytes(czi_bytes.as_bytes(pieces, czi_bytes.xml(names, 0.645)))
     return truth, {name: through(folder, name, of) for name in COUNTED}
-
-
-def through(folder, name, of, chunks=2):
-    settings = {"sample": "s", "images": name, "format": "auto", "assay": of, **CONFIG["detect"]}
-    paths = [[folder / f"{name}{k}.{kind}.parquet" for k in range(chunks)] for kind in ("frames", "cells")]
-    for k in range(chunks):
-        detect(settings, folder, (k + 1, chunks), paths[0][k], paths[1][k])
-    out = {kind: folder / f"{name}.{kind}.parquet" for kind in ("frames", "cells", "calls")}
-    gather(*paths, out["frames"], out["cells"])
-    classify(classify_job(of), out["frames"], out["cells"], out["calls"])
-    return {kind: store.read_table(path, kind) for kind, path in out.items()}
 
 
 @pytest.mark.parametrize("name", COUNTED)

@@ -6,18 +6,17 @@ import os
 import numpy as np
 import pytest
 
-import zarr_bytes
-from calling import assay
 from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
-from test_formats_slide import ASSAY, NAMES, gradient, listed, through
+from tests.support import zarr_bytes
+from tests.support.calling import assay
+from tests.support.slide_layouts import ASSAY, NAMES, listed, through
+from tests.support.zarr_planes import planes
+
+pytestmark = pytest.mark.unit
 
 OF = {**assay("cellsearch"), "channels": ASSAY["channels"], "pixel_size_um": 0.645}
-
-
-def planes(shape, n=4):
-    return np.stack([gradient(shape, k) for k in range(n)])
 
 
 def image(base, pixels, names=NAMES, name="a.ome.zarr", **how):

@@ -4,6 +4,8 @@ import pytest
 
 import fuzz
 
+pytestmark = pytest.mark.unit
+
 TARGETS = {target.name: target for target in fuzz.targets()}
 
 

@@ -6,6 +6,8 @@ from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats.listing import list_frames
 
+pytestmark = pytest.mark.unit
+
 ASSAY = {"channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]}}
 PATTERN = {**ASSAY, "files": "{frame}_{channel}"}
 PLAIN = {**ASSAY, "files": None}

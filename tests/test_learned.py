@@ -11,8 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-from calling import assay
-from conftest import ROOT
 from ctcascade.data import store
 from ctcascade.images import learned
 from ctcascade.images.background import correct
@@ -20,6 +18,10 @@ from ctcascade.images.detect import detect
 from ctcascade.images.nuclei import learned_nuclei
 from ctcascade.study.settings import DetectSettings
 from ctcascade.validation import phantom
+from tests.support.calling import assay
+from tests.support.runs import ROOT
+
+pytestmark = pytest.mark.unit
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
 SPLIT = json.loads((ROOT / "training" / "split.json").read_text(encoding="utf-8"))

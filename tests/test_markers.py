@@ -10,7 +10,6 @@ import pytest
 import yaml
 from scipy import stats
 
-from calling import classify_job
 from ctcascade.calling import classify
 from ctcascade.calling.markers import log_scale, marker_columns, no_markers, tally_markers
 from ctcascade.counting import count
@@ -20,6 +19,9 @@ from ctcascade.images import detect
 from ctcascade.study.assay import Marker, MarkerGate
 from ctcascade.study.jobs import CountJob
 from ctcascade.validation import phantom
+from tests.support.calling import classify_job
+
+pytestmark = pytest.mark.unit
 
 ASSAYS = Path(__file__).parents[1] / "config" / "assays"
 CONFIG = yaml.safe_load((ASSAYS.parent / "config.yaml").read_text())

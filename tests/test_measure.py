@@ -14,6 +14,8 @@ from ctcascade.images.measure import contacts, measure, registration, shapes
 from ctcascade.images.segment import Segmentation, segment
 from ctcascade.validation import phantom
 
+pytestmark = pytest.mark.unit
+
 PX = 0.5
 FAR = 12  # pixels, beyond the reach of contacts and rings
 

@@ -11,6 +11,8 @@ import pytest
 import ctcascade
 from ctcascade.data.results import Counts
 
+pytestmark = pytest.mark.unit
+
 ROOT = Path(__file__).parents[1]
 FROM_IMAGES, OF_A_RUN = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "notebook.md").read_text(), re.DOTALL)
 

@@ -14,6 +14,8 @@ from statsmodels.stats.rates import confint_poisson
 from ctcascade.counting.observation import Factor, Observation, change
 from ctcascade.data.errors import InputError
 
+pytestmark = pytest.mark.unit
+
 ONE, NONE = Factor(1, 1, 1), Factor(0, 0, 0)
 
 

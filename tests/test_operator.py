@@ -7,9 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import report_cases
-import tiff_bytes
-from calling import assay, called
 from ctcascade import formats
 from ctcascade.counting.operator import compare, compare_events, compare_with_operator
 from ctcascade.data import store
@@ -20,7 +17,11 @@ from ctcascade.images.crops import crops
 from ctcascade.report.sample_page import report_sample
 from ctcascade.study.jobs import OperatorJob
 from ctcascade.validation import phantom
-from test_formats_cellsearch import export, record
+from tests.support import report_cases, tiff_bytes
+from tests.support.calling import assay, called
+from tests.support.cellsearch import export, record
+
+pytestmark = pytest.mark.unit
 
 PIXEL = {"a": 0.5, "b": 0.5}
 CALLS = pd.DataFrame(

@@ -6,6 +6,8 @@ import pytest
 
 from ctcascade.images.overlap import resolve
 
+pytestmark = pytest.mark.unit
+
 PX = 0.5
 
 

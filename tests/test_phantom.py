@@ -12,6 +12,8 @@ from PIL import Image
 from ctcascade.validation import demo, phantom
 from ctcascade.validation.phantom import CTC_KINDS, LEUKOCYTE_KINDS, Optics, Recipe, Slide
 
+pytestmark = pytest.mark.unit
+
 ROOT = Path(__file__).parents[1]
 CLEAN = Optics(read_noise=0.0, photons_per_count=1e6, bleed=0.0, shift_px=0.0, vignetting=0.0)
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"

@@ -13,6 +13,8 @@ from ctcascade.formats import FrameRef, listing, read_words
 from ctcascade.study.privacy import in_rows, suspicions
 from ctcascade.study.sheets import Study
 
+pytestmark = pytest.mark.unit
+
 TODAY = datetime.date(2026, 6, 1)
 
 

@@ -6,14 +6,15 @@ import re
 import pytest
 from scipy import stats
 
-import report_cases
 from ctcascade import evidence
 from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import MARKERS, SETTINGS
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.prognosis.rows import matching
-from support import prognoses
-from support.prognoses import REFUSED, RELATIVE, UNKNOWN, VISIBLE, WITH_CURVES, marker, sample, sample_at
+from tests.support import prognoses, report_cases
+from tests.support.prognoses import REFUSED, RELATIVE, UNKNOWN, VISIBLE, WITH_CURVES, marker, sample, sample_at
+
+pytestmark = pytest.mark.unit
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ from ctcascade import evidence
 from ctcascade.data.vocabulary import CUTOFFS
 from ctcascade.prognosis.curves import Continuous, Shape, Stratum, band, horizon, log_logistic, mixture
 from ctcascade.prognosis.rows import main_row, matching, shape_of
-from support import prognoses
-from support.prognoses import WITH_CURVES, alive, median_of, p_at_least, sample, sample_at, sure
+from tests.support import prognoses
+from tests.support.prognoses import WITH_CURVES, alive, median_of, p_at_least, sample, sample_at, sure
+
+pytestmark = pytest.mark.unit
 
 
 @pytest.fixture

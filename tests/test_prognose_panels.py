@@ -7,8 +7,10 @@ import time
 import pytest
 
 from ctcascade.data.vocabulary import SETTINGS
-from support import prognoses
-from support.prognoses import REFUSED, RELATIVE, UNKNOWN, VISIBLE, WITH_CURVES, marker, sample, sure
+from tests.support import prognoses
+from tests.support.prognoses import REFUSED, RELATIVE, UNKNOWN, VISIBLE, WITH_CURVES, marker, sample, sure
+
+pytestmark = pytest.mark.unit
 
 
 @pytest.fixture

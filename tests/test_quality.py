@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import yaml
 
-import report_cases as cases
 from ctcascade.counting.quality import quality
 from ctcascade.data import store
 from ctcascade.data.results import Provenance
 from ctcascade.study import sheets
 from ctcascade.study.jobs import QualityJob
-from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
+from tests.support import report_cases as cases
+from tests.support.sheets import ROOT, SAMPLE, only_fault, read
+
+pytestmark = pytest.mark.unit
 
 LIMITS = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())["quality"]
 ABOUT = {"sample": "S1", "lot": "L7", "tube": "CellSave", "hours_to_processing": 30}
@@ -107,12 +109,12 @@ def test_each_frame_has_its_own_lights(run, slide, column, value, check, state):
     ("check", "limits"),
     [("background_cv", [0.5, 0.1]), ("staining_index", [2, 5]), ("nuclei_per_mm2", [1, 2])],
 )
-def test_limits_in_the_wrong_order_are_refused(folder, check, limits):  # noqa: F811
+def test_limits_in_the_wrong_order_are_refused(folder, check, limits):
     fault = only_fault([SAMPLE], quality={check: limits})
     assert f"quality.{check}: found {limits}; expected the limit that warns" in fault
 
 
-def test_limits_of_a_frame_in_the_wrong_order_are_refused(folder):  # noqa: F811
+def test_limits_of_a_frame_in_the_wrong_order_are_refused(folder):
     assert "quality.frame.focus: found [1, 2]" in only_fault([SAMPLE], quality={"frame": {"focus": [1, 2]}})
     assert "quality.frame.saturation: found [1, 0.5]" in only_fault(
         [SAMPLE], quality={"frame": {"saturation": [1, 0.5]}}
@@ -128,7 +130,7 @@ def test_nothing_to_measure_is_null_and_a_lost_sample_fails(run, slide):
     assert [c["check"] for c in found["checks"] if c["value"] is not None] == ["lost_area_share"]
 
 
-def test_the_sheet_says_role_lot_tube_and_hours(folder):  # noqa: F811
+def test_the_sheet_says_role_lot_tube_and_hours(folder):
     given = {"role": "control_high", "lot": "A 12", "tube": "CellSave", "hours_to_processing": "36.5"}
     study = read([{**SAMPLE, **given}])
     found = sheets.settings_for(study, "quality", sample="S1")
@@ -139,7 +141,7 @@ def test_the_sheet_says_role_lot_tube_and_hours(folder):  # noqa: F811
 @pytest.mark.parametrize(
     ("column", "value"), [("role", "control"), ("hours_to_processing", "97"), ("hours_to_processing", "-1")]
 )
-def test_what_no_sample_can_be_is_refused(folder, column, value):  # noqa: F811
+def test_what_no_sample_can_be_is_refused(folder, column, value):
     assert f"{column}: found {value}" in only_fault([{**SAMPLE, column: value}])
 
 

@@ -10,13 +10,15 @@ import tifffile
 import yaml
 from scipy import stats
 
-import report_cases as cases
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.report import recovery_page
 from ctcascade.study import sheets
 from ctcascade.validation import phantom, recovery
-from test_sheets import ROOT, SAMPLE, folder, only_fault, read  # noqa: F401  (a fixture)
+from tests.support import report_cases as cases
+from tests.support.sheets import ROOT, SAMPLE, only_fault, read
+
+pytestmark = pytest.mark.unit
 
 ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_text(encoding="utf-8"))
 CAMERA = {"name": "cellsearch", "channels": ASSAY["channels"], "files": None, "pixel_size_um": 0.645, "bit_depth": 12}
@@ -208,7 +210,7 @@ def test_phantom_frames_say_nothing_of_the_background(tmp_path):
     assert written == {**ASSAY, "sensitivity": found["sensitivity"]}
 
 
-def test_the_assay_that_is_written_can_be_used_as_it_is(folder):  # noqa: F811
+def test_the_assay_that_is_written_can_be_used_as_it_is(folder):
     found = measured(folder, ["H1"])
     shutil.copytree(ROOT / "config" / "assays", folder / "assays")
     shutil.copy(folder / "bench_spiked.yaml", folder / "assays")
@@ -253,11 +255,11 @@ def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
         ({"weak_ck": 1.1}, "weak_ck: found 1.1; expected a share from 0 to 1"),
     ],
 )
-def test_a_spike_in_that_cannot_be_is_refused(folder, given, said):  # noqa: F811
+def test_a_spike_in_that_cannot_be_is_refused(folder, given, said):
     assert said in only_fault([SAMPLE], recovery=given)
 
 
-def test_healthy_samples_of_an_assay_are_what_is_pasted_into(folder):  # noqa: F811
+def test_healthy_samples_of_an_assay_are_what_is_pasted_into(folder):
     study = read([SAMPLE, {**SAMPLE, "sample": "H1", "role": "healthy", "sampled_fraction": "0.5"}])
     found = sheets.settings_for(study, "spike", assay=SAMPLE["assay"])
     assert [s["sample"] for s in found["samples"]] == ["H1"]

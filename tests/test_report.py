@@ -11,13 +11,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import report_cases as cases
 from ctcascade.data import store
 from ctcascade.images import detect
 from ctcascade.report import page as paging
 from ctcascade.report.axes import Axis
 from ctcascade.report.numbers import amount, percent
 from ctcascade.report.page import RESEARCH_USE
+from tests.support import report_cases as cases
+from tests.support.pages import hostile_pages
+
+pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module")
@@ -174,27 +177,6 @@ def test_another_count_gives_another_page(tmp_path):
     one, two = (cases.Page(cases.sample_page(tmp_path / str(n), cases.counts(n_ctc=n))) for n in (6, 60))
     estimate = [next(e for e in p.numbers() if e["data-key"] == "ctc_per_7_5_ml.estimate")["text"] for p in (one, two)]
     assert estimate == ["8.1", "76"]
-
-
-# Foreign text
-def hostile_pages(folder):
-    """Write pages whose every free text is hostile."""
-    bad = cases.HOSTILE
-    long = bad + 10_000 * "x"
-    data = cases.counts(bad, bad, note=long, role=bad, assay=bad, reason=bad)
-    table = cases.frames(hostile=True)
-    cells, calls = cases.cells_and_calls(table)
-    calls["reason"] = long
-    road = cases.cascade(bad, [bad], outside_the_model=[long], switched_off=[bad], assumptions=[bad])
-    lists = {key: [{"evidence_id": bad, "text": long}] for key in ("relative", "negative_findings")}
-    outlook = cases.prognosis(bad, reason=long, summary=bad, assumptions=[f"{bad}: {bad}"], **lists)
-    outlook["evidence"][0] |= {"citation": long, "population": bad, "era": bad}
-    outlook["kinetics"][0] |= {"sample": bad, "earlier_sample": bad, "why_no_category": bad}
-    return [
-        cases.sample_page(folder / "sample", data, table, (cells, calls)),
-        cases.patient_page(folder / "patient", [data], road, outlook, patient=bad, subtype=bad, line=bad),
-        cases.cohort_page(folder / "cohort", [data], [road], [outlook]),
-    ]
 
 
 def foreign(page):

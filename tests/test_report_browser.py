@@ -2,29 +2,16 @@
 
 import json
 import re
-import shutil
 
 import pytest
 
-import report_cases as cases
-from test_report import hostile_pages
-from test_report_slide import REFERENCE, read_csv
+from tests.support import report_cases as cases
+from tests.support.browser import opened
+from tests.support.pages import hostile_pages
+from tests.support.slide_tables import REFERENCE, read_csv
 
 pytestmark = pytest.mark.browser
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 PRINTED_PAGES = 6
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -46,18 +33,6 @@ def files(tmp_path_factory):
         "patient": cases.patient_page(folder / "patient", draws, road),
         "cohort": cases.cohort_page(folder / "cohort", [*draws, donor], roads, outlooks),
     }
-
-
-def opened(browser, path, width=1280, scheme="light"):
-    """Return a page and the list that its complaints and outside requests go to."""
-    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    heard = []
-    page.on("console", lambda message: heard.append(message.text))
-    page.on("pageerror", lambda error: heard.append(str(error)))
-    page.on("dialog", lambda dialog: (heard.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-    page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else heard.append(r.url))
-    page.goto(path.as_uri())
-    return page, heard
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,8 +1,6 @@
 """The sample's page where it shows the slide: outlines, the overview, plots with gates, markers; and the CSV."""
 
 import base64
-import csv
-import io
 import json
 import re
 from pathlib import Path
@@ -12,26 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import report_cases as cases
 from ctcascade import formats
 from ctcascade.data import store
 from ctcascade.data.results import CallsReference
 from ctcascade.images import detect, mosaic
 from ctcascade.report import overview, scatter, tables
+from tests.support import report_cases as cases
+from tests.support.slide_tables import REFERENCE, read_csv
 
-REFERENCE = {
-    "n_leukocytes": 90,
-    "ck": {"centre": 5.0, "scale_ln": 0.5, "floor": 1.0},
-    "cd45": {"centre": 350.0},
-    "dna": {"peak": 1.4},
-    "gates": {
-        "ck_min_z": {"feature": "ck_contrast", "threshold": 60.0, "direction": "above"},
-        "min_diameter_um": {"feature": "equivalent_diameter_um", "threshold": 4.0, "direction": "above"},
-        "max_diameter_um": {"feature": "equivalent_diameter_um", "threshold": 400.0, "direction": "below"},
-        "min_nucleus_um2": {"feature": "nucleus_area_um2", "threshold": 14.0, "direction": "above"},
-    },
-    "ck_by_cd45": [[0.0, 60.0], [30.0, 100.0], [70.0, 300.0]],
-}
+pytestmark = pytest.mark.unit
 
 
 @pytest.fixture(scope="module")
@@ -258,11 +245,6 @@ def test_foreign_text_of_the_new_parts_stays_text(tmp_path):
     for section in ("markers", "slide"):
         assert "<script>alert(1)</script>" in page.section(section)
     assert 3000 * "x" not in page.text
-
-
-# CSV
-def read_csv(text):
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 @pytest.mark.oracle

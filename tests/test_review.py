@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-import report_cases as cases
 from ctcascade import cli
 from ctcascade.counting import carry
 from ctcascade.counting.agreement import agreement, calls_hash, reviewed
@@ -17,7 +16,10 @@ from ctcascade.counting.count import count
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.study import reviews
-from test_count import calls_table, frames_table, settings
+from tests.support import report_cases as cases
+from tests.support.counts import calls_table, frames_table, settings
+
+pytestmark = pytest.mark.unit
 
 COLUMNS = ["sample", "calls_sha256", "reviewer", "frame", "cell", "y_px", "x_px", "call", "score", "clustered", "note"]
 ROOT = Path(__file__).parents[1]

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-import report_cases as cases
 from ctcascade.data import store
-from test_report_browser import browser, opened  # noqa: F401  (a fixture)
+from tests.support import report_cases as cases
+from tests.support.browser import opened
 
 pytestmark = [pytest.mark.browser, pytest.mark.workflow]
 SAMPLE, PATIENT = "P01_2", "P01"
@@ -21,7 +21,7 @@ def own(demo, tmp_path_factory):
     return shutil.copytree(demo.folder, tmp_path_factory.mktemp("review") / "run", symlinks=True)
 
 
-def headline(browser, page):  # noqa: F811
+def headline(browser, page):
     seen, heard = opened(browser, page)
     text = seen.locator("[data-key='ctc_per_7_5_ml.estimate']").first.inner_text()
     seen.close()
@@ -29,7 +29,7 @@ def headline(browser, page):  # noqa: F811
     return text
 
 
-def exported(browser, page, folder, act):  # noqa: F811
+def exported(browser, page, folder, act):
     """Open a sample's page, let `act` review it, export, and return the file."""
     seen, heard = opened(browser, page)
     act(seen)
@@ -45,7 +45,7 @@ def exported(browser, page, folder, act):  # noqa: F811
     return path
 
 
-def test_review_by_keyboard_changes_the_count_and_the_patient(browser, own, snakemake):  # noqa: F811
+def test_review_by_keyboard_changes_the_count_and_the_patient(browser, own, snakemake):
     results = own / "results"
     page, patient = (
         results / kind / name / "report.html" for kind, name in (("samples", SAMPLE), ("patients", PATIENT))
@@ -101,7 +101,7 @@ def page(tmp_path_factory):
     return cases.sample_page(tmp_path_factory.mktemp("page"))
 
 
-def test_review_by_mouse_and_what_the_page_remembers(browser, page):  # noqa: F811
+def test_review_by_mouse_and_what_the_page_remembers(browser, page):
     context = browser.new_context()
     seen = context.new_page()
     seen.goto(page.as_uri())
@@ -125,7 +125,7 @@ def test_review_by_mouse_and_what_the_page_remembers(browser, page):  # noqa: F8
     context.close()
 
 
-def test_a_cluster_is_reviewed_as_one(browser, page):  # noqa: F811
+def test_a_cluster_is_reviewed_as_one(browser, page):
     seen, heard = opened(browser, page)
     card = seen.locator("article[data-cluster]").first
     rows = seen.locator(".as-text")
@@ -137,7 +137,7 @@ def test_a_cluster_is_reviewed_as_one(browser, page):  # noqa: F811
     assert heard == []
 
 
-def test_typing_a_note_is_no_verdict_and_foreign_text_stays_text(browser, tmp_path):  # noqa: F811
+def test_typing_a_note_is_no_verdict_and_foreign_text_stays_text(browser, tmp_path):
     table = cases.frames(hostile=True)
     seen, heard = opened(browser, cases.sample_page(tmp_path, table=table))
     card = seen.locator("article[data-ask]:not([data-cluster])").first

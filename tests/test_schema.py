@@ -6,6 +6,8 @@ from pydantic import ValidationError
 
 from ctcascade.data import results, tables, vocabulary
 
+pytestmark = pytest.mark.unit
+
 FILES = {file.file_name.removesuffix(".json"): file for file in results.FILES}
 COLUMNS = {
     "frames": """

@@ -12,6 +12,8 @@ from ctcascade.images.background import correct
 from ctcascade.images.labels import flood
 from ctcascade.images.segment import segment
 
+pytestmark = pytest.mark.unit
+
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
 SETTINGS = {
     "segmenter": "classical",

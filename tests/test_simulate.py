@@ -15,7 +15,9 @@ from ctcascade.cascade.parameters import Centre, Draws
 from ctcascade.data.vocabulary import NOT_METASTATIC, SETTINGS
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.settings import Step
-from support.cascades import FOUND, cascade, counts_file, job, means, run, sample
+from tests.support.cascades import FOUND, cascade, counts_file, job, means, run, sample
+
+pytestmark = pytest.mark.unit
 
 # where -------------------------------------------------------------------------------------------------------------
 

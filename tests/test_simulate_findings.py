@@ -10,8 +10,10 @@ from ctcascade.cascade import findings
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data.vocabulary import HORIZONS_YEARS, ORGANS
 from ctcascade.study.patient import read_imaging
-from support import cascades
-from support.cascades import cascade, counts_file, means
+from tests.support import cascades
+from tests.support.cascades import cascade, counts_file, means
+
+pytestmark = pytest.mark.unit
 
 DAY = datetime.date(2026, 2, 1)  # of the sample in `counts_file`
 

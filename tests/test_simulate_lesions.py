@@ -7,8 +7,10 @@ import pytest
 from scipy import stats
 
 from ctcascade.cascade import engine
-from support.cascades import expected_cascade, sample
+from tests.support.cascades import expected_cascade, sample
 from verification.oracles import lesions
+
+pytestmark = pytest.mark.unit
 
 ALARM = 0.001  # of each test below: a false alarm once in a thousand seeds, and the seed is fixed
 

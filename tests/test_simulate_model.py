@@ -11,8 +11,10 @@ from ctcascade.cascade import conditioning, engine
 from ctcascade.cascade.circulation import Circulation, Flow
 from ctcascade.cascade.model import Detection, Growth, Waiting, seen_from_history, seen_from_now_on, sphere_cells
 from ctcascade.cascade.parameters import Draws
-from support.cascades import cascade, sample
+from tests.support.cascades import cascade, sample
 from verification.oracles import theory
+
+pytestmark = pytest.mark.unit
 
 # the blood ---------------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import networks
+from tests.support import networks
 from verification.oracles.network import Network, founders
+
+pytestmark = pytest.mark.unit
 
 ALARM = 0.001
 

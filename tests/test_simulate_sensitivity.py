@@ -5,8 +5,10 @@ import pytest
 
 from ctcascade.cascade import conditioning
 from ctcascade.cascade.parameters import Draws
-from support.cascades import sample
+from tests.support.cascades import sample
 from verification.oracles.sensitivity import GROUPS, sobol
+
+pytestmark = pytest.mark.unit
 
 
 @pytest.mark.oracle

@@ -13,8 +13,10 @@ from ctcascade.cascade.model import Pace
 from ctcascade.data.errors import InputError
 from ctcascade.study import scenarios
 from ctcascade.study.scenarios import Scenario
-from support.cascades import Same, cascade, counts_file, means, run, sample
+from tests.support.cascades import Same, cascade, counts_file, means, run, sample
 from verification.oracles import lesions
+
+pytestmark = pytest.mark.unit
 
 # chance and lack of knowledge ----------------------------------------------------------------------------------------
 

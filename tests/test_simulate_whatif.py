@@ -13,8 +13,10 @@ from ctcascade.cascade import what_if
 from ctcascade.cascade.model import Pace
 from ctcascade.data.errors import InputError
 from ctcascade.study import scenarios
-from support import cascades
-from support.cascades import cascade, counts_file, job, means
+from tests.support import cascades
+from tests.support.cascades import cascade, counts_file, job, means
+
+pytestmark = pytest.mark.unit
 
 FILE = """
 no more shedding: {shedding_cut: 1}

@@ -13,6 +13,8 @@ from ctcascade.data.errors import InputError
 from ctcascade.data.results import Counts, Operator, Provenance, Quality
 from ctcascade.data.tables import CALL_TABLE, TABLES
 
+pytestmark = pytest.mark.unit
+
 MADE_BY = Provenance(software="ctcascade", version="0", settings={"a": 1}, inputs={})
 
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from conftest import digests, write_study
 from ctcascade.data import store
+from tests.support.runs import digests, write_study
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = ROOT.parent / "shared" / "tools" / "check_outside.py"

@@ -1,6 +1,6 @@
 """Count false and true CTC calls among very many phantom cells, into a table that is kept.
 
-    python verification/false_calls.py [MINUTES]
+    python -m verification.false_calls [MINUTES]
 
 A part is a small slide of one kind and seed, rendered and called in memory. Each adds a row to ``false_calls.tsv``;
 parts that the table already has are left out, so that a run can be stopped and continued later. Each row names the
@@ -19,14 +19,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+from ctcascade.calling.classify import call_cells, reference_of
+from ctcascade.study.assay import Gates
+from ctcascade.validation import phantom
+from tests.support import other_phantom
+from tests.support.calling import SETTINGS, assay, partners, pixel_size, seen
 
-import other_phantom  # noqa: E402
-from calling import SETTINGS, assay, partners, pixel_size, seen  # noqa: E402
-from ctcascade.calling.classify import call_cells, reference_of  # noqa: E402
-from ctcascade.study.assay import Gates  # noqa: E402
-from ctcascade.validation import phantom  # noqa: E402
+HERE = Path(__file__).parent
 
 TABLE = HERE / "false_calls.tsv"
 FIRST_SEED = 20_000  # seeds from here on are used by nothing else

@@ -7,10 +7,9 @@ fails ends this with 1.
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "benchmarks"))
+from benchmarks.bench import table
 
-from bench import table  # noqa: E402
+HERE = Path(__file__).parent
 
 
 def main() -> int:

@@ -21,14 +21,12 @@ import tifffile
 from scipy.stats import binomtest
 from statsmodels.stats.rates import confint_poisson
 
+from ctcascade.validation import phantom
+from tests.support import other_phantom
+from tests.support.calling import SETTINGS, assay, called, pair_up
+from verification import false_calls
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
-
-import false_calls  # noqa: E402
-
-import other_phantom  # noqa: E402
-from calling import SETTINGS, assay, called, pair_up  # noqa: E402
-from ctcascade.validation import phantom  # noqa: E402
 
 IMAGES = HERE.parents[1] / "shared" / "data"
 FIRST_SEED = 7000  # seeds from here on are used in this file alone

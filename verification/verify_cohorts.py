@@ -11,14 +11,14 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import verify_studies
 from scipy import stats
-from verify_simulate import DRAWS, FIXED, SEED, Row, cascade, portal_ratio, stated, verdict
 
 from ctcascade import evidence
 from ctcascade.cascade import engine
 from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Draws
+from verification import verify_studies
+from verification.verify_simulate import DRAWS, FIXED, SEED, Row, cascade, portal_ratio, stated, verdict
 
 SPREAD_AT_DIAGNOSIS = {
     "lung_nsclc": 0.47, "kidney": 0.13, "melanoma": 0.05, "breast": 0.05, "colon": 0.171, "prostate": 0.057,

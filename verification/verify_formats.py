@@ -1,12 +1,11 @@
 """Formats: whether cells and calls change when the same image is stored and read in another way.
 
-    python verification/verify.py
+    python -m verification.verify
 
 A phantom slide is read whole, in the overlapping frames of a whole-slide image, as tiles with stage positions, and with
 its pages stretched to eight bits as a CellSearch cartridge has them. Cells of the slide read whole are the reference.
 """
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,17 +14,16 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "tests"))
+from ctcascade import formats
+from ctcascade.calling.classify import classify
+from ctcascade.data import store
+from ctcascade.formats.listing import list_frames
+from ctcascade.images.detect import detect, gather
+from ctcascade.validation import phantom
+from tests.support import tiff_bytes
+from tests.support.calling import CONFIG, assay
 
-import tiff_bytes  # noqa: E402
-from calling import CONFIG, assay  # noqa: E402
-from ctcascade import formats  # noqa: E402
-from ctcascade.calling.classify import classify  # noqa: E402
-from ctcascade.data import store  # noqa: E402
-from ctcascade.formats.listing import list_frames  # noqa: E402
-from ctcascade.images.detect import detect, gather  # noqa: E402
-from ctcascade.validation import phantom  # noqa: E402
+HERE = Path(__file__).parent
 
 SHAPE, PX = (1000, 3600), 0.645
 SEEDS = (101, 102, 103)

@@ -7,15 +7,12 @@ compiles) lets these rows run, for some minutes.
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 from scipy import stats
-from verify_simulate import ALARM, Row, stated, verdict
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-import networks
+from tests.support import networks
+from verification.verify_simulate import ALARM, Row, stated, verdict
 
 RUNS = 500
 

@@ -25,11 +25,8 @@ from ctcascade.cascade.model import Growth, Waiting, seen_from_history, sphere_c
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
 from ctcascade.study.jobs import SimulateJob
+from tests.support import report_cases
 from verification.oracles import lesions, sensitivity, theory
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-import report_cases
 
 Row = tuple[str, str, str]
 DRAWS, SEED, ALARM = 4000, 20261122, 0.001

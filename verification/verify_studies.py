@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-import verify_simulate
 from scipy import stats
-from verify_simulate import DRAWS, FIXED, SEED, Row, cascade, stated, verdict
 
 from calibration import recurrence
 from ctcascade import evidence
@@ -22,6 +20,8 @@ from ctcascade.cascade.circulation import Circulation, Flow
 from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Draws
 from ctcascade.counting.observation import Factor, Observation
+from verification import verify_simulate
+from verification.verify_simulate import DRAWS, FIXED, SEED, Row, cascade, stated, verdict
 
 SYNCHRONOUS = {
     "breast": {"lung": 1.52, "liver": 1.20, "bone": 3.28, "brain": 0.35},

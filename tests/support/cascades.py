@@ -6,7 +6,6 @@ import json
 import numpy as np
 from scipy import stats
 
-import report_cases
 from ctcascade.cascade import conditioning
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.simulate import simulate
@@ -14,6 +13,7 @@ from ctcascade.data import store
 from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import HORIZONS_YEARS
 from ctcascade.study.jobs import SimulateJob
+from tests.support import report_cases
 
 TABLE = (np.arange(256) + 0.5) / 256
 FOUND = 0.75  # of the blood's cells, by an assay that is known exactly

@@ -5,7 +5,6 @@ import itertools
 
 import numpy as np
 
-import report_cases
 from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store
 from ctcascade.data.results import Cascade, Counts, Organ
@@ -13,6 +12,7 @@ from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
 from ctcascade.prognosis.prognose import prognose
 from ctcascade.prognosis.rows import Sample
 from ctcascade.study.jobs import PrognoseJob
+from tests.support import report_cases
 
 EXACT = Factor(1.0, 1.0, 1.0)
 NONE = Factor(0.0, 0.0, 0.0)

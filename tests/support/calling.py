@@ -5,8 +5,6 @@ import numpy as np
 import pandas as pd
 import yaml
 
-import other_phantom
-from conftest import ROOT
 from ctcascade.calling.classify import classify
 from ctcascade.data import store
 from ctcascade.formats.frame import assemble
@@ -17,6 +15,8 @@ from ctcascade.images.segment import segment
 from ctcascade.study.jobs import ClassifyJob
 from ctcascade.study.settings import ClassifySettings
 from ctcascade.validation import phantom
+from tests.support import other_phantom
+from tests.support.runs import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 SETTINGS = ClassifySettings.model_validate(CONFIG["classify"])

@@ -1,0 +1,79 @@
+"""Small tables of calls and frames, and the settings of a count."""
+
+import json
+
+import pandas as pd
+
+from ctcascade.study.jobs import CountJob
+
+EXACT = {"mean": 1.0, "low": 1.0, "high": 1.0, "kind": "measured", "source": "a test"}
+
+
+NONE = {**EXACT, "mean": 0.0, "low": 0.0, "high": 0.0}
+
+
+def settings(**changes):
+    assay = {
+        "name": "bench",
+        "recovery": EXACT,
+        "sensitivity": EXACT,
+        "background_per_7_5_ml": NONE,
+        "reference_equivalent": EXACT,
+    }
+    given = {
+        "sample": "S1",
+        "patient": "P1",
+        "collected": "2026-05-01",
+        "role": None,
+        "note": None,
+        "blood_volume_ml": 7.5,
+        "sampled_fraction": 1.0,
+        "level": 0.95,
+        **changes,
+        "assay": {**assay, **changes.get("assay", {})},
+    }
+    return CountJob.model_validate_json(json.dumps(given))
+
+
+def frames_table(areas, whole=1000.0):
+    n = len(areas)
+    return pd.DataFrame(
+        {
+            "frame": [f"f{i}" for i in range(n)],
+            "path": [f"s/f{i}.tif" for i in range(n)],
+            "part": 0,
+            "usable": [a > 0 for a in areas],
+            "reason": ["" if a > 0 else "unreadable" for a in areas],
+            "flags": "",
+            "height_px": 10,
+            "width_px": 10,
+            "pixel_size_um": 0.5,
+            "y_um": None,
+            "x_um": None,
+            "frame_area_um2": whole,
+            "area_um2": areas,
+            "n_cells": 0,
+            "focus": 1.0,
+            "saturation": 0.0,
+            "background": 5.0,
+            "unevenness": 0.1,
+            "registration_um": 0.2,
+        }
+    )
+
+
+def calls_table(*rows):
+    """Rows of (call, cluster or None, columns that are true)."""
+    return pd.DataFrame(
+        {
+            "frame": "f0",
+            "cell": range(1, len(rows) + 1),
+            "y_px": 1.0,
+            "x_px": 1.0,
+            "call": [call for call, *_ in rows],
+            "p_ctc": 0.5,
+            "cluster": pd.array([row[1] for row in rows], dtype="Int64"),
+            **{name: [name in row[2:] for row in rows] for name in ("with_leukocyte", "at_border")},
+            "reason": "",
+        }
+    )
