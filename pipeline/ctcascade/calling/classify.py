@@ -4,7 +4,7 @@ Nothing is compared with an absolute grey value. Cytokeratin is set against that
 against their median, both above the cell's own surroundings; the assay's gates say how far from them a CTC has to be.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -328,20 +328,17 @@ def _terms(
     diameter = cells["equivalent_diameter_um"].to_numpy(float)
     solidity = np.nan_to_num(cells["nucleus_solidity"].to_numpy(float))
     terms = np.empty((len(_REASONS), len(cells)))  # the largest thing here, and there is one of it
-    for row, step in zip(
-        terms,
-        (
-            lambda: z_above / width.ck_min_z,
-            lambda: np.log(gates.cd45_max_ratio / measured["cd45"]) / width.cd45_max_ratio,
-            lambda: np.log(nucleus / gates.min_nucleus_um2) / width.min_nucleus_um2,
-            lambda: (solidity - gates.min_nucleus_solidity) / width.min_nucleus_solidity,
-            lambda: np.log(gates.max_dna_peak / measured["peak"]) / width.max_dna_peak,
-            lambda: np.log(diameter / gates.min_diameter_um) / width.min_diameter_um,
-            lambda: np.log(gates.max_diameter_um / diameter) / width.max_diameter_um,
-            lambda: (measured["even"] - gates.min_ck_fill) / width.min_ck_fill,
-        ),
-        strict=True,
-    ):
+    steps: tuple[Callable[[], Floats], ...] = (  # made one at a time: a slide has millions of cells
+        lambda: z_above / width.ck_min_z,
+        lambda: np.log(gates.cd45_max_ratio / measured["cd45"]) / width.cd45_max_ratio,
+        lambda: np.log(nucleus / gates.min_nucleus_um2) / width.min_nucleus_um2,
+        lambda: (solidity - gates.min_nucleus_solidity) / width.min_nucleus_solidity,
+        lambda: np.log(gates.max_dna_peak / measured["peak"]) / width.max_dna_peak,
+        lambda: np.log(diameter / gates.min_diameter_um) / width.min_diameter_um,
+        lambda: np.log(gates.max_diameter_um / diameter) / width.max_diameter_um,
+        lambda: (measured["even"] - gates.min_ck_fill) / width.min_ck_fill,
+    )
+    for row, step in zip(terms, steps, strict=True):
         expit(step(), out=row)
     return terms
 
@@ -390,4 +387,4 @@ def _bright_everywhere(
             centre, high = np.nanquantile(usual, [0.5, 0.84])
             result &= values > centre + settings.dye.min_spreads * max(high - centre, noise[role])
     lit = [cells[f"{role}_fill"].to_numpy(float) > settings.dye.min_fill for role in ROLES]
-    return result & np.logical_and.reduce(lit)
+    return np.asarray(result & np.logical_and.reduce(lit))

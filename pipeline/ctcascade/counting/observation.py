@@ -302,7 +302,7 @@ class _Grid:
 
     @property
     def values(self) -> Floats:
-        return np.exp(self.first + _STEP * np.arange(len(self.weights)))
+        return np.asarray(np.exp(self.first + _STEP * np.arange(len(self.weights))))
 
 
 def _product(factors: Sequence[_Grid]) -> _Grid:

@@ -51,8 +51,7 @@ class Sample:
     @property
     def analysed_ml(self) -> float:
         """Blood that the analysed frames stand for, mL."""
-        c = self.counts
-        return c.blood_volume_ml * c.sampled_fraction * c.imaged_fraction
+        return self.counts.blood_analysed_ml
 
     @property
     def p_at_least(self) -> dict[int, float] | None:

@@ -240,3 +240,8 @@ class Counts(ResultFile):
     )
     markers: tuple[Marker, ...] = Field(default=(), description="further markers of the CTCs")
     review: Review | None = Field(default=None, description="null without one: the calls are the classifier's")
+
+    @property
+    def blood_analysed_ml(self) -> float:
+        """Blood that the analysed frames stand for, mL."""
+        return self.blood_volume_ml * self.sampled_fraction * self.imaged_fraction
