@@ -91,7 +91,7 @@ def list_frames(images: str, base: Path, fmt: str, assay: Camera | Mapping[str, 
         events += [(number, folder.path / layout.events)] if layout.events else []
     if len({ref.frame for ref in frames}) < len(frames):  # slides of one draw that number their frames alike
         frames = [replace(ref, frame=f"{ref.part + 1}_{ref.frame}") for ref in frames]
-    fmt, why = ("; ".join(dict.fromkeys(told)) for told in zip(*((a.format, a.why) for a in layouts), strict=True))
+    fmt, why = ("; ".join(dict.fromkeys(words)) for words in zip(*((a.format, a.why) for a in layouts), strict=True))
     return FrameList(tuple(frames), tuple(ignored), fmt, why, tuple(sidecars), tuple(events))
 
 

@@ -27,7 +27,7 @@ from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, registration, sharpness
 from ctcascade.images.outlines import outlines_table
 from ctcascade.images.segment import Segmentation, segment
-from ctcascade.study.settings import FrameLimits
+from ctcascade.study.settings import DetectSettings, FrameLimits
 
 _LIMITS = FrameLimits()  # a frame is flagged beyond the usual limits; those of a laboratory are for `quality` to judge
 
@@ -80,7 +80,7 @@ def detect(
         _writer_of_outlines(outlines_out, made_by) as write_outlines,
     ):
         for ref in refs:
-            row, cells, found = _one(ref, settings)
+            row, cells, found = _detect_frame(ref, settings)
             rows.append(row)
             n_cells += row["n_cells"]
             if found is not None:
@@ -144,7 +144,9 @@ def gather(
                 write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
 
 
-def _one(ref: FrameRef, settings: Mapping[str, Any]) -> tuple[dict[str, Any], pd.DataFrame, Segmentation | None]:
+def _detect_frame(
+    ref: FrameRef, settings: Mapping[str, Any]
+) -> tuple[dict[str, Any], pd.DataFrame, Segmentation | None]:
     """Return the frame's row, its cells, and its label images; for an unusable frame no cells."""
     assay = settings["assay"]
     row: dict[str, Any] = {"frame": ref.frame, "path": ref.path, "part": ref.part}
@@ -189,9 +191,9 @@ def _measured(
     frame: Frame, name: str, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], pd.DataFrame, Segmentation]:
     """Return the quality of a frame, its cells, and its label images."""
-    channels = {
-        role: correct(plane, frame.pixel_size_um) for role, plane in zip(frame.roles, frame.pixels, strict=True)
-    }
+    background = DetectSettings.of(settings).background
+    planes = zip(frame.roles, frame.pixels, strict=True)
+    channels = {role: correct(plane, frame.pixel_size_um, background) for role, plane in planes}
     found = segment(frame, channels, settings)
     cells = measure(found, channels, frame.pixel_size_um, settings["contact_gap_max_um"])
     cells.insert(0, "frame", name)

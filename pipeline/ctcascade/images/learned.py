@@ -103,9 +103,9 @@ def _maps(signal: Floats, noise: float, zoom: float) -> Floats:
         for x in range(0, columns, _TILE):
             top, left = max(0, y - _HALO), max(0, x - _HALO)
             part = np.ascontiguousarray(seen[:, top : y + _TILE + _HALO, left : x + _TILE + _HALO])
-            (told,) = _network().run(None, {"planes": part[None]})
+            (result,) = _network().run(None, {"planes": part[None]})
             inner = found[:, y : y + _TILE, x : x + _TILE]
-            inner[:] = told[0, :, y - top :, x - left :][:, : inner.shape[1], : inner.shape[2]]
+            inner[:] = result[0, :, y - top :, x - left :][:, : inner.shape[1], : inner.shape[2]]
     return found
 
 

@@ -1,7 +1,7 @@
 """Frames that overlap on the slide: each cell is counted once, and each piece of the slide too.
 
 Frames have a place where their file gives one: the position of the stage, or the part of a whole-slide image. A cell in
-the overlap is found in each of the frames; its copies are told by their place, and one is kept.
+the overlap is found in each of the frames; its copies are recognised by their place, and one is kept.
 """
 
 from collections import defaultdict
