@@ -1,8 +1,8 @@
-"""Run `snakemake --lint` without its wish for one conda environment a rule: the project pins one for all of it."""
+"""Run `snakemake --lint` without its rule of one conda environment for each rule: the project pins one for all."""
 
 import sys
 
-import snakemake.cli  # must come before the linter, which it imports in a circle
+import snakemake.cli  # must come before the linter, because the two import each other
 from snakemake.linting.rules import RuleLinter
 
 del RuleLinter.lint_missing_software_definition

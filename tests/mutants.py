@@ -1,8 +1,8 @@
-"""Break a copy of the project in one way after the other; the tests must fail each time.
+"""Break a copy of the project in one way after another; the tests must fail each time.
 
-    python tests/mutants.py [WORD ...]      only the mutants whose name holds one of the words
+    python tests/mutants.py [WORD ...]      only the mutants whose name contains one of the words
 
-Ends with 0 when every mutant is caught. An edit that no longer matches the code ends it with 1: mend the edit then.
+Ends with 0 when every mutant is caught. An edit that no longer matches the code ends it with 1: then fix the edit.
 """
 
 import os
@@ -21,7 +21,7 @@ LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".snakemake", "results", "log
 
 @dataclass(frozen=True)
 class Mutant:
-    """One way to break the code: `old` stands once in `file` and becomes `new`; `first` are the likeliest tests."""
+    """One way to break the code: `old` occurs once in `file` and becomes `new`; `first` are the likeliest tests."""
 
     name: str
     file: str
@@ -158,7 +158,7 @@ def first_failure(copy: Path, tests: list[str]) -> str:
     if done.returncode == 0:
         return ""
     found = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, flags=re.MULTILINE)
-    if done.returncode != 1 or not found:  # tests that could not even start have noticed nothing
+    if done.returncode != 1 or not found:  # tests that could not start have noticed nothing
         sys.exit(f"pytest ended with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return found[1]
 

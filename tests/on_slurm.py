@@ -1,6 +1,6 @@
-"""The workflow on a real Slurm of two nodes, and through what befalls a cluster: `make slurm-test` (root, Debian).
+"""The workflow on a real Slurm of two nodes, with cancelled jobs and lost nodes: `make slurm-test` (root, Debian).
 
-Not collected by a plain run of the tests: it installs Slurm and needs some minutes.
+Not collected by a normal run of the tests: it installs Slurm and takes some minutes.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.support.runs import command, digests, write_study
 from tests.support.slurm_cluster import CGROUPS, Cluster, NoClusterError, run, wait_until
 
 pytestmark = pytest.mark.workflow
-# as a user calls it, only that the tests ask every second whether a job has ended
+# as a user calls it, except that the tests ask every second whether a job has ended
 ON_SLURM = ("--workflow-profile", "slurm", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10")
 BY_FRAME = ("--config", "chunk_frames=1")
 SECONDS = 400
@@ -25,7 +25,7 @@ SECONDS = 400
 
 @pytest.fixture(scope="module")
 def cluster(request):
-    """The cluster; with the parameter True one where the kernel holds each job to its memory."""
+    """The cluster; with the parameter True the kernel enforces each job's memory limit."""
     cgroups = getattr(request, "param", False)
     if cgroups and not (CGROUPS / "memory").is_dir():
         pytest.skip("this machine has no memory cgroups of version 1")
@@ -37,7 +37,7 @@ def cluster(request):
 
 
 class SlurmRun:
-    """A run on the cluster that is under way."""
+    """A run in progress on the cluster."""
 
     def __init__(self, folder, *args, **how):
         self.results = folder / "results"
@@ -63,7 +63,7 @@ def study(tmp_path):
 
 @pytest.fixture
 def start(cluster):
-    """Start a run; none outlives its test."""
+    """Start a run; it is ended with its test."""
     runs = []
 
     def start_one(folder, *args, **how):
@@ -81,7 +81,7 @@ def a_running_job(cluster):
     return wait_until(lambda: cluster.running("rule_detect"), SECONDS, "a job of detect to start")[0]
 
 
-def test_results_are_those_of_one_machine_byte_for_byte(cluster, demo, start, tmp_path):
+def test_results_equal_those_of_one_machine_byte_for_byte(cluster, demo, start, tmp_path):
     there = start(write_study(tmp_path, ""), "--config", "chunk_frames=2")
     printed = there.end()
     assert there.code == 0, printed
@@ -128,13 +128,13 @@ def test_a_job_over_its_time_is_ended_and_gets_more(cluster, demo, start, study)
 
 @pytest.fixture
 def open_folder():
-    """A folder on the way to which everybody may go, as a shared file system's is."""
+    """A folder that every user can reach, as on a shared file system."""
     folder = Path(tempfile.mkdtemp(prefix="ctcascade-nobody-"))
     yield folder
     shutil.rmtree(folder)
 
 
-def test_whoever_runs_it_need_not_be_root(cluster, demo, start, open_folder):
+def test_a_user_other_than_root_can_run_it(cluster, demo, start, open_folder):
     nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
     home = {**os.environ, "HOME": str(open_folder), "USER": "nobody", "LOGNAME": "nobody"}
     try:
@@ -163,7 +163,7 @@ def test_a_lost_node_does_not_stop_the_run(cluster, demo, start, study):
     assert digests(three_jobs.results) == digests(demo.results, "P02")
 
 
-def test_a_killed_snakemake_goes_on_beside_the_jobs_that_it_left(cluster, demo, start, study):
+def test_a_killed_snakemake_continues_beside_the_jobs_that_it_left(cluster, demo, start, study):
     first = start(study, *BY_FRAME)
     a_running_job(cluster)
     first.kill()

@@ -1,4 +1,4 @@
-"""Results follow the pixels: a CTC more, a frame less, a frame that cannot be read."""
+"""Results follow the pixels: one CTC more, one frame fewer, a frame that cannot be read."""
 
 import shutil
 from pathlib import Path
@@ -30,7 +30,7 @@ def put_a_ctc(slide, sources, found):
 
 @pytest.fixture(scope="module")
 def runs(demo, snakemake, tmp_path_factory):
-    """The same slide four times: as it is, with a CTC more, with a frame less, with a frame broken."""
+    """The same slide four times: as it is, with one CTC more, with one frame fewer, with a broken frame."""
     folder = tmp_path_factory.mktemp("faked")
     found = tables(demo.results, SAMPLE)
     usable = found["frames"][found["frames"]["usable"]]
@@ -79,7 +79,7 @@ def test_the_same_images_give_the_same_count(demo, runs):
         )
 
 
-def test_a_ctc_more_is_found_where_it_was_put_and_raises_everything(runs):
+def test_one_ctc_more_is_found_where_it_was_added_and_raises_every_result(runs):
     run, (frame, y, x), _ = runs
     (same, cascade), (added, raised) = results_of(run, "same"), results_of(run, "added")
     assert added["n_ctc"] == same["n_ctc"] + 1
@@ -102,7 +102,7 @@ def test_a_ctc_more_is_found_where_it_was_put_and_raises_everything(runs):
 
 
 @pytest.mark.parametrize("name", ["removed", "broken"])
-def test_a_frame_less_takes_its_cells_with_it(runs, name):
+def test_one_frame_fewer_removes_its_cells_only(runs, name):
     run, _, gone = runs
     (same, cascade), (less, lowered) = results_of(run, "same"), results_of(run, name)
     before, after = tables(run.results, "same"), tables(run.results, name)
@@ -112,11 +112,11 @@ def test_a_frame_less_takes_its_cells_with_it(runs, name):
     assert less["n_frames_usable"] == same["n_frames_usable"] - 1
     area = before["frames"].set_index("frame")["area_um2"]
     whole = before["frames"].set_index("frame")["frame_area_um2"]
-    if name == "removed":  # what is not there is no part of the sample
+    if name == "removed":  # a frame that does not exist is not part of the sample
         whole = whole.drop(gone)
         assert less["n_frames"] == same["n_frames"] - 1
         assert gone not in set(after["frames"]["frame"])
-    else:  # what is there and cannot be read is
+    else:  # a frame that exists and cannot be read is part of it
         assert less["n_frames"] == same["n_frames"]
         assert not after["frames"].set_index("frame").loc[gone, "usable"]
         assert less["imaged_fraction"] < same["imaged_fraction"]
@@ -126,7 +126,7 @@ def test_a_frame_less_takes_its_cells_with_it(runs, name):
     assert page(run, name) != page(run, "same")
 
 
-def test_fewer_ctcs_on_as_much_blood_lower_the_risk(runs):
+def test_fewer_ctcs_in_the_same_blood_lower_the_risk(runs):
     run, *_ = runs
     (same, cascade), (less, lowered) = results_of(run, "same"), results_of(run, "removed")
     assert less["imaged_fraction"] == same["imaged_fraction"] == 1

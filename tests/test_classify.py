@@ -124,7 +124,7 @@ def test_leukocytes_of_the_sample_are_leukocytes():
     assert calls["call"].iloc[1:].value_counts().to_dict() == {"leukocyte": 60}
 
 
-def test_swapped_cytokeratin_and_cd45_are_another_answer():
+def test_swapping_cytokeratin_and_cd45_changes_the_answer():
     right = cells_table(CTC, CTC, {**CTC, **KNOWN["leukocyte"][0]})
     swapped = right.rename(
         columns=lambda name: (
@@ -151,7 +151,7 @@ def test_between_the_two_limits_is_uncertain_and_says_why():
     assert {h[1] for h in halves} == {"ctc", "uncertain", "double_positive"}
 
 
-def test_the_peak_of_a_small_nucleus_is_blur():
+def test_a_small_nucleus_may_have_a_higher_peak_from_blur():
     """At the same peak over mean the small nucleus is whole and the large one condensed."""
     peak = 1.35 * LEUKOCYTE["dna_peak"]
     small, large = ({**CTC, "dna_peak": peak, "nucleus_area_um2": area} for area in (13.0, 60.0))
@@ -179,7 +179,7 @@ def test_cytokeratin_that_a_ctc_needs_rises_with_the_square_of_its_cd45(share, t
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.9, 1.0, 1.1])
-def test_gap_of_a_cluster(gap):
+def test_the_gap_that_a_cluster_may_have(gap):
     calls = calls_of(*touch([CTC, CTC], (0, 1, gap)))
     assert calls["cluster"].iloc[:2].tolist() == ([1, 1] if gap <= 1.0 else [pd.NA, pd.NA])
     assert calls["cluster"].iloc[2:].isna().all()
@@ -215,13 +215,13 @@ def test_contacts_are_of_the_same_frame():
     assert calls["with_leukocyte"].iloc[:4].tolist() == [False, False, True, False]
 
 
-def test_leukocytes_that_ride_carry_the_number_and_are_no_members():
+def test_attached_leukocytes_carry_the_cluster_number_and_are_not_members():
     calls = calls_of(*touch([CTC, CTC, LEUKOCYTE, LEUKOCYTE], (0, 1, 0.0), (1, 2, 0.4), (2, 3, 0.0)))
     assert calls["cluster"].iloc[:4].tolist() == [1, 1, 1, pd.NA]
     assert calls["call"].iloc[:4].tolist() == ["ctc", "ctc", "leukocyte", "leukocyte"]
 
 
-def test_one_ctc_with_a_leukocyte_is_marked_and_is_no_cluster():
+def test_one_ctc_with_a_leukocyte_is_marked_and_is_not_a_cluster():
     calls = calls_of(*touch([CTC, LEUKOCYTE, CTC], (0, 1, 0.0)))
     assert calls["cluster"].iloc[:3].isna().all()
     assert calls["with_leukocyte"].iloc[:3].tolist() == [True, False, False]
@@ -235,7 +235,7 @@ def test_cells_that_the_border_cuts_are_called_and_marked():
     assert calls["reason"].iloc[:2].tolist() == ["dna+ ck+ cd45- at_border", "dna+ ck- cd45+ at_border"]
 
 
-def test_few_leukocytes_the_noise_is_the_reference_and_every_call_says_so():
+def test_with_few_leukocytes_the_noise_is_the_reference_and_every_call_says_so():
     calls = calls_of(CTC, {**LEUKOCYTE, "ck": 2.0}, {**CTC, "ck": 2.0}, {**CTC, "cd45": 400.0}, leukocytes=0)
     assert calls["call"].tolist() == ["ctc", "leukocyte", "dna_only", "double_positive"]
     assert calls["reason"].str.endswith(" noise_reference").all()
@@ -269,15 +269,15 @@ def test_cd45_counts_where_both_cell_and_nucleus_show_it():
 
 
 @pytest.mark.parametrize("grain", [1.2, 2.0])
-def test_condensed_chromatin_is_told_by_the_grain_of_the_samples_own_nuclei(grain):
+def test_condensed_chromatin_is_judged_by_the_grain_of_the_samples_own_nuclei(grain):
     cells = [{**cell, "dna_peak": grain * cell["dna_peak"]} for cell in [CTC] + [LEUKOCYTE] * 30]
     dying = {**CTC, "dna_peak": 1.6 * cells[0]["dna_peak"]}
     assert calls_of(*cells, dying, leukocytes=0)["call"].tolist() == ["ctc"] + ["leukocyte"] * 30 + ["debris"]
 
 
 @pytest.mark.oracle
-def test_slides_in_memory_are_those_of_the_files(tmp_path):
-    """The cells that `seen` gives are those that detection makes of the same frame's file."""
+def test_slides_in_memory_equal_those_read_from_files(tmp_path):
+    """`seen` gives the same cells as detection from the file of the same frame."""
     slide = Slide(frames=1, recipe=Recipe(leukocytes=30, clusters=((0, 2),) * 3))
     truth, cells, noise = seen(slide, 3, assay("cellsearch"))
     pixels, _ = render(slide, slide.recipe.clusters, np.random.default_rng([3, 0]))
@@ -353,7 +353,7 @@ def test_order_of_the_rows_changes_no_call_and_no_cluster(seed):
 
 
 @pytest.mark.property
-def test_a_far_cell_more_changes_no_other_call():
+def test_adding_a_distant_cell_changes_no_other_call():
     cells = mixed()
     expected = calls_of(*cells)
     calls = calls_of(*cells, {**CTC, "contacts": [], "contact_gaps_um": []})
@@ -374,7 +374,7 @@ def drawn(cells, gates=GATES):
     return reference_of(cells, NOISE, SETTINGS).drawn(gates)
 
 
-def test_gates_are_told_in_the_units_of_what_was_measured():
+def test_gates_are_given_in_the_units_of_the_measurements():
     cells = cells_table(CTC, leukocytes=400)
     found = drawn(cells)
     assert 390 <= found.n_leukocytes <= 400  # less those of little CD45
@@ -395,8 +395,8 @@ def test_gates_are_told_in_the_units_of_what_was_measured():
 
 
 @pytest.mark.parametrize("gate", sorted(set(Gates.model_fields) - {"ck_rise_with_cd45"}))
-def test_a_cell_on_a_gate_as_told_has_half_the_probability(gate):
-    """Everything else about the cell is far inside, so that one term decides: what is told is what is used."""
+def test_a_cell_on_a_stated_gate_has_half_the_probability(gate):
+    """Everything else about the cell is far inside its gates, so one term decides: the stated gate is the one used."""
     rows = cells_table({**CTC, "cd45": 1e-4}, leukocytes=400)
     told = drawn(rows).gates[gate]
     columns = {
@@ -421,7 +421,7 @@ def test_the_more_cd45_the_more_cytokeratin_a_ctc_needs():
     assert line[-1, 0] == pytest.approx(gates["cd45_max_ratio"].threshold)
 
 
-def test_the_reference_stands_beside_the_calls(tmp_path):
+def test_the_reference_is_stored_with_the_calls(tmp_path):
     _, cells, _ = called_slide(tmp_path, Slide(frames=1, recipe=Recipe(leukocytes=40, ctcs=1)), 1, "cellsearch")
     found = store.table_provenance(tmp_path / "calls.parquet").reference
     frames = store.read_table(tmp_path / "frames.parquet", "frames")
@@ -450,7 +450,7 @@ def test_without_leukocytes_the_reference_says_so():
         ),
     ],
 )
-def test_slides_not_seen_before_are_called_right(tmp_path, name, slide):
+def test_unseen_slides_are_called_correctly(tmp_path, name, slide):
     truth, _, calls = called_slide(tmp_path, slide, 90_210, name)
     found, true = matched(truth, calls, slide.optics.pixel_size_um)
     assert true.mean() >= 0.95
@@ -466,7 +466,7 @@ def write_ome(path, planes, names, pixel_size_um):
     return path.parent
 
 
-def test_a_slide_without_the_further_marker_is_called_all_the_same(tmp_path):
+def test_a_slide_without_the_further_marker_is_still_called(tmp_path):
     pixels, truth = render(Slide(frames=1), [(1, 0), (1, 0), (2, 0)], np.random.default_rng(5))
     images = write_ome(tmp_path / "slide" / "f1.ome.tif", pixels[:3], ["DAPI", "CK-PE", "CD45-APC"], 0.645)
     cells, calls = called(tmp_path, images, assay("cellsearch"))
@@ -481,7 +481,7 @@ IMAGES = ROOT.parent / "shared" / "data"
 
 @pytest.mark.real
 @pytest.mark.skipif(not (IMAGES / "ctc_hdsca_wbc_fields").is_dir(), reason="../shared/data/ctc_hdsca_wbc_fields")
-def test_no_ctc_in_real_blood_without(tmp_path):
+def test_no_ctc_is_called_in_real_blood_without_ctcs(tmp_path):
     images = tmp_path / "fields"
     images.mkdir()
     for path in (IMAGES / "ctc_hdsca_wbc_fields").glob("*.jpg"):
@@ -494,7 +494,7 @@ def test_no_ctc_in_real_blood_without(tmp_path):
 @pytest.mark.real
 @pytest.mark.skipif(not (IMAGES / "ctc_ctcdet_crops").is_dir(), reason="../shared/data/ctc_ctcdet_crops")
 @pytest.mark.parametrize("kind", ["upCTC", "midCTC", "mixCTC", "noCTC"])
-def test_single_cells_that_experts_judged(tmp_path, kind):
+def test_single_cells_judged_by_experts(tmp_path, kind):
     for path in sorted((IMAGES / "ctc_ctcdet_crops" / kind).glob("*.jpg")):
         planes = np.moveaxis(cv2.imread(str(path)), 2, 0)  # blue is DNA, green CD45, red the tumour's marker
         images = write_ome(tmp_path / path.stem / "c.ome.tif", planes, ["DAPI", "CD45", "CK"], 0.16)
@@ -502,7 +502,7 @@ def test_single_cells_that_experts_judged(tmp_path, kind):
         assert calls["call"].eq("ctc").any() == (kind != "noCTC"), path.name
 
 
-def test_the_table_of_false_calls_is_of_seeds_and_slides_that_its_script_makes():
+def test_the_table_of_false_calls_has_the_seeds_and_slides_of_its_script():
     table = pd.read_csv(ROOT / "verification" / "false_calls.tsv", sep="\t", keep_default_na=False)
     blood = table[table["ctcs"] == 0]
     assert blood["leukocytes"].sum() >= 300_000
@@ -515,7 +515,7 @@ def test_the_table_of_false_calls_is_of_seeds_and_slides_that_its_script_makes()
 
 
 @pytest.mark.parametrize("name", ["cellsearch", "hdsca"])
-def test_sensitivity_and_background_tell_the_figures_of_the_table(name):
+def test_sensitivity_and_background_are_the_figures_of_the_table(name):
     table = pd.read_csv(ROOT / "verification" / "false_calls.tsv", sep="\t", keep_default_na=False)
     blood, others = table[table["ctcs"] == 0], table[table["ctcs"] > 0]
     told = yaml.safe_load((ROOT / "config" / "assays" / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -59,7 +59,7 @@ def test_a_chunk_is_k_of_n(chunk, capsys):
     ("settings", "expected"),
     [("{", "expected a JSON object"), ("[]", "found list"), ("nil", "expected a JSON object")],
 )
-def test_settings_that_are_no_object_end_with_2_and_one_line(settings, expected, capsys):
+def test_settings_that_are_not_an_object_end_with_2_and_one_line(settings, expected, capsys):
     assert run("count", "--settings", settings, "--frames", "f", "--calls", "c", "--out", "o") == 2
     err = capsys.readouterr().err
     assert expected in err
@@ -118,7 +118,7 @@ def test_the_command_starts_fast_and_is_the_module():
     assert version.stdout.startswith("ctcascade 0.")
 
 
-def test_progress_is_said_now_and_then_and_at_the_end(monkeypatch, capsys):
+def test_progress_is_reported_now_and_then_and_at_the_end(monkeypatch, capsys):
     seconds = iter([0.0, 1.0, 6.0, 7.0, 8.0])
     monkeypatch.setattr(cli.time, "monotonic", lambda: next(seconds))
     say = cli._progress()

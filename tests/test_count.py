@@ -1,4 +1,4 @@
-"""Calls to counts: every number of counts.json against a small sample worked out by hand."""
+"""Calls to counts: every number of counts.json against a small sample calculated by hand."""
 
 import json
 from dataclasses import asdict
@@ -122,7 +122,7 @@ def test_each_factor_enters_once(run):
     # 12 / (2 * 0.25 * 0.75 * 0.8 * 0.5) = 80 in 7.5 mL of blood
     assert found["imaged_fraction"] == pytest.approx(0.75)
     assert found["ctc_per_7_5_ml"]["estimate"] == pytest.approx(80.0)
-    # the reference assay loses as much as ours did, so the loss stays in: Gamma(12.5, rate 2 * 0.25 * 0.75 * 0.5)
+    # the reference assay loses the same share, so the loss stays in: Gamma(12.5, rate 2 * 0.25 * 0.75 * 0.5)
     expected = stats.nbinom.sf(49, 12.5, 0.1875 / 1.1875)
     assert found["p_at_least"]["50"] == pytest.approx(expected, abs=1e-4)
 

@@ -30,5 +30,5 @@ def test_refusals_carry_every_fault():
     assert caught.value.faults == (one, two)
     assert str(caught.value).splitlines() == [str(one), str(two)]
     refuse_all([])
-    with pytest.raises(InputError, match=r"^f: k: found 3; expected 4; mend it$"):
-        refuse("f", "k", 3, "4", "mend it")
+    with pytest.raises(InputError, match=r"^f: k: found 3; expected 4; fix it$"):
+        refuse("f", "k", 3, "4", "fix it")

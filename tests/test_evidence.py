@@ -95,7 +95,7 @@ def tables(tmp_path):
     numbers = itertools.count()
 
     def write(**changes):
-        folder = tmp_path / str(next(numbers))  # the loader keeps what it read of a folder
+        folder = tmp_path / str(next(numbers))  # the loader caches what it has read from a folder
         folder.mkdir()
         for name, rows in GOOD.items():
             changed = [{**row, **changes.get(name, {}).get(i, {})} for i, row in enumerate(rows)]
@@ -163,7 +163,7 @@ def test_an_assumption_needs_a_reason_and_no_source(tables):
         ({"id": ""}, "found nothing; expected a value"),
     ],
 )
-def test_faults_of_a_row_are_refused(tables, change, said):
+def test_faulty_rows_are_refused(tables, change, said):
     assert said in refusal("parameters", tables(parameters={0: change}))
 
 
@@ -217,7 +217,7 @@ def test_a_hazard_ratio_that_no_curves_can_have_is_refused_unless_explained(tabl
     assert evidence.load("strata", tables(strata={1: {"hr": "3.9"}})).hr["X1.1"] == 3.9
 
 
-def test_an_odd_implied_shape_is_flagged_for_crude_ratios_only(tables):
+def test_an_unusual_implied_shape_is_flagged_for_univariable_ratios_only(tables):
     """ln 1.5 / ln 2 = 0.58 lies below 0.9; ln 2.5 / ln 2 = 1.32 does not."""
     crude = evidence.load("strata", tables(strata={1: {"hr": "1.5"}}))
     assert crude.hr_flag["X1.1"] == "hazard ratio and medians imply a Weibull shape of 0.58"
@@ -225,7 +225,7 @@ def test_an_odd_implied_shape_is_flagged_for_crude_ratios_only(tables):
     assert adjusted.hr_flag["X1.1"] == ""
 
 
-def test_a_bounded_median_contradicts_no_hazard_ratio(tables):
+def test_a_median_given_as_a_bound_contradicts_no_hazard_ratio(tables):
     folder = tables(strata={0: {"lower_bound": "yes"}, 1: {"hr": "9"}})
     assert evidence.load("strata", folder).hr_flag.to_list() == ["", ""]
 
@@ -280,7 +280,7 @@ def test_the_settings_that_the_evidence_must_cover_have_rows():
 
 
 def test_findings_carry_no_numbers_for_a_refusal_to_leak():
-    """Names such as HER2 and CDK4/6 are no results."""
+    """Digits in names such as HER2 and CDK4/6 are not results."""
     findings = evidence.load("survival").finding
     for name, text in findings[findings != ""].items():
         bare = text.replace("HER2", "").replace("CDK4/6", "")

@@ -1,4 +1,4 @@
-"""Cells for other software: outlines that enclose the very pixels, labels with the table's numbers."""
+"""Cells for other software: outlines that enclose exactly the pixels of a cell, labels with the table's numbers."""
 
 import json
 import re
@@ -49,7 +49,7 @@ MASKS = {
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("rows", MASKS.values(), ids=MASKS)
-def test_an_outline_encloses_the_very_pixels(rows):
+def test_an_outline_encloses_exactly_the_pixels(rows):
     mask = np.array([[letter == "#" for letter in row] for row in rows])
     placed = np.zeros((12, 12), bool)
     placed[3 : 3 + mask.shape[0], 5 : 5 + mask.shape[1]] = mask
@@ -58,14 +58,14 @@ def test_an_outline_encloses_the_very_pixels(rows):
 
 @pytest.mark.property
 @pytest.mark.parametrize("seed", range(5))
-def test_so_does_that_of_any_blob(seed):
+def test_an_outline_of_any_blob_encloses_exactly_its_pixels(seed):
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:40, :40]
     mask = np.hypot(y - 20, x - 20) < 12 + 4 * rng.normal(size=(40, 40)).cumsum(axis=0) / 6
     np.testing.assert_array_equal(filled(geometry_of(mask, (0, 0)), mask.shape), mask)
 
 
-def test_nothing_has_no_outline():
+def test_an_empty_mask_has_no_outline():
     assert geometry_of(np.zeros((3, 3), bool), (0, 0)) is None
 
 
@@ -89,7 +89,7 @@ def tables(base, images, of):
     return at
 
 
-def test_outlines_and_labels_are_those_of_the_tables(sample, tmp_path, capsys):
+def test_outlines_and_labels_agree_with_the_tables(sample, tmp_path, capsys):
     main(["export", "--sample", str(sample), "--base", str(sample), "--out", str(tmp_path)])
     assert capsys.readouterr().out.split() == [str(tmp_path / f"f00{k}.geojson") for k in (1, 2)]
     cells = store.read_table(sample / "cells.parquet", "cells").set_index(["frame", "cell"])
@@ -181,7 +181,7 @@ def test_a_whole_slide_image_has_one_file_in_its_own_pixels(tmp_path, name):
     covered = np.zeros((300, 3200), int)
     for feature in features:
         covered += filled(feature["geometry"], covered.shape)
-    assert covered.max() == 1  # no cell twice, and none at another's place
+    assert covered.max() == 1  # no cell twice, and none in the place of another
     whole = store.read_table(at["frames"], "frames")
     assert len(whole) == {"s1.tif": 2, "s_S0.czi": 4}[name]
     assert covered[:, 1650:].any()

@@ -1,4 +1,4 @@
-"""Readers: what stands in a file comes out on one scale, by role; what cannot be read is refused with its reason."""
+"""Readers: pixels come out on one scale, by channel role; what cannot be read is refused with its reason."""
 
 import errno
 import struct
@@ -146,7 +146,7 @@ def test_a_jpeg_comes_back_within_its_own_error(tmp_path):
     assert np.abs(frame.pixels - smooth).max() <= 4
 
 
-def test_what_is_no_image_is_refused_with_its_reason(tmp_path):
+def test_a_file_that_is_not_an_image_is_refused_with_its_reason(tmp_path):
     whole = write(tmp_path / "f.ome.tif", planes()).read_bytes()
     for name, content, reason in (
         ("empty", b"", "empty.tif is empty (0 bytes)"),
@@ -266,8 +266,8 @@ def test_a_stack_in_depth_is_refused(tmp_path):
     "fault", [MemoryError(), OSError(errno.EIO, "input/output error"), OSError(errno.EMFILE, "too many open files")]
 )
 @pytest.mark.parametrize("decoder", [(tifffile.TiffPage, "asarray", "ome-tiff"), (Image, "open", "files")])
-def test_what_the_machine_lacks_is_no_fault_of_the_frame(tmp_path, monkeypatch, fault, decoder):
-    """A frame that fails for want of memory or disk fails the job: as an unusable frame it would lower the count."""
+def test_a_failure_of_the_machine_is_not_blamed_on_the_frame(tmp_path, monkeypatch, fault, decoder):
+    """Too little memory or disk fails the job: counted as an unusable frame, it would lower the count."""
     path = tmp_path / ("f1.tif" if decoder[2] == "ome-tiff" else "f1_DAPI.png")
     tifffile.imwrite(path, planes(), photometric="minisblack", metadata=None)
 
@@ -280,7 +280,7 @@ def test_what_the_machine_lacks_is_no_fault_of_the_frame(tmp_path, monkeypatch, 
         formats.read(ref, ASSAY)
 
 
-def test_a_bug_is_not_taken_for_a_broken_frame(tmp_path):
+def test_a_bug_is_not_mistaken_for_a_broken_frame(tmp_path):
     path = tmp_path / "f1.tif"
     tifffile.imwrite(path, planes(), photometric="minisblack", metadata=None)
     no_camera = SimpleNamespace(channels=ASSAY["channels"])

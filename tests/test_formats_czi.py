@@ -1,4 +1,4 @@
-"""CZI slides, written byte by byte: tiles as frames, joined where they only touch, and refused where no slide is so."""
+"""CZI slides, written byte by byte: tiles as frames, joined where they only touch, and refused if impossible."""
 
 import struct
 
@@ -147,7 +147,7 @@ def test_pieces_compressed_by_zstd_are_decoded(tmp_path, method, coded):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_pieces_of_jpeg_xr_are_decoded(tmp_path, dtype):
-    """The one coding whose writer here is that of the reader's library."""
+    """The only encoding that is written here with the same library that reads it."""
     whole = (planes((300, 400)) % 256).astype(dtype)
     pieces = czi_bytes.mosaic(whole, [(0, 0)], (300, 400))
     put(tmp_path, [p | {"compression": 4, "data": imagecodecs.jpegxr_encode(p["pixels"], level=1.0)} for p in pieces])
@@ -196,7 +196,7 @@ def test_a_piece_that_cannot_be_read_makes_its_frame_unusable(tmp_path, pieces, 
         (one(), {"words": "<!DOCTYPE a [<!ENTITY b 'c'>]><a/>"}, "metadata: entity definitions"),
     ],
 )
-def test_a_file_that_is_no_slide_is_refused_before_a_frame_is_made(tmp_path, pieces, how, reason):
+def test_a_file_that_is_not_a_slide_is_refused_before_a_frame_is_made(tmp_path, pieces, how, reason):
     put(tmp_path, pieces, **how)
     with pytest.raises(InputError, match=reason) as caught:
         listed(tmp_path)
@@ -235,7 +235,7 @@ def test_a_directory_that_counts_more_pieces_than_it_holds_is_refused(tmp_path):
             listed(tmp_path)
 
 
-def test_tiffs_beside_a_slide_are_read_as_before_and_words_are_looked_at(tmp_path):
+def test_tiffs_beside_a_slide_are_read_as_before_and_metadata_is_searched_for_names(tmp_path):
     put(tmp_path, one())
     assert 'Name="FITC"' in formats.read_words(listed(tmp_path).frames[0])
     (tmp_path / "s" / "f.tif").touch()

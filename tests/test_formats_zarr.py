@@ -1,4 +1,4 @@
-"""OME-Zarr images, written file by file: read in parts, and refused where they claim or hold what no image does."""
+"""OME-Zarr images, written file by file: read in parts, and refused where their claims or contents are impossible."""
 
 import json
 import os
@@ -102,7 +102,7 @@ def test_the_scale_is_in_the_axis_unit(tmp_path, unit, scale, size):
     assert only(tmp_path).pixel_size_um == 2 * size
 
 
-def test_a_scale_without_a_unit_is_no_pixel_size(tmp_path):
+def test_a_scale_without_a_unit_is_not_a_pixel_size(tmp_path):
     folder = image(tmp_path, planes((300, 400)))
     zarr_bytes.write_json(folder / ".zattrs", zarr_bytes.describe("czyx", 7.0, NAMES, unit=None))
     frame = only(tmp_path)
@@ -110,7 +110,7 @@ def test_a_scale_without_a_unit_is_no_pixel_size(tmp_path):
 
 
 @pytest.mark.parametrize(("version", "how"), [(2, {}), (3, {}), (3, {"shard": (2, 2)})])
-def test_a_chunk_that_is_not_there_is_no_imaged_area(tmp_path, version, how):
+def test_a_missing_chunk_is_not_imaged_area(tmp_path, version, how):
     whole = planes((512, 544))
     image(tmp_path, whole, version=version, leave_out=[(1, 0, 1), (2, 0, 1)], **how)
     frame = only(tmp_path)
@@ -169,7 +169,7 @@ def test_tiffs_beside_an_image_are_read_as_before(tmp_path):
         listed(tmp_path, "s/f.tif", "ome-zarr")
 
 
-def test_words_in_the_metadata_are_looked_at_for_names(tmp_path):
+def test_metadata_is_searched_for_names_of_persons(tmp_path):
     folder = image(tmp_path, planes((300, 400)))
     zarr_bytes.write_json(folder / "OME" / "METADATA.ome.xml", "<OME>Jane</OME>")
     found = formats.read_words(listed(tmp_path).frames[0])
@@ -229,7 +229,7 @@ def _change(path, more):
         (lambda folder: (folder / ".zattrs").unlink(), "neither .zattrs nor zarr.json"),
     ],
 )
-def test_metadata_that_no_image_has_are_refused_before_a_frame_is_made(tmp_path, change, reason):
+def test_impossible_metadata_is_refused_before_a_frame_is_made(tmp_path, change, reason):
     folder = image(tmp_path, planes((300, 400)))
     change(folder)
     with pytest.raises(InputError, match=reason) as caught:
@@ -278,7 +278,7 @@ def test_links_out_of_the_folder_and_pipes_are_not_followed(tmp_path):
     with pytest.raises(FrameError, match="is no file"):
         only(tmp_path)
     chunk.unlink()
-    chunk.symlink_to(folder / "0" / "0.0.0.1")  # within the folder it is the image's own affair
+    chunk.symlink_to(folder / "0" / "0.0.0.1")  # links within the folder are allowed
     assert only(tmp_path).written == 1
 
 

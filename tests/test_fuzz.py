@@ -1,4 +1,4 @@
-"""A few mutants for every reader (`make fuzz` tries 100,000 each), and that the search itself finds what is planted."""
+"""A few mutants for every reader (`make fuzz` tries 100,000 each), and a check that planted faults are found."""
 
 import pytest
 
@@ -12,7 +12,7 @@ TARGETS = {target.name: target for target in fuzz.targets()}
 @pytest.mark.property
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", TARGETS)
-def test_mutants_are_read_or_refused_in_words(name, tmp_path):
+def test_mutants_are_read_or_refused_with_a_message(name, tmp_path):
     cases = 20 if name == "study" else 300
     n_refused, crashes = fuzz.fuzz(TARGETS[name], cases, seed=2, folder=tmp_path)
     assert crashes == []
@@ -20,7 +20,7 @@ def test_mutants_are_read_or_refused_in_words(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_what_the_mutants_start_from_is_read(name, tmp_path):
+def test_the_unchanged_files_are_read(name, tmp_path):
     target = TARGETS[name]
     for seed in target.seeds:
         (tmp_path / f"S1.R1{target.suffix}").write_bytes(seed)

@@ -1,4 +1,4 @@
-"""Shapes, intensities and contacts of objects: against scikit-image, plain numpy, and themselves turned about."""
+"""Shapes, intensities and contacts of objects: against scikit-image, plain numpy, and themselves rotated."""
 
 import warnings
 
@@ -118,7 +118,7 @@ def test_intensities_are_those_of_plain_numpy():
                 assert np.isnan(row[f"{role}_cytoplasm_mean"])
     wide = [k for k, n in enumerate(np.bincount(zone.ravel())) if k and n > 50]
     assert wide
-    for k in wide:  # pixels as far from two cells may go to either
+    for k in wide:  # pixels equally far from two cells may go to either
         for role, channel in channels.items():
             ring = channel.signal[zone == k]
             np.testing.assert_allclose(table.loc[k, f"{role}_ring_mean"], ring.mean(), rtol=0.1)
@@ -142,7 +142,7 @@ def test_contacts_are_the_nearest_pixels_of_each_pair():
         np.testing.assert_allclose(gaps[a], [expected[b] for b in near[a]], rtol=1e-6)
 
 
-def test_values_that_a_person_can_check():
+def test_values_checked_by_hand():
     cells = np.zeros((20, 30), np.int32)
     cells[2:6, 3:9] = 1  # 4 x 6 pixels
     cells[2:6, 9:11] = 2  # touches it
@@ -172,7 +172,7 @@ def test_values_that_a_person_can_check():
 
 TURNED = ("y_px", "x_px", "y0_px", "x0_px", "y1_px", "x1_px")
 EXACT = {"rtol": 1e-5, "atol": 1e-6}
-AT_EDGE = {"rtol": 0.02, "atol": 0.3}  # a pixel as far from two cells may go to either
+AT_EDGE = {"rtol": 0.02, "atol": 0.3}  # a pixel equally far from two cells may go to either
 
 
 def compared(table, other):
@@ -216,7 +216,7 @@ def test_a_larger_frame_moves_cells_and_changes_nothing_else():
 
 
 @pytest.mark.property
-def test_numbers_of_cells_mean_nothing():
+def test_label_numbers_do_not_matter():
     found, channels = scene()
     n = int(found.cells.max())
     number = np.r_[0, np.random.default_rng(1).permutation(n) + 1].astype(np.int32)
@@ -232,7 +232,7 @@ def test_numbers_of_cells_mean_nothing():
 
 
 @pytest.mark.property
-def test_a_far_cell_changes_nothing():
+def test_a_distant_cell_changes_nothing():
     found, channels = scene()
     pad = ((0, 0), (0, 40))
     found = Segmentation(np.pad(found.nuclei, pad), np.pad(found.cells, pad))
@@ -287,7 +287,7 @@ def test_registration_is_the_median_of_the_distances_between_weighted_centroids(
 
 @pytest.mark.property
 @pytest.mark.parametrize("shift_px", [(0, 0), (2, 0), (0, -2), (1.5, 2), (4, 0)])
-def test_a_shift_of_a_channel_is_seen_by_four_fifths(shift_px):
+def test_four_fifths_of_a_channel_shift_are_measured(shift_px):
     slide = phantom.Slide(1, (400, 400), phantom.Optics(shift_px=0), phantom.Recipe(leukocytes=60))
     pixels, _ = phantom.render(slide, [], np.random.default_rng(8))
     found = apart(pixels, shift_px)

@@ -69,7 +69,7 @@ def test_posterior_at_7_5_ml_is_the_printed_one(row):
     assert blood.quantiles([0.025, 0.975]) == pytest.approx([low, high], abs=0.0051)
     rate5, count5, rate3, count3 = chances
     assert [reference.p_at_least(5), reference.p_at_least(3)] == pytest.approx([count5, count3], abs=5.1e-4)
-    # the chance that the rate itself is above the cut-off is another question, with another answer
+    # the probability that the rate itself exceeds the cut-off is a different one
     exceeds = [float(blood.weights[blood.values >= k].sum()) for k in (5, 3)]
     assert exceeds == pytest.approx([rate5, rate3], abs=2e-3)
 
@@ -87,7 +87,7 @@ def test_chance_of_the_cutoff_at_half_and_double_volume_is_the_printed_one(volum
 @pytest.mark.parametrize("count", [0, 3, 40, 5000])
 @pytest.mark.parametrize("k", [1, 5, 50])
 def test_chance_of_a_reference_count_is_negative_binomial_whatever_the_recovery(count, k):
-    # recovery is the reference's own and cancels; only sensitivity and the looked-at share remain
+    # recovery equals the reference's and cancels; only sensitivity and the imaged share remain
     observation = Observation(10.0, 0.5, 0.8, Factor(0.8, 0.535, 0.967), Factor(0.6, 0.6, 0.6), NONE, ONE)
     rate = 10.0 / 7.5 * 0.5 * 0.8 * 0.6
     expected = stats.nbinom.sf(k - 1, count + 0.5, rate / (1 + rate))
@@ -186,12 +186,14 @@ def test_limits_hold_exactly_the_level(count, volume, recovery, background, leve
     exact = Factor(recovery, recovery, recovery), ONE, Factor(background, background, background)
     found = Observation(volume, 1, 1, *exact).interval(count, level)
     exposure, tail = volume / 7.5, (1 - level) / 2
-    # in the root of q Lambda Jeffreys' prior is flat: the likelihood is the posterior
+    # Jeffreys' prior is flat in the square root of q Lambda: the likelihood is the posterior
     root = np.linspace(0, np.sqrt(stats.gamma(count + 0.5).isf(1e-9) / exposure), 40_001)
     below = np.cumsum(stats.poisson.pmf(count, exposure * (root**2 + background)))
     below_low, below_high = np.interp(np.sqrt(np.array(found[1:3]) * recovery), root, below / below[-1])
     assert below_high == pytest.approx(1 - tail, abs=2e-3)
-    if stats.poisson(exposure * background).sf(count - 1) > tail:  # as many cells without any CTC in the blood
+    if (
+        stats.poisson(exposure * background).sf(count - 1) > tail
+    ):  # the same number of cells without any CTC in the blood
         assert found.low == 0
     else:
         assert below_low == pytest.approx(tail, abs=2e-3)
@@ -205,7 +207,7 @@ def test_twice_the_cells_in_twice_the_blood_is_the_same_concentration_known_bett
     once, twice = observation.interval(count, 0.95), double.interval(2 * count, 0.95)
     assert twice.estimate == pytest.approx(once.estimate)
     assert twice.high < once.high
-    # where all the doubt is in the background more blood does not help
+    # where all uncertainty is in the background, more blood does not help
     assert twice.high - twice.low < (once.high - once.low) * 1.01
     # Jeffreys' prior is worth half a cell, which weighs half as much in twice the blood
     clean, clean_double = (replace(seen, background_per_7_5_ml=NONE) for seen in (observation, double))
@@ -239,7 +241,7 @@ def test_blank_of_one_donor_in_344_with_two_cells():
     assert perfect().limit_of_blank(0.95) == 0
     # in four tubes there is four times the background
     assert Observation(30.0, 1, 1, ONE, ONE, Factor(1, 1, 1)).limit_of_blank(0.95) == stats.poisson(4).ppf(0.95)
-    # a count that blood without CTCs may well show leaves zero in the interval, one that it does not leaves it out
+    # the interval includes zero for a count that is usual in blood without CTCs, and excludes it for one that is not
     assert blank.interval(1, 0.95).low == 0
     assert blank.interval(2, 0.95).low > 0.2
     assert perfect().interval(1, 0.95).low == pytest.approx(0.1079, abs=1e-3)
@@ -262,19 +264,19 @@ def test_shipped_factors_have_distributions_with_their_stated_limits(name, reque
     ("recovery", "background"),
     [(Factor(0.99, 0.2, 0.995), NONE), (ONE, Factor(0.2, 0.0, 1.0))],
 )
-def test_impossible_factors_are_refused_in_words(recovery, background):
+def test_impossible_factors_are_refused_with_a_message(recovery, background):
     with pytest.raises(InputError, match="assay"):
         Observation(30, 1, 1, recovery, ONE, background).interval(0, 0.95)
 
 
 @pytest.mark.property
-def test_no_cells_say_the_same_whatever_the_background():
+def test_a_count_of_zero_means_the_same_whatever_the_background():
     clean, dirty = (Observation(30, 1, 1, ONE, ONE, b).blood(0) for b in (NONE, Factor(900.0, 900.0, 900.0)))
     assert dirty.quantiles([0.25, 0.975]) == pytest.approx(clean.quantiles([0.25, 0.975]))
 
 
 @pytest.mark.property
-def test_nothing_looked_at_and_no_bridge_have_no_posterior():
+def test_no_posterior_without_analysed_blood_or_reference_equivalent():
     with pytest.raises(ValueError, match="exposure"):
         Observation(7.5, 1, 0, ONE, ONE, NONE).blood(0)
     with pytest.raises(ValueError, match="reference"):
@@ -330,7 +332,7 @@ def test_tubes_that_vary_widen_the_limits_as_a_sum_over_tubes_does(count):
     expected = np.quantile(stats.gamma(count + 0.5).rvs(n, random_state=rng) / q, [0.025, 0.5, 0.975])
     observation = Observation(7.5, 1, 1, factor(recovery), ONE, NONE, ONE, tube)
     assert observation.blood(count).quantiles([0.025, 0.5, 0.975]) == pytest.approx(expected, rel=0.02, abs=2e-3)
-    # what a fresh tube on the reference assay shows has that spread in reference_equivalent
+    # a new tube on the reference assay has that spread in reference_equivalent
     assert observation.reference(count).mean == pytest.approx(
         replace(observation, tube_to_tube=None).reference(count).mean
     )

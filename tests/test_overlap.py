@@ -1,4 +1,4 @@
-"""Frames that overlap: each cell once, each piece of the slide once, whichever way the stage counts."""
+"""Overlapping frames: each cell once, each piece of the slide once, whichever way the stage counts."""
 
 import numpy as np
 import pandas as pd
@@ -100,7 +100,7 @@ def test_a_stage_may_count_against_the_pictures(directions):
     assert (after["flags"] == "").all()
 
 
-def test_positions_that_the_cells_belie_are_not_believed():
+def test_positions_that_contradict_the_cells_are_not_used():
     frames = frames_at((0, 0), (0, 50), shape=(600, 200))
     cells = seen(frames_at((0, 0), (0, 100), shape=(600, 200)), spread(250, 300))  # side by side in truth
     after, kept = resolved(frames, cells)
@@ -148,7 +148,7 @@ def test_touching_cells_stay_in_one_frame():
     assert [list(others) for others in pair["contacts"]] == [list(pair["cell"])[::-1][:1], list(pair["cell"])[:1]]
 
 
-def test_a_cell_that_one_frame_alone_shows_binds_what_it_touches():
+def test_a_cell_seen_in_one_frame_only_keeps_its_neighbours_in_that_frame():
     frames = frames_at((0, 0), (0, 60))
     places = np.array([[50, 104.0], [50, 97.0], [50, 90.0]])  # the first lies beyond the end of f0 at 100
     cells = seen(frames, places, radius_um=3.5, near_um=8)
@@ -161,7 +161,7 @@ def test_a_cell_that_one_frame_alone_shows_binds_what_it_touches():
     assert set(kept["frame"]) == {"f0"}
 
 
-def test_a_contact_with_a_copy_that_is_counted_elsewhere_is_no_contact():
+def test_a_contact_with_a_copy_counted_elsewhere_is_not_listed():
     frames = frames_at((0, 0), (0, 60))
     places = np.array([[50, 50 + 7.0 * k] for k in range(9)])  # a chain from one frame into the other
     _, kept = resolved(frames, seen(frames, places, radius_um=3.0, near_um=8))

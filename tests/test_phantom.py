@@ -68,7 +68,7 @@ def test_truth_names_what_was_asked_for(tmp_path):
     assert 30 <= truth["kind"].isin(LEUKOCYTE_KINDS).sum() <= 90  # Poisson, mean 60, less those without room
 
 
-def test_members_of_a_cluster_touch_and_strangers_to_it_do_not(tmp_path):
+def test_members_of_a_cluster_touch_and_other_cells_do_not(tmp_path):
     recipe = Recipe(leukocytes=15, ctcs=2, clusters=((4, 0), (2, 1)))
     truth = phantom.write_slide(tmp_path, Slide(frames=1, recipe=recipe), seed=2)
     place = truth[["y_px", "x_px"]].to_numpy() * Optics().pixel_size_um
@@ -83,7 +83,7 @@ def test_members_of_a_cluster_touch_and_strangers_to_it_do_not(tmp_path):
 
 
 @pytest.mark.oracle
-def test_light_is_where_the_truth_says():
+def test_cells_are_bright_where_the_truth_says():
     slide = Slide(frames=1, optics=CLEAN, recipe=Recipe(leukocytes=0, specks=0, fragments=0, aggregates=0, ctcs=5))
     pixels, truth = phantom.render(slide, [(1, 0)] * 5, np.random.default_rng(12))
     signal = pixels.astype(float) - CLEAN.offset - np.array(CLEAN.haze)[:, None, None]
@@ -144,7 +144,7 @@ def test_adding_a_ctc_changes_only_its_place():
     assert np.hypot(rows - 60, columns - 120).max() < 40
 
 
-def test_no_room_for_a_ctc_is_said(tmp_path):
+def test_too_little_room_for_a_ctc_is_reported(tmp_path):
     with pytest.raises(ValueError, match="no room"):
         phantom.write_slide(tmp_path, Slide(frames=1, shape=(48, 48), recipe=Recipe(leukocytes=0, ctcs=30)), seed=1)
 

@@ -192,7 +192,7 @@ def assert_no_prognostic_number(result):
 
 @pytest.mark.parametrize(("primary", "setting"), REFUSED)
 def test_refused_settings_hold_no_prognostic_number(run, primary, setting):
-    """T12. Markers that were seen, clusters, imaging and a cascade are there to be leaked."""
+    """T12. Markers, clusters, imaging and a cascade are given, so that they could leak."""
     markers = [marker(m, 6, 4) for m in MARKERS]
     samples = sample("S1", 20, "2026-01-18", markers=markers), sample("S2", 2, "2026-02-16", markers=markers)
     patient = {"therapy_start": "2026-01-19", "imaging": "2026-01-10:CT:bone=2", "diagnosed": "2025-12-24"}
@@ -243,7 +243,7 @@ SHOWN_OF_A_REFUSAL = re.compile(
 
 @pytest.mark.parametrize(("primary", "setting"), [*REFUSED[::3], ("prostate", "mcrpc"), ("breast", "metastatic")])
 def test_the_page_of_a_refused_patient_holds_no_prognostic_number(run, tmp_path, primary, setting):
-    """T12 over HTML. Where there is evidence, the bridge to the reference assay is what lacks."""
+    """T12 over HTML. Where there is evidence, only the reference_equivalent is missing."""
     seen = {"markers": [marker(m, 20, 9) for m in ("HER2", "AR-V7")], "p_at_least": UNKNOWN}
     samples = [
         sample(name, n, day, reference_equivalent=None, **seen)
@@ -272,7 +272,7 @@ def test_the_cohort_page_holds_no_prognostic_number_of_a_refused_patient(run, tm
     assert "no evidence" in page.section("patients")
 
 
-def test_what_stands_beside_the_curve_is_on_the_page(run, tmp_path):
+def test_the_results_beside_the_curve_are_on_the_page(run, tmp_path):
     """The earlier curve, stage, clusters, markers: each number that of the result, and the class of drugs is named."""
     samples = [
         sample("S1", 24, "2026-01-15", markers=[marker("HER2", 24, 20)]),
@@ -316,7 +316,7 @@ def test_hazard_ratios_alone_give_statements_and_no_curve(run, primary, setting)
     assert result["summary"] == ""
 
 
-def test_a_count_within_the_blank_is_said_to_be_one(run):
+def test_a_count_within_the_blank_is_named_as_such(run):
     """One cell where the published groups begin at one, and blank samples hold one as well."""
     said = {n: run("bladder", "m0", sample(n=n))["reason"] for n in (0, 1, 2)}
     assert [n for n, reason in said.items() if "blank" in reason] == [1]

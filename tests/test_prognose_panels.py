@@ -146,7 +146,7 @@ def test_equal_inputs_give_equal_bytes_and_the_seed_moves_only_the_band(run):
 
 @pytest.mark.parametrize(("primary", "setting"), [*(w[:2] for w in WITH_CURVES), *RELATIVE, *REFUSED[:3]])
 def test_no_sentence_advises(run, primary, setting):
-    """T17. What is said is about published groups; nobody is told what to do."""
+    """T17. Sentences are about published groups; no one is advised."""
     before, after = sample("S1", 20, "2026-01-18"), sample("S2", 2, "2026-02-16")
     said = json.dumps(run(primary, setting, before, after, therapy_start="2026-01-19")).lower()
     assert not re.search(r"\b(stop|switch|continue|recommend|should|must|consider|prescribe|you|your)\b", said)

@@ -58,7 +58,7 @@ def test_numbers_as_seen(browser, files, kind):
 
 @pytest.mark.parametrize("width", [360, 768])
 @pytest.mark.parametrize("kind", ["sample", "patient", "cohort"])
-def test_nothing_sticks_out_on_a_phone(browser, files, kind, width):
+def test_nothing_overflows_on_a_phone(browser, files, kind, width):
     page, _ = opened(browser, files[kind], width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -194,7 +194,7 @@ def test_axe_finds_nothing_serious(browser, files, kind, scheme, width):
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []
 
 
-def test_index_is_whole_without_script(browser, files):
+def test_the_index_is_complete_without_script(browser, files):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(files["cohort"].as_uri())
@@ -213,7 +213,7 @@ def test_foreign_text_runs_nothing(browser, tmp_path):
         assert "<script>alert(1)</script>" in page.inner_text("body")
 
 
-def test_a_script_that_slipped_in_would_not_run(browser, files, tmp_path):
+def test_an_injected_script_would_not_run(browser, files, tmp_path):
     broken = tmp_path / "broken.html"
     text = files["patient"].read_text(encoding="utf-8")
     broken.write_text(text.replace("</main>", "<script>alert(1)</script></main>"), encoding="utf-8")

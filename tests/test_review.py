@@ -1,4 +1,4 @@
-"""Reviews: files that are checked, what several readers agree on, clusters drawn anew, agreement, taking over."""
+"""Reviews: files that are checked, what several readers agree on, clusters grouped again, agreement, carrying over."""
 
 import csv
 import io
@@ -134,16 +134,16 @@ def test_consensus(after, said, majority, unanimous):
 
 
 @pytest.mark.oracle
-def test_clusters_are_drawn_anew(after):
+def test_clusters_are_grouped_again(after):
     assert after({"A": {2: "ctc"}})[0]["cluster"].tolist() == [1, 1, 1, pd.NA, pd.NA, pd.NA]
-    # the middle one of three rejected: the other two touch nothing more
+    # the middle one of three is rejected: the other two no longer touch anything
     assert after({"A": {2: "debris"}})[0]["cluster"].isna().all()
     assert after({"A": {1: "debris"}})[0]["cluster"].tolist() == [pd.NA, 1, 1, pd.NA, pd.NA, pd.NA]
     # only side by side: still CTCs, but no cluster
     calls, _ = after({"A": {2: ("ctc", "no")}, "B": {2: ("ctc", "no")}, "C": {2: "ctc"}})
     assert calls["cluster"].isna().all()
     assert (calls["call"] == "ctc").sum() == 4
-    # an accepted one with a leukocyte at its side
+    # an accepted one beside a leukocyte
     calls, _ = after({"A": {4: "ctc"}})
     assert calls["with_leukocyte"].tolist() == [False] * 3 + [
         True,
@@ -180,7 +180,7 @@ def test_a_review_of_other_calls_is_refused(after, tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"), [({"cell": 77}, "expected a cell of the sample"), ({"y_px": 50.0}, "at another place")]
 )
-def test_a_cell_that_is_none_is_refused(tmp_path, change, expected):
+def test_an_unknown_cell_is_refused(tmp_path, change, expected):
     path = write(tmp_path / "S1.AB.csv", [{**line(CALLS, 1, "debris"), **change}])
     with pytest.raises(InputError, match=expected):
         reviewed([read(path)[0]], CALLS, cells_of(CALLS), 1.0, RULE)
@@ -282,7 +282,7 @@ def test_counts_follow_the_review(tmp_path):
 
 @pytest.fixture
 def other_run(tmp_path):
-    """The same sample found again, 2 px further down and numbered anew; cell 3 has gone far, cell 5 is lost."""
+    """The same sample found again, 2 px further down and renumbered; cell 3 has gone far, cell 5 is lost."""
     calls = CALLS.assign(y_px=CALLS["y_px"] + 2, cell=[6, 5, 4, 3, 2, 1])
     calls.loc[2, "y_px"] += 7
     calls = calls.drop(index=4).reset_index(drop=True)
@@ -292,7 +292,7 @@ def other_run(tmp_path):
     return calls
 
 
-def test_a_review_is_taken_over_by_place(tmp_path, other_run, capsys):
+def test_a_review_is_carried_over_by_place(tmp_path, other_run, capsys):
     said = {1: "ctc", 2: "debris", 3: "ctc", 4: "leukocyte", 5: "leukocyte", 6: "ctc"}
     old = write(tmp_path / "S1.AB.csv", [line(CALLS, cell, call, score=3) for cell, call in said.items()])
     tables = ["--frames", str(tmp_path / "frames.parquet"), "--calls", str(tmp_path / "calls.parquet")]
@@ -312,7 +312,7 @@ def test_a_review_is_taken_over_by_place(tmp_path, other_run, capsys):
         carry.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
 
 
-def test_another_samples_review_is_not_taken_over(tmp_path, other_run):
+def test_the_review_of_another_sample_is_not_carried_over(tmp_path, other_run):
     old = write(tmp_path / "S2.AB.csv", [line(CALLS, 1, "ctc", sample="S2")])
     with pytest.raises(InputError, match="which the calls are of"):
         carry.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")

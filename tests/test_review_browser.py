@@ -92,7 +92,9 @@ def test_review_by_keyboard_changes_the_count_and_the_patient(browser, own, snak
     assert stopped.code == 2
     assert "a review of other calls (0000000000000000...)" in stopped.output
     planned = snakemake(own, "-n")
-    assert re.search(r"^count +1$", planned.output, re.MULTILINE), planned.output  # without reviews as it was before
+    assert re.search(r"^count +1$", planned.output, re.MULTILINE), (
+        planned.output
+    )  # without reviews the page is as before
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +139,7 @@ def test_a_cluster_is_reviewed_as_one(browser, page):
     assert heard == []
 
 
-def test_typing_a_note_is_no_verdict_and_foreign_text_stays_text(browser, tmp_path):
+def test_typing_a_note_is_not_a_call_and_foreign_text_stays_text(browser, tmp_path):
     table = cases.frames(hostile=True)
     seen, heard = opened(browser, cases.sample_page(tmp_path, table=table))
     card = seen.locator("article[data-ask]:not([data-cluster])").first

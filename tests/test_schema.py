@@ -109,7 +109,7 @@ def test_a_result_takes_no_other_key_and_says_what_each_means(result):
         result.model_validate({})
 
 
-def test_a_risk_is_never_nought_or_one():
+def test_a_risk_is_never_zero_or_one():
     def valid(band):
         try:
             results.OrganRisk(organ="liver", p_metastasis=dict.fromkeys(("1", "2", "5"), band))

@@ -1,4 +1,4 @@
-"""Nuclei and cells on frames drawn here, whose truth is known: split, kept whole, bounded, left out."""
+"""Nuclei and cells on synthetic frames of known truth: split, kept whole, bounded, left out."""
 
 from pathlib import Path
 
@@ -63,7 +63,9 @@ def test_the_watershed_is_that_of_scikit_image(seed):
     mask = cv2.GaussianBlur(rng.normal(size=shape), (0, 0), 3) > -0.1
     markers = np.zeros(shape, np.int32)
     inside = rng.permutation(np.flatnonzero(mask))
-    _, first = np.unique(levels.ravel()[inside], return_index=True)  # of equal markers theirs leaves the order open
+    _, first = np.unique(
+        levels.ravel()[inside], return_index=True
+    )  # scikit-image leaves the order of equal markers open
     spots = inside[first][::6]
     markers.ravel()[spots] = 1 + np.arange(len(spots))
     ours = flood(levels, markers, mask)
@@ -134,7 +136,7 @@ def test_a_long_or_bent_nucleus_is_one():
     assert found(drawn(bent)).nuclei.max() == 1
 
 
-def test_glow_fragments_and_noise_are_no_nuclei():
+def test_glow_fragments_and_noise_are_not_nuclei():
     cells = [disc(20 + 20 * (k % 4), 20 + 20 * (k // 4), 4.0) for k in range(12)]
     glow = [("dna", 100.0, 30.0, 3.0, 5.0, 60.0), disc(100, 80, 0.8, 500.0)]
     assert found(drawn([*cells, *glow])).nuclei.max() == 12
@@ -142,7 +144,7 @@ def test_glow_fragments_and_noise_are_no_nuclei():
     assert empty.nuclei.max() == empty.cells.max() == 0
 
 
-def test_what_is_outside_the_limits_of_size_is_no_nucleus():
+def test_objects_outside_the_size_limits_are_not_nuclei():
     frame = drawn([disc(30, 30, 3.0), disc(80, 80, 9.0)])
     assert found(frame).nuclei.max() == 2
     assert found(frame, nucleus_diameter_um=[8.0, 60.0]).nuclei.max() == 1

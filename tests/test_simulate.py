@@ -93,7 +93,7 @@ def test_result_says_what_the_diameters_were_used_for(tmp_path):
     assert off["organs"] == plain["organs"]
 
 
-def test_first_organs_that_everybody_knows(tmp_path):
+def test_well_known_first_organs(tmp_path):
     path = counts_file(tmp_path)
     first = {}
     for primary in ("prostate", "colon", "pancreas", "stomach", "kidney", "breast"):
@@ -179,7 +179,7 @@ def test_risk_rises_with_the_cells_of_a_cluster(tmp_path):
     assert (np.array(more) > tables[2]).all()
 
 
-def test_no_cell_seen_is_still_a_risk_and_a_wide_one(tmp_path):
+def test_a_count_of_zero_still_has_a_risk_with_a_wide_band(tmp_path):
     none = run(tmp_path, [counts_file(tmp_path, n_ctc=0)], draws=2000)
     some = run(tmp_path, [counts_file(tmp_path, n_ctc=5)], draws=2000)
     assert none["prior_dominated"] is True
@@ -197,7 +197,7 @@ def test_risk_is_sub_linear_in_the_count(tmp_path):
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("n_ctc", [0, 1, 5])
-def test_count_of_early_breast_cancer_is_read_in_the_published_population(n_ctc):
+def test_counts_of_early_breast_cancer_are_weighted_by_the_published_population(n_ctc):
     facts = evidence.load("parameters").central
     ln_mean = facts["early_count_ln_mean"] - math.log(evidence.load("assay_facts").central["reference_recovery"])
     ln = np.linspace(-25, 12, 40_001)  # the posterior by hand: the population times the chance of the count
@@ -294,7 +294,7 @@ def test_a_step_switched_off_shows(tmp_path, step):
         "killer_cells",
         "shear",
         "cloaking",
-    ):  # founders were fitted per count: the road changes, not the risk
+    ):  # founders were fitted per count: the cell numbers change, not the risk
         roads = [{s["step"]: s["mean"] for s in found["flow"]} for found in (part, whole)]
         assert roads[0]["killed"] != roads[1]["killed"]
         assert (roads[0]["arrested"] > roads[1]["arrested"]) == (step != "cloaking")

@@ -52,7 +52,7 @@ def test_findings_are_ordered_by_date():
 def test_risk_given_findings_is_that_of_lesions_sampled_one_by_one(text, early):
     imaged = given(text, early)
     later = imaged.cascade.lesions([1.0, 5.0])
-    # a draw in which lesions are neither rare nor sure, nor the findings all but impossible
+    # a draw in which lesions are neither rare nor certain, and the findings not nearly impossible
     off = np.where(imaged.likelihood() > 0.003, np.abs(imaged.now.sum(axis=1) - 1.0), np.inf)
     draw = int(np.argmin(off))
     seen = imaged.cascade.seen_already[draw]
@@ -78,7 +78,7 @@ def test_risk_given_findings_is_that_of_lesions_sampled_one_by_one(text, early):
 
 @pytest.mark.oracle
 @pytest.mark.parametrize("early", [True, False])
-def test_without_findings_the_road_is_the_same(early):
+def test_without_findings_the_result_is_the_same(early):
     model = cascade("colon", draws=300, early=early)
     imaged = findings.Imaged.condition(model, [], np.ones(300))
     assert imaged.likelihood() == pytest.approx(np.ones(300))
@@ -88,7 +88,7 @@ def test_without_findings_the_road_is_the_same(early):
         assert found.mean(axis=0) == pytest.approx(known.mean(axis=0), abs=0.01)
 
 
-def test_a_lesion_that_was_seen_is_there_and_a_clean_organ_is_safer(tmp_path):
+def test_a_lesion_that_was_seen_is_certain_and_a_clean_organ_has_less_risk(tmp_path):
     before = run(tmp_path, None)
     found = run(tmp_path, "2026-02-01:CT:liver=2,lung=0")
     assert all(0.9 < p < 1 for p in means(found, "liver"))
@@ -148,7 +148,7 @@ def test_risk_still_rises_with_count_and_time(tmp_path, imaging):
 
 
 @pytest.mark.property
-def test_draws_are_kept_as_often_as_they_weigh():
+def test_draws_are_resampled_by_their_weight():
     weights = Draws(3, 500).uniform("weights") ** 3
     kept = findings.resample(weights)
     assert len(kept) == 500

@@ -57,7 +57,7 @@ def test_founders_are_poisson_and_with_frailty_negative_binomial():
 
 
 @pytest.mark.oracle
-def test_founders_come_when_three_samples_say():
+def test_founders_follow_the_shedding_of_three_samples():
     model = expected_cascade(
         300,
         [sample(3), sample(40, age_years=0.5), sample(10, age_years=1.2)],
@@ -80,7 +80,7 @@ def test_founders_come_when_three_samples_say():
 
 
 @pytest.mark.oracle
-def test_rare_lesions_are_as_rare_as_they_are(fine):
+def test_rare_lesions_have_the_right_frequency(fine):
     model = expected_cascade(10000, founding=1e-5)
     exact = float(-np.expm1(-0.77 * np.log1p(model.shown("liver", "CT", 5.0)[0] / 0.77)))
     assert 2e-7 < exact < 1e-5
@@ -93,7 +93,7 @@ def test_rare_lesions_are_as_rare_as_they_are(fine):
 
 
 @pytest.mark.oracle
-def test_at_least_one_leaves_what_is_common_as_it_is():
+def test_conditioning_on_one_founder_does_not_change_common_lesions():
     model = expected_cascade(8000, founding=5)
     plain, forced = (lesions.sample(model, 7, "P1", 5.0, at_least_one=one) for one in (False, True))
     for organ in range(7):

@@ -111,7 +111,7 @@ def test_flux_behind_five_cells_in_a_tube():
     assert 5 * blood.cells_in_blood == pytest.approx(3533, rel=1e-3)
 
 
-# from a founder to a lesion in sight -------------------------------------------------------------------------------
+# from a founder to a detectable lesion -----------------------------------------------------------------------------
 
 
 def one_wait(rested_share=0.4, leave=0.5, restricted=0.5, switch=1.3):
@@ -191,7 +191,7 @@ def test_a_shedding_of_three_samples_is_followed_in_time():
 
 
 @pytest.mark.oracle
-def test_colonies_reach_their_size_when_births_and_deaths_say():
+def test_colonies_reach_their_size_at_the_time_given_by_births_and_deaths():
     rng, birth, death, until = np.random.default_rng(11), 1.0, 0.6, 400
     ages = np.array([theory.colony(birth, death, until, rng) for _ in range(700)])
     assert np.isinf(ages).mean() == pytest.approx(theory.extinction(0.6, 1), abs=4 * 0.5 / math.sqrt(700))
@@ -206,7 +206,7 @@ def test_colonies_reach_their_size_when_births_and_deaths_say():
 
 
 @pytest.mark.oracle
-def test_no_lesion_in_sight_by_the_exponential_integral_and_the_incomplete_gamma():
+def test_no_detectable_lesion_by_the_exponential_integral_and_the_incomplete_gamma():
     growth, kappa, founders, shed_growth = 3.0, 50.0, 0.9, 0.6
 
     def rate(u):

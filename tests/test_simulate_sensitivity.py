@@ -41,7 +41,7 @@ def test_every_stream_of_a_cascade_is_in_one_group():
         assert sum(name.startswith(group) for group in GROUPS.values()) == 1, name
 
 
-def test_what_the_spread_of_the_cascade_comes_from():
+def test_the_sources_of_spread_of_the_cascade():
     found = sobol(lesions, 1, 1500, GROUPS)
     assert sum(first for first, _ in found.values()) == pytest.approx(1, abs=0.35)
     assert all(total > -0.01 for _, total in found.values())

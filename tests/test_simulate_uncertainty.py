@@ -1,4 +1,4 @@
-"""Chance and not knowing, lead time, removal of the tumour, therapies: against arithmetic by hand and the sampler."""
+"""Chance and uncertainty, lead time, removal of the tumour, therapies: against calculations by hand and the sampler."""
 
 import dataclasses
 import math
@@ -176,7 +176,7 @@ def test_deaths_in_the_blood_are_shared_by_their_rates():
         ("{resection_in_years: -1}", "0 to 5"),
     ],
 )
-def test_a_therapy_that_cannot_be_is_refused(tmp_path, scenario, expected):
+def test_an_impossible_therapy_is_refused(tmp_path, scenario, expected):
     (tmp_path / "s.yaml").write_text(f"all: {scenario}")
     with pytest.raises(InputError, match=expected):
         scenarios.read(tmp_path / "s.yaml")

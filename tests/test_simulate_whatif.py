@@ -79,7 +79,7 @@ def test_shedding_that_ends_freezes_the_founders():
     assert (go_on[1] > go_on[0]).all()
 
 
-def test_a_lesion_is_known_from_the_next_scan_on(tmp_path):
+def test_a_lesion_is_known_from_the_next_scan_onwards(tmp_path):
     found, by = run(tmp_path)
     scans = means(by["a scan every two years"])
     assert scans[0] < 1e-12  # no scan within the first year; early: nothing in sight at the sample
@@ -101,7 +101,7 @@ def test_a_lesion_is_known_from_the_next_scan_on(tmp_path):
         ("{}", "scenarios"),
     ],
 )
-def test_a_scenario_that_cannot_be_is_refused(tmp_path, text, expected):
+def test_an_impossible_scenario_is_refused(tmp_path, text, expected):
     (tmp_path / "s.yaml").write_text(text)
     with pytest.raises(InputError, match=expected):
         scenarios.read(tmp_path / "s.yaml")

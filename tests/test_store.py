@@ -35,7 +35,7 @@ def calls(n=2):
     )
 
 
-def test_a_table_comes_back_as_it_went(tmp_path):
+def test_a_table_is_read_back_as_it_was_written(tmp_path):
     path = tmp_path / "deep" / "calls.parquet"
     store.write_table(path, "calls", calls(), MADE_BY)
     found = store.read_table(path, "calls")
@@ -63,14 +63,14 @@ def test_equal_tables_are_equal_bytes(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_a_null_where_none_may_be_is_a_bug(tmp_path):
+def test_a_null_in_a_column_without_nulls_is_a_bug(tmp_path):
     broken = calls().assign(call=[None, "ctc"])
     with pytest.raises(ValueError, match="null"):
         store.write_table(tmp_path / "t.parquet", "calls", broken, MADE_BY)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_table_is_refused(tmp_path):
+def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     (tmp_path / "t.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(InputError, match="run the stage before this one again"):
         store.read_table(tmp_path / "t.parquet", "calls")
@@ -81,7 +81,7 @@ def test_what_is_no_table_is_refused(tmp_path):
         store.read_table(tmp_path / "few.parquet", "calls")
 
 
-def test_a_file_is_whole_or_not_there(tmp_path):
+def test_a_file_is_complete_or_absent(tmp_path):
     path = tmp_path / "out.txt"
     path.write_text("old")
     with pytest.raises(TypeError), store.whole(path) as part:
@@ -148,7 +148,7 @@ def test_numbers_come_back_bit_for_bit(tmp_path):
     ["", "{", '{"status": "fine"}', "[]", '{"status": NaN}', "\udcff"],
     ids=["none", "half", "other", "list", "nan", "bytes"],
 )
-def test_what_is_no_result_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_result_is_refused(tmp_path, text):
     (tmp_path / "c.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(InputError, match="run the stage before this one again"):
         store.read_json(tmp_path / "c.json", Counts)

@@ -117,7 +117,7 @@ def test_a_changed_setting_reruns_its_stage_and_what_follows(demo, snakemake, tm
 
 def test_scenarios_enter_at_the_cascade_and_reach_the_page(demo, snakemake, tmp_path):
     folder = tmp_path / "run"
-    shutil.copytree(demo.folder, folder, symlinks=True)  # times are kept: images and counts are not made anew
+    shutil.copytree(demo.folder, folder, symlinks=True)  # times are kept: images and counts are not computed again
     (folder / "what.yaml").write_text("no shedding from <b>now</b> on: {shedding_cut: 1}\n")
     (folder / "over.yaml").write_text("simulate: {what_if: what.yaml}\n")
     page = "results/patients/P03/report.html"
@@ -175,7 +175,7 @@ def test_it_can_be_a_module_of_another_workflow(tmp_path, snakefile):
     assert re.search(r"^total +14$", planned.stdout, re.MULTILINE)
 
 
-def test_as_a_module_too_it_leaves_the_results_of_another_run_alone(tmp_path):
+def test_as_a_module_it_also_leaves_the_results_of_another_run_alone(tmp_path):
     write_study(tmp_path, "P02")
     (tmp_path / "config" / "config.yaml").write_text("{}\n")
     (tmp_path / "results" / "logs").mkdir(parents=True)
@@ -200,7 +200,7 @@ def test_the_pages_are_in_the_report_of_snakemake(demo, snakemake, tmp_path):
     captions = [f"Patient {row['patient']}: counts over time" for row in sheet("patients.tsv")]
     captions += [f"Sample {row['sample']}: the count per 7.5 mL" for row in sheet("samples.tsv")]
     assert [caption for caption in captions if caption not in frame] == []
-    # what was refused stands nowhere in the archive: no survival of such a patient and no risk
+    # nothing that was refused is in the archive: no survival and no risk of such a patient
     shown = [re.findall(rb'data-of="(\w+)/([^"]+)" data-key="(\w+)', page) for page in (*inside, frame.encode())]
     said = {tuple(part.decode() for part in found) for page in shown for found in page}
     withheld = {"prognosis": {"survival", "strata", "cutoff", "horizon_months"}, "cascade": {"organs", "p_any", "flow"}}

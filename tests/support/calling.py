@@ -1,4 +1,4 @@
-"""Slides of known truth through detection and calling, and what of the truth was found."""
+"""Slides of known truth through detection and calling, and how much of the truth was found."""
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from tests.support.runs import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 SETTINGS = ClassifySettings.model_validate(CONFIG["classify"])
-NEAR_UM = 4.0  # a call this near to the truth is the cell
+NEAR_UM = 4.0  # a call this near to a true cell is that cell
 
 
 def assay(name):
@@ -97,7 +97,7 @@ def matched(truth, calls, pixel_size_um):
 
 
 def partners(truth, cells, pixel_size_um):
-    """Return the row of `cells` that is each row of `truth`, -1 where none is, frame by frame."""
+    """Return the row of `cells` that belongs to each row of `truth`, or -1, frame by frame."""
     partner = np.full(len(truth), -1)
     for frame, things in truth.groupby("frame"):
         here = np.flatnonzero(cells["frame"] == frame)
@@ -112,7 +112,7 @@ def pixel_size(slide):
 
 
 def pair_up(truth, calls, pixel_size_um):
-    """Return the row of `calls` that is each row of `truth`, -1 where none is: the nearest pairs first, each once."""
+    """Return the row of `calls` that belongs to each row of `truth`, or -1: the nearest pairs first, each once."""
     place = ["y_px", "x_px"]
     gap = np.linalg.norm(truth[place].to_numpy(float)[:, None] - calls[place].to_numpy(float)[None], axis=2)
     gap *= pixel_size_um

@@ -1,4 +1,4 @@
-"""The scaled-down network that the cascade is compared on, and the same in the words of other simulators."""
+"""The scaled-down network on which the cascade is compared, and the same network for other simulators."""
 
 from verification.oracles.network import Network, Rates
 
@@ -9,7 +9,7 @@ DAYS = 30.0
 
 
 def scaled_down(shed_per_day):
-    """Return 41 species and 82 reactions of which founders are common enough to count."""
+    """Return 41 species and 82 reactions, scaled so that founders are common enough to count."""
     return Network(
         shed_per_day,
         4.9,

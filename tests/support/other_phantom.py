@@ -1,4 +1,4 @@
-"""A second maker of blood frames, built otherwise than `validation.phantom` in every part, as a check from outside.
+"""A second generator of blood frames, built differently from `validation.phantom` in every part, as an outside check.
 
 Cells are drawn on a grid twice as fine and summed into the camera's pixels; the point spread is Moffat's, with wide
 wings; nuclei are heaps of chromatin grains in ellipses, cytokeratin is a web that thins outwards, CD45 a membrane with
@@ -23,7 +23,7 @@ ROLES = ("cd45", "dna", "fitc", "ck")
 
 @dataclass(frozen=True)
 class Blood:
-    """What is on a slide and how it is photographed; counts a frame, shares, micrometres, camera counts."""
+    """What is on a slide and how it is imaged; counts a frame, shares, micrometres, camera counts."""
 
     frames: int = 2
     shape: tuple[int, int] = (700, 900)
@@ -67,7 +67,7 @@ def render(blood, groups, rng):
 
 
 def _crowd(blood, groups, rng):
-    """Return the cells of a frame; leukocytes may press on each other but not on a CTC that is not theirs."""
+    """Return the cells of a frame; leukocytes may touch each other, but only the CTC of their own group."""
     height, width = (n * blood.pixel_size_um for n in blood.shape)
     cells, spots = [], np.empty((0, 3))
 

@@ -1,4 +1,4 @@
-"""Results as the stages write them, made by hand: what the report tests read. Numbers here are made up."""
+"""Results as the stages write them, made by hand for the report tests. The numbers are invented."""
 
 import re
 from html.parser import HTMLParser

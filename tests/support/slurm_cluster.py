@@ -67,11 +67,11 @@ ConstrainCores=no
 
 
 class NoClusterError(Exception):
-    """Why this machine cannot hold a cluster for tests, in words for the user."""
+    """Why this machine cannot run a test cluster, as a message for the user."""
 
 
 class Cluster:
-    """Nodes n1, n2, ... of two cores each; started on entry, ended and swept away on exit."""
+    """Nodes n1, n2, ... of two cores each; started on entry, ended and removed on exit."""
 
     def __init__(self, nodes: int = 2, cgroups: bool = False):
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
@@ -114,7 +114,7 @@ class Cluster:
             os.kill(pid, signal.SIGKILL)
 
     def stop(self, number):
-        """Make what works in a job stand still, as a file system that does not answer would; return whether it did."""
+        """Suspend the processes of a job, as a file system that does not answer would; return whether it worked."""
         working = [pid for pid in _processes_with(f"SLURM_JOB_ID={number}") if _runs(pid, "ctcascade")]
         for pid in working:
             os.kill(pid, signal.SIGSTOP)
@@ -166,7 +166,7 @@ class Cluster:
 
 
 def run(*command):
-    """What a command prints; its own words where it fails."""
+    """What a command prints; if it fails, its error output."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr or done.stdout}")
@@ -174,7 +174,7 @@ def run(*command):
 
 
 def wait_until(holds, seconds, what):
-    """Return what `holds` gives as soon as it gives something; end the test after `seconds`."""
+    """Return what `holds` gives as soon as it gives something; fail the test after `seconds`."""
     until = time.monotonic() + seconds
     while not (found := holds()):
         if time.monotonic() > until:
@@ -241,7 +241,7 @@ def _end(pid_file, how):
     except (OSError, ValueError):  # never started, or gone
         return
     finally:
-        pid_file.unlink(missing_ok=True)  # another process may have the number next
+        pid_file.unlink(missing_ok=True)  # another process may get the number next
     wait_until(lambda: not _alive(pid), 20, f"process {pid} to end")
 
 

@@ -1,5 +1,5 @@
-"""TIFF files written byte by byte from TIFF 6.0 and the BigTIFF layout, for readers that must not be tested on the
-library that they read with."""
+"""TIFF files written byte by byte from TIFF 6.0 and the BigTIFF layout, not by the library that the
+readers themselves use."""
 
 import struct
 import zlib

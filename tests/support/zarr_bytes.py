@@ -37,7 +37,7 @@ CODERS["gzip"] = lambda data: zlib.compress(data, wbits=31)
 
 
 def describe(axes, scale, names, version="0.4", unit="micrometer", path="0"):
-    """Return the OME words of an image."""
+    """Return the OME metadata of an image."""
     kinds = {"c": "channel", "t": "time"}
     each = [{"name": a, "type": kinds.get(a, "space"), **({"unit": unit} if a in "zyx" else {})} for a in axes]
     steps = [{"type": "scale", "scale": [scale if a in "yx" else 1.0 for a in axes]}]
