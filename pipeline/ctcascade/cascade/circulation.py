@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ctcascade.cascade.model import DAYS_PER_YEAR, Floats
-from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML
+from ctcascade.cascade.model import Floats
+from ctcascade.data.vocabulary import DAYS_PER_YEAR, REFERENCE_VOLUME_ML
 
 HOURS_PER_YEAR = 24 * DAYS_PER_YEAR
 _MOST_KILLED = 0.95

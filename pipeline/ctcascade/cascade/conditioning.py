@@ -17,8 +17,9 @@ from scipy import special
 from ctcascade import evidence
 from ctcascade.cascade.circulation import Arrival, Circulation, Flow
 from ctcascade.cascade.engine import Cascade
-from ctcascade.cascade.model import DAYS_PER_YEAR, Detection, Floats, Founding, Growth, Shedding, Waiting, sphere_cells
+from ctcascade.cascade.model import Detection, Floats, Founding, Growth, Shedding, Waiting, sphere_cells
 from ctcascade.cascade.parameters import Draws
+from ctcascade.data.vocabulary import DAYS_PER_YEAR
 
 SWITCHES = {
     "clusters": "a cluster founds no more than its cells would one by one",

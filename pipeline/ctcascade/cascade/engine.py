@@ -13,7 +13,6 @@ import numpy as np
 
 from ctcascade.cascade.circulation import Arrival, Circulation
 from ctcascade.cascade.model import (
-    DAYS_PER_YEAR,
     Detection,
     Floats,
     Founding,
@@ -25,6 +24,7 @@ from ctcascade.cascade.model import (
     seen_from_now_on,
 )
 from ctcascade.cascade.parameters import Draws
+from ctcascade.data.vocabulary import DAYS_PER_YEAR
 
 _NODES = 5  # lesions that stand for all of an organ in a draw; tested against many more
 _LATTICE_STEP = 2  # of the rank-1 lattice on (growth luck, detection threshold)

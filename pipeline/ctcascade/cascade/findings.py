@@ -34,7 +34,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.cascade.engine import Cascade
-from ctcascade.cascade.model import DAYS_PER_YEAR, Floats
+from ctcascade.cascade.model import Floats
+from ctcascade.data.vocabulary import DAYS_PER_YEAR
 from ctcascade.study.patient import Scan
 
 _FIRST_ORGAN_STEPS = 5

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-DAYS_PER_YEAR = 365.25
 _STANDSTILL = 1e-9
 AT_ONCE_PER_YEAR = 1e6
 """The rate of a wait that is none: half a minute."""

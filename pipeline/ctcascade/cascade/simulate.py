@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from ctcascade import evidence
 from ctcascade.cascade import conditioning, engine, findings, uncertainty, what_if
 from ctcascade.cascade.findings import Finding, Imaged
-from ctcascade.cascade.model import DAYS_PER_YEAR, Floats
+from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.statements import OUTSIDE, statements
 from ctcascade.data import results, store
 from ctcascade.data.results import ChangeBand, Counts, Provenance, ShareBand
-from ctcascade.data.vocabulary import HORIZONS_YEARS, NOT_METASTATIC
+from ctcascade.data.vocabulary import DAYS_PER_YEAR, HORIZONS_YEARS, NOT_METASTATIC
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.jobs import SimulateJob
 from ctcascade.study.patient import Patient

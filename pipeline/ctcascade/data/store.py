@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
@@ -213,7 +213,7 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
     if missing:
         refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
     # lists stay as they lie in the file: as objects they would take more memory than all else
-    table = data.to_pandas(
+    table: pd.DataFrame = data.to_pandas(
         types_mapper=lambda kept: pd.ArrowDtype(kept) if pa.types.is_list(kept) else None,
         split_blocks=True,
         self_destruct=True,
@@ -232,7 +232,7 @@ def _as_metadata(made_by: Provenance) -> bytes:
     return json.dumps(made_by.model_dump(exclude_unset=True), sort_keys=True).encode()
 
 
-def arrow_schema(table: Table, names: Any) -> pa.Schema:
+def arrow_schema(table: Table, names: Iterable[str]) -> pa.Schema:
     """Return the arrow schema of a table whose data has the columns `names` (the roles are read off them)."""
     fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in table.for_names(list(names))]
     return pa.schema(fields)

@@ -11,6 +11,7 @@ REFERENCE_VOLUME_ML = 7.5
 """The volume that published counts and cut-offs refer to."""
 Z95 = 1.959963984540054
 """Standard deviations on each side of the middle that hold 95 % of a normal distribution."""
+DAYS_PER_YEAR = 365.25
 CUTOFFS = (1, 2, 3, 5, 15, 50)
 """Counts per 7.5 mL that published studies cut at."""
 HORIZONS_YEARS = (1, 2, 5)
@@ -46,7 +47,7 @@ SETTINGS = {
 NOT_METASTATIC = frozenset({"early", "localized", "limited", "m0", "stage_iii"})
 """Settings in which no distant lesion is in sight; ``advanced`` (stage III to IV) leaves it open, the rest have one."""
 OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}
-"""Primary tumours that sit in one of `ORGANS`; lesions there are not told from the tumour."""
+"""Primary tumours that sit in one of `ORGANS`; lesions there cannot be distinguished from the tumour."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 
