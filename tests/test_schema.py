@@ -85,7 +85,7 @@ def test_every_column_has_a_meaning_and_y_comes_before_x(table):
     columns = table.for_roles(["dna", "her2"])
     names = [c.name for c in columns]
     assert len(set(names)) == len(names)
-    assert all(c.meaning and c.dtype in ("str", "bool", "int", "float", "ints", "floats") for c in columns)
+    assert all(c.meaning and c.dtype in ("str", "bool", "int", "float", "ints", "floats", "bytes") for c in columns)
     assert all(names.index(y) < names.index(y.replace("y", "x", 1)) for y in names if y in ("y_px", "y0_px", "y1_px"))
 
 
