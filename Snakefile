@@ -62,7 +62,7 @@ onstart:
 
 onsuccess:
     index_page = os.path.abspath(
-        os.path.join(study.config["results"], "index.html")
+        os.path.join(study.settings.results, "index.html")
     )
     if os.path.exists(index_page):  # not where only some of it was asked for
         print("Report:", index_page)

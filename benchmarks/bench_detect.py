@@ -41,7 +41,7 @@ ASSAY: dict[str, Any] = {
 }
 SETTINGS: dict[str, Any] = {
     "sample": "S",
-    "images": "frames",
+    "images": ["frames"],
     "format": "auto",
     "assay": ASSAY,
     "segmenter": "classical",
@@ -76,7 +76,7 @@ def _rows(what: str, shape: tuple[int, int], recipe: phantom.Recipe) -> list[tup
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         phantom.write_slide(folder / "frames", phantom.Slide(FRAMES, shape, recipe=recipe), seed=7)
-        refs = listing.list_frames("frames", folder, "auto", ASSAY).frames
+        refs = listing.list_frames(["frames"], folder, "auto", ASSAY).frames
         which = what.partition(" ")[0]
         out = [_whole(folder, what, refs), *_stages(refs[0], which)]
         for ref in refs:

@@ -39,7 +39,11 @@ from ctcascade import cli, formats
 from ctcascade.data.errors import InputError, refuse_all
 from ctcascade.formats import FrameError, FrameRef, axioscan, bzscanner, listing
 from ctcascade.formats.frame import reading
-from ctcascade.study import reviews, scenarios, sheets, text_files
+from ctcascade.study import checking, reviews, scenarios, sheets, text_files
+from ctcascade.study.assay import read_assay
+from ctcascade.study.patient import PatientRow, patient_faults
+from ctcascade.study.sample import SampleRow
+from ctcascade.study.settings import Settings
 from tests.support import czi_bytes, tiff_bytes, zarr_bytes
 
 read_yaml = text_files.read_yaml
@@ -136,11 +140,11 @@ def targets() -> list[Target]:
         Target("scan", ".yaml", [_SCAN], axioscan._scan),
         Target("tags", ".tags", [b"PreservedMinValue=0.1\nPreservedMaxValue=0.9\n"], _preserved),
         Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
-        Target("samples", ".tsv", _texts("config/samples.tsv"), _sheet("samples", "\t")),
-        Target("patients", ".tsv", _texts("config/patients.tsv"), _sheet("patients", "\t")),
+        Target("samples", ".tsv", _texts("config/samples.tsv"), _sheet(SampleRow, "\t")),
+        Target("patients", ".tsv", _texts("config/patients.tsv"), _sheet(PatientRow, "\t")),
         Target("review", ".csv", [_review()], _reviewed),
-        Target("config", ".yaml", _texts("config/config.yaml"), _schema("config")),
-        Target("assay", ".yaml", _texts("config/assays/cellsearch.yaml", "config/assays/hdsca.yaml"), _schema("assay")),
+        Target("config", ".yaml", _texts("config/config.yaml"), _settings_file),
+        Target("assay", ".yaml", _texts("config/assays/cellsearch.yaml", "config/assays/hdsca.yaml"), _assay),
         Target("study", ".yaml", _texts("config/config.yaml"), _study),
         Target(
             "what-if",
@@ -240,7 +244,7 @@ def _frame(fmt: str, channels: tuple[str, ...] = ()) -> Callable[[Path], object]
 
 
 def _of_slide(path: Path) -> object:
-    return formats.read(listing.list_frames(path.name, path.parent, "slide", ASSAY).frames[-1], ASSAY)
+    return formats.read(listing.list_frames([path.name], path.parent, "slide", ASSAY).frames[-1], ASSAY)
 
 
 def _older_events(path: Path) -> object:
@@ -293,7 +297,7 @@ def _of_zarr(path: Path) -> object:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(content)
     return [
-        formats.read(ref, ASSAY) for ref in listing.list_frames(folder.name, folder.parent, "auto", ASSAY).frames[:2]
+        formats.read(ref, ASSAY) for ref in listing.list_frames([folder.name], folder.parent, "auto", ASSAY).frames[:2]
     ]
 
 
@@ -311,19 +315,19 @@ def _czis() -> list[bytes]:
 
 
 def _of_czi(path: Path) -> object:
-    return [formats.read(ref, ASSAY) for ref in listing.list_frames(path.name, path.parent, "czi", ASSAY).frames[:2]]
+    return [formats.read(ref, ASSAY) for ref in listing.list_frames([path.name], path.parent, "czi", ASSAY).frames[:2]]
 
 
 def _words(path: Path) -> object:
     return formats.read_words(FrameRef("f", path.name, (path,), 0, "ome-tiff"))
 
 
-def _sheet(schema: str, delimiter: str) -> Callable[[Path], object]:
+def _sheet(kind: type, delimiter: str) -> Callable[[Path], object]:
     def read(path: Path) -> object:
         faults: list = []
-        rows = text_files.read_sheet(path, schema, faults, delimiter)
-        if schema == "patients":
-            faults += sheets._patient_faults(path, rows)
+        rows = text_files.read_sheet(path, kind, faults, delimiter)
+        if kind is PatientRow:
+            faults += patient_faults(path, rows)
         refuse_all(faults)
         return rows
 
@@ -337,18 +341,20 @@ def _reviewed(path: Path) -> object:
     return review
 
 
-def _schema(name: str) -> Callable[[Path], object]:
-    def read(path: Path) -> object:
-        faults: list = []
-        found = text_files.read_yaml(path, faults)
-        if not faults:
-            faults += text_files.check(found, text_files.schema(name), str(path), partial=True)
-        if not faults and name == "assay" and not text_files.check(found, text_files.schema(name), str(path)):
-            faults += sheets._assay_contradictions(str(path), found)
-        refuse_all(faults)
-        return found
+def _settings_file(path: Path) -> object:
+    faults: list = []
+    found = text_files.read_yaml(path, faults)
+    if not faults:
+        checking.check(Settings, found, str(path), faults)
+    refuse_all(faults)
+    return found
 
-    return read
+
+def _assay(path: Path) -> object:
+    faults: list = []
+    found = read_assay(path, faults)
+    refuse_all(faults)
+    return found
 
 
 def _study(path: Path) -> object:

@@ -70,7 +70,7 @@ def refused(capsys, *overlays):
 
 def test_a_sound_study_passes(study, capsys):
     check()
-    told = "S1: 1 frames, ome-tiff (each TIFF is a frame)\n1 samples of 1 patients: nothing to mend\n"
+    told = "S1: 1 frames, ome-tiff (each TIFF is a frame)\n1 samples of 1 patients: nothing to fix\n"
     assert capsys.readouterr().out == told
 
 

@@ -14,7 +14,8 @@ from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.vocabulary import CUTOFFS
 from ctcascade.report import follow_up_page
-from ctcascade.study import sheets
+from ctcascade.study import jobs
+from ctcascade.study.jobs import CohortJob
 from ctcascade.validation import follow_up
 from tests.support import report_cases as cases
 from tests.support.browser import opened
@@ -207,7 +208,9 @@ def sixty(tmp_path_factory):
 
 
 def compared(place, rows, counts, prognoses, **changes):
-    follow_up.cohort({"patients": rows, **SETTINGS, **changes}, counts, prognoses, place / "cohort.json")
+    follow_up.cohort(
+        CohortJob.model_validate({"patients": rows, **SETTINGS, **changes}), counts, prognoses, place / "cohort.json"
+    )
     return store.read_json(place / "cohort.json", "cohort")
 
 
@@ -350,7 +353,7 @@ def test_a_draw_after_the_end_of_follow_up_is_refused(folder):
     assert fault.startswith(
         "samples.tsv: line 3, S2, collected: found 2026-08-01, 3.0 months after the patient's first"
     )
-    assert "expected a draw before the follow-up ends, time_months 1.5" in fault
+    assert "expected a sample before the follow-up ends, time_months 1.5" in fault
     # 3.02 months: a whole number of months may have been written
     assert read([SAMPLE, later], patients=[{**PATIENT, "event": "1", "time_months": "2.1"}]).followed == ["P1"]
 
@@ -362,11 +365,11 @@ def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder
         [SAMPLE, earlier, {**SAMPLE, "sample": "S3", "patient": "D1"}],
         patients=[{**PATIENT, "event": "1", "time_months": "14.5"}, donor],
     )
-    found = sheets.settings_for(study, "cohort")
+    found = jobs.cohort_job(study).as_json()
     row = {"patient": "P1", "sample": "S0", "primary": "breast", "setting": "metastatic", "event": 1}
     assert found["patients"] == [{**row, "time_months": 14.5}]
     for verb in ("simulate", "prognose", "report"):
-        assert not {"event", "time_months"} & set(sheets.settings_for(study, verb, patient="P1")["patient"])
+        assert not {"event", "time_months"} & set(jobs.job_for(study, verb, patient="P1").as_json()["patient"])
 
 
 @pytest.mark.browser

@@ -63,7 +63,7 @@ def sample(tmp_path_factory):
     table = cases.frames(3)
     cases.images(folder / "images", table, *cases.cells_and_calls(table, n_cells=36, n_ctc=6))
     at = {kind: folder / f"{kind}.parquet" for kind in TABLES}
-    about = {"sample": "s", "images": "images", "format": "auto", "assay": cases.assay()}
+    about = {"sample": "s", "images": ["images"], "format": "auto", "assay": cases.assay()}
     settings = {**about, **cases.DETECTED, "contact_gap_max_um": 3}
     where = (at["frames"], at["cells"], folder / "labels")
     detect.detect(settings, folder, (1, 1), *where, outlines_out=at["outlines"])

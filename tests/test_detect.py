@@ -38,7 +38,7 @@ ASSAY = {
 }
 SETTINGS = {
     "sample": "S1",
-    "images": "slide",
+    "images": ["slide"],
     "format": "auto",
     "assay": ASSAY,
     "labels": False,

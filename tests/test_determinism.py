@@ -4,7 +4,6 @@ One run has the vector extensions switched off in every library that chooses its
 demonstration on whatever this machine has. (Cores and chunks: test_workflow. Slurm: on_slurm.)
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from ctcascade.data import store
-from ctcascade.study import sheets
+from ctcascade.study import jobs, sheets
 from tests.support.runs import ROOT
 
 SAMPLE = "P01_1"
@@ -60,7 +59,7 @@ def plain(tmp_path_factory):
     said = subprocess.run([sys.executable, "-c", STILL_ON], env=without, capture_output=True, text=True, check=True)
     assert said.stdout.split() == []
     for verb, arguments in verbs.items():
-        settings = json.dumps(sheets.settings_for(study, verb, sample=SAMPLE))
+        settings = jobs.job_for(study, verb, sample=SAMPLE).model_dump_json()
         start = [sys.executable, "-m", "ctcascade", verb, "--settings", settings, *arguments]
         subprocess.run(start, env=without, capture_output=True, check=True)
     return out

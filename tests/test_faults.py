@@ -21,7 +21,7 @@ import pytest
 from ctcascade.formats import read
 from ctcascade.formats.listing import list_frames
 from ctcascade.images import detect
-from ctcascade.study import sheets
+from ctcascade.study import jobs, sheets
 from tests.support.runs import ROOT, command, digests, write_study
 
 pytestmark = pytest.mark.unit
@@ -39,7 +39,7 @@ def study(tmp_path):
 
 def settings_of(sample):
     study = sheets.read_study([ROOT / "config" / "config.yaml"], {"samples": str(ROOT / "config" / "samples.tsv")})
-    return sheets.settings_for(study, "detect", sample=sample), study.base
+    return jobs.detect_job(study, sample).as_json(), study.base
 
 
 def wait_for(path):

@@ -57,7 +57,7 @@ def tiles(folder, columns=3, rows=2, channels=CHANNELS):
 
 
 def listed(base, fmt="auto"):
-    return list_frames("AB1", base, fmt, ASSAY)
+    return list_frames(["AB1"], base, fmt, ASSAY)
 
 
 @pytest.mark.parametrize("fmt", ["auto", "axioscan"])

@@ -50,7 +50,7 @@ def slide(folder, tiles=(60,), channels=range(5), tags=None, info=None):
 
 
 def listed(base, fmt="auto"):
-    return list_frames("AB1", base, fmt, ASSAY)
+    return list_frames(["AB1"], base, fmt, ASSAY)
 
 
 def read(base):

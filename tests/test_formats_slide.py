@@ -216,7 +216,7 @@ def counted(tmp_path_factory):
     of = {**assay("cellsearch"), "pixel_size_um": 0.645}
     recipe = phantom.Recipe(leukocytes=300, ctcs=40)
     truth = phantom.write_slide(folder / "whole", phantom.Slide(1, (600, 3400), recipe=recipe), seed=4)
-    ref = list_frames("whole", folder, "ome-tiff", of).frames[0]
+    ref = list_frames(["whole"], folder, "ome-tiff", of).frames[0]
     frame = formats.read(ref, of)
     planes = [frame.pixels[frame.roles.index(role)].astype(np.uint16) for role in ("dna", "ck", "cd45", "fitc")]
     names = ("DAPI", "CK-PE", "CD45-APC", "FITC")
@@ -299,7 +299,7 @@ def test_a_cell_that_a_border_cuts_is_kept_and_marked(tmp_path):
     path = next((tmp_path / "s").iterdir())
     with tifffile.TiffFile(path) as file:
         pixels, xml = file.asarray(), file.ome_metadata
-    ref = list_frames("s", tmp_path, "auto", of).frames[0]
+    ref = list_frames(["s"], tmp_path, "auto", of).frames[0]
     frame = formats.read(ref, of)
     by_role = np.stack([frame.pixels[frame.roles.index(role)] for role in ("dna", "ck", "cd45", "fitc")])
     big = np.pad(by_role.astype(np.uint16), ((0, 0), (0, 40), (0, 0)), mode="reflect")

@@ -9,6 +9,7 @@ from ctcascade.formats.listing import list_frames
 pytestmark = pytest.mark.unit
 
 ASSAY = {"channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]}}
+ASSAY |= {"pixel_size_um": 0.6, "frame_px": [100, 100], "bit_depth": 12}
 PATTERN = {**ASSAY, "files": "{frame}_{channel}"}
 PLAIN = {**ASSAY, "files": None}
 
@@ -33,7 +34,7 @@ def refused(*args):
 def test_each_tiff_is_a_frame_in_the_order_of_its_numbers(tmp_path):
     fill(tmp_path / "s", "f10.ome.tif", "f2.tif", "f1.TIFF", "notes.txt", ".hidden.tif")
     (tmp_path / "s" / "old").mkdir()
-    listed = list_frames("s", tmp_path, "auto", PLAIN)
+    listed = list_frames(["s"], tmp_path, "auto", PLAIN)
     assert names(listed) == ["f1", "f2", "f10"]
     assert [ref.path for ref in listed.frames] == ["s/f1.TIFF", "s/f2.tif", "s/f10.ome.tif"]
     assert listed.ignored == ("notes.txt", "old")
@@ -42,7 +43,7 @@ def test_each_tiff_is_a_frame_in_the_order_of_its_numbers(tmp_path):
 
 def test_one_file_a_channel_makes_one_frame(tmp_path):
     fill(tmp_path / "s", *(f"a_b{k}_{c}.jpg" for k in (2, 10) for c in ("FITC", "DAPI", "cd45", "CK", "DIC")))
-    listed = list_frames("s", tmp_path, "auto", PATTERN)
+    listed = list_frames(["s"], tmp_path, "auto", PATTERN)
     assert names(listed) == ["a_b2", "a_b10"]
     assert sorted(listed.frames[0].channels) == ["CK", "DAPI", "FITC", "cd45"]
     assert listed.ignored == ("a_b2_DIC.jpg", "a_b10_DIC.jpg")
@@ -52,7 +53,7 @@ def test_one_file_a_channel_makes_one_frame(tmp_path):
 def test_bzscanner_tiles_are_numbered_by_channel(tmp_path):
     tiles = [f"Tile{tile + 1 + channel * 2304:06d}.jpg" for tile in (0, 2303) for channel in range(5)]
     fill(tmp_path / "s", *tiles, "Tile011521.jpg", "slideinfo.txt")
-    listed = list_frames("s", tmp_path, "auto", PATTERN)
+    listed = list_frames(["s"], tmp_path, "auto", PATTERN)
     assert names(listed) == ["0000", "2303"]
     assert listed.frames[0].channels == ("DAPI", "TRITC", "CY5", "FITC")
     assert [path.name for path in listed.frames[0].files] == [
@@ -68,21 +69,21 @@ def test_bzscanner_tiles_are_numbered_by_channel(tmp_path):
 def test_parts_are_kept_apart(tmp_path):
     fill(tmp_path / "a", "f1.tif", "f2.tif")
     fill(tmp_path / "b", "f1.tif")
-    listed = list_frames("a; b", tmp_path, "auto", PLAIN)
+    listed = list_frames(["a", "b"], tmp_path, "auto", PLAIN)
     assert [(ref.frame, ref.part, ref.path) for ref in listed.frames] == [
         ("1_f1", 0, "a/f1.tif"),
         ("1_f2", 0, "a/f2.tif"),
         ("2_f1", 1, "b/f1.tif"),
     ]
     fill(tmp_path / "c", "g1.tif")
-    alone = list_frames("a;c", tmp_path, "auto", PLAIN)
+    alone = list_frames(["a", "c"], tmp_path, "auto", PLAIN)
     assert [(ref.frame, ref.part) for ref in alone.frames] == [("f1", 0), ("f2", 0), ("g1", 1)]
 
 
 def test_one_file_may_be_the_sample_and_no_path_is_absolute(tmp_path):
     fill(tmp_path / "s", "f1.ome.tif", "f2.ome.tif")
     for images in ("s/f2.ome.tif", str(tmp_path / "s" / "f2.ome.tif")):
-        listed = list_frames(images, tmp_path, "auto", PLAIN)
+        listed = list_frames([images], tmp_path, "auto", PLAIN)
         assert [(ref.frame, ref.path) for ref in listed.frames] == [("f2", "s/f2.ome.tif")]
         assert listed.frames[0].files[0].is_file()
 
@@ -98,7 +99,7 @@ def test_one_file_may_be_the_sample_and_no_path_is_absolute(tmp_path):
 )
 def test_two_files_that_are_one_frame_are_refused(tmp_path, files, assay):
     fill(tmp_path / "s", *files)
-    message = refused("s", tmp_path, "auto", assay)
+    message = refused(["s"], tmp_path, "auto", assay)
     assert all(name in message for name in files)
 
 
@@ -106,14 +107,14 @@ def test_a_folder_without_frames_is_refused_by_name(tmp_path):
     fill(tmp_path / "empty", "notes.txt")
     (tmp_path / "empty" / "deeper.tif").mkdir()
     fill(tmp_path / "jpegs", "f1.jpg")
-    assert "no image file" in refused("empty", tmp_path, "auto", PLAIN)
-    assert "gone: found no such folder or file" in refused("gone", tmp_path, "auto", PLAIN)
-    assert "1 image files, none of that layout" in refused("jpegs", tmp_path, "auto", PLAIN)
-    assert "Tile000001.jpg" in refused("jpegs", tmp_path, "bzscanner", PLAIN)
-    assert " | ".join(formats.FORMATS) in refused("jpegs", tmp_path, "nd2", PLAIN)
-    assert "found nothing" in refused(" ; ", tmp_path, "auto", PLAIN)
+    assert "no image file" in refused(["empty"], tmp_path, "auto", PLAIN)
+    assert "gone: found no such folder or file" in refused(["gone"], tmp_path, "auto", PLAIN)
+    assert "1 image files, none of that layout" in refused(["jpegs"], tmp_path, "auto", PLAIN)
+    assert "Tile000001.jpg" in refused(["jpegs"], tmp_path, "bzscanner", PLAIN)
+    assert " | ".join(formats.FORMATS) in refused(["jpegs"], tmp_path, "nd2", PLAIN)
+    assert "found nothing" in refused([], tmp_path, "auto", PLAIN)
 
 
 def test_names_that_differ_only_in_zeros_or_case_keep_one_order(tmp_path):
     fill(tmp_path / "s", "f1.tif", "f01.tif", "F1.tif", "f001.tif")
-    assert names(list_frames("s", tmp_path, "auto", PLAIN)) == ["F1", "f001", "f01", "f1"]
+    assert names(list_frames(["s"], tmp_path, "auto", PLAIN)) == ["F1", "f001", "f01", "f1"]

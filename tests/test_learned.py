@@ -124,7 +124,7 @@ def tables(tmp_path_factory):
     base = tmp_path_factory.mktemp("base")
     recipe = phantom.Recipe(leukocytes=25, ctcs=4)
     phantom.write_slide(base / "slide", phantom.Slide(2, (220, 260), recipe=recipe), seed=3)
-    settings = {"sample": "S", "images": "slide", "format": "auto", "assay": assay("cellsearch"), "labels": False}
+    settings = {"sample": "S", "images": ["slide"], "format": "auto", "assay": assay("cellsearch"), "labels": False}
     settings |= {
         "nucleus_diameter_um": [3.5, 60.0],
         "lobed_nucleus_um2": 60.0,

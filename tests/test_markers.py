@@ -177,7 +177,7 @@ def counted(tmp_path_factory):
         plain = {key: assay[key]["value"] for key in ("pixel_size_um", "frame_px", "bit_depth")}
         about = {"name": name, "channels": assay["channels"], "files": assay["files"], **plain}
         frames, cells, calls, out = (folder / f for f in ("f.parquet", "c.parquet", "calls.parquet", "counts.json"))
-        settings = {"sample": "S1", "images": "images", "format": "auto", "assay": about, **CONFIG["detect"]}
+        settings = {"sample": "S1", "images": ["images"], "format": "auto", "assay": about, **CONFIG["detect"]}
         detect.detect(settings, folder, (1, 1), frames, cells, None)
         gates = {gate: given["value"] for gate, given in assay["gates"].items()}
         limits = {

@@ -115,7 +115,7 @@ def cartridge(tmp_path_factory):
     (images / "C7.xml").write_text(export(*events, columns=2))
     _, calls = called(folder, images, of)
     frames = pd.read_parquet(folder / "frames.parquet")
-    return folder, truth, list_frames("C7", folder, "auto", of), frames, calls
+    return folder, truth, list_frames(["C7"], folder, "auto", of), frames, calls
 
 
 def test_a_cartridge_goes_through_detection_to_an_agreement(cartridge):
@@ -182,11 +182,11 @@ def test_the_page_of_a_cartridge_shows_the_agreement(cartridge, compared):
         write(folder / "counts.json", "counts", report_cases.counts()),
         write(folder / "quality.json", "quality", report_cases.quality()),
     )
-    sample = {"sample": "S1", "images": "C7", "format": "auto", "note": None}
+    sample = {"sample": "S1", "images": ["C7"], "format": "auto", "note": None}
     settings = {"sample": sample, "patient": {"patient": "P1"}, "assay": assay("cellsearch"), "max_thumbnails": 3}
     report_cases.outlines_table(folder / "outlines.parquet", store.read_table(folder / "cells.parquet", "cells"))
     tables = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
-    job = {"sample": "S1", "images": "C7", "format": "auto", "assay": assay("cellsearch"), "max_thumbnails": 3}
+    job = {"sample": "S1", "images": ["C7"], "format": "auto", "assay": assay("cellsearch"), "max_thumbnails": 3}
     crops(job, folder, *tables)
     report_sample(settings, *tables[:3], tables[4], *results, compared, folder / "report.html")
     html = (folder / "report.html").read_text()

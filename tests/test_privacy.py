@@ -3,6 +3,7 @@
 import datetime
 import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -10,12 +11,17 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from ctcascade.formats import FrameRef, listing, read_words
+from ctcascade.study.assay import read_assay
 from ctcascade.study.privacy import in_rows, suspicions
+from ctcascade.study.sample import Sample
+from ctcascade.study.settings import Settings
 from ctcascade.study.sheets import Study
 
 pytestmark = pytest.mark.unit
 
 TODAY = datetime.date(2026, 6, 1)
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +81,10 @@ def test_any_text_gives_each_kind_once(text: str) -> None:
 
 
 def test_notes_name_sheet_row_and_column() -> None:
-    rows = {"S1": {"note": "fine", "patient": None}, "S2": {"note": "MRN 5", "patient": "Smith.J"}}
+    rows = {
+        "S1": SimpleNamespace(note="fine", patient=None),
+        "S2": SimpleNamespace(note="MRN 5", patient="Smith.J"),
+    }
     assert list(in_rows("samples.tsv", rows, ("patient", "note"))) == [
         "samples.tsv: S2, note looks like a record number; use a pseudonym and leave such things out"
     ]
@@ -110,10 +119,11 @@ def test_headers_are_told_by_sample(tmp_path: Path) -> None:
     (tmp_path / "S1").mkdir()
     (tmp_path / "S1" / "f1.tif").write_bytes(tiff_with(b"patient name: J. Example"))
     channels = {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"]}
-    camera = {"channels": channels, "files": None}
-    values = {key: {"value": 1} for key in ("pixel_size_um", "frame_px", "bit_depth")}
-    row = {"assay": "a", "images": "S1", "format": "auto"}
-    study = Study({"detect": {}}, {"S1": row}, {}, {"a": {**camera, **values}}, tmp_path)
+    shipped = read_assay(ROOT / "config" / "assays" / "cellsearch.yaml", [])
+    assay = shipped.model_copy(update={"channels": channels, "files": None})
+    row = {"sample": "S1", "patient": "P1", "collected": "2026-05-01", "assay": "a", "images": "S1"}
+    sample = Sample.model_validate({**row, "blood_volume_ml": 7.5})
+    study = Study(Settings(), {"S1": sample}, {}, {"a": assay}, tmp_path)
     assert list(listing.personal(study)) == [
         "S1: the header of S1/f1.tif seems to hold a person's name; share the images without it"
     ]

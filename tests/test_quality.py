@@ -9,7 +9,7 @@ import yaml
 from ctcascade.counting.quality import quality
 from ctcascade.data import store
 from ctcascade.data.results import Provenance
-from ctcascade.study import sheets
+from ctcascade.study import jobs
 from ctcascade.study.jobs import QualityJob
 from tests.support import report_cases as cases
 from tests.support.sheets import ROOT, SAMPLE, only_fault, read
@@ -133,7 +133,7 @@ def test_nothing_to_measure_is_null_and_a_lost_sample_fails(run, slide):
 def test_the_sheet_says_role_lot_tube_and_hours(folder):
     given = {"role": "control_high", "lot": "A 12", "tube": "CellSave", "hours_to_processing": "36.5"}
     study = read([{**SAMPLE, **given}])
-    found = sheets.settings_for(study, "quality", sample="S1")
+    found = jobs.quality_job(study, "S1").as_json()
     assert found["sample"] == {"sample": "S1", "lot": "A 12", "tube": "CellSave", "hours_to_processing": 36.5}
     assert found["lost_area_share"] == LIMITS["lost_area_share"]
 

@@ -13,7 +13,8 @@ from scipy import stats
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.report import recovery_page
-from ctcascade.study import sheets
+from ctcascade.study import jobs
+from ctcascade.study.jobs import RecoveryJob, SpikeJob
 from ctcascade.validation import phantom, recovery
 from tests.support import report_cases as cases
 from tests.support.sheets import ROOT, SAMPLE, only_fault, read
@@ -41,7 +42,7 @@ SETTINGS = {
 
 
 def spiked(out, base=ROOT, **changes):
-    recovery.spike({**SETTINGS, **changes}, base, out / "images", out / "spiked")
+    recovery.spike(SpikeJob.model_validate({**SETTINGS, **changes}), base, out / "images", out / "spiked")
     return store.read_table(out / "spiked", "spiked")
 
 
@@ -149,7 +150,9 @@ def measured(place, samples=(), missed=2, false=1):
     store.write_table(place / "spiked", "spiked", pd.DataFrame(rows), made_by)
     settings = {"assay": {"name": "bench", "file": ASSAY}, "levels": levels, "frames": 2, "ctc_diameter_um": 12,
                 "ck": 0.25, "weak_ck": 0.2, "random_seed": 7}  # fmt: skip
-    recovery.recovery(settings, place / "spiked", calls, place / "found.json", place / "bench_spiked.yaml")
+    recovery.recovery(
+        RecoveryJob.model_validate(settings), place / "spiked", calls, place / "found.json", place / "bench_spiked.yaml"
+    )
     return store.read_json(place / "found.json", "recovery")
 
 
@@ -215,7 +218,7 @@ def test_the_assay_that_is_written_can_be_used_as_it_is(folder):
     shutil.copytree(ROOT / "config" / "assays", folder / "assays")
     shutil.copy(folder / "bench_spiked.yaml", folder / "assays")
     study = read([{**SAMPLE, "assay": "bench_spiked"}], assays=str(folder / "assays"))
-    used = sheets.settings_for(study, "count", sample="S1")["assay"]
+    used = jobs.count_job(study, "S1").as_json()["assay"]
     assert used["sensitivity"] == found["sensitivity"]
     assert used["background_per_7_5_ml"] == found["background_per_7_5_ml"]
     assert used["recovery"] == ASSAY["recovery"]
@@ -261,10 +264,10 @@ def test_a_spike_in_that_cannot_be_is_refused(folder, given, said):
 
 def test_healthy_samples_of_an_assay_are_what_is_pasted_into(folder):
     study = read([SAMPLE, {**SAMPLE, "sample": "H1", "role": "healthy", "sampled_fraction": "0.5"}])
-    found = sheets.settings_for(study, "spike", assay=SAMPLE["assay"])
-    assert [s["sample"] for s in found["samples"]] == ["H1"]
-    assert found["samples"][0]["sampled_fraction"] == 0.5
-    assert found["levels"] == [0, 5, 15, 50, 150, 500, 1142]
+    found = jobs.spike_job(study, SAMPLE["assay"])
+    assert [s.sample for s in found.samples] == ["H1"]
+    assert found.samples[0].sampled_fraction == 0.5
+    assert found.levels == (0, 5, 15, 50, 150, 500, 1142)
 
 
 @pytest.mark.workflow

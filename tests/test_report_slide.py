@@ -28,7 +28,13 @@ def detected(tmp_path_factory):
     table = cases.frames(3)
     drawn = cases.cells_and_calls(table, n_cells=40, n_ctc=6)
     cases.images(folder / "images", table, *drawn)
-    settings = {"images": "images", "format": "auto", "assay": cases.assay(), **cases.DETECTED, "contact_gap_max_um": 3}
+    settings = {
+        "images": ["images"],
+        "format": "auto",
+        "assay": cases.assay(),
+        **cases.DETECTED,
+        "contact_gap_max_um": 3,
+    }
     detect.detect(
         settings,
         folder,

@@ -303,7 +303,7 @@ def test_a_review_is_carried_over_by_place(tmp_path, other_run, capsys):
     found, faults = read(tmp_path / "new" / "S1.AB.csv")
     assert faults == []
     assert found.calls_sha256 == calls_hash(other_run)
-    assert {r.cells["cell"]: (r.cells["call"], r.cells["score"]) for r in found.rows} == {
+    assert {c.cell: (c.call, c.score) for c in found.cells.values()} == {
         6: ("ctc", 3), 5: ("debris", 3), 3: ("leukocyte", 3), 1: ("ctc", 3),
     }  # fmt: skip
     after, _ = reviewed([found], other_run, cells_of(other_run, {}), 1.0, RULE)
@@ -354,4 +354,4 @@ def test_reviews_are_read_with_the_sheets(tmp_path, monkeypatch, capsys):
     assert "seen/S1.AB.csv: line 2, score: found 9" in capsys.readouterr().err
     write(tmp_path / "seen" / "S1.AB.csv", [line(CALLS, 1, "ctc")])
     cli.main(command)
-    assert "nothing to mend" in capsys.readouterr().out
+    assert "nothing to fix" in capsys.readouterr().out

@@ -8,8 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ctcascade.data.errors import InputError, refuse
+from ctcascade.data.typed import Typed
 from ctcascade.formats import FORMATS
-from ctcascade.study import sheets
+from ctcascade.study import jobs, sheets
+from ctcascade.study.assay import FACTORS
+from ctcascade.study.patient import read_imaging
+from ctcascade.study.sample import Sample
+from ctcascade.study.settings import Settings
 from tests.support.sheets import PATIENT, ROOT, SAMPLE, faults, only_fault, read, read_files, tsv
 
 pytestmark = pytest.mark.unit
@@ -20,20 +25,21 @@ def test_a_study_is_read_as_written(folder):
     second |= {"blood_volume_ml": "3;4.25", "sampled_fraction": "0.5", "note": "second tube"}
     study = read([SAMPLE, second])
     assert list(study.samples) == ["S1", "S2"]
-    assert study.samples["S1"] == {
+    assert study.samples["S1"].as_json() == {
         **SAMPLE,
+        "images": ["slides/a"],
         "blood_volume_ml": 7.5,
         "format": "auto",
         "sampled_fraction": 1.0,
         **dict.fromkeys(("role", "lot", "tube", "hours_to_processing", "note")),
     }
-    assert study.samples["S2"]["images"] == "slides/a;slides/b"
-    assert study.samples["S2"]["blood_volume_ml"] == 7.25
-    assert study.samples["S2"]["sampled_fraction"] == 0.5
+    assert study.samples["S2"].images == ("slides/a", "slides/b")
+    assert study.samples["S2"].blood_volume_ml == 7.25
+    assert study.samples["S2"].sampled_fraction == 0.5
     assert study.samples_of("P1") == ["S2", "S1"]  # by the day of the draw
     optional = dict.fromkeys(("subtype", "line", "therapy_start", "diagnosed", "resected", "event", "time_months"))
-    optional |= {"imaging": None, "therapies": None}
-    assert study.patients == {"P1": {**PATIENT, **optional}}
+    optional |= {"imaging": [], "therapies": []}
+    assert {name: row.as_json() for name, row in study.patients.items()} == {"P1": {**PATIENT, **optional}}
     assert study.base == Path()
     assert study.notes == ()
 
@@ -44,7 +50,12 @@ def test_byte_order_mark_crlf_quotes_and_blank_lines_are_borne(folder):
     text += '"2026-05-01:CT:liver=2,lung=0;2026-06-01:bone_scan:bone=12"\r\n'
     Path("patients.tsv").write_bytes(b"\xef\xbb\xbf" + text.encode())
     study = read_files()
-    assert study.patients["P1"]["imaging"] == "2026-05-01:CT:liver=2,lung=0;2026-06-01:bone_scan:bone=12"
+    found = [(f"{s.date}", s.modality, s.organ, s.lesions) for s in study.patients["P1"].imaging]
+    assert found == [
+        ("2026-05-01", "CT", "liver", 2),
+        ("2026-05-01", "CT", "lung", 0),
+        ("2026-06-01", "bone_scan", "bone", 12),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,14 +69,14 @@ def test_a_volume_that_no_sample_can_have_is_refused(folder, volume):
 
 @pytest.mark.parametrize("volume", ["0.0001", "7.5", "75e-1", "999.9", ".5"])
 def test_a_volume_that_a_sample_can_have_is_taken(folder, volume):
-    assert read([{**SAMPLE, "blood_volume_ml": volume}]).samples["S1"]["blood_volume_ml"] == float(volume)
+    assert read([{**SAMPLE, "blood_volume_ml": volume}]).samples["S1"].blood_volume_ml == float(volume)
 
 
 def test_volumes_go_with_the_parts(folder):
     two = {**SAMPLE, "images": "slides/a;slides/b"}
     assert "found 3 numbers; expected 1 number, or 2 as in images" in only_fault([{**two, "blood_volume_ml": "1;2;3"}])
     assert "less than 1000 mL" in only_fault([{**two, "blood_volume_ml": "600;600"}])
-    assert read([{**two, "blood_volume_ml": "6"}]).samples["S1"]["blood_volume_ml"] == 6.0
+    assert read([{**two, "blood_volume_ml": "6"}]).samples["S1"].blood_volume_ml == 6.0
     assert "images: found ['slides/a', 'slides/a']" in only_fault([{**SAMPLE, "images": "slides/a;slides/a"}])
 
 
@@ -127,7 +138,7 @@ def test_an_unknown_assay_gets_the_nearest_name(folder):
 
 def test_images_must_be_there(folder):
     (folder / "slides" / "one.czi").touch()
-    assert read([{**SAMPLE, "images": "slides/one.czi"}]).samples["S1"]["images"] == "slides/one.czi"
+    assert read([{**SAMPLE, "images": "slides/one.czi"}]).samples["S1"].images == ("slides/one.czi",)
     assert "images: found slides/c, which is not there" in only_fault([{**SAMPLE, "images": "slides/a;slides/c"}])
     assert "which is not there" in only_fault([{**SAMPLE, "images": "x" * 5000}])
 
@@ -136,12 +147,12 @@ def test_what_the_look_into_the_images_finds_is_listed_with_the_rest(folder):
     seen = []
 
     def look(images, base, fmt, assay):
-        seen.append((images, base, fmt, assay["name"], assay["frame_px"]))
-        refuse(images, "", "no image", "one image or more", "bring images")
+        seen.append((images, base, fmt, assay.name, assay.frame_px))
+        refuse(images[0], "", "no image", "one image or more", "bring images")
 
     second = {**SAMPLE, "sample": "S2", "collected": "someday"}
     found = faults([SAMPLE, second], look=look)
-    assert seen == [("slides/a", Path(), "auto", "cellsearch", [1036, 1384])]
+    assert seen == [(("slides/a",), Path(), "auto", "cellsearch", (1036, 1384))]
     assert len(found) == 2
     assert any(fault.startswith("slides/a: found no image") for fault in found)
 
@@ -155,7 +166,7 @@ def test_what_lies_beside_the_frames_is_named(folder):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_can_be_asked_for(folder, name):
-    assert read([{**SAMPLE, "format": name}]).samples["S1"]["format"] == name
+    assert read([{**SAMPLE, "format": name}]).samples["S1"].format == name
 
 
 def test_a_sample_needs_a_patient_row(folder):
@@ -219,19 +230,19 @@ def test_what_no_patient_can_be_is_refused(folder, change, expected):
 
 
 def test_imaging_is_read_scan_by_scan_the_earliest_first():
-    found = sheets.read_imaging("2026-06-01:bone scan:bone=12; 2026-05-01:ct:lung=0, liver=2")
-    assert [(s.date.isoformat(), *s[1:]) for s in found] == [
+    found = read_imaging("2026-06-01 : bone scan: bone = 12; 2026-05-01: ct:lung=0, liver=2")
+    assert [(s.date.isoformat(), s.modality, s.organ, s.lesions) for s in found] == [
         ("2026-05-01", "CT", "liver", 2),
         ("2026-05-01", "CT", "lung", 0),
         ("2026-06-01", "bone_scan", "bone", 12),
     ]
-    assert sheets.read_imaging(None) == []
 
 
 def test_follow_up_and_diagnosis_are_read(folder):
     told = {"diagnosed": "2025-11-30", "event": "1", "time_months": "14.5"}
     study = read(patients=[{**PATIENT, **told}])
-    assert {k: study.patients["P1"][k] for k in told} == {"diagnosed": "2025-11-30", "event": 1, "time_months": 14.5}
+    row = study.patients["P1"]
+    assert (f"{row.diagnosed}", row.event, row.time_months) == ("2025-11-30", 1, 14.5)
 
 
 @pytest.mark.parametrize("share", ["0", "-0.1", "1.01", "half", "nan", "1e-9"])
@@ -248,11 +259,11 @@ def test_a_share_lies_between_0_and_1(folder, share):
             b"sample,patient,collected,images,assay,blood_volume_ml\nS1,P1,2026-05-01,slides/a,cellsearch,7.5\n",
             "tab-separated",
         ),
-        ("sample\tpatient\nSé\tP1\n".encode("latin-1"), "line 2: found bytes that are no UTF-8"),
-        ("sample\tpatient\nS1\tP1\n".encode("utf-16"), "found bytes that are no UTF-8"),
+        ("sample\tpatient\nSé\tP1\n".encode("latin-1"), "line 2: found bytes that are not UTF-8"),
+        ("sample\tpatient\nS1\tP1\n".encode("utf-16"), "found bytes that are not UTF-8"),
         (b"sample\tpatient\nS\0\tP1\n", "zero bytes"),
         (b'sample\tpatient\n"S1\tP1\n', "unexpected end of data"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "no UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8"),
     ],
 )
 def test_a_file_that_is_no_sheet_is_refused(folder, content, expected):
@@ -338,12 +349,12 @@ def test_a_setting_that_is_none_is_refused(folder, given, expected):
 def test_nested_settings_arrive_as_text_and_are_read_as_their_type(folder):
     given = {"labels": "true", "cell_margin_um": "2.5", "nucleus_diameter_um": ["3", "25"]}
     study = read(detect=given, simulate={"switched_off": "[portal_route, dormancy]"}, random_seed="7")
-    assert study.config["detect"]["labels"] is True
-    assert study.config["detect"]["cell_margin_um"] == 2.5
-    assert study.config["detect"]["nucleus_diameter_um"] == [3, 25]
-    assert study.config["detect"]["contact_gap_max_um"] == 3.0  # what is not given keeps its default
-    assert study.config["simulate"]["switched_off"] == ["portal_route", "dormancy"]
-    assert study.config["random_seed"] == 7
+    assert study.settings.detect.labels is True
+    assert study.settings.detect.cell_margin_um == 2.5
+    assert study.settings.detect.nucleus_diameter_um == (3, 25)
+    assert study.settings.detect.contact_gap_max_um == 3.0  # what is not given keeps its default
+    assert study.settings.simulate.switched_off == ("portal_route", "dormancy")
+    assert study.settings.random_seed == 7
 
 
 @pytest.mark.parametrize(
@@ -381,7 +392,7 @@ def test_a_later_file_overrides_an_earlier_one_setting_by_setting(folder):
     tsv("patients.tsv", [PATIENT])
     Path("over.yaml").write_text("samples: samples.tsv\npatients: patients.tsv\nclassify: {cluster_gap_um: 2}\n")
     study = sheets.read_study([ROOT / "config" / "config.yaml", Path("over.yaml")], {})
-    assert study.config["classify"] == {"cluster_gap_um": 2, "p_ctc_call": 0.5, "p_ctc_uncertain": 0.1}
+    assert study.settings.classify == Settings().classify.model_copy(update={"cluster_gap_um": 2.0})
 
 
 ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_text())
@@ -390,8 +401,8 @@ ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_tex
 @pytest.mark.parametrize("name", ["cellsearch", "hdsca"])
 def test_the_assays_that_ship_are_sound(folder, name):
     assay = read([{**SAMPLE, "assay": name}]).assays[name]
-    assert {"dna", "ck", "cd45", "fitc"} == set(assay["channels"])
-    assert all(given["source"] for given in assay["gates"].values())
+    assert {"dna", "ck", "cd45", "fitc"} == set(assay.channels)
+    assert all(given.source for _, given in assay.gates)
 
 
 @pytest.mark.parametrize(
@@ -457,13 +468,13 @@ NUCLEUS = {"value": 3, "source": "a test"}
 def test_the_marker_assays_that_ship_are_their_plain_ones_with_one_channel_more_to_judge(folder, name, role, marker):
     study = read([{**SAMPLE, "assay": name}])
     assay = study.assays[name]
-    assert {r: given["marker"] for r, given in assay["markers"].items()} == {role: marker}
+    assert {r: given.marker for r, given in assay.markers.items()} == {role: marker}
     plain = read([{**SAMPLE, "assay": name.split("_")[0]}]).assays[name.split("_")[0]]
-    assert {k for k in assay if assay[k] != plain.get(k)} == {"description", "channels", "markers"}
-    judged = sheets.settings_for(study, "classify", sample="S1")["assay"]["markers"][role]
-    assert judged["min_z"] == assay["markers"][role]["min_z"]["value"]
-    assert ("min_nucleus_ratio" in judged) is (judged["place"] == "nucleus")
-    assert sheets.settings_for(study, "count", sample="S1")["assay"]["markers"] == assay["markers"]
+    assert {k for k, value in assay if value != getattr(plain, k)} == {"description", "channels", "markers"}
+    judged = jobs.classify_job(study, "S1").assay.markers[role]
+    assert judged.min_z == assay.markers[role].min_z.value
+    assert (judged.min_nucleus_ratio is not None) is (judged.place == "nucleus")
+    assert jobs.count_job(study, "S1").assay.markers == assay.markers
 
 
 @pytest.mark.parametrize(
@@ -516,14 +527,16 @@ def test_an_assay_that_extends_a_second_one_again_is_refused(folder):
 
 def test_each_stage_gets_its_own_settings_only(folder):
     study = read([SAMPLE], random_seed=3)
-    of_sample = {
-        verb: sheets.settings_for(study, verb, sample="S1") for verb in ("detect", "classify", "count", "report")
+    own = study.settings.as_json()
+    of_sample = {verb: jobs.job_for(study, verb, sample="S1").as_json() for verb in ("detect", "classify", "count")}
+    of_sample["report"] = jobs.job_for(study, "report", sample="S1").as_json()
+    of_patient = {
+        verb: jobs.job_for(study, verb, patient="P1").as_json() for verb in ("simulate", "prognose", "report")
     }
-    of_patient = {verb: sheets.settings_for(study, verb, patient="P1") for verb in ("simulate", "prognose", "report")}
-    assert set(of_sample["detect"]) == {"sample", "images", "format", "assay", *study.config["detect"]}
+    assert set(of_sample["detect"]) == {"sample", "images", "format", "assay", *own["detect"]}
     assert set(of_sample["detect"]["assay"]) == {"name", "channels", "pixel_size_um", "frame_px", "bit_depth", "files"}
     assert of_sample["detect"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
-    assert set(of_sample["classify"]) == {"sample", "assay", *study.config["classify"]}
+    assert set(of_sample["classify"]) == {"sample", "assay", *own["classify"]}
     assert of_sample["classify"]["assay"]["gates"]["min_diameter_um"] == ASSAY["gates"]["min_diameter_um"]["value"]
     assert of_sample["count"] == {
         "sample": "S1",
@@ -533,24 +546,71 @@ def test_each_stage_gets_its_own_settings_only(folder):
         "note": None,
         "blood_volume_ml": 7.5,
         "sampled_fraction": 1.0,
-        "assay": {"name": "cellsearch", **{f: ASSAY.get(f) for f in sheets.FACTORS}},
-        **study.config["count"],
+        "assay": {"name": "cellsearch", **{f: ASSAY.get(f) for f in FACTORS}, "markers": {}},
+        **own["count"],
     }
     assert of_sample["report"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
-    foreseen = {key: value for key, value in study.patients["P1"].items() if key not in ("event", "time_months")}
-    assert of_sample["report"]["patient"] == foreseen
-    own = {name: value for name, value in study.config["simulate"].items() if name != "what_if"}
-    assert of_patient["simulate"] == {"patient": foreseen, "random_seed": 3, **own}
-    assert of_patient["prognose"] == {"patient": foreseen, "random_seed": 3, **study.config["prognose"]}
-    assert of_patient["report"] == {"patient": foreseen, **study.config["report"]}
-    assert sheets.settings_for(study, "report") == {
-        "patients": [foreseen],
-        "samples": list(study.samples.values()),
-        **study.config["report"],
+    row = study.patients["P1"].as_json()
+    known = {key: value for key, value in row.items() if key not in ("event", "time_months")}
+    assert set(row) - set(known) == {"event", "time_months"}
+    assert of_sample["report"]["patient"] == known
+    of_simulate = {name: value for name, value in own["simulate"].items() if name != "what_if"}
+    assert of_patient["simulate"] == {"patient": known, "random_seed": 3, **of_simulate}
+    assert of_patient["prognose"] == {"patient": known, "random_seed": 3, **own["prognose"]}
+    assert of_patient["report"] == {"patient": known, **own["report"]}
+    assert jobs.job_for(study, "report").as_json() == {
+        "patients": [known],
+        "samples": [row.as_json() for row in study.samples.values()],
+        **own["report"],
     }
     for found in (*of_sample.values(), *of_patient.values()):
         assert json.loads(json.dumps(found)) == found
         assert str(folder) not in json.dumps(found)
+
+
+@pytest.mark.parametrize("verb", ["detect", "classify", "count", "quality", "operator", "report"])
+def test_a_job_of_a_sample_is_the_same_after_it_travelled_as_text(folder, verb):
+    job = jobs.job_for(read([SAMPLE]), verb, sample="S1")
+    assert jobs.read(type(job), job.model_dump_json()) == job
+
+
+@pytest.mark.parametrize("verb", ["simulate", "prognose", "report"])
+def test_a_job_of_a_patient_is_the_same_after_it_travelled_as_text(folder, verb):
+    more = {
+        "imaging": "2026-01-05: CT:lung=0",
+        "therapies": "targeted:2026-05-20::growth=0.5",
+        "resected": "2026-02-01",
+    }
+    job = jobs.job_for(read([SAMPLE], [{**PATIENT, **more}]), verb, patient="P1")
+    assert jobs.read(type(job), job.model_dump_json()) == job
+    assert [scan.lesions for scan in job.patient.imaging] == [0]
+
+
+def test_what_is_not_a_job_is_refused():
+    with pytest.raises(InputError, match="--settings"):
+        jobs.read(jobs.DetectJob, '{"sample": 3}')
+
+
+def test_the_defaults_of_the_models_are_those_of_the_settings_file():
+    shipped = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
+    assert Settings.model_validate(shipped) == Settings()
+    assert set(shipped) == set(Settings.model_fields)
+
+
+def test_each_setting_has_a_meaning_in_the_model_and_a_comment_in_the_file():
+    def fields(model):
+        for name, field in model.model_fields.items():
+            inner = field.annotation
+            if isinstance(inner, type) and issubclass(inner, Typed):
+                yield from fields(inner)
+            else:
+                yield name, field
+
+    for line in (ROOT / "config" / "config.yaml").read_text(encoding="utf-8").splitlines():
+        assert not line or line.endswith(":") or "#" in line, line
+    for name, field in fields(Settings):
+        assert field.description, name
+        assert field.description.endswith("."), name
 
 
 cells = st.one_of(
@@ -571,9 +631,9 @@ def test_any_cell_is_taken_or_refused_with_its_line(folder, column, cell):
         assert all(str(fault).startswith("samples.tsv: ") and str(fault).isprintable() for fault in faults)
     else:
         (row,) = study.samples.values()
-        assert json.loads(json.dumps(row)) == row
-        assert 0.0001 <= row["blood_volume_ml"] < 1000
-        assert 0 < row["sampled_fraction"] <= 1
+        assert Sample.model_validate_json(row.model_dump_json()) == row
+        assert 0.0001 <= row.blood_volume_ml < 1000
+        assert 0 < row.sampled_fraction <= 1
 
 
 @pytest.mark.property
@@ -593,7 +653,7 @@ def test_scenarios_are_checked_with_the_study_and_are_no_setting(folder):
     (folder / "scenarios.yaml").write_text("half: {shedding_cut: 0.5}\n")
     study = read([SAMPLE], simulate={"what_if": "scenarios.yaml"})
     assert study.what_if == Path("scenarios.yaml")
-    assert "what_if" not in sheets.settings_for(study, "simulate", patient="P1")
+    assert "what_if" not in jobs.simulate_job(study, "P1").as_json()
     (folder / "scenarios.yaml").write_text("half: {shedding_cut: 5}\n")
     with pytest.raises(InputError, match="from 0 to 1"):
         read([SAMPLE], simulate={"what_if": "scenarios.yaml"})

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 def rows() -> list[tuple[str, str, str]]:
     """Return what was checked, what came out, and the verdict."""
-    least = sheets.read_study([ROOT / "config" / "config.yaml"], {}).config["cohort"]["min_events"]
+    least = sheets.read_study([ROOT / "config" / "config.yaml"], {}).settings.cohort.min_events
     return [*_ratios("of 120 patients", 120, None), *_ratios(f"that end at {least} deaths", 60, least), *_curves()]
 
 

@@ -70,7 +70,7 @@ def _slide(folder: Path, seed: int) -> dict[str, Read]:
     groups = ((2, 0), (2, 1), (3, 0), (3, 2), (4, 0), (5, 1)) * 6
     recipe = phantom.Recipe(leukocytes=900, ctcs=30, clusters=groups)
     phantom.write_slide(folder / "whole", phantom.Slide(1, SHAPE, recipe=recipe), seed)
-    frame = formats.read(list_frames("whole", folder, "ome-tiff", of).frames[0], of)
+    frame = formats.read(list_frames(["whole"], folder, "ome-tiff", of).frames[0], of)
     planes = {role: frame.pixels[frame.roles.index(role)].astype(np.uint16) for role in ROLES}
     for name in ("slide", "tiles", "stretched"):
         (folder / name).mkdir()

@@ -12,7 +12,7 @@ from typing import Any
 from ctcascade.calling.classify import classify
 from ctcascade.data import store
 from ctcascade.images.detect import detect
-from ctcascade.study import sheets
+from ctcascade.study import jobs, sheets
 from ctcascade.validation import recovery
 
 ROOT = Path(__file__).parents[1]
@@ -29,17 +29,17 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def _row(study: sheets.Study, assay: str, look: str) -> tuple[str, str, str]:
-    def about(verb: str) -> dict[str, Any]:
-        given = sheets.settings_for(study, verb, assay=assay)
-        return {**given, **LOOKS[look]} if verb in ("spike", "recovery") else given
+    def about(verb: str) -> Any:
+        job = jobs.job_for(study, verb, assay=assay)
+        return type(job).model_validate({**dict(job), **LOOKS[look]}) if verb in ("spike", "recovery") else job
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recovery.spike(about("spike"), folder, folder / "images", folder / "spiked")
         calls = []
-        for level in range(len(about("spike")["levels"])):
+        for level in range(len(about("spike").levels)):
             frames, cells, out = (folder / f"{kind}{level}" for kind in ("frames", "cells", "calls"))
-            detect(about("detect"), folder / "images" / f"level_{level}", (1, 1), frames, cells)
+            detect(about("detect").as_json(), folder / "images" / f"level_{level}", (1, 1), frames, cells)
             classify(about("classify"), frames, cells, out)
             calls.append(out)
         recovery.recovery(about("recovery"), folder / "spiked", calls, folder / "found.json", folder / "assay.yaml")

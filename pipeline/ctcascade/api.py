@@ -86,7 +86,7 @@ def read_frames(images: str | Path, assay: NamedAssay, form: str = "auto") -> It
     Parameters
     ----------
     images : str or Path
-        As in the column ``images`` of the sample sheet.
+        A folder or file of images.
     assay : NamedAssay
         Says which channel has which role, and the pixel size where the images do not.
     form : str
@@ -100,7 +100,7 @@ def read_frames(images: str | Path, assay: NamedAssay, form: str = "auto") -> It
         If a frame cannot be read. (The workflow keeps such a frame as a row that is not usable.)
     """
     camera = assay.camera(assay.name).as_json()
-    for ref in listing.list_frames(str(images), Path(), form, camera).frames:
+    for ref in listing.list_frames([str(images)], Path(), form, camera).frames:
         yield ref.frame, read(ref, camera)
 
 

@@ -20,17 +20,17 @@ _SAY_EVERY_S = 5.0
 def _check(args: argparse.Namespace) -> None:
     from ctcascade.counting import agreement  # noqa: PLC0415
     from ctcascade.formats import listing  # noqa: PLC0415
-    from ctcascade.study import sheets  # noqa: PLC0415
+    from ctcascade.study import jobs, sheets  # noqa: PLC0415
 
     study = sheets.read_study(args.configfile, dict(args.config), listing.list_frames)
     agreement.check_against_results(study)
     for note in (*study.notes, *listing.personal(study)):
         print(note, file=sys.stderr)
     for name in study.samples:
-        about = sheets.settings_for(study, "detect", sample=name)
-        listed = listing.list_frames(about["images"], study.base, about["format"], about["assay"])
+        job = jobs.detect_job(study, name)
+        listed = listing.list_frames(job.images, study.base, job.format, job.assay)
         print(f"{name}: {len(listed.frames)} frames, {listed.format} ({listed.why})")
-    print(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to mend")
+    print(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to fix")
 
 
 def _detect(args: argparse.Namespace) -> None:
@@ -134,21 +134,24 @@ def _prognose(args: argparse.Namespace) -> None:
 
 
 def _spike(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs  # noqa: PLC0415
     from ctcascade.validation import recovery  # noqa: PLC0415
 
-    recovery.spike(args.settings, args.base, args.images, args.spiked)
+    recovery.spike(jobs.read(jobs.SpikeJob, args.settings), args.base, args.images, args.spiked)
 
 
 def _recovery(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs  # noqa: PLC0415
     from ctcascade.validation import recovery  # noqa: PLC0415
 
-    recovery.recovery(args.settings, args.spiked, args.calls, args.out, args.out_assay)
+    recovery.recovery(jobs.read(jobs.RecoveryJob, args.settings), args.spiked, args.calls, args.out, args.out_assay)
 
 
 def _cohort(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs  # noqa: PLC0415
     from ctcascade.validation import follow_up  # noqa: PLC0415
 
-    follow_up.cohort(args.settings, args.counts, args.prognosis, args.out)
+    follow_up.cohort(jobs.read(jobs.CohortJob, args.settings), args.counts, args.prognosis, args.out)
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -227,7 +230,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
-_TYPED = (_classify, _count, _quality, _operator, _controls, _simulate, _prognose)  # these read their own settings
+_TYPED = (
+    _classify,
+    _count,
+    _quality,
+    _operator,
+    _controls,
+    _simulate,
+    _prognose,
+    _spike,
+    _recovery,
+    _cohort,
+)  # these read their own settings
 
 
 def _settings(text: str) -> dict[str, Any]:

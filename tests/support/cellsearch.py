@@ -33,7 +33,7 @@ def export(*events, columns=3, rows=2, filters=("DNA", "FITC", "PE", "APC"), doc
 
 
 def listed(base, images="C1", fmt="auto"):
-    return list_frames(images, base, fmt, ASSAY)
+    return list_frames([images], base, fmt, ASSAY)
 
 
 def events(base, shape=SHAPE):

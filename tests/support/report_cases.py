@@ -438,7 +438,7 @@ def sample_page(
     write(folder / "counts.json", "counts", data)
     if draw or not (folder / "outlines.parquet").exists():
         outlines_table(folder / "outlines.parquet", cells)
-    of = {"sample": data["sample"], "images": "images", "format": "auto"}
+    of = {"sample": data["sample"], "images": ["images"], "format": "auto"}
     at = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
     crops({**of, "assay": assay(), "max_thumbnails": thumbnails}, folder, *at)
     write(folder / "quality.json", "quality", quality(data["sample"]))
@@ -448,7 +448,7 @@ def sample_page(
 
 def page_settings(data, thumbnails):
     return {
-        "sample": {"sample": data["sample"], "images": "images", "format": "auto", "note": data["note"]},
+        "sample": {"sample": data["sample"], "images": ["images"], "format": "auto", "note": data["note"]},
         "patient": {"patient": data["patient"]}, "assay": assay(), "max_thumbnails": thumbnails,
     }  # fmt: skip
 

@@ -26,7 +26,7 @@ def gradient(shape, k):
 
 
 def listed(base, images="s", fmt="auto"):
-    return list_frames(images, base, fmt, ASSAY)
+    return list_frames([images], base, fmt, ASSAY)
 
 
 def through(folder, name, of, chunks=2):

@@ -9,7 +9,7 @@ import snakemake
 from ctcascade.data import fingerprint, results_folder
 from ctcascade.data.errors import InputError
 from ctcascade.formats import image_files
-from ctcascade.study import sheets
+from ctcascade.study import jobs, sheets
 
 list_frames = image_files.listed_once()
 
@@ -76,7 +76,7 @@ shell.prefix(
     f'PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
 )
 study = read_study()
-RESULTS = study.config["results"]
+RESULTS = study.settings.results
 
 
 pathvars:
@@ -96,7 +96,7 @@ wildcard_constraints:
 
 def code(*stages):
     """Return the params function that says what stages are made of: rules do not see that a program has changed."""
-    learned = study.config["detect"]["segmenter"] == "learned"
+    learned = study.settings.detect.segmenter == "learned"
     return lambda wildcards: [
         fingerprint.stage_hash(stage, learned) for stage in stages
     ]
@@ -107,14 +107,14 @@ def settings(verb, of=None):
 
     def build(wildcards):
         about = {of: getattr(wildcards, of)} if of else {}
-        return json.dumps(sheets.settings_for(study, verb, **about), ensure_ascii=False)
+        return jobs.job_for(study, verb, **about).model_dump_json()
 
     return build
 
 
 def listed(sample):
-    about = sheets.settings_for(study, "detect", sample=sample)
-    return list_frames(about["images"], study.base, about["format"], about["assay"])
+    job = jobs.detect_job(study, sample)
+    return list_frames(job.images, study.base, job.format, job.assay)
 
 
 @functools.cache
@@ -137,7 +137,7 @@ def digests_of_healthy(wildcards):
 
 def labels_option(wildcards):
     folder = f"{RESULTS}/samples/{wildcards.sample}/labels"
-    return ["--labels", folder] if study.config["detect"]["labels"] else []
+    return ["--labels", folder] if study.settings.detect.labels else []
 
 
 def reviews_of(wildcards):
@@ -154,7 +154,7 @@ def chunks_of(kind):
 
     def build(wildcards):
         frames = listed(wildcards.sample).frames
-        n = -(-len(frames) // study.config["chunk_frames"])
+        n = -(-len(frames) // study.settings.chunk_frames)
         folder = f"{RESULTS}/samples/{wildcards.sample}/chunks"
         return [f"{folder}/{k}-of-{n}.{kind}.parquet" for k in range(1, n + 1)]
 

@@ -1,7 +1,7 @@
 # Beside the flow: phantom CTCs of known number in frames without any, found and called as a sample's are. Once for
 # each assay of the sample sheet; the spiked frames are gone when it is done.
 
-LEVELS = range(len(study.config["recovery"]["levels"]))
+LEVELS = range(len(study.settings.recovery.levels))
 
 
 rule recovery:

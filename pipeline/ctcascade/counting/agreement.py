@@ -17,9 +17,8 @@ from ctcascade.data import results, store
 from ctcascade.data.errors import Fault, InputError, plain, refuse_all
 from ctcascade.data.results import Agreement
 from ctcascade.data.vocabulary import CALLS
-from ctcascade.study import sheets
-from ctcascade.study.jobs import ClassifyJob
-from ctcascade.study.reviews import Review, read
+from ctcascade.study import jobs, sheets
+from ctcascade.study.reviews import Review, ReviewedCell, read
 
 _KEY = ["frame", "cell"]
 _SEEN = {"frame": "", "cell": "<i8", "y_px": "<f4", "x_px": "<f4", "call": "", "cluster": "<i8"}  # "": text
@@ -62,16 +61,16 @@ def reviewed(
     reviews = sorted(reviews, key=lambda review: review.reviewer)
     refuse_all(fault for review in reviews for fault in _misfits(review, calls))
     row_of = pd.Series(np.arange(len(calls)), index=pd.MultiIndex.from_frame(calls[_KEY]))
-    given: dict[int, dict[str, dict[str, Any]]] = {}
+    given: dict[int, dict[str, ReviewedCell]] = {}
     for review in reviews:
-        for line in review.rows:
-            given.setdefault(int(row_of[line.cells["frame"], line.cells["cell"]]), {})[review.reviewer] = line.cells
+        for judged in review.cells.values():
+            given.setdefault(int(row_of[judged.frame, judged.cell]), {})[review.reviewer] = judged
     call, apart = calls["call"].to_numpy(object).copy(), np.zeros(len(calls), np.bool_)
     changed = []
     for row in sorted(given):
         said = list(given[row].values())
-        new = _agreed([cells["call"] for cells in said], settings["consensus"])
-        apart[row] = 2 * sum(cells["clustered"] == "no" for cells in said) > len(said)
+        new = _agreed([one.call for one in said], settings["consensus"])
+        apart[row] = 2 * sum(one.clustered == "no" for one in said) > len(said)
         if new != call[row]:
             frame, cell = str(calls["frame"].iloc[row]), int(calls["cell"].iloc[row])
             changed.append(results.ChangedCall(frame=frame, cell=cell, call=call[row], reviewed=new))
@@ -168,7 +167,7 @@ def check_against_results(study: sheets.Study) -> None:
     """
     faults: list[Fault] = []
     for sample, files in study.reviews.items():
-        folder = Path(study.config["results"]) / "samples" / sample
+        folder = Path(study.settings.results) / "samples" / sample
         if _is_current(folder / "calls.parquet", study, "classify", sample) and _is_current(
             folder / "frames.parquet", study, "detect", sample
         ):
@@ -185,9 +184,7 @@ def _is_current(table: Path, study: sheets.Study, verb: str, sample: str) -> boo
         made = store.table_provenance(table)
     except (OSError, ValueError, KeyError, TypeError):  # not whole: the stage will make it again, or say so
         return False
-    wanted = sheets.settings_for(study, verb, sample=sample)
-    if verb == "classify":
-        wanted = ClassifyJob.model_validate(wanted).as_json()
+    wanted = jobs.job_for(study, verb, sample=sample).as_json()
     return made.version == __version__ and made.settings == wanted
 
 
@@ -198,12 +195,12 @@ def _misfits(review: Review, calls: pd.DataFrame) -> list[Fault]:
         return [Fault(review.file, "calls_sha256", found, f"one of this run's calls ({own[:16]}...)", _OTHER_RUN)]
     places = calls.set_index(_KEY)[["y_px", "x_px"]]
     faults = []
-    for line in review.rows:
-        key = (line.cells["frame"], line.cells["cell"])
-        at, cell = f"line {line.line}", f"cell {key[1]} of frame {plain(key[0])}"
+    for line, said in review.cells.items():
+        key = (said.frame, said.cell)
+        at, cell = f"line {line}", f"cell {key[1]} of frame {plain(key[0])}"
         if key not in places.index:
             faults.append(Fault(review.file, at, cell, "a cell of the sample", "remove the line"))
-        elif math.dist(places.loc[key], (line.cells["y_px"], line.cells["x_px"])) > _SAME_PLACE_PX:
+        elif math.dist(np.asarray(places.loc[key], np.float64), (said.y_px, said.x_px)) > _SAME_PLACE_PX:
             faults.append(Fault(review.file, at, f"{cell} at another place", "its y_px and x_px", "fix the line"))
     return faults
 
@@ -222,7 +219,7 @@ def _regrouped(calls: pd.DataFrame, cells: pd.DataFrame, gap_um: float, apart: N
 
 def _summary(
     reviews: Sequence[Review],
-    given: Mapping[int, Mapping[str, Mapping[str, Any]]],
+    given: Mapping[int, Mapping[str, ReviewedCell]],
     before: pd.DataFrame,
     after: pd.DataFrame,
     changed: Sequence[results.ChangedCall],
@@ -237,7 +234,7 @@ def _summary(
         return agreement(ratings, level)
 
     def by(name: str, rows: Sequence[int]) -> list[int]:
-        return [number[given[row][name]["call"]] for row in rows]
+        return [number[given[row][name].call] for row in rows]
 
     rows = sorted(given)
     common = [row for row in rows if len(given[row]) == len(names)]

@@ -5,15 +5,13 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ctcascade.counting.agreement import calls_hash, partners
 from ctcascade.data import store
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
-from ctcascade.study import text_files
-from ctcascade.study.reviews import read
+from ctcascade.study.reviews import ReviewedCell, read
 
 FARTHEST_UM = 3.0
 
@@ -62,8 +60,8 @@ def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list
     pixel_um = dict(zip(fields["frame"], fields["pixel_size_um"], strict=True))
     own, results = calls_hash(table), []
     for path, review in zip(reviews, found, strict=True):
-        cells = [row.cells for row in review.rows]
-        places = [(cell["frame"], cell["y_px"], cell["x_px"]) for cell in cells]
+        cells = list(review.cells.values())
+        places = [(cell.frame, cell.y_px, cell.x_px) for cell in cells]
         partner = partners(places, table, pixel_um, FARTHEST_UM)
         rows = [_moved(cells[i], table.iloc[row], own) for i, row in sorted(partner.items())]
         lost = list(_lost(cells, partner))
@@ -73,21 +71,21 @@ def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list
     return results
 
 
-def _moved(line: Mapping[str, Any], row: pd.Series, own: str) -> dict[str, Any]:
+def _moved(said: ReviewedCell, row: pd.Series, own: str) -> ReviewedCell:
     place = {"cell": int(row["cell"]), "y_px": float(row["y_px"]), "x_px": float(row["x_px"])}
-    return {**line, **place, "calls_sha256": own}
+    return said.model_copy(update={**place, "calls_sha256": own})
 
 
-def _lost(cells: Sequence[Mapping[str, Any]], partner: Mapping[int, int]) -> Iterator[str]:
+def _lost(cells: Sequence[ReviewedCell], partner: Mapping[int, int]) -> Iterator[str]:
     for i, cell in enumerate(cells):
         if i not in partner:
-            where = f"y {cell['y_px']:.1f}, x {cell['x_px']:.1f} px"
-            yield plain(f"frame {cell['frame']}, cell {cell['cell']} ({where}), reviewed as {cell['call']}", None)
+            where = f"y {cell.y_px:.1f}, x {cell.x_px:.1f} px"
+            yield plain(f"frame {cell.frame}, cell {cell.cell} ({where}), reviewed as {cell.call}", None)
 
 
-def _as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+def _as_csv(rows: Sequence[ReviewedCell]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(text_files.schema("review")["properties"]), lineterminator="\n")
+    writer = csv.DictWriter(text, list(ReviewedCell.model_fields), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(row.model_dump() for row in rows)
     return text.getvalue()

@@ -34,7 +34,7 @@ def compare_with_operator(job: OperatorJob, base: Path, frames: Path, calls: Pat
     InputError
         If a table cannot be read, or the images are not there any more.
     """
-    listed = list_frames(";".join(job.images), base, job.format, job.assay.as_json())
+    listed = list_frames(job.images, base, job.format, job.assay)
     called, analysed = store.read_table(calls, "calls"), store.read_table(frames, "frames")
     compared, reason = compare_events(listed, called, analysed, job.max_distance_um, job.level)
     read = {"frames": frames, "calls": calls} | {f"events_{n}": path for n, (_, path) in enumerate(listed.events)}

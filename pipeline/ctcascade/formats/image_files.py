@@ -4,22 +4,22 @@ import functools
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
+from ctcascade.data.camera import Camera
 from ctcascade.formats import listing
 from ctcascade.formats.listing import FrameList
 
-Look = Callable[[str, Path, str, Mapping[str, Any]], FrameList]
+Look = Callable[[Sequence[str], Path, str, Camera], FrameList]
 
 
 def listed_once() -> Look:
     """Return a `listing.list_frames` that looks into each folder once."""
-    listed: dict[tuple[str, str, str], FrameList] = {}
+    listed: dict[tuple[tuple[str, ...], str, str], FrameList] = {}
 
-    def list_frames(images: str, base: Path, fmt: str, assay: Mapping[str, Any]) -> FrameList:
-        key = images, fmt, str(assay["name"])
+    def list_frames(images: Sequence[str], base: Path, fmt: str, assay: Camera) -> FrameList:
+        key = tuple(images), fmt, assay.name
         if key not in listed:
             listed[key] = listing.list_frames(images, base, fmt, assay)
         return listed[key]

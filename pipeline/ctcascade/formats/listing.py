@@ -2,7 +2,7 @@
 
 import datetime
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from ctcascade import formats
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
 from ctcascade.formats import FrameRef
-from ctcascade.study import privacy, sheets
+from ctcascade.study import jobs, privacy, sheets
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class FrameList:
     events: tuple[tuple[int, Path], ...] = ()
 
 
-def list_frames(images: str, base: Path, fmt: str, assay: Camera | Mapping[str, Any]) -> FrameList:
+def list_frames(images: Sequence[str], base: Path, fmt: str, assay: Camera | Mapping[str, Any]) -> FrameList:
     """Return the frames that a sample's images hold.
 
     Parameters
     ----------
-    images : str
-        Folders or files, relative to `base`; parts separated by ``;``.
+    images : sequence of str
+        Folders or files, relative to `base`, one for each part of the sample.
     base : Path
         The folder of the sample sheet.
     fmt : str
@@ -70,10 +70,9 @@ def list_frames(images: str, base: Path, fmt: str, assay: Camera | Mapping[str, 
     frames: list[FrameRef] = []
     ignored: list[str] = []
     layouts, sidecars, events = [], list[Path](), list[tuple[int, Path]]()
-    parts = [part.strip() for part in images.split(";") if part.strip()]
-    if not parts:
-        refuse("images", "", "nothing", "folders or files of images, parts separated by ;", "name them")
-    for number, part in enumerate(parts):
+    if not images:
+        refuse("images", "", "nothing", "folders or files of images", "name them")
+    for number, part in enumerate(images):
         folder = _folder(part, Path(base))
         layout = formats.recognise(folder, fmt, camera)
         layouts.append(layout)
@@ -128,8 +127,8 @@ def personal(study: sheets.Study) -> Iterator[str]:
     """
     today = datetime.date.today()
     for sample in study.samples:
-        about = sheets.settings_for(study, "detect", sample=sample)
-        ref = list_frames(about["images"], study.base, about["format"], about["assay"]).frames[0]
+        job = jobs.detect_job(study, sample)
+        ref = list_frames(job.images, study.base, job.format, job.assay).frames[0]
         for kind in privacy.suspicions(formats.read_words(ref), today, whole_numbers=False):
             yield f"{sample}: the header of {plain(ref.path)} seems to hold {kind}; share the images without it"
 

@@ -1,11 +1,17 @@
 """The laboratory's method: channels, gates, markers and factors, every value with where it comes from."""
 
-from typing import Annotated, Generic, Literal, TypeVar
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from ctcascade.data.camera import BitDepth, Camera, ChannelName, FilePattern, FrameSize, PixelSize, Role
+from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Number, Typed, Whole
+from ctcascade.data.vocabulary import MARKERS, ROLES
+from ctcascade.study import checking, text_files
 
 T = TypeVar("T")
 Source = Annotated[str, Field(min_length=1, description="where the value comes from")]
@@ -18,6 +24,8 @@ FromZero = Annotated[Number, Field(ge=0, le=1000, description="a number from 0 t
 AboveZero = Annotated[Number, Field(gt=0, le=100, description="a number above 0 and at most 100")]
 One = Annotated[Number, Field(ge=1, le=1, description="1: what tubes hold on average is what the blood holds")]
 Place = Literal["cell", "nucleus"]
+ChannelNames = Annotated[tuple[ChannelName, ...], Field(min_length=1, description="a list of channel names")]
+FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 
 
 class Sourced(Typed, Generic[T]):
@@ -134,13 +142,18 @@ class Factors(Typed):
     )
 
 
+def _with_needed_roles(channels: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    missing = [role for role in ROLES if role not in channels]
+    if missing:
+        raise RefusedValueError(*((f"no {role}", "a list of channel names", "add it") for role in missing))
+    return channels
+
+
 class Method(Typed):
     """How the slides are made and read."""
 
     description: str = Field(min_length=1, max_length=500, description="a line of text")
-    channels: dict[
-        Role, Annotated[tuple[ChannelName, ...], Field(min_length=1, description="a list of channel names")]
-    ] = Field(
+    channels: Annotated[dict[Role, ChannelNames], AfterValidator(_with_needed_roles)] = Field(
         max_length=16,
         description="channel roles, dna, ck and cd45 among them, each with a list of the channel names a file may use",
     )
@@ -174,3 +187,72 @@ class Assay(Factors, Method):
     def gate_values(self) -> Gates:
         """Return the gates without their sources."""
         return Gates(**{name: getattr(self.gates, name).value for name in Gates.model_fields})
+
+
+def read_assay(path: Path, faults: list[Fault]) -> Assay | None:
+    """Return the assay of a file, over the one that it extends; None, and its faults, where it cannot be used."""
+    wrong: list[Fault] = []
+    given = _extended(path, text_files.read_yaml(path, wrong), wrong)
+    assay: Assay | None = None if wrong else checking.check(Assay, given, str(path), wrong)
+    if assay:
+        wrong += _contradictions(str(path), assay)
+    faults += wrong
+    return None if wrong else assay
+
+
+def _extended(path: Path, assay: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
+    """Return an assay over the one that it extends, key by key of the first level; that one extends no other."""
+    if "extends" not in assay:
+        return assay
+    known = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
+    if assay["extends"] not in known:
+        faults.append(checking.not_one_of(str(path), "extends", str(assay["extends"]), known))
+        return {}
+    base = text_files.read_yaml(path.with_name(f"{assay['extends']}.yaml"), faults)
+    return {**base, **{key: value for key, value in assay.items() if key != "extends"}}
+
+
+def _contradictions(file: str, assay: Assay) -> Iterator[Fault]:
+    names = Counter(name.lower() for channel in assay.channels.values() for name in dict.fromkeys(channel))
+    for name in (name for name, times in names.items() if times > 1):
+        wanted = "each channel name in one role, once"
+        yield Fault(file, "channels", f"{plain(name)} twice (case does not count)", wanted, "remove one")
+    for factor in FACTORS:
+        given: Factor | None = getattr(assay, factor)
+        if given is not None:
+            yield from _of_factor(file, factor, given)
+    yield from _of_markers(file, assay)
+    if assay.files is not None and not (assay.files.count("{frame}") == assay.files.count("{channel}") == 1):
+        yield Fault(file, "files", plain(assay.files), "{frame} and {channel}, each once", "fix the pattern")
+
+
+def _of_factor(file: str, name: str, given: Factor) -> Iterator[Fault]:
+    if not given.low <= given.mean <= given.high:
+        found = f"low {given.low}, mean {given.mean}, high {given.high}"
+        yield Fault(file, name, found, "low <= mean <= high", "fix the numbers")
+    if given.low == 0 < given.high:
+        wanted, todo = "a lower limit above 0, or 0 in all three", "give the smallest value that is plausible"
+        yield Fault(file, name, f"low 0, high {given.high}", wanted, todo)
+
+
+def _of_markers(file: str, assay: Assay) -> Iterator[Fault]:
+    """Yield markers that are unknown, named twice, without a channel of their own, or with a rule never met."""
+    further = tuple(role for role in assay.channels if role not in ROLES)
+    roles_of: dict[str, list[str]] = {}
+    for role, given in assay.markers.items():
+        roles_of.setdefault(given.marker.lower(), []).append(role)
+        if given.marker not in MARKERS:
+            yield checking.not_one_of(file, f"markers.{role}.marker", given.marker, MARKERS)
+        if role not in further:
+            wanted = "a role of `channels` beyond " + ", ".join(ROLES)
+            todo = checking.nearest(role, further, "add its channel, or remove the marker")
+            yield Fault(file, f"markers.{role}", plain(role), wanted, todo)
+        if (given.place == "nucleus") != (given.min_nucleus_ratio is not None):
+            found = f"place {given.place} {'without' if given.min_nucleus_ratio is None else 'with'} min_nucleus_ratio"
+            yield Fault(file, f"markers.{role}", found, "min_nucleus_ratio with place nucleus only", "fix the marker")
+        if given.rule.min_positive > given.rule.min_ctcs:
+            found = f"min_positive {given.rule.min_positive}, min_ctcs {given.rule.min_ctcs}"
+            yield Fault(file, f"markers.{role}.rule", found, "min_positive at most min_ctcs", "fix the numbers")
+    for roles in (roles for roles in roles_of.values() if len(roles) > 1):
+        found = f"{plain(assay.markers[roles[0]].marker)} twice, by {' and '.join(roles)}"
+        yield Fault(file, "markers", found, "each marker once", "remove one, or name what the other channel shows")

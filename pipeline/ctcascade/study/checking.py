@@ -23,10 +23,12 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 def check(kind: Any, value: object, file: str, faults: list[Fault], at: str = "") -> Any:
     """Return a value as the type `kind`, or None where it is not of that type; each reason goes to `faults`."""
     try:
-        return _adapter(kind).validate_python(value)
+        return _adapter(kind).validate_python(_named(value))
     except ValidationError as error:
         found: dict[Fault, None] = {}  # keeps the order, and one of each
-        for one in sorted(error.errors(), key=lambda e: [str(step) for step in e["loc"]]):
+        errors = sorted(error.errors(), key=lambda e: [str(step) for step in e["loc"]])
+        inside = {e["loc"][:n] for e in errors for n in range(len(e["loc"]))}
+        for one in (e for e in errors if e["loc"] not in inside):  # of a list and its items, the items are named
             found.update(dict.fromkeys(_explain(one, schema(kind), file, at)))
         faults.extend(found)
         return None
@@ -51,6 +53,14 @@ def nearest(word: str, words: Sequence[str], else_say: str) -> str:
     return f"did you mean {found[0]}?" if found else else_say
 
 
+def not_one_of(file: str, at: str, found: str, known: Sequence[str], of: str = "") -> Fault:
+    """Return the fault of a word that is none of those known; where there are none, of a cell to be left empty."""
+    if not known:
+        return Fault(file, at, plain(found), f"an empty cell{of}", "empty the cell")
+    wanted = f"one of {', '.join(known)}{of}"
+    return Fault(file, at, plain(found), wanted, nearest(found, known, "choose one of them"))
+
+
 def from_text(text: str, by: JsonSchema, whole: JsonSchema) -> Any:
     """Return text as the number, truth value or list that a schema wants there, or unchanged where it is none."""
     by = _resolved(by, whole)
@@ -61,8 +71,10 @@ def from_text(text: str, by: JsonSchema, whole: JsonSchema) -> Any:
     if kind == "boolean" and text.lower() in ("true", "false"):
         return text.lower() == "true"
     if kind == "array":
+        items = _step(by, 0, whole)
+        if items.get("type") == "object":  # its text has a grammar of its own
+            return text
         parts = [part.strip() for part in text.strip("[]").split(by.get("separator", ",")) if part.strip()]
-        items: JsonSchema = by.get("items") or next(iter(by.get("prefixItems", [])), {})
         return [from_text(part, items, whole) for part in parts]
     return text
 
@@ -79,6 +91,13 @@ def typed(value: Any, by: JsonSchema, whole: JsonSchema) -> Any:
     if isinstance(value, list):
         return [typed(item, _step(by, number, whole), whole) for number, item in enumerate(value)]
     return from_text(value, by, whole) if isinstance(value, str) else value
+
+
+def _named(value: object) -> object:
+    """Return a value whose mappings have names only: YAML makes numbers and days of names too."""
+    if isinstance(value, Mapping):
+        return {str(key): _named(item) for key, item in value.items()}
+    return [_named(item) for item in value] if isinstance(value, list) else value
 
 
 @functools.cache

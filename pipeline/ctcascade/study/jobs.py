@@ -4,13 +4,16 @@ A job travels as JSON in ``--settings`` and is read with `read`.
 """
 
 import datetime
-from typing import Annotated, TypeVar
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ctcascade.data.camera import Camera
-from ctcascade.data.errors import Fault, InputError, plain
+from ctcascade.data.errors import Fault, refuse, refuse_all
 from ctcascade.data.typed import Number, Typed
+from ctcascade.study import checking
 from ctcascade.study.assay import Assay, Factors, Gates, Marker, MarkerGate
 from ctcascade.study.patient import Patient
 from ctcascade.study.sample import Images, Role, Sample
@@ -29,6 +32,7 @@ from ctcascade.study.settings import (
     ReportSettings,
     Seed,
 )
+from ctcascade.study.sheets import Study
 
 
 class DetectJob(DetectSettings):
@@ -132,13 +136,24 @@ class NamedAssay(Assay):
 
     name: str
 
+    @property
+    def written(self) -> dict[str, Any]:
+        """What the file says, as it would be written."""
+        return self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+
+
+class ReportAssay(Camera):
+    """What the page of a sample shows of its assay."""
+
+    gates: Gates
+
 
 class ReportSampleJob(ReportSettings):
     """The page of one sample."""
 
     sample: Sample
     patient: Patient
-    assay: NamedAssay
+    assay: ReportAssay
 
 
 class ReportPatientJob(ReportSettings):
@@ -201,6 +216,191 @@ class CohortJob(CohortSettings):
 Job = TypeVar("Job", bound=Typed)
 
 
+def job_for(
+    study: Study, verb: str, *, sample: str | None = None, patient: str | None = None, assay: str | None = None
+) -> Typed:
+    """Return what one job is given.
+
+    Parameters
+    ----------
+    study : Study
+    verb : {"detect", "classify", "crops", "count", "quality", "operator", "controls", "simulate", "prognose", "report",
+        "spike", "recovery", "cohort"}
+    sample, patient, assay : str, optional
+        What the job is about; a report is about a sample, a patient, or with neither the cohort. With an assay,
+        the job is one of its spike-in.
+    """
+    if sample is not None:
+        return _JOBS_OF_SAMPLE[verb](study, sample)
+    if patient is not None:
+        return _JOBS_OF_PATIENT[verb](study, patient)
+    if assay is not None:
+        return _JOBS_OF_ASSAY[verb](study, assay)
+    return _JOBS_OF_COHORT[verb](study)
+
+
+def detect_job(study: Study, sample: str) -> DetectJob:
+    """Return the job that finds the cells of a sample."""
+    row = study.samples[sample]
+    camera = study.assays[row.assay].camera(row.assay)
+    return _job(DetectJob, study.settings.detect, sample=sample, images=row.images, format=row.format, assay=camera)
+
+
+def classify_job(study: Study, sample: str) -> ClassifyJob:
+    """Return the job that calls the cells of a sample."""
+    return _classify(study, sample, study.samples[sample].assay)
+
+
+def count_job(study: Study, sample: str) -> CountJob:
+    """Return the job that counts a sample's CTCs."""
+    row = study.samples[sample]
+    assay = study.assays[row.assay]
+    factors = {name: getattr(assay, name) for name in Factors.model_fields}
+    columns = ("patient", "collected", "role", "note", "blood_volume_ml", "sampled_fraction")
+    about = {name: getattr(row, name) for name in columns}
+    counted = CountAssay(name=row.assay, markers=assay.markers, **factors)
+    return _job(CountJob, study.settings.count, sample=sample, assay=counted, **about)
+
+
+def quality_job(study: Study, sample: str) -> QualityJob:
+    """Return the job that checks a sample's quality."""
+    row = study.samples[sample]
+    about = QualitySample(**{name: getattr(row, name) for name in QualitySample.model_fields})
+    return _job(QualityJob, study.settings.quality, sample=about)
+
+
+def crops_job(study: Study, sample: str) -> CropsJob:
+    """Return the job that cuts out the pixels that a sample's page shows."""
+    row = study.samples[sample]
+    camera = study.assays[row.assay].camera(row.assay)
+    return _job(CropsJob, study.settings.report, sample=sample, images=row.images, format=row.format, assay=camera)
+
+
+def operator_job(study: Study, sample: str) -> OperatorJob:
+    """Return the job that sets the operator's calls of a sample beside the classifier's."""
+    row = study.samples[sample]
+    about = {"images": row.images, "format": row.format, "assay": study.assays[row.assay].camera(row.assay)}
+    level = study.settings.count.level
+    return _job(OperatorJob, study.settings.operator, sample=sample, level=level, **about)
+
+
+def controls_job(study: Study) -> ControlsJob:
+    """Return the job that judges the control samples of all runs."""
+    return _job(ControlsJob, study.settings.controls)
+
+
+def simulate_job(study: Study, patient: str) -> SimulateJob:
+    """Return the job that simulates a patient's cascade."""
+    known = study.patients[patient].before_outcome
+    return _job(SimulateJob, study.settings.simulate, patient=known, random_seed=study.settings.random_seed)
+
+
+def prognose_job(study: Study, patient: str) -> PrognoseJob:
+    """Return the job that gives a patient's prognosis."""
+    known = study.patients[patient].before_outcome
+    return _job(PrognoseJob, study.settings.prognose, patient=known, random_seed=study.settings.random_seed)
+
+
+def report_sample_job(study: Study, sample: str) -> ReportSampleJob:
+    """Return the job that writes a sample's page."""
+    row = study.samples[sample]
+    known = study.patients[row.patient].before_outcome
+    method = study.assays[row.assay]
+    camera = dict(method.camera(row.assay))
+    assay = ReportAssay(gates=method.gate_values(), **camera)
+    return _job(ReportSampleJob, study.settings.report, sample=row, patient=known, assay=assay)
+
+
+def report_patient_job(study: Study, patient: str) -> ReportPatientJob:
+    """Return the job that writes a patient's page."""
+    return _job(ReportPatientJob, study.settings.report, patient=study.patients[patient].before_outcome)
+
+
+def report_cohort_job(study: Study) -> ReportCohortJob:
+    """Return the job that writes the page of all patients and samples."""
+    patients = tuple(row.before_outcome for row in study.patients.values())
+    return _job(ReportCohortJob, study.settings.report, patients=patients, samples=tuple(study.samples.values()))
+
+
+def spike_job(study: Study, assay: str) -> SpikeJob:
+    """Return the job that pastes phantom CTCs into frames of an assay."""
+    rows = [study.samples[name] for name in study.healthy_of(assay)]
+    healthy = [HealthySample(**{key: getattr(row, key) for key in HealthySample.model_fields}) for row in rows]
+    settings = study.settings
+    about = {"assay": study.assays[assay].camera(assay), "samples": tuple(healthy), "detect": settings.detect}
+    return _job(SpikeJob, settings.recovery, random_seed=settings.random_seed, **about)
+
+
+def recovery_job(study: Study, assay: str) -> RecoveryJob:
+    """Return the job that says what was found of the CTCs pasted into frames of an assay."""
+    seed = study.settings.random_seed
+    return _job(RecoveryJob, study.settings.recovery, assay=_named(study, assay), random_seed=seed)
+
+
+def cohort_job(study: Study) -> CohortJob:
+    """Return the job that sets follow-up beside predictions."""
+    followed = []
+    for name in study.followed:
+        row = study.patients[name]
+        columns = {key: getattr(row, key) for key in FollowedPatient.model_fields if key != "sample"}
+        followed.append(FollowedPatient(**columns, sample=study.samples_of(name)[0]))
+    seed = study.settings.random_seed
+    return _job(CohortJob, study.settings.cohort, patients=tuple(followed), random_seed=seed)
+
+
+def _detect_spiked(study: Study, assay: str) -> DetectJob:
+    camera = study.assays[assay].camera(assay)
+    return _job(DetectJob, study.settings.detect, sample=assay, images=(".",), format="ome-tiff", assay=camera)
+
+
+def _classify_spiked(study: Study, assay: str) -> ClassifyJob:
+    return _classify(study, assay, assay)
+
+
+def _classify(study: Study, sample: str, name: str) -> ClassifyJob:
+    assay = study.assays[name]
+    markers = {role: marker.gate for role, marker in assay.markers.items()}
+    judged = ClassifyAssay(name=name, gates=assay.gate_values(), markers=markers)
+    return _job(ClassifyJob, study.settings.classify, sample=sample, assay=judged)
+
+
+def _named(study: Study, assay: str) -> NamedAssay:
+    return NamedAssay(name=assay, **dict(study.assays[assay]))
+
+
+def _job(kind: type[Job], settings: Typed, **about: Any) -> Job:
+    """Return a job from the settings of its stage and what it is about."""
+    own = {name: value for name, value in settings if name in kind.model_fields}
+    return kind(**own, **about)
+
+
+_JOBS_OF_SAMPLE: dict[str, Callable[[Study, str], Typed]] = {
+    "detect": detect_job,
+    "classify": classify_job,
+    "count": count_job,
+    "quality": quality_job,
+    "crops": crops_job,
+    "operator": operator_job,
+    "report": report_sample_job,
+}
+_JOBS_OF_PATIENT: dict[str, Callable[[Study, str], Typed]] = {
+    "simulate": simulate_job,
+    "prognose": prognose_job,
+    "report": report_patient_job,
+}
+_JOBS_OF_ASSAY: dict[str, Callable[[Study, str], Typed]] = {
+    "detect": _detect_spiked,
+    "classify": _classify_spiked,
+    "spike": spike_job,
+    "recovery": recovery_job,
+}
+_JOBS_OF_COHORT: dict[str, Callable[[Study], Typed]] = {
+    "controls": controls_job,
+    "report": report_cohort_job,
+    "cohort": cohort_job,
+}
+
+
 def read(kind: type[Job], text: str) -> Job:
     """Return a job from its JSON.
 
@@ -210,11 +410,13 @@ def read(kind: type[Job], text: str) -> Job:
         If the text is not the JSON of such a job.
     """
     try:
-        return kind.model_validate_json(text)
-    except ValidationError as error:
-        raise InputError(
-            *(
-                Fault("--settings", ".".join(map(str, one["loc"])), plain(one["input"]), one["msg"], "write {...}")
-                for one in error.errors()
-            )
-        ) from error
+        given = json.loads(text)
+    except json.JSONDecodeError as error:
+        refuse("--settings", "", error, "a JSON object", "write {...}")
+    if not isinstance(given, dict):
+        refuse("--settings", "", type(given).__name__, "a JSON object", "write {...}")
+    faults: list[Fault] = []
+    job: Job | None = checking.check(kind, given, "--settings", faults)
+    refuse_all(faults)
+    assert job is not None
+    return job

@@ -2,14 +2,18 @@
 
 import datetime
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ctcascade.data.errors import RefusedValueError, plain
+from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Name, Number, Typed, Whole
-from ctcascade.data.vocabulary import IMAGING, ORGANS
-from ctcascade.study.checking import nearest
+from ctcascade.data.vocabulary import IMAGING, ORGANS, SETTINGS, SUBTYPES
+from ctcascade.study.checking import nearest, not_one_of
+from ctcascade.study.text_files import Row
 
 Rate = Literal["shedding", "growth", "killing"]
 RATES: tuple[Rate, ...] = ("shedding", "growth", "killing")
@@ -20,6 +24,7 @@ ACTS_ON: dict[str, tuple[Rate, ...]] = {
 }
 """The rates that a class of systemic therapy acts on."""
 _RANGES: dict[Rate, tuple[float, float]] = {"shedding": (0.01, 1.0), "growth": (0.0, 1.0), "killing": (0.0, 100.0)}
+_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -152,11 +157,11 @@ def _read_rate(text: str, kind: str) -> tuple[Rate, float]:
 
 
 def _scans(given: Any) -> Any:
-    return read_imaging(given) if isinstance(given, str) else given or ()
+    return read_imaging(given) if isinstance(given, str) else (given or ())
 
 
 def _therapies(given: Any) -> Any:
-    return read_therapies(given) if isinstance(given, str) else given or ()
+    return read_therapies(given) if isinstance(given, str) else (given or ())
 
 
 class Patient(Typed):
@@ -201,3 +206,63 @@ class PatientRow(Patient):
     def before_outcome(self) -> Patient:
         """The patient without the outcome, which no stage that predicts it may know."""
         return Patient(**{name: getattr(self, name) for name in Patient.model_fields})
+
+
+def patient_faults(sheet: Path, rows: Sequence[Row[PatientRow]]) -> Iterator[Fault]:
+    """Yield what is wrong with the rows beyond each cell: names that clash, words and days that contradict others."""
+    yield from faults_of_names(sheet, "patient", rows)
+    for row in rows:
+        at = f"line {row.line}, {plain(row.text.get('patient'))}"
+        yield from _time_faults(str(sheet), at, row.text)
+        if row.value:
+            yield from _therapy_faults(str(sheet), at, row.value)
+        if "primary" in row.text:
+            yield from _clinical_faults(str(sheet), at, row.text)
+
+
+def faults_of_names(sheet: Path, column: str, rows: Sequence[Row[Any]]) -> Iterator[Fault]:
+    """Yield names that stand twice in a column, or that no file system can hold."""
+    names = [(row.line, row.text[column]) for row in rows if column in row.text]
+    times = Counter(name.lower() for _, name in names)
+    for line, name in names:
+        at = f"line {line}, {column}"
+        if times[name.lower()] > 1:  # the results of both would go into one folder where case does not count
+            wanted = f"each {column} once, capitals or not"
+            yield Fault(str(sheet), at, f"{plain(name)} more than once", wanted, "rename or remove one")
+        if name.lower().split(".")[0] in _RESERVED:
+            yield Fault(str(sheet), at, name, "a name that every file system can hold", "choose another name")
+
+
+def _clinical_faults(file: str, at: str, text: dict[str, str]) -> Iterator[Fault]:
+    primary, setting, subtype = text["primary"], text.get("setting"), text.get("subtype")
+    if primary not in SETTINGS:
+        yield not_one_of(file, f"{at}, primary", primary, tuple(SETTINGS))
+        return
+    if setting is None and primary != "none":
+        todo = f"name one of {', '.join(SETTINGS[primary])}"
+        yield Fault(file, f"{at}, setting", "nothing", f"the clinical setting of {primary}", todo)
+    elif setting is not None and setting not in SETTINGS[primary]:
+        yield not_one_of(file, f"{at}, setting", setting, SETTINGS[primary], f" for {primary}")
+    if subtype is not None and subtype not in SUBTYPES.get(primary, ()):
+        yield not_one_of(file, f"{at}, subtype", subtype, SUBTYPES.get(primary, ()), f" for {primary}")
+
+
+def _therapy_faults(file: str, at: str, patient: Patient) -> Iterator[Fault]:
+    """Yield a therapy that begins before the diagnosis."""
+    first = min((therapy.start for therapy in patient.therapies), default=None)
+    if first and patient.diagnosed and first < patient.diagnosed:
+        wanted = f"a day from the diagnosis on, {patient.diagnosed}"
+        yield Fault(file, f"{at}, therapies", str(first), wanted, "fix a date")
+
+
+def _time_faults(file: str, at: str, text: dict[str, str]) -> Iterator[Fault]:
+    """Yield therapy or removal before the diagnosis, and follow-up of which only a half is given."""
+    diagnosed = text.get("diagnosed")
+    for column in ("therapy_start", "resected"):
+        if diagnosed and text.get(column, diagnosed) < diagnosed:  # days written so sort as text
+            wanted = f"a day from the diagnosis on, {diagnosed}"
+            yield Fault(file, f"{at}, {column}", text[column], wanted, "fix a date")
+    if ("event" in text) != ("time_months" in text):
+        missing = "time_months" if "event" in text else "event"
+        wanted = "event and time_months together"
+        yield Fault(file, f"{at}, {missing}", "nothing", wanted, "fill it, or empty the other")

@@ -53,12 +53,13 @@ def suspicions(text: str, today: datetime.date, whole_numbers: bool = True) -> I
     yield from kinds
 
 
-def in_rows(sheet: str, rows: Mapping[str, Mapping[str, object]], columns: tuple[str, ...]) -> Iterator[str]:
+def in_rows(sheet: str, rows: Mapping[str, object], columns: tuple[str, ...]) -> Iterator[str]:
     """Yield a note for each cell of some columns of a sheet's rows (by name) that seems to tell who a person is."""
     today = datetime.date.today()
-    for name, cells in rows.items():
+    for name, row in rows.items():
         for column in columns:
-            for kind in suspicions(str(cells.get(column) or ""), today):
+            given = getattr(row, column) or ""
+            for kind in suspicions(given if isinstance(given, str) else ";".join(given), today):
                 yield f"{sheet}: {name}, {column} looks like {kind}; use a pseudonym and leave such things out"
 
 

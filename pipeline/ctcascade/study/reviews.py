@@ -5,13 +5,46 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
 
 from ctcascade.data.errors import Fault, plain
-from ctcascade.study import text_files
-from ctcascade.study.text_files import Row
+from ctcascade.data.typed import Number, Typed, Whole
+from ctcascade.study import checking, text_files
 
 _SUFFIX = ".csv"
 _REVIEW_AGAIN = "export it again from the sample's report"
+
+
+class ReviewedCell(Typed):
+    """What a reviewer said of one cell: a row of a reviewer's file."""
+
+    sample: str = Field(min_length=1, description="the sample's name as in the file's name")
+    calls_sha256: str = Field(
+        pattern="^[0-9a-f]{64}$", description="the digest of the calls that were looked at, 64 digits 0-9 and a-f"
+    )
+    reviewer: str = Field(
+        pattern="^[A-Za-z0-9_-]{1,32}$",
+        description="the reviewer's name as in the file's name, at most 32 letters, digits, '_' or '-'",
+    )
+    frame: str = Field(min_length=1, description="the frame's name")
+    cell: Whole = Field(ge=1, description="the cell's number in the frame")
+    y_px: Number = Field(description="the row of the cell's centre")
+    x_px: Number = Field(description="the column of the cell's centre")
+    call: Literal["ctc", "leukocyte", "double_positive", "dna_only", "debris", "uncertain"] = Field(
+        description="what the reviewer calls the cell"
+    )
+    score: Whole | None = Field(
+        default=None,
+        ge=0,
+        le=4,
+        description="a whole number from 0 (surely not a CTC) to 4 (surely a CTC), or nothing",
+    )
+    clustered: Literal["yes", "no"] | None = Field(
+        default=None, description="no where the cell only lies beside others and is attached to none"
+    )
+    note: str | None = Field(default=None, max_length=500, description="free text of at most 500 characters")
 
 
 @dataclass(frozen=True)
@@ -22,22 +55,22 @@ class Review:
     ----------
     file, sample, reviewer : str
     calls_sha256 : str
-        Which calls were looked at (`consensus.calls_hash`).
-    rows : list of Row
-        One a cell, as in ``schemas/review.yaml``.
+        Which calls were looked at (`agreement.calls_hash`).
+    cells : dict of int to ReviewedCell
+        By line of the file; a line with a fault is not among them.
     """
 
     file: str
     sample: str
     reviewer: str
     calls_sha256: str
-    rows: list[Row]
+    cells: dict[int, ReviewedCell]
 
 
 def find(folder: Path, samples: Collection[str], faults: list[Fault]) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the review files of each sample, by reviewer, and what is in the folder but not used; check each file."""
     if not os.path.isdir(folder):  # unlike Path.is_dir, no name is too long for it
-        faults.append(Fault("reviews", "", plain(folder), "a folder of SAMPLE.REVIEWER.csv files", "mend the path"))
+        faults.append(Fault("reviews", "", plain(folder), "a folder of SAMPLE.REVIEWER.csv files", "fix the path"))
         return {}, []
     found: dict[str, list[Path]] = {}
     notes = []
@@ -49,28 +82,32 @@ def find(folder: Path, samples: Collection[str], faults: list[Fault]) -> tuple[d
             read(path, faults)
             found.setdefault(sample, []).append(path)
         else:
-            near = text_files.nearest(sample, list(samples), "no such sample is in the sheet")
+            near = checking.nearest(sample, list(samples), "no such sample is in the sheet")
             notes.append(f"{plain(path)} is not used: {near}")
     return found, notes
 
 
 def read(path: Path, faults: list[Fault]) -> Review:
-    """Return one review file; each fault of it goes to `faults`, and rows with a fault are not to be used."""
+    """Return one review file; each of its faults goes to `faults`."""
     sample, dot, reviewer = path.name.removesuffix(_SUFFIX).rpartition(".")
-    rows = text_files.read_sheet(path, "review", faults, delimiter=",")
+    rows = text_files.read_sheet(path, ReviewedCell, faults, delimiter=",")
     if not dot:
         faults.append(Fault(str(path), "", plain(path.name), "a file SAMPLE.REVIEWER.csv", "rename the file"))
-    hashes = Counter(row.cells["calls_sha256"] for row in rows)
+    hashes = Counter(row.text.get("calls_sha256", "") for row in rows)
     usual = hashes.most_common(1)[0][0] if hashes else ""
     once: set[tuple[str, int]] = set()
-    for row in (row for row in rows if row.sound):
-        cells, key = row.cells, (row.cells["frame"], row.cells["cell"])
-        given = {"sample": sample, "reviewer": reviewer, "calls_sha256": usual}
-        for name, wanted in given.items():
-            if cells[name] != wanted:
-                faults.append(Fault(str(path), f"line {row.line}, {name}", cells[name], wanted, _REVIEW_AGAIN))
-        if key in once:
-            at, found = f"line {row.line}", f"cell {key[1]} of frame {plain(key[0])} a second time"
-            faults.append(Fault(str(path), at, found, "each cell once", "remove one of the lines"))
-        once.add(key)
-    return Review(str(path), sample, reviewer, usual, rows)
+    cells = {row.line: row.value for row in rows if row.value}
+    for line, said in cells.items():
+        given = {
+            "sample": (said.sample, sample),
+            "reviewer": (said.reviewer, reviewer),
+            "calls_sha256": (said.calls_sha256, usual),
+        }
+        for name, (found, wanted) in given.items():
+            if found != wanted:
+                faults.append(Fault(str(path), f"line {line}, {name}", found, wanted, _REVIEW_AGAIN))
+        if (said.frame, said.cell) in once:
+            found = f"cell {said.cell} of frame {plain(said.frame)} a second time"
+            faults.append(Fault(str(path), f"line {line}", found, "each cell once", "remove one of the lines"))
+        once.add((said.frame, said.cell))
+    return Review(str(path), sample, reviewer, usual, cells)

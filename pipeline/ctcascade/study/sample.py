@@ -1,12 +1,17 @@
 """A sample as the sheet describes it: one blood draw, where its images lie, and how much blood they stand for."""
 
 import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from ctcascade.data.errors import Fault, plain
 from ctcascade.data.typed import Name, Number, Typed
-from ctcascade.study.patient import Day
+from ctcascade.study.patient import Day, faults_of_names
+from ctcascade.study.text_files import Row
 
 Role = Literal["patient", "healthy", "control_low", "control_high"]
 _Part = Annotated[str, Field(min_length=1)]
@@ -42,7 +47,7 @@ class SampleColumns(Typed):
     sample: Name = Field(examples=["P1_2026-05-01"])
     patient: Name = Field(examples=["P1"])
     collected: Day
-    images: Images = Field(
+    images: Annotated[Images, AfterValidator(_each_once)] = Field(
         min_length=1,
         description="a folder or file of images, relative to the sheet; several with ';' between",
         json_schema_extra={"separator": ";"},
@@ -103,3 +108,30 @@ class SampleRow(SampleColumns):
         """The sample with the sum of its volumes."""
         columns = {name: getattr(self, name) for name in SampleColumns.model_fields}
         return Sample(**columns, blood_volume_ml=math.fsum(self.blood_volume_ml))
+
+
+def sample_faults(sheet: Path, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault]:
+    """Yield what is wrong with the rows beyond each cell: names that clash, images not there, volumes in doubt."""
+    yield from faults_of_names(sheet, "sample", rows)
+    for row in rows:
+        at = f"line {row.line}, {plain(row.text.get('sample'))}"
+        yield from _image_faults(sheet, at, _parts(row.text.get("images", "")))
+        if row.value:
+            yield from _volume_faults(str(sheet), at, row.value)
+
+
+def _image_faults(sheet: Path, at: str, images: Sequence[str]) -> Iterator[Fault]:
+    wanted, todo = f"a folder or file of images, relative to {sheet.parent}", "fix the path or bring the images"
+    for part in images:
+        if not part.isprintable() or not (os.path.isdir(sheet.parent / part) or os.path.isfile(sheet.parent / part)):
+            yield Fault(str(sheet), f"{at}, images", f"{plain(part)}, which is not there", wanted, todo)
+
+
+def _volume_faults(file: str, at: str, row: SampleRow) -> Iterator[Fault]:
+    volumes = row.blood_volume_ml
+    if len(volumes) not in (1, len(row.images)):
+        wanted = f"1 number, or {len(row.images)} as in images"
+        yield Fault(file, f"{at}, blood_volume_ml", f"{len(volumes)} numbers", wanted, "fix the volumes")
+    if math.fsum(volumes) >= 1000:
+        wanted = "parts that add up to less than 1000 mL"
+        yield Fault(file, f"{at}, blood_volume_ml", f"{math.fsum(volumes):g}", wanted, "fix the volumes")

@@ -173,10 +173,10 @@ class CellsSettings(Typed):
 class DetectSettings(Typed):
     """Frames -> cells: how nuclei and cells are found and measured."""
 
+    labels: Flag = setting(False, _FLAG, "Whether label images are written too (labels/FRAME.tif).")
     segmenter: Literal["classical", "learned"] = setting(
         "classical", "classical or learned", "What finds the nuclei; learned is a small network (docs/segmenter.md)."
     )
-    labels: Flag = setting(False, _FLAG, "Whether label images are written too (labels/FRAME.tif).")
     nucleus_diameter_um: tuple[Diameter, Diameter] = setting(
         (3.5, 60.0),
         "the smallest and the largest diameter, two rising numbers from 1 to 200",

@@ -21,6 +21,7 @@ from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML
+from ctcascade.study.jobs import CohortJob, FollowedPatient
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -45,15 +46,13 @@ class _Patient:
     why_no_curve: str
 
 
-def cohort(settings: Mapping[str, Any], counts: Sequence[Path], prognoses: Sequence[Path], out: Path) -> None:
+def cohort(settings: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], out: Path) -> None:
     """Write cohort.json: survival of the patients by count, and how well it was predicted.
 
     Parameters
     ----------
-    settings : mapping
-        ``patients`` (patient, sample, primary, setting, event, time_months of each patient with follow-up; the sample
-        is the patient's first draw, which time_months count from), ``level``, ``bootstrap``, ``min_events``,
-        ``advised_events``, ``random_seed``.
+    settings : CohortJob
+        The sample of each patient is the first one, which time_months count from.
     counts : sequence of Path
         counts.json of these first draws, in the order of the patients.
     prognoses : sequence of Path
@@ -85,15 +84,15 @@ def cohort(settings: Mapping[str, Any], counts: Sequence[Path], prognoses: Seque
     .. [2] Vittinghoff E, McCulloch CE, Am J Epidemiol 2007;165:710. doi:10.1093/aje/kwk052
     .. [3] Collins GS, Ogundimu EO, Altman DG, Stat Med 2016;35:214. doi:10.1002/sim.6787
     """
-    about = settings["patients"]
+    about = settings.patients
     if not about:
         todo = "fill the columns event and time_months of patients with a tumour (config/README.md)"
         refuse("the patient sheet", "event, time_months", "no patient with follow-up", "at least one", todo)
     read = [store.read_json(path, "counts") for path in counts]
     predicted = [store.read_json(path, "prognosis") for path in prognoses]
     for given, c, p, path in zip(about, read, predicted, counts, strict=True):
-        if (c["sample"], p["patient"]) != (given["sample"], given["patient"]):
-            refuse(path, "sample", c["sample"], given["sample"], "give counts and prognoses in the patients' order")
+        if (c["sample"], p["patient"]) != (given.sample, given.patient):
+            refuse(path, "sample", c["sample"], given.sample, "give counts and prognoses in the patients' order")
     least_ml = float(evidence.load("assay_facts").central["least_volume"])
     left_out: Counter[str] = Counter()
     groups: dict[tuple[str, str], list[_Patient]] = {}
@@ -102,20 +101,21 @@ def cohort(settings: Mapping[str, Any], counts: Sequence[Path], prognoses: Seque
         if why:
             left_out[why] += 1
         else:
-            groups.setdefault((given["primary"], given["setting"]), []).append(_patient(given, c, p))
-    own = {key: value for key, value in settings.items() if key != "patients"}
+            groups.setdefault((given.primary, given.setting), []).append(_patient(given, c, p))
     result = {
-        "level": settings["level"],
-        "min_events": settings["min_events"],
-        "advised_events": settings["advised_events"],
+        "level": settings.level,
+        "min_events": settings.min_events,
+        "advised_events": settings.advised_events,
         "n_patients": len(about),
         "left_out": _reasons(left_out),
-        "groups": [_group(own, *key, groups[key]) for key in sorted(groups)],
-        "provenance": store.provenance(own, {}, evidence.evidence_hash()).model_copy(
+        "groups": [_group(settings, *key, groups[key]) for key in sorted(groups)],
+        "provenance": store.provenance(
+            settings.model_dump(mode="json", exclude={"patients"}), {}, evidence.evidence_hash()
+        ).model_copy(
             update={
                 "inputs": {
                     "counts": _digest([store.file_hash(path) for path in counts]),
-                    "follow-up": _digest([json.dumps(row, sort_keys=True) for row in about]),
+                    "follow-up": _digest([json.dumps(row.as_json(), sort_keys=True) for row in about]),
                     "prognoses": _digest([store.file_hash(path) for path in prognoses]),
                 }
             }
@@ -216,7 +216,7 @@ def _why_left_out(counts: Mapping[str, Any], least_ml: float) -> str:
     return ""
 
 
-def _patient(given: Mapping[str, Any], counts: Mapping[str, Any], prognosis: Mapping[str, Any]) -> _Patient:
+def _patient(given: FollowedPatient, counts: Mapping[str, Any], prognosis: Mapping[str, Any]) -> _Patient:
     earlier = prognosis.get("earlier_curve") or {}
     of_draw = [c for c in (prognosis, earlier) if c.get("sample") == counts["sample"] and c["survival"]]
     curve = next((c for c in of_draw if c["endpoint"] == _END_POINT), None)
@@ -229,8 +229,8 @@ def _patient(given: Mapping[str, Any], counts: Mapping[str, Any], prognosis: Map
     else:
         why = "no published curve for such a patient"
     return _Patient(
-        float(given["time_months"]),
-        given["event"] == 1,
+        float(given.time_months),
+        given.event == 1,
         float(counts["ctc_per_7_5_ml"]["estimate"]),
         counts["p_at_least"],
         None if curve is None else curve["cutoff"],
@@ -239,7 +239,7 @@ def _patient(given: Mapping[str, Any], counts: Mapping[str, Any], prognosis: Map
     )
 
 
-def _group(settings: Mapping[str, Any], primary: str, setting: str, patients: Sequence[_Patient]) -> dict[str, Any]:
+def _group(settings: CohortJob, primary: str, setting: str, patients: Sequence[_Patient]) -> dict[str, Any]:
     """Return all that is said of one tumour and setting."""
     cutoff, evidence_id = _cutoff(primary, setting, patients)
     shares = [None if cutoff is None else p.p_at_least.get(str(cutoff)) for p in patients]
@@ -257,7 +257,7 @@ def _group(settings: Mapping[str, Any], primary: str, setting: str, patients: Se
     def stratum(label: str, members: Sequence[_Patient]) -> dict[str, Any]:
         times, died = _followed(members)
         numbers = [{"time_months": float(m), "n": int((times >= m).sum())} for m in at_risk]
-        return {"label": label, **kaplan_meier(times, died, settings["level"]), "at_risk": numbers}
+        return {"label": label, **kaplan_meier(times, died, settings.level), "at_risk": numbers}
 
     model, why_no_model = _model(settings, patients)
     calibration, why_no_calibration = _calibration(settings, patients, parts)
@@ -311,7 +311,7 @@ def _log_rank(parts: Sequence[Sequence[_Patient]]) -> dict[str, float] | None:
     return {"chi2": float(chi2), "p": float(p)}
 
 
-def _model(settings: Mapping[str, Any], patients: Sequence[_Patient]) -> tuple[dict[str, Any] | None, str]:
+def _model(settings: CohortJob, patients: Sequence[_Patient]) -> tuple[dict[str, Any] | None, str]:
     """Return hazard ratio and concordance of the count, or why there is none."""
     times, died = _followed(patients)
     x = np.log2(1 + np.array([p.ctc_per_7_5_ml for p in patients]))
@@ -324,16 +324,16 @@ def _model(settings: Mapping[str, Any], patients: Sequence[_Patient]) -> tuple[d
     ahead = np.where(still, x - x[died][:, None], 0.0)
     if (ahead <= 0).all() or (ahead >= 0).all():
         return None, "Whoever died had the most extreme count of those then alive: no finite hazard ratio fits that."
-    rng = np.random.default_rng([settings["random_seed"], len(x)])
+    rng = np.random.default_rng([settings.random_seed, len(x)])
     return {
         "covariate": "log2(1 + CTCs per 7.5 mL)",
-        "hr_per_doubling": hazard_ratio(times, died, x, settings["level"]),
-        "c_index": concordance(times, died, x, settings["level"], settings["bootstrap"], rng),
+        "hr_per_doubling": hazard_ratio(times, died, x, settings.level),
+        "c_index": concordance(times, died, x, settings.level, settings.bootstrap, rng),
     }, ""
 
 
 def _calibration(
-    settings: Mapping[str, Any], patients: Sequence[_Patient], parts: Mapping[str, Sequence[_Patient]]
+    settings: CohortJob, patients: Sequence[_Patient], parts: Mapping[str, Sequence[_Patient]]
 ) -> tuple[dict[str, Any] | None, str]:
     """Return predicted and observed survival of the patients with a published curve, or why there is none.
 
@@ -358,7 +358,7 @@ def _calibration(
         return None, why
     alive = np.array([_predicted(p, t) for p, t in zip(with_curve, until, strict=True)])
     expected = float(-np.log(alive).sum())
-    tail = (1 - settings["level"]) / 2
+    tail = (1 - settings.level) / 2
     low, high = stats.chi2.ppf([tail, 1 - tail], [2 * seen, 2 * seen + 2]) / 2
     members = {"all": with_curve}
     members |= {label: [p for p in part if p.curve is not None] for label, part in parts.items() if len(parts) > 1}
@@ -371,14 +371,11 @@ def _calibration(
             "estimate": seen / expected,
             "low": float(low) / expected,
             "high": float(high) / expected,
-            "level": settings["level"],
+            "level": settings.level,
         },
-        "is_small": seen < settings["advised_events"],
+        "is_small": seen < settings.advised_events,
         "rows": [
-            _compared(label, month, part, settings["level"])
-            for label, part in members.items()
-            for month in MONTHS
-            if part
+            _compared(label, month, part, settings.level) for label, part in members.items() for month in MONTHS if part
         ],
     }, ""
 
@@ -403,8 +400,8 @@ def _predicted(patient: _Patient, month: float) -> float:
     return float(np.interp(month, *patient.curve.T))
 
 
-def _too_few(settings: Mapping[str, Any], events: int) -> str:
-    least = settings["min_events"]
+def _too_few(settings: CohortJob, events: int) -> str:
+    least = settings.min_events
     return f"Too few deaths were seen ({events}) to say a number: at least {least} are asked for." * (events < least)
 
 

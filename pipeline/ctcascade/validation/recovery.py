@@ -18,12 +18,14 @@ from scipy import optimize, stats
 
 from ctcascade import __version__, evidence, formats
 from ctcascade.data import store
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import refuse
 from ctcascade.data.tables import SPIKED
 from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML, ROLES
 from ctcascade.formats import Frame, FrameError, listing
 from ctcascade.images.background import correct
 from ctcascade.images.segment import segment
+from ctcascade.study.jobs import RecoveryJob, SpikeJob
 from ctcascade.validation import phantom
 
 _MOST = 24  # CTCs in one frame: with more of them a source is used again
@@ -50,15 +52,13 @@ class Source(NamedTuple):
     blood_ml: float | None
 
 
-def spike(settings: Mapping[str, Any], base: Path, images: Path, spiked: Path) -> None:
+def spike(settings: SpikeJob, base: Path, images: Path, spiked: Path) -> None:
     """Write the spiked frames of every level, ``level_K/*.ome.tif``, and the table of what was pasted where.
 
     Parameters
     ----------
-    settings : mapping
-        ``assay`` (name, channels, files ...), ``samples`` (name, images, format, blood_volume_ml, sampled_fraction of
-        those without CTCs; none: phantom frames), ``detect``, ``levels, frames, ctc_diameter_um, ck, weak_ck`` and
-        ``random_seed``.
+    settings : SpikeJob
+        Without a sample, the frames are phantom ones.
     base : Path
         The folder that image paths are relative to.
     images : Path
@@ -82,11 +82,11 @@ def spike(settings: Mapping[str, Any], base: Path, images: Path, spiked: Path) -
     rows = []
     of, sources = _sources(settings, Path(base))
     for number, source in enumerate(sources):
-        rng = np.random.default_rng([settings["random_seed"], 1, number])
+        rng = np.random.default_rng([settings.random_seed, 1, number])
         clear, gain = _surroundings(source, settings)
-        written = _slide_like(source.frame, settings["assay"])
+        written = _slide_like(source.frame, settings.assay)
         about = {"source": source.name, "blood_ml": source.blood_ml, "pixel_size_um": source.frame.pixel_size_um}
-        for level, total in enumerate(settings["levels"]):
+        for level, total in enumerate(settings.levels):
             copies = max(of, -(-total // _MOST))
             for copy in range(number, copies, of):
                 share = total // copies + (copy < total % copies)
@@ -100,13 +100,12 @@ def spike(settings: Mapping[str, Any], base: Path, images: Path, spiked: Path) -
     store.write_table(spiked, "spiked", table, store.provenance(settings, {}))
 
 
-def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], out: Path, assay_out: Path) -> None:
+def recovery(settings: RecoveryJob, spiked: Path, calls: Sequence[Path], out: Path, assay_out: Path) -> None:
     """Write what came out of each level and the line through them, and the assay with what was measured.
 
     Parameters
     ----------
-    settings : mapping
-        ``assay`` (its name, and all of its file as ``file``), ``levels, ctc_diameter_um, ck, weak_ck, random_seed``.
+    settings : RecoveryJob
     spiked : Path
         Table of `spike`.
     calls : sequence of Path
@@ -133,7 +132,7 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
     pasted = store.read_table(spiked, "spiked")
     levels = [
         _level(total, pasted[pasted["level"] == k], store.read_table(path, "calls"))
-        for k, (total, path) in enumerate(zip(settings["levels"], calls, strict=True))
+        for k, (total, path) in enumerate(zip(settings.levels, calls, strict=True))
     ]
     sources = pasted.drop_duplicates("source")
     samples = [] if sources["blood_ml"].isna().any() else sorted({name.split("/")[0] for name in sources["source"]})
@@ -144,12 +143,12 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
         settings, {"spiked": spiked, **{f"calls {k}": path for k, path in enumerate(calls)}}, evidence.evidence_hash()
     )
     result = {
-        "assay": settings["assay"]["name"],
+        "assay": settings.assay.name,
         "title": _TITLE,
         "background": "samples" if samples else "phantom",
         "samples": samples,
         "n_frames": len(sources),
-        "ctc": {key: settings[key] for key in ("ctc_diameter_um", "ck", "weak_ck")},
+        "ctc": {"ctc_diameter_um": settings.ctc_diameter_um, "ck": settings.ck, "weak_ck": settings.weak_ck},
         "levels": levels,
         "regression": _regression(levels),
         "sensitivity": sensitivity,
@@ -160,8 +159,8 @@ def recovery(settings: Mapping[str, Any], spiked: Path, calls: Sequence[Path], o
     }
     store.write_json(out, "recovery", result)
     found = {"sensitivity": sensitivity} | ({"background_per_7_5_ml": background} if background else {})
-    text = yaml.safe_dump({**settings["assay"]["file"], **found}, sort_keys=False, allow_unicode=True, width=110)
-    store.write_text(assay_out, _HEAD.format(name=settings["assay"]["name"]) + text)
+    text = yaml.safe_dump({**settings.assay.written, **found}, sort_keys=False, allow_unicode=True, width=110)
+    store.write_text(assay_out, _HEAD.format(name=settings.assay.name) + text)
 
 
 def line(x: Floats, y: Floats, level: float = _LEVEL) -> dict[str, dict[str, float]]:
@@ -181,16 +180,16 @@ def line(x: Floats, y: Floats, level: float = _LEVEL) -> dict[str, dict[str, flo
     return {"slope": slope, "intercept": intercept, "r2": r2}
 
 
-def _sources(settings: Mapping[str, Any], base: Path) -> tuple[int, Iterator[Source]]:
+def _sources(settings: SpikeJob, base: Path) -> tuple[int, Iterator[Source]]:
     """Return how many frames are pasted into, and these frames one by one."""
-    if not settings["samples"]:
-        return settings["frames"], (_phantom(settings, number) for number in range(settings["frames"]))
+    if not settings.samples:
+        return settings.frames, (_phantom(settings, number) for number in range(settings.frames))
     listed = []
-    for sample in settings["samples"]:
-        refs = listing.list_frames(sample["images"], base, sample["format"], settings["assay"]).frames
-        blood_ml = sample["blood_volume_ml"] * sample["sampled_fraction"] / len(refs)
-        listed += [(f"{sample['sample']}/{ref.frame}", ref, blood_ml) for ref in refs]
-    of = min(settings["frames"], len(listed))
+    for sample in settings.samples:
+        refs = listing.list_frames(sample.images, base, sample.format, settings.assay).frames
+        blood_ml = sample.blood_volume_ml * sample.sampled_fraction / len(refs)
+        listed += [(f"{sample.sample}/{ref.frame}", ref, blood_ml) for ref in refs]
+    of = min(settings.frames, len(listed))
     first = [number * len(listed) // of for number in range(of)]  # evenly; the others stand in for what is broken
     order = [*first, *sorted(set(range(len(listed))) - set(first))]
 
@@ -198,14 +197,14 @@ def _sources(settings: Mapping[str, Any], base: Path) -> tuple[int, Iterator[Sou
         n = 0
         for name, ref, blood_ml in (listed[k] for k in order):
             try:
-                frame = formats.read(ref, settings["assay"])
+                frame = formats.read(ref, settings.assay)
             except FrameError:
                 continue
             yield Source(name, frame, blood_ml)
             n += 1
             if n == of:
                 return
-        named = ", ".join(sample["sample"] for sample in settings["samples"])
+        named = ", ".join(sample.sample for sample in settings.samples)
         refuse(
             f"samples with role healthy ({named})", "", f"{n} frames that can be read", f"{of}", "lower recovery.frames"
         )
@@ -213,24 +212,24 @@ def _sources(settings: Mapping[str, Any], base: Path) -> tuple[int, Iterator[Sou
     return of, readable()
 
 
-def _phantom(settings: Mapping[str, Any], number: int) -> Source:
-    assay = settings["assay"]
-    optics = phantom.Optics(pixel_size_um=assay["pixel_size_um"])
+def _phantom(settings: SpikeJob, number: int) -> Source:
+    assay = settings.assay
+    optics = phantom.Optics(pixel_size_um=assay.pixel_size_um)
     slide = phantom.Slide(1, _SHAPE, optics, phantom.Recipe(leukocytes=_LEUKOCYTES))
-    pixels, _ = phantom.render(slide, [], np.random.default_rng([settings["random_seed"], 0, number]))
-    full = 2.0 ** assay["bit_depth"] - 1
+    pixels, _ = phantom.render(slide, [], np.random.default_rng([settings.random_seed, 0, number]))
+    full = 2.0**assay.bit_depth - 1
     scaled = np.round(pixels * (full / (2**optics.bit_depth - 1))).astype(np.float32)
-    roles = (*ROLES, *(role for role in assay["channels"] if role not in ROLES))[: len(scaled)]
-    frame = Frame(scaled[: len(roles)], roles, assay["pixel_size_um"], full)
+    roles = (*ROLES, *(role for role in assay.channels if role not in ROLES))[: len(scaled)]
+    frame = Frame(scaled[: len(roles)], roles, assay.pixel_size_um, full)
     return Source(f"phantom/{number + 1}", frame, None)
 
 
-def _surroundings(source: Source, settings: Mapping[str, Any]) -> tuple[Floats, float]:
+def _surroundings(source: Source, settings: SpikeJob) -> tuple[Floats, float]:
     """Return each pixel's distance from cells and border, um, and how bright nuclei are beside a phantom's."""
     frame = source.frame
     px = frame.pixel_size_um
     channels = {role: correct(plane, px) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
-    found = segment(frame, channels, settings["detect"])
+    found = segment(frame, channels, settings.detect)
     free = np.pad((found.cells == 0).astype(np.uint8), 1)
     distance = cv2.distanceTransform(free, cv2.DIST_L2, 5)[1:-1, 1:-1].astype(np.float64) * px
     area = np.bincount(found.nuclei.ravel())[1:]
@@ -241,12 +240,12 @@ def _surroundings(source: Source, settings: Mapping[str, Any]) -> tuple[Floats, 
 
 
 def _pasted(
-    source: Source, n: int, clear_um: Floats, gain: float, settings: Mapping[str, Any], rng: np.random.Generator
+    source: Source, n: int, clear_um: Floats, gain: float, settings: SpikeJob, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint16], list[dict[str, float]]]:
     """Return the pixels of a frame with `n` CTCs, and where these lie."""
-    frame, diameter = source.frame, settings["ctc_diameter_um"]
+    frame, diameter = source.frame, settings.ctc_diameter_um
     optics = phantom.Optics(pixel_size_um=frame.pixel_size_um)
-    recipe = phantom.Recipe(ctc_diameter_um=(diameter, 0.2), ck=settings["ck"], weak_ck=settings["weak_ck"])
+    recipe = phantom.Recipe(ctc_diameter_um=(diameter, 0.2), ck=settings.ck, weak_ck=settings.weak_ck)
     scale = np.full(len(ROLES), frame.ceiling / (2**optics.bit_depth - 1))
     scale[ROLES.index("dna")] *= gain
     apart_px = math.ceil((diameter + _CLEAR_UM) / frame.pixel_size_um)
@@ -270,10 +269,10 @@ def _pasted(
     return np.clip(np.round(pixels), 0, frame.ceiling).astype(np.uint16), places
 
 
-def _slide_like(frame: Frame, assay: Mapping[str, Any]) -> phantom.Slide:
+def _slide_like(frame: Frame, assay: Camera) -> phantom.Slide:
     """Return how a frame is written so that the assay's reader finds its channels and its pixel size."""
     bits = math.ceil(math.log2(frame.ceiling + 1))
-    names = tuple(assay["channels"][role][0] for role in frame.roles)
+    names = tuple(assay.channels[role][0] for role in frame.roles)
     return phantom.Slide(1, optics=phantom.Optics(frame.pixel_size_um, bit_depth=bits), channel_names=names)
 
 
@@ -313,14 +312,14 @@ def _regression(levels: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _sensitivity(levels: Sequence[Mapping[str, Any]], what: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _sensitivity(levels: Sequence[Mapping[str, Any]], what: str, settings: RecoveryJob) -> dict[str, Any]:
     found, total = (sum(level[key] for level in levels) for key in ("found", "expected"))
     posterior = stats.beta(found + 0.5, total - found + 0.5)
     low, high = posterior.ppf([(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
     source = (
-        f"In-silico spike-in by ctcascade {__version__} (random seed {settings['random_seed']}): {found} of {total} "
-        f"phantom CTCs (median {settings['ctc_diameter_um']:g} um, cytokeratin {settings['ck']:g} of the camera's "
-        f"range, a quarter of it in {settings['weak_ck']:.0%}) pasted into {what} were called. The limits carry chance "
+        f"In-silico spike-in by ctcascade {__version__} (random seed {settings.random_seed}): {found} of {total} "
+        f"phantom CTCs (median {settings.ctc_diameter_um:g} um, cytokeratin {settings.ck:g} of the camera's "
+        f"range, a quarter of it in {settings.weak_ck:.0%}) pasted into {what} were called. The limits carry chance "
         "alone: CTCs that are dimmer, smaller or hidden are found less often, and no human reader was asked."
     )
     mean = float(posterior.mean())
