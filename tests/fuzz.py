@@ -1,7 +1,7 @@
-"""Mutated files for every reader: each is read, or refused in words; nothing else may happen.
+"""Mutated files for every reader: each is read, or refused with a message; nothing else may happen.
 
-A crash is any exception that is no refusal, more than `SECONDS` for a case, or more than `MEMORY` bytes on top of what
-the process already holds. A mutant that is refused for a reason not met before joins the seeds, so that the search goes
+A crash is any exception but a refusal, more than `SECONDS` for a case, or more than `MEMORY` bytes on top of what
+the process already holds. A mutant that is refused for a new reason joins the seeds, so that the search goes
 deeper than one step. The same seed gives the same cases.
 
     python tests/fuzz.py [CASES] [TARGET ...]     crashing files are kept in build/fuzz/
@@ -157,11 +157,11 @@ def targets() -> list[Target]:
 
 
 def mutate(rng: np.random.Generator, whole: list[bytes], seeds: list[bytes]) -> bytes:
-    """Return one of the whole files, or more seldom of the seeds, with one change, or more seldom more of them."""
+    """Return one of the whole files, or less often of the seeds, with one change, or less often several."""
     start = whole if rng.random() < 0.7 else seeds
     data = bytearray(start[rng.integers(len(start))])
     for _ in range(int(rng.geometric(0.6))):
-        near_an_end = int(min(rng.exponential(150), len(data)))  # where headers and directories stand
+        near_an_end = int(min(rng.exponential(150), len(data)))  # where headers and directories are
         at = [int(rng.integers(len(data) + 1)), near_an_end, len(data) - near_an_end][rng.integers(3)]
         span = int(rng.integers(1, 1 + max(1, min(64, len(data) - at))))
         kind = rng.choice(9, p=[0.3, 0.1, 0.1, 0.1, 0.02, 0.1, 0.18, 0.05, 0.05])
@@ -177,7 +177,7 @@ def mutate(rng: np.random.Generator, whole: list[bytes], seeds: list[bytes]) -> 
             data[at:] = b""
         elif kind == 5:
             data[at:at] = TOKENS[rng.integers(len(TOKENS))]
-        elif kind == 6:  # a number in a binary header, where such numbers stand
+        elif kind == 6:  # a number in a binary header, where such numbers are
             at -= at % 2
             data[at : at + 4] = struct.pack("<I", EDGES[rng.integers(len(EDGES))])
         elif kind == 7:
@@ -192,7 +192,7 @@ def fuzz(target: Target, cases: int, seed: int, folder: Path, keep: Path | None 
     """Return how many of `cases` mutants were refused, and what went wrong with others."""
     rng, corpus, reasons, crashes, n_refused = np.random.default_rng(seed), list(target.seeds), set(), [], 0
     path = folder / f"S1.R1{target.suffix}"
-    longest = 4096 + 2 * max(map(len, target.seeds))  # larger mutants are tried, but are too slow to start from
+    longest = 4096 + 2 * max(map(len, target.seeds))  # larger mutants are tried, but are too slow as seeds
     for _ in range(cases):
         data = mutate(rng, target.seeds, corpus)
         path.write_bytes(data)
@@ -363,7 +363,7 @@ def _study(path: Path) -> object:
 
 
 def _shipped_once(path: Path, faults: list) -> dict:
-    """Read a YAML file, but the unchanging ones of the study around the mutant only the first time."""
+    """Read a YAML file; those of the study around the mutant never change and are read once."""
     return copy.deepcopy(_shipped(path)) if path.resolve().is_relative_to(ROOT) else read_yaml(path, faults)
 
 

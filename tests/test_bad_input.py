@@ -1,4 +1,4 @@
-"""What is refused before any work starts, and what a run goes on with."""
+"""What is refused before any work starts, and what a run continues with."""
 
 import shutil
 from pathlib import Path
@@ -42,7 +42,7 @@ REFUSED = {
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """A folder with two sheets and one sample's images, all sound."""
+    """A folder with two sheets and one sample's images, all valid."""
     for name in ("a", "empty"):
         (tmp_path / "slides" / name).mkdir(parents=True)
     (tmp_path / "slides" / "a" / "f1.tif").write_bytes(b"not read before a job does")
@@ -68,7 +68,7 @@ def refused(capsys, *overlays):
     return err.splitlines()
 
 
-def test_a_sound_study_passes(study, capsys):
+def test_a_valid_study_passes(study, capsys):
     check()
     told = "S1: 1 frames, ome-tiff (each TIFF is a frame)\n1 samples of 1 patients: nothing to fix\n"
     assert capsys.readouterr().out == told
@@ -98,7 +98,7 @@ def test_snakemake_refuses_all_at_once_even_when_quiet(study, snakemake):
     assert "Traceback" not in run.output
     lines = run.output.splitlines()
     faults = [line for line in lines if ": found " in line]
-    assert len(faults) == len(REFUSED) + 2  # the name that stands twice is two, the setting is one more
+    assert len(faults) == len(REFUSED) + 2  # the repeated name makes two faults, the setting one more
     assert "unknown name 'lables'" in run.output
     for _, expected in REFUSED.values():
         what = expected.partition(", ")[2] if expected.startswith("line") else expected
@@ -108,7 +108,7 @@ def test_snakemake_refuses_all_at_once_even_when_quiet(study, snakemake):
 
 @pytest.fixture(scope="module")
 def broken(demo, snakemake, tmp_path_factory):
-    """A run on a slide with a frame of each fault, a slide with nothing else, and a sound one."""
+    """A run on a slide with a frame of each fault, a slide with faulty frames only, and an intact one."""
     folder = tmp_path_factory.mktemp("broken")
     usable = store.read_table(demo.results / "samples" / SOURCE / "frames.parquet", "frames").query("usable")
     sources = [ROOT / "config" / path for path in usable["path"]]

@@ -1,4 +1,4 @@
-"""Follow-up: Kaplan-Meier, log-rank and Cox by hand and by others' numbers, refusals, the page, the workflow."""
+"""Follow-up: Kaplan-Meier, log-rank and Cox by hand and against published results, refusals, the page, the workflow."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def patient(time, event, ctc=0.0, **other):
 
 
 @pytest.mark.oracle
-def test_a_trial_that_textbooks_work_out():
+def test_a_trial_that_textbooks_analyse():
     times, died = followed([*TREATED, *PLACEBO], [*TREATED_EVENT, *[1] * 21])
     placebo = np.repeat([0.0, 1.0], 21)
     found = follow_up.hazard_ratio(times, died, placebo, 0.95)
@@ -88,14 +88,14 @@ def test_a_trial_that_textbooks_work_out():
 
 
 @pytest.mark.oracle
-def test_another_library_finds_the_same():
+def test_another_library_gives_the_same():
     rng = np.random.default_rng(4)
     for _ in range(20):
         times, died = np.ceil(rng.exponential(9, 40)), rng.uniform(size=40) < 0.6
         curve = follow_up.kaplan_meier(times, died, 0.9)["curve"][1:]
         other = stats.ecdf(stats.CensoredData.right_censored(times, ~died)).sf
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # no limits where all or none live
+            warnings.simplefilter("ignore", RuntimeWarning)  # no limits where all or none survive
             limits = other.confidence_interval(0.9, method="log-log")
         for point in (p for p in curve if p["p"] > 0):
             assert point["p"] == pytest.approx(other.evaluate(point["time_months"]))
@@ -119,7 +119,7 @@ def test_concordance_is_counted_pair_by_pair():
     found = follow_up.concordance(times, died, x, 0.95, 400, rng)
     assert found["estimate"] == pytest.approx(right / known)
     assert found["low"] < found["estimate"] < found["high"]
-    order = -times - 0.5 * ~died  # of one day, who died first
+    order = -times - 0.5 * ~died  # on the same day, death comes before censoring
     assert follow_up.concordance(times, died, order, 0.95, 100, rng)["estimate"] == 1
     assert follow_up.concordance(times, died, 0 * x, 0.95, 100, rng)["estimate"] == 0.5
 
@@ -160,7 +160,7 @@ def test_a_setting_without_a_published_curve_is_not_compared():
 
 
 @pytest.mark.oracle
-def test_calibration_is_worked_out_by_hand():
+def test_calibration_agrees_with_a_calculation_by_hand():
     months = np.arange(0, 24.5, 0.25)
     curve = np.stack([months, np.exp(-0.05 * months)], axis=1)  # so the hazard is 0.05 a month, up to month 24.25
     members = [patient(t, True, 5.0, curve=curve, cutoff=5) for t in range(1, 13)]
@@ -214,7 +214,7 @@ def compared(place, rows, counts, prognoses, **changes):
     return store.read_json(place / "cohort.json", "cohort")
 
 
-def test_the_result_holds_all_and_names_nobody(tmp_path, sixty):
+def test_the_result_is_complete_and_names_nobody(tmp_path, sixty):
     found = compared(tmp_path, *sixty)
     text = (tmp_path / "cohort.json").read_text(encoding="utf-8")
     assert "Secret" not in text
@@ -234,7 +234,7 @@ def test_the_result_holds_all_and_names_nobody(tmp_path, sixty):
     assert (tmp_path / "cohort.json").read_text(encoding="utf-8") == text
 
 
-def test_who_cannot_be_judged_is_left_out_with_the_reason(tmp_path):
+def test_patients_who_cannot_be_judged_are_left_out_with_the_reason(tmp_path):
     rows, counts, prognoses = written(tmp_path, n=5)
     odds = dict.fromkeys(map(str, CUTOFFS))
     lost = cases.counts("Secret-0", "Name-0", status="not_evaluable", reason="no frame", n_ctc=0)
@@ -285,7 +285,7 @@ def test_the_earlier_curve_of_the_first_draw_is_taken(tmp_path):
     assert found.cutoff == 5
 
 
-def test_a_setting_without_curve_is_parted_at_its_largest_study(tmp_path):
+def test_a_setting_without_a_curve_is_divided_at_its_largest_study(tmp_path):
     rows, counts, prognoses = written(tmp_path, n=30, primary="lung_nsclc", setting="advanced")
     for k, path in enumerate(prognoses):
         bare = cases.prognosis(f"Name-{k}", f"Secret-{k}", survival=[], cutoff=None, endpoint=None)
@@ -342,7 +342,7 @@ def test_the_page_of_few_patients_says_that_it_gives_no_number(tmp_path):
         ({"bootstrap": 10}, "bootstrap: found 10; expected a whole number from 100"),
     ],
 )
-def test_a_setting_that_cannot_be_is_refused(folder, given, said):
+def test_an_impossible_setting_is_refused(folder, given, said):
     assert said in only_fault([SAMPLE], cohort=given)
 
 

@@ -1,4 +1,4 @@
-"""The streaming pass: what lies in a frame comes out in its tables, whatever the chunks, a frame at a time."""
+"""The streaming pass: the cells of a frame come out in its tables, whatever the chunks, one frame at a time."""
 
 import gc
 import json
@@ -78,7 +78,7 @@ def whole(slide, tmp_path_factory):
     return out, store.read_table(frames, "frames"), store.read_table(cells, "cells")
 
 
-def test_every_frame_is_a_row_and_every_cell_is_its_frames(whole):
+def test_every_frame_is_a_row_and_every_cell_belongs_to_its_frame(whole):
     _, frames, cells = whole
     assert list(frames["frame"]) == [f"f00{k}" for k in range(1, 6)]
     assert list(frames.columns) == [c.name for c in FRAMES.for_roles(ROLES)]
@@ -104,7 +104,7 @@ def test_a_frame_that_cannot_be_read_is_a_row_with_its_size_and_reason(whole):
     assert (good["reason"] == "").all()
 
 
-def test_a_file_that_tells_nothing_has_the_nominal_size(tmp_path):
+def test_a_file_that_does_not_state_its_size_has_the_nominal_one(tmp_path):
     (tmp_path / "slide").mkdir()
     (tmp_path / "slide" / "f1.tif").touch()
     frames, cells = run(tmp_path, tmp_path / "out")
@@ -114,7 +114,7 @@ def test_a_file_that_tells_nothing_has_the_nominal_size(tmp_path):
     assert len(store.read_table(cells, "cells")) == 0
 
 
-def test_cells_lie_where_their_light_is(slide, whole):
+def test_cells_are_where_their_light_is(slide, whole):
     _, _, cells = whole
     with tifffile.TiffFile(slide / "slide" / "f001.ome.tif") as tiff:
         pixels, names = tiff.asarray(), re.findall(r'<Channel[^>]* Name="([^"]+)"', tiff.ome_metadata)
@@ -318,7 +318,7 @@ def test_a_poor_frame_is_flagged_and_used(tmp_path, change, optics, expected):
     assert flags(tmp_path, change, **optics) == expected
 
 
-def test_a_channel_that_lies_beside_the_others_is_flagged(tmp_path):
+def test_a_channel_shifted_against_the_others_is_flagged(tmp_path):
     one = phantom.Slide(1, (300, 300), phantom.Optics(shift_px=0), phantom.Recipe(leukocytes=40))
     pixels, _ = phantom.render(one, [], np.random.default_rng(3))
     pixels[2] = np.roll(pixels[2], 4, axis=0)
@@ -332,7 +332,7 @@ def test_a_channel_that_lies_beside_the_others_is_flagged(tmp_path):
 
 @pytest.mark.real
 @pytest.mark.skipif(not FIELDS.is_dir(), reason="the real images are not here")
-def test_a_real_field_whose_channels_lie_apart_is_flagged(tmp_path):
+def test_a_real_field_with_shifted_channels_is_flagged(tmp_path):
     """By correlation of the whole images CD45 lies 3 px (1.8 um) beside DNA in one field, 2 px in the other."""
     (tmp_path / "slide").mkdir()
     for path in FIELDS.glob("*.jpg"):
@@ -358,7 +358,7 @@ def test_sharpness_falls_with_blur_and_not_with_brightness(tmp_path):
     assert sharp > worse[0] > worse[1] > worse[2]
 
 
-def test_tables_do_not_tell_where_they_were_made(slide, whole):
+def test_tables_do_not_reveal_where_they_were_made(slide, whole):
     out, frames, _ = whole
     for name in ("frames.parquet", "cells.parquet"):
         assert store.table_provenance(out / name).settings == SETTINGS
@@ -368,8 +368,8 @@ def test_tables_do_not_tell_where_they_were_made(slide, whole):
 
 
 @pytest.mark.regression
-def test_kernels_work_where_nothing_can_be_kept(monkeypatch):
-    """A package and a home that may not be written to: numba has no place for its cache and says so."""
+def test_kernels_work_without_a_writable_cache(monkeypatch):
+    """With a package and a home that cannot be written to, numba has no place for its cache and says so."""
     njit = numba.njit
 
     def nowhere(*functions, cache=False, **options):

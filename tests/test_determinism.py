@@ -78,7 +78,7 @@ def test_counts_do_not_depend_on_the_processor(demo, plain):
         store.read_json(folder / "counts.json", "counts") for folder in (demo.results / "samples" / SAMPLE, plain)
     )
     for counts in (here, there):
-        del counts["provenance"]["inputs"]  # hashes of tables whose last digits may differ
+        del counts["provenance"]["inputs"]  # hashes of tables that may differ in the last digits
     numbers, others = zip(*(_parted(counts) for counts in (here, there)), strict=True)
     assert others[0] == others[1]
     assert len(numbers[0]) > 5

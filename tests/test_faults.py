@@ -1,7 +1,7 @@
-"""What befalls a run: killed jobs, a killed Snakemake, a full disk, read errors, too little memory, two runs at once.
+"""Faults during a run: killed jobs, a killed Snakemake, a full disk, read errors, too little memory, two runs at once.
 
-No half-written file is ever taken for whole, what was finished is not done again, and the results are those of a run
-that nothing befell. The faults are real ones, brought on at a chosen moment.
+No half-written file is ever taken for complete, finished work is not repeated, and the results equal those of a run
+without faults. The faults are real ones, caused at a chosen moment.
 """
 
 import builtins
@@ -51,7 +51,7 @@ def wait_for(path):
 
 
 def paused_run(study, name):
-    """A run that stands still where it is about to move `name` into place, and the process that does so."""
+    """A run that is held just before it moves `name` into place, and the process that does so."""
     started = subprocess.Popen(
         command(study, CALLS, *BY_FRAME, cores=1),
         env={**os.environ, **PAUSED, "PAUSE": f"{name}:{study}"},
@@ -71,21 +71,21 @@ def leftovers(results):
 
 
 @pytest.mark.workflow
-def test_a_job_killed_as_it_writes_leaves_nothing_whole_and_alone_is_run_again(study, demo, snakemake):
+def test_a_job_killed_while_writing_leaves_no_result_and_only_it_is_run_again(study, demo, snakemake):
     run, job = paused_run(study, "2-of-3.cells.parquet")
     os.kill(job, signal.SIGKILL)
     assert run.wait(120) == 1
-    assert leftovers(study / "results")  # what it had written, under a name that nothing reads
+    assert leftovers(study / "results")  # its partial output, under a name that nothing reads
     assert not (study / "results/samples/P02_1/chunks/2-of-3.cells.parquet").exists()
     again = snakemake(study, CALLS, *BY_FRAME)
     assert again.code == 0, again.output
-    assert again.output.count("rule detect:") == 1  # the other two were finished
+    assert again.output.count("rule detect:") == 1  # the other two had finished
     assert calls_of(again.results) == calls_of(demo.results)
     assert leftovers(again.results) == []
 
 
 @pytest.mark.workflow
-def test_snakemake_killed_and_started_again_beside_a_job_that_it_left(study, demo, snakemake, tmp_path):
+def test_snakemake_can_be_restarted_beside_a_job_that_it_left(study, demo, snakemake, tmp_path):
     run, job = paused_run(study, "2-of-3.frames.parquet")
     elsewhere = write_study(tmp_path / "elsewhere", "P02")
     second = snakemake(elsewhere, CALLS.replace("results", f"{study}/results"), "--config", f"results={study}/results")
@@ -102,7 +102,7 @@ def test_snakemake_killed_and_started_again_beside_a_job_that_it_left(study, dem
     assert again.code == 0, again.output
     assert again.output.count("rule detect:") == 3 - finished
     assert calls_of(again.results) == calls_of(demo.results)
-    (study / "go").touch()  # the job of the first run goes on, and finds that its file is no longer wanted
+    (study / "go").touch()  # the job of the first run continues, and finds that its file is no longer wanted
     for _ in range(200):
         if not Path(f"/proc/{job}").exists():
             break
@@ -112,7 +112,7 @@ def test_snakemake_killed_and_started_again_beside_a_job_that_it_left(study, dem
 
 
 @pytest.mark.workflow
-def test_dates_that_a_jumping_clock_left_change_no_result(demo, snakemake, tmp_path):
+def test_wrong_file_dates_change_no_result(demo, snakemake, tmp_path):
     shutil.copytree(demo.folder, tmp_path / "copy", symlinks=True)
     folder = tmp_path / "copy" / "results" / "samples" / "P02_1"
     tomorrow = time.time() + 86400
@@ -139,7 +139,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.workflow
-def test_a_full_disk_ends_the_run_and_room_lets_it_go_on(study, demo, snakemake, small_disk):
+def test_a_full_disk_ends_the_run_and_free_space_lets_it_continue(study, demo, snakemake, small_disk):
     (study / "results").symlink_to(small_disk)
     (small_disk / "filler").write_bytes(bytes(1024 * (1024 - 60)))
     full = snakemake(study, CALLS)
@@ -197,7 +197,7 @@ def failing_disk(monkeypatch):
 
 @pytest.mark.property
 @pytest.mark.parametrize("sample", ["P02_1", "P03_1"])
-def test_a_read_error_anywhere_in_a_frame_is_no_fault_of_the_frame(sample, failing_disk):
+def test_a_read_error_is_not_blamed_on_the_frame(sample, failing_disk):
     settings, base = settings_of(sample)
     frame = list_frames(settings["images"], base, settings["format"], settings["assay"]).frames[0]
     FailsLater.reads_left = MANY
@@ -247,7 +247,7 @@ print(*outcomes)
 """
 
 
-def test_too_little_memory_fails_the_job_and_is_no_broken_frame(tmp_path):
+def test_too_little_memory_fails_the_job_and_is_not_a_broken_frame(tmp_path):
     settings, base = settings_of("P02_1")
     start = [sys.executable, "-c", IN_LITTLE_MEMORY, json.dumps(settings), base, tmp_path]
     done = subprocess.run(start, capture_output=True, text=True, timeout=120, check=False)

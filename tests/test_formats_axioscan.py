@@ -1,4 +1,4 @@
-"""Axioscan slides: named tiles, and settings whose object tags run nothing."""
+"""Axioscan slides: named tiles, and settings whose object tags are never run."""
 
 import numpy as np
 import pytest
@@ -115,7 +115,7 @@ def test_regions_lie_in_folders_of_their_own_and_far_apart(tmp_path):
         "x" * 1_000_001,
     ],
 )
-def test_what_is_no_plain_setting_is_refused_and_runs_nothing(tmp_path, text, monkeypatch):
+def test_a_setting_that_is_not_plain_data_is_refused_and_never_run(tmp_path, text, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tiles(tmp_path / "AB1", columns=1, rows=1)
     (folder / "scan.yaml").write_text(text)
@@ -125,14 +125,14 @@ def test_what_is_no_plain_setting_is_refused_and_runs_nothing(tmp_path, text, mo
 
 
 def test_a_tagged_object_becomes_no_object(tmp_path):
-    """A class of that name, were there one, is never looked for: the tag is only a word."""
+    """A class of that name is never looked up: the tag is only text."""
     folder = tiles(tmp_path / "AB1", columns=1, rows=1)
     tagged = SCAN.replace("csi_images.csi_scans.Scan>", "csi_images.os.system>", 1)
     (folder / "scan.yaml").write_text(tagged.format(pixel=0.5))
     assert listed(tmp_path).frames[0].pixel_size_um == 0.5
 
 
-def test_anchors_that_multiply_cost_no_memory(tmp_path):
+def test_nested_anchors_cost_no_memory(tmp_path):
     folder = tiles(tmp_path / "AB1", columns=1, rows=1)
     bomb = "a0: &a0 [x, x]\n" + "".join(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]\n" for k in range(1, 30))
     (folder / "scan.yaml").write_text(SCAN.format(pixel=0.5) + bomb)
@@ -140,7 +140,7 @@ def test_anchors_that_multiply_cost_no_memory(tmp_path):
 
 
 @pytest.mark.parametrize("pixel", ["0", "fifty", "true", "[1]", ".nan"])
-def test_a_pixel_size_that_cannot_be_is_refused(tmp_path, pixel):
+def test_an_impossible_pixel_size_is_refused(tmp_path, pixel):
     folder = tiles(tmp_path / "AB1", columns=1, rows=1)
     (folder / "scan.yaml").write_text(SCAN.format(pixel=pixel))
     with pytest.raises(InputError, match=r"scan\.yaml: pixel_size_um: found .* expected a number from 0\.01 to 20"):

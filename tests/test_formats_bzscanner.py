@@ -135,7 +135,7 @@ def test_settings_that_say_neither_on_nor_off_are_refused(tmp_path, line):
         listed(tmp_path)
 
 
-def test_a_name_is_not_all_it_takes(tmp_path):
+def test_file_names_alone_do_not_make_a_bzscanner_slide(tmp_path):
     (tmp_path / "AB1").mkdir()
     (tmp_path / "AB1" / "f1.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"none of that layout; expected files named Tile000001\.jpg"):
@@ -145,7 +145,7 @@ def test_a_name_is_not_all_it_takes(tmp_path):
 @pytest.mark.real
 @pytest.mark.skipif(not FIELDS.exists(), reason="the real fields are not here")
 def test_a_real_field_comes_back_under_its_tile_numbers(tmp_path):
-    """Pixels of a real slide; the sidecars, which did not come with it, are written here."""
+    """Pixels of a real slide; its sidecars were not available and are written here."""
     proc = tmp_path / "AB1" / "proc"
     proc.mkdir(parents=True)
     for file in json.loads((FIELDS / "manifest.json").read_text())["files"]:

@@ -45,7 +45,7 @@ def cartridge(folder, n=6, xml=None):
     return folder
 
 
-def test_a_cartridge_is_told_by_its_private_tags(tmp_path):
+def test_a_cartridge_is_recognised_by_its_private_tags(tmp_path):
     cartridge(tmp_path / "C1", xml=export())
     found = listed(tmp_path)
     assert (found.format, found.why) == ("cellsearch", "TIFF pages with stretch limits, events in C1.xml")
@@ -57,7 +57,7 @@ def test_a_cartridge_is_told_by_its_private_tags(tmp_path):
     assert listed(tmp_path).events == ()
 
 
-def test_plain_tiffs_beside_an_xml_are_no_cartridge(tmp_path):
+def test_plain_tiffs_beside_an_xml_are_not_a_cartridge(tmp_path):
     folder = cartridge(tmp_path / "C1", n=0, xml=export())
     tiff_bytes.write(folder / "f1.tif", [tiff_bytes.Page(page.pixels) for page in pages()])
     found = listed(tmp_path)
@@ -183,7 +183,7 @@ def test_an_export_that_cannot_be_read_is_refused_with_its_name(tmp_path, xml, r
         (record(7, 1, (10, 12)).replace("(18,18)(10,12)", "(1,2)"), r"event 7: found location \(1,2\)"),
     ],
 )
-def test_an_event_that_lies_nowhere_is_refused(tmp_path, event, reason):
+def test_an_event_outside_every_frame_is_refused(tmp_path, event, reason):
     cartridge(tmp_path / "C1", xml=export(event))
     with pytest.raises(InputError, match=reason):
         events(tmp_path)

@@ -265,7 +265,7 @@ def test_the_analysed_area_is_that_of_the_union(counted, name):
 
 
 @pytest.mark.parametrize("fmt", ["ome-zarr", "czi"])
-def test_a_slide_has_the_same_frames_in_every_format(tmp_path, fmt):
+def test_a_slide_gives_the_same_frames_in_every_format(tmp_path, fmt):
     for name in ("tiff", "other"):
         (tmp_path / name).mkdir()
     whole = slide(tmp_path / "tiff" / "a.ome.tif", (2100, 3100), pyramid=False, label=False, **TILED)
@@ -292,7 +292,7 @@ def test_contacts_name_cells_that_are_there(counted):
 
 
 def test_a_cell_that_a_border_cuts_is_kept_and_marked(tmp_path):
-    """A CTC half inside the frame is a cell, and its call says that it is cut."""
+    """A CTC half inside the frame is a cell, and its call says that the border cuts it."""
     of, optics = assay("cellsearch"), phantom.Optics()
     recipe = phantom.Recipe(leukocytes=25, ctcs=0)
     phantom.write_slide(tmp_path / "s", phantom.Slide(1, (300, 300), recipe=recipe), seed=8)

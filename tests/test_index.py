@@ -1,4 +1,4 @@
-"""Frames of a folder by name: what is a frame, in which order, and what is refused."""
+"""Frames of a folder by name: which files are frames, in which order, and what is refused."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The learned segmenter: what it finds of drawn nuclei, the same each time, and that it was fairly trained."""
+"""The learned segmenter: it finds synthetic nuclei, the same each time, and training was kept apart from testing."""
 
 import hashlib
 import json
@@ -58,7 +58,7 @@ def agree(a, b):
     return 2 * np.count_nonzero(iou > 0.8) / (a.max() + b.max())
 
 
-def test_the_planes_are_the_signal_beside_the_brightest_and_beside_the_noise():
+def test_the_planes_are_the_signal_relative_to_the_brightest_and_to_the_noise():
     signal = np.full((400, 400), -8.0, np.float32)
     signal[:40] = 96.0
     seen = learned.planes(signal, 2.0)
@@ -187,7 +187,7 @@ def test_every_listed_image_is_of_the_group_it_is_listed_under():
 
 
 @pytest.mark.real
-def test_nuclei_in_a_clump_that_was_set_aside():
+def test_nuclei_in_clumps_of_images_set_aside():
     folder = IMAGES / "nuclei_huh7_hepg2"
     if not folder.exists():
         pytest.skip("../shared/data/nuclei_huh7_hepg2 is not here")

@@ -1,4 +1,4 @@
-"""Further markers of CTCs: from light in the images to positive, negative and not evaluable, and the share between."""
+"""Further markers of CTCs: from light in the images to positive, negative and not evaluable, and shares."""
 
 import json
 import math
@@ -48,7 +48,7 @@ def calls_of(*positive, call="ctc", role="her2"):
 
 @pytest.fixture
 def leukocytes():
-    """4001 leukocytes with ln intensity normal around ln 100 with spread 0.5, then the cells to judge."""
+    """4001 leukocytes with ln intensity normal around ln 100 with spread 0.5, followed by the cells to be judged."""
     rng = np.random.default_rng(1)
     return np.exp(np.log(100) + 0.5 * stats.norm.ppf((rng.permutation(4001) + 0.5) / 4001))
 
@@ -76,7 +76,7 @@ def test_another_gain_of_the_camera_changes_nothing(leukocytes):
     assert one["her2_z"].to_numpy() == pytest.approx(tenfold["her2_z"].to_numpy(), abs=1e-9)
 
 
-def test_light_around_the_cell_is_taken_off(leukocytes):
+def test_light_around_the_cell_is_subtracted(leukocytes):
     light = np.concatenate([leukocytes, [1000.0, 1000.0]])
     around = np.concatenate([np.zeros_like(leukocytes), [0.0, 950.0]])
     cells = cells_of("her2", her2_mean=light, her2_ring_mean=around)
@@ -135,7 +135,7 @@ def test_the_share_has_a_beta_posterior(k, n):
         ([], "not_evaluable"),
     ],
 )
-def test_three_quarters_of_more_than_five_cells(positive, status):
+def test_a_sample_is_positive_with_three_quarters_of_more_than_five_cells(positive, status):
     [entry] = tally_markers(calls_of(*positive), MARKERS, 0.95)
     assert entry.status == status
     assert bool(entry.reason) is (status == "not_evaluable")
@@ -148,7 +148,7 @@ def test_only_ctcs_are_counted():
     assert entry.reason == "2 of 2 CTCs could be judged; the rule wants at least 6"
 
 
-def test_an_unseen_sample_has_no_counts_at_all():
+def test_a_sample_that_was_not_evaluable_has_no_counts():
     [entry] = no_markers(MARKERS, "nothing could be read")
     assert (entry.status, entry.reason) == ("not_evaluable", "nothing could be read")
     assert all(getattr(entry, key) is None for key in ("n_evaluable", "n_positive", "n_negative", "share"))
@@ -207,7 +207,7 @@ def counted(tmp_path_factory):
     ],
 )
 def test_marker_positive_phantoms_are_found_positive(counted, assay, recipe, status):
-    """Cells that glow all over are no positives of a marker of the nucleus."""
+    """Cells bright all over are not positive for a nuclear marker."""
     counts, truth, calls = counted(assay, **recipe)
     [entry] = counts.markers
     lit = "ctc_marker_nucleus" if assay == "hdsca_arv7" else "ctc_marker"

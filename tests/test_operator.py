@@ -1,4 +1,4 @@
-"""The operator's calls beside ours: matched by place, counted by who called what, shown on the sample's page."""
+"""The operator's calls compared with the pipeline's: matched by place, counted, shown on the sample's page."""
 
 import math
 import shutil
@@ -38,9 +38,9 @@ CALLS = pd.DataFrame(
 
 def test_events_are_counted_by_who_called_them():
     events = [
-        Event("a", 12, 10, True),  # ours too
-        Event("a", 50, 56, False),  # ours alone
-        Event("a", 90, 10, True),  # a leukocyte to us
+        Event("a", 12, 10, True),  # called by both
+        Event("a", 50, 56, False),  # called by the pipeline only
+        Event("a", 90, 10, True),  # a leukocyte to the pipeline
         Event("a", 10, 31, True),  # 10.5 um from the nearest cell: no cell there
         Event("b", 80, 80, False),  # uncertain is not called
         Event("c", 10, 10, True),  # a frame that was not analysed

@@ -1,4 +1,4 @@
-"""What names a person is told of: in the sheets and in the headers of images."""
+"""What looks like the identity of a person is reported: in the sheets and in the headers of images."""
 
 import datetime
 import struct
@@ -41,7 +41,7 @@ ROOT = Path(__file__).parents[1]
         ("MRN: 12, born 1950-01-01", ["a record number", "a day of birth"]),
     ],
 )
-def test_kinds(text: str, kinds: list[str]) -> None:
+def test_each_kind_of_identity_is_recognised(text: str, kinds: list[str]) -> None:
     assert sorted(suspicions(text, TODAY)) == sorted(kinds)
 
 
@@ -115,7 +115,7 @@ def test_words_of_a_tiff_and_a_png(tmp_path: Path) -> None:
     assert read_words(frame_at(broken)) == ""
 
 
-def test_headers_are_told_by_sample(tmp_path: Path) -> None:
+def test_headers_are_reported_by_sample(tmp_path: Path) -> None:
     (tmp_path / "S1").mkdir()
     (tmp_path / "S1" / "f1.tif").write_bytes(tiff_with(b"patient name: J. Example"))
     channels = {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"]}

@@ -41,11 +41,11 @@ def slide():
 
 
 @pytest.mark.oracle
-def test_each_check_is_what_it_says(run, slide):
+def test_each_check_has_the_value_calculated_by_hand(run, slide):
     _, cells, calls = slide
     found, checks = run(*slide)
     assert checks["lost_area_share"]["value"] == pytest.approx(0.25)  # one frame of four
-    assert checks["weak_focus_share"]["value"] == pytest.approx(1 / 3)  # one of the three that are left
+    assert checks["weak_focus_share"]["value"] == pytest.approx(1 / 3)  # one of the remaining three
     assert checks["saturated_share"]["value"] == checks["uneven_share"]["value"] == 0
     background = np.linspace(101, 120, 4)[:3]
     assert checks["background_cv"]["value"] == pytest.approx(background.std() / background.mean(), rel=1e-5)
@@ -73,7 +73,7 @@ def test_each_check_is_what_it_says(run, slide):
         ("staining_index", [None, None], "ok"),
     ],
 )
-def test_a_limit_is_held_to_its_side(run, slide, check, limits, state):
+def test_a_limit_applies_to_its_own_side(run, slide, check, limits, state):
     assert run(*slide, **{check: limits})[1][check]["state"] == state
 
 
@@ -141,7 +141,7 @@ def test_the_sheet_says_role_lot_tube_and_hours(folder):
 @pytest.mark.parametrize(
     ("column", "value"), [("role", "control"), ("hours_to_processing", "97"), ("hours_to_processing", "-1")]
 )
-def test_what_no_sample_can_be_is_refused(folder, column, value):
+def test_impossible_sample_values_are_refused(folder, column, value):
     assert f"{column}: found {value}" in only_fault([{**SAMPLE, column: value}])
 
 

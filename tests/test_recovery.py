@@ -1,4 +1,4 @@
-"""The spike-in without a tube: what is pasted is known, and what is said of it is worked out by hand."""
+"""The in-silico spike-in: what is pasted is known, and the results are compared with a calculation by hand."""
 
 import json
 import shutil
@@ -120,7 +120,7 @@ def test_equal_seed_equal_bytes_and_levels_may_repeat(tmp_path):
         ({"ctc_diameter_um": 35, "levels": [0, 3, 9, 48]}, "found room for .* CTCs; expected room .*; give more"),
     ],
 )  # fmt: skip
-def test_too_little_to_paste_into_is_said(tmp_path, donor, changes, said):
+def test_too_few_frames_to_paste_into_are_reported(tmp_path, donor, changes, said):
     with pytest.raises(InputError, match=said):
         spiked(tmp_path, donor[0], samples=donor[1], **changes)
 
@@ -157,7 +157,7 @@ def measured(place, samples=(), missed=2, false=1):
 
 
 @pytest.mark.oracle
-def test_levels_sensitivity_and_background_are_worked_out_by_hand(tmp_path):
+def test_levels_sensitivity_and_background_agree_with_a_calculation_by_hand(tmp_path):
     found = measured(tmp_path, ["H1"])
     kept = [[level[key] for key in ("expected", "observed", "found", "false")] for level in found["levels"]]
     assert kept == [[0, 1, 0, 1], [2, 2, 2, 0], [5, 6, 5, 1], [20, 18, 18, 0]]
@@ -258,7 +258,7 @@ def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
         ({"weak_ck": 1.1}, "weak_ck: found 1.1; expected a share from 0 to 1"),
     ],
 )
-def test_a_spike_in_that_cannot_be_is_refused(folder, given, said):
+def test_an_impossible_spike_in_is_refused(folder, given, said):
     assert said in only_fault([SAMPLE], recovery=given)
 
 
@@ -288,4 +288,4 @@ def test_snakemake_recovery_finds_and_calls_what_it_pasted(tmp_path, snakemake):
     assert (run.results / "recovery" / "cellsearch.html").is_file()
     assert (run.results / "recovery" / "cellsearch_spiked.yaml").is_file()
     assert not (run.results / "recovery" / "cellsearch" / "images").exists()
-    assert not (run.results / "samples").exists()  # beside the flow, not a part of it
+    assert not (run.results / "samples").exists()  # beside the main workflow, not part of it

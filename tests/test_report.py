@@ -129,7 +129,7 @@ def test_nothing_comes_from_outside(pages, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_page_is_sound_for_a_screen_reader(pages, kind):
+def test_page_is_usable_with_a_screen_reader(pages, kind):
     page = pages[kind]
     ids = [e["id"] for e in page.elements if "id" in e]
     assert len(ids) == len(set(ids))
@@ -153,7 +153,7 @@ def test_research_use_is_stated_and_nothing_advised(pages, kind):
     assert not re.search(r"\b(should|recommend\w*|advise[sd]?|discontinue|continue|switch to|stop)\b", page.text, re.I)
 
 
-def test_sizes(tmp_path, pages):
+def test_pages_are_small(tmp_path, pages):
     assert len(pages["patient"].source) < 3_000_000
     table = cases.frames(9)
     many = cases.sample_page(tmp_path, table=table, found=cases.cells_and_calls(table, n_ctc=120))
@@ -173,14 +173,14 @@ def test_equal_results_give_equal_bytes(tmp_path):
     assert cases.sample_page(tmp_path / "elsewhere" / "b").read_bytes() == first
 
 
-def test_another_count_gives_another_page(tmp_path):
+def test_a_different_count_gives_a_different_page(tmp_path):
     one, two = (cases.Page(cases.sample_page(tmp_path / str(n), cases.counts(n_ctc=n))) for n in (6, 60))
     estimate = [next(e for e in p.numbers() if e["data-key"] == "ctc_per_7_5_ml.estimate")["text"] for p in (one, two)]
     assert estimate == ["8.1", "76"]
 
 
 def foreign(page):
-    """Return what foreign text has become in a page besides text."""
+    """Return what foreign text has become in a page other than text."""
     scripts = page.tagged("script")[1:]
     handlers = [e for e in page.elements if any(name.startswith("on") for name in e)]
     return [*scripts, *page.tagged("img", "iframe", "object"), *handlers]
@@ -197,7 +197,7 @@ def test_foreign_text_stays_text(tmp_path):
         assert page.tagged("h1")[0]["text"] == "All patients" or len(page.tagged("h1")[0]["text"]) < 120
 
 
-def test_escape_test_can_fail(tmp_path, monkeypatch):
+def test_the_test_of_escaping_can_fail(tmp_path, monkeypatch):
     environment = paging._environment()
     monkeypatch.setattr(environment, "autoescape", False)
     environment.cache.clear()
@@ -209,7 +209,7 @@ def test_escape_test_can_fail(tmp_path, monkeypatch):
 
 # Refusals
 @pytest.mark.parametrize("status", ["no_evidence", "not_applicable", "relative_only"])
-def test_refusal_holds_no_survival_number(tmp_path, status):
+def test_a_refusal_contains_no_survival_number(tmp_path, status):
     why = "Nothing published fits, said in words."
     relative = {"relative": [{"evidence_id": "X", "text": "The hazard was 2.7 times."}]}
     outlook = cases.refused(status, reason=why, **(relative if status == "relative_only" else {}))
@@ -229,7 +229,7 @@ def test_no_risk_where_the_cascade_refuses(tmp_path):
     assert [e for e in page.numbers() if e["data-of"].startswith("cascade") and e["data-key"] != "level"] == []
 
 
-def test_not_evaluable_is_no_zero(tmp_path):
+def test_not_evaluable_is_not_zero(tmp_path):
     table = cases.frames().assign(usable=False, reason="the file ends early", area_um2=0.0, n_cells=0)
     empty = [t.iloc[:0] for t in cases.cells_and_calls(cases.frames())]
     page = cases.Page(
@@ -251,7 +251,7 @@ def test_slide_without_any_cell_has_a_count_with_interval(tmp_path):
     assert {"ctc_per_7_5_ml.low", "ctc_per_7_5_ml.high"} <= {e["data-key"] for e in page.numbers()}
 
 
-def test_assay_without_bridge_meets_no_cut_off(tmp_path):
+def test_an_assay_without_reference_equivalent_is_not_compared_with_a_cut_off(tmp_path):
     data = cases.counts(reference_equivalent=None, p_at_least=cases.NO_ODDS)
     page = cases.Page(cases.sample_page(tmp_path / "s", data))
     assert "cannot be compared with a published cut-off" in page.section("reference")

@@ -120,7 +120,7 @@ def test_a_lost_frame_is_crossed_out_and_named(tmp_path):
     assert "4 frames" in page.section("slide")
 
 
-def test_a_frame_that_has_gone_leaves_a_page_that_says_so(tmp_path):
+def test_a_page_says_when_a_frame_has_disappeared(tmp_path):
     table = cases.frames()
     cells, calls = cases.cells_and_calls(table)
     cases.images(tmp_path / "images", table, cells, calls)

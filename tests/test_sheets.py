@@ -44,7 +44,7 @@ def test_a_study_is_read_as_written(folder):
     assert study.notes == ()
 
 
-def test_byte_order_mark_crlf_quotes_and_blank_lines_are_borne(folder):
+def test_byte_order_mark_crlf_quotes_and_blank_lines_are_accepted(folder):
     tsv("samples.tsv", [SAMPLE])
     text = "patient\tprimary\tsetting\tsex\timaging\r\n\r\nP1\tbreast\tmetastatic\tfemale\t"
     text += '"2026-05-01:CT:liver=2,lung=0;2026-06-01:bone_scan:bone=12"\r\n'
@@ -61,14 +61,14 @@ def test_byte_order_mark_crlf_quotes_and_blank_lines_are_borne(folder):
 @pytest.mark.parametrize(
     "volume", ["-7.5", "0", "seven", "7,5", "nan", "inf", "1e400", "1000", "7500", "1_0", "0x7", "7.5 mL"]
 )
-def test_a_volume_that_no_sample_can_have_is_refused(folder, volume):
+def test_an_impossible_volume_is_refused(folder, volume):
     fault = only_fault([{**SAMPLE, "blood_volume_ml": volume}])
     assert fault.startswith("samples.tsv: line 2, blood_volume_ml: found ")
     assert "at least 0.0001 and below 1000" in fault
 
 
 @pytest.mark.parametrize("volume", ["0.0001", "7.5", "75e-1", "999.9", ".5"])
-def test_a_volume_that_a_sample_can_have_is_taken(folder, volume):
+def test_a_possible_volume_is_accepted(folder, volume):
     assert read([{**SAMPLE, "blood_volume_ml": volume}]).samples["S1"].blood_volume_ml == float(volume)
 
 
@@ -81,7 +81,7 @@ def test_volumes_go_with_the_parts(folder):
 
 
 @pytest.mark.parametrize("day", ["2026-02-30", "01.05.2026", "2026-5-1", "20260501", "2026-W01-1", "1066-10-14", "May"])
-def test_a_day_that_is_none_is_refused(folder, day):
+def test_an_impossible_day_is_refused(folder, day):
     assert "collected: found" in only_fault([{**SAMPLE, "collected": day}])
     assert "therapy_start: found" in only_fault(patients=[{**PATIENT, "therapy_start": day}])
 
@@ -107,7 +107,7 @@ def test_a_day_that_is_none_is_refused(folder, day):
         "<b>",
     ],
 )
-def test_a_name_that_is_no_plain_name_is_refused(folder, name):
+def test_a_name_with_other_characters_is_refused(folder, name):
     assert all("line 2" in fault for fault in faults([{**SAMPLE, "sample": name}]))
     assert any(
         "patient: found" in fault for fault in faults([{**SAMPLE, "patient": name}], [{**PATIENT, "patient": name}])
@@ -115,7 +115,7 @@ def test_a_name_that_is_no_plain_name_is_refused(folder, name):
 
 
 @pytest.mark.parametrize("name", ["S1", "s.1", "_x", "-", "1", "A-b_c.d", "x" * 64])
-def test_a_plain_name_is_taken(folder, name):
+def test_a_plain_name_is_accepted(folder, name):
     assert name in read([{**SAMPLE, "sample": name}]).samples
 
 
@@ -136,14 +136,14 @@ def test_an_unknown_assay_gets_the_nearest_name(folder):
     assert fault.endswith("did you mean cellsearch?")
 
 
-def test_images_must_be_there(folder):
+def test_images_must_exist(folder):
     (folder / "slides" / "one.czi").touch()
     assert read([{**SAMPLE, "images": "slides/one.czi"}]).samples["S1"].images == ("slides/one.czi",)
     assert "images: found slides/c, which is not there" in only_fault([{**SAMPLE, "images": "slides/a;slides/c"}])
     assert "which is not there" in only_fault([{**SAMPLE, "images": "x" * 5000}])
 
 
-def test_what_the_look_into_the_images_finds_is_listed_with_the_rest(folder):
+def test_faults_of_the_images_are_listed_with_the_others(folder):
     seen = []
 
     def look(images, base, fmt, assay):
@@ -157,7 +157,7 @@ def test_what_the_look_into_the_images_finds_is_listed_with_the_rest(folder):
     assert any(fault.startswith("slides/a: found no image") for fault in found)
 
 
-def test_what_lies_beside_the_frames_is_named(folder):
+def test_files_beside_the_frames_are_named(folder):
     beside = tuple(f"notes{i}.txt" for i in range(12))
     study = read(look=lambda *_: SimpleNamespace(ignored=beside))
     assert study.notes == (f"S1: 12 beside the frames, ignored: {', '.join(beside[:10])} ...",)
@@ -175,7 +175,7 @@ def test_a_sample_needs_a_patient_row(folder):
     )
 
 
-def test_a_patient_without_sample_is_said_and_left_out(folder):
+def test_a_patient_without_a_sample_is_named_and_left_out(folder):
     study = read(patients=[PATIENT, {**PATIENT, "patient": "P9"}])
     assert list(study.patients) == ["P1"]
     assert study.notes == ("patients.tsv: P9 has no sample and no report",)
@@ -225,7 +225,7 @@ def test_a_patient_without_sample_is_said_and_left_out(folder):
         ({"event": "0"}, "time_months: found nothing"),
     ],
 )
-def test_what_no_patient_can_be_is_refused(folder, change, expected):
+def test_impossible_patient_values_are_refused(folder, change, expected):
     assert expected in only_fault(patients=[{**PATIENT, **change}])
 
 
@@ -266,7 +266,7 @@ def test_a_share_lies_between_0_and_1(folder, share):
         (b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_sheet_is_refused(folder, content, expected):
+def test_a_file_that_is_not_a_sheet_is_refused(folder, content, expected):
     tsv("patients.tsv", [PATIENT])
     Path("samples.tsv").write_bytes(content)
     with pytest.raises(InputError) as caught:
@@ -274,7 +274,7 @@ def test_a_file_that_is_no_sheet_is_refused(folder, content, expected):
     assert expected in str(caught.value)
 
 
-def test_a_sheet_that_is_not_there_is_refused(folder):
+def test_a_missing_sheet_is_refused(folder):
     with pytest.raises(InputError) as caught:
         read_files()
     assert [str(fault).split(": found")[0] for fault in caught.value.faults] == ["samples.tsv", "patients.tsv"]
@@ -342,7 +342,7 @@ def test_all_faults_come_at_once_with_their_places(folder):
         ({"classify": {"p_ctc_call": 0.2, "p_ctc_uncertain": 0.3}}, "at most p_ctc_call, 0.2"),
     ],
 )
-def test_a_setting_that_is_none_is_refused(folder, given, expected):
+def test_an_invalid_setting_is_refused(folder, given, expected):
     assert expected in only_fault(**given)
 
 
@@ -399,7 +399,7 @@ ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_tex
 
 
 @pytest.mark.parametrize("name", ["cellsearch", "hdsca"])
-def test_the_assays_that_ship_are_sound(folder, name):
+def test_the_shipped_assays_are_valid(folder, name):
     assay = read([{**SAMPLE, "assay": name}]).assays[name]
     assert {"dna", "ck", "cd45", "fitc"} == set(assay.channels)
     assert all(given.source for _, given in assay.gates)
@@ -448,7 +448,7 @@ def test_the_assays_that_ship_are_sound(folder, name):
         ),
     ],
 )
-def test_an_assay_that_is_none_is_refused(folder, change, expected):
+def test_an_invalid_assay_is_refused(folder, change, expected):
     Path("assays").mkdir()
     Path("assays/cellsearch.yaml").write_text(yaml.safe_dump({**ASSAY, **change}))
     fault = only_fault(assays="assays")
@@ -465,7 +465,7 @@ NUCLEUS = {"value": 3, "source": "a test"}
 @pytest.mark.parametrize(
     ("name", "role", "marker"), [("cellsearch_her2", "her2", "HER2"), ("hdsca_arv7", "arv7", "AR-V7")]
 )
-def test_the_marker_assays_that_ship_are_their_plain_ones_with_one_channel_more_to_judge(folder, name, role, marker):
+def test_the_shipped_marker_assays_add_one_judged_channel_to_their_base(folder, name, role, marker):
     study = read([{**SAMPLE, "assay": name}])
     assay = study.assays[name]
     assert {r: given.marker for r, given in assay.markers.items()} == {role: marker}
@@ -491,8 +491,8 @@ def test_the_marker_assays_that_ship_are_their_plain_ones_with_one_channel_more_
         ({"fitc": {"marker": "ER", "min_nucleus_ratio": NUCLEUS}}, "found place cell with min_nucleus_ratio"),
     ],
 )
-def test_a_marker_that_cannot_be_is_refused(folder, second, expected):
-    """A second marker beside HER2; a fault that has two reasons is told with both."""
+def test_an_impossible_marker_is_refused(folder, second, expected):
+    """A second marker beside HER2; a fault with two reasons is listed with both."""
     Path("assays").mkdir()
     [(role, change)] = second.items()
     changed = {**HER2, "channels": {**HER2["channels"], "fitc": ["other"]}}
@@ -621,7 +621,7 @@ cells = st.one_of(
 @pytest.mark.property
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(column=st.sampled_from([*SAMPLE, "format", "sampled_fraction", "role", "note"]), cell=cells)
-def test_any_cell_is_taken_or_refused_with_its_line(folder, column, cell):
+def test_any_cell_is_accepted_or_refused_with_its_line(folder, column, cell):
     faults = ()
     try:
         study = read([{**SAMPLE, column: cell}])
@@ -649,7 +649,7 @@ def test_any_bytes_are_read_or_refused(folder, content):
         sheets.read_study(given_files, {"samples": "samples.tsv", "patients": "patients.tsv"})
 
 
-def test_scenarios_are_checked_with_the_study_and_are_no_setting(folder):
+def test_scenarios_are_checked_with_the_study_and_are_not_a_setting(folder):
     (folder / "scenarios.yaml").write_text("half: {shedding_cut: 0.5}\n")
     study = read([SAMPLE], simulate={"what_if": "scenarios.yaml"})
     assert study.what_if == Path("scenarios.yaml")
