@@ -1,9 +1,10 @@
 """OME-Zarr (OME-NGFF) images: a folder of chunks with metadata, read as overlapping frames and never whole.
 
-Versions up to 0.4 lie in zarr 2, 0.5 in zarr 3. Only the full resolution is read, the first of the `multiscales`.
+Versions up to 0.4 use zarr 2, version 0.5 uses zarr 3. Only the full resolution is read, the first entry of
+`multiscales`.
 
-A chunk that is not there has the format's fill value. A camera's noise never gives a chunk of one value, so what is not
-there was not imaged, or was lost: the frame is flagged `partly_imaged`, and that part is no analysed area.
+A missing chunk has the format's fill value. Camera noise never gives a chunk of a single value, so a missing chunk was
+not imaged, or was lost: the frame is flagged `partly_imaged`, and that part does not count as analysed area.
 """
 
 import math
@@ -11,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
@@ -40,7 +40,7 @@ _MOST_WORDS = 1_000_000
 
 @dataclass(frozen=True)
 class _Image:
-    """The array of full resolution, its axes as one letter each, the names of its channels and the edge of a pixel."""
+    """The array of full resolution, its axes as one letter each, its channel names and its pixel size."""
 
     array: Array
     axes: str
@@ -49,13 +49,13 @@ class _Image:
 
     @property
     def planes(self) -> list[tuple[int, ...]]:
-        """Where along the axes before y and x each channel lies."""
+        """The index of each channel along the axes before y and x."""
         n = self.array.shape[self.axes.index("c")] if "c" in self.axes else 1
         return [tuple(k if axis == "c" else 0 for axis in self.axes[:-2]) for k in range(n)]
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
-    """Return the layout of OME-Zarr images, each cut into frames; the metadata of each are read.
+    """Return the layout of OME-Zarr images, each cut into frames; the metadata of each image is read.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def group(folder: Folder, camera: Camera) -> Layout:
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:
-    """Return one frame of an image, and decode only the chunks that it needs."""
+    """Return one frame of an image; only the chunks that it needs are decoded."""
     with reading("the image") as shapes:
         image = _opened(ref.files[0])
         rows, columns = image.array.shape[-2:]
@@ -96,14 +96,14 @@ def _size(path: Path) -> tuple[tuple[int, int], float | None]:
 
 
 def _opened(path: Path) -> _Image:
-    """Return what the metadata tell of an image; no chunk is read."""
+    """Return what the metadata says about an image; no chunk is read."""
     root = path.resolve()
     said = _attributes(path, root)
     if "multiscales" not in said:
         return _opened(_only_image(path, root, said))
     scales = said["multiscales"]
     if not isinstance(scales, list) or not scales:
-        raise FrameError(f"multiscales: found {plain(scales)}; a list of one is expected")
+        raise FrameError(f"multiscales: found {plain(scales)}; a list with one entry is expected")
     scale = mapping(scales[0], "multiscales")
     level = _first(scale.get("datasets"), "datasets")
     array = open_array(path / str(level.get("path")), root)
@@ -117,42 +117,42 @@ def _opened(path: Path) -> _Image:
     return image
 
 
-def _attributes(path: Path, root: Path) -> dict[str, Any]:
-    """Return the OME metadata of a folder, as far as it has any."""
+def _attributes(path: Path, root: Path) -> dict[str, object]:
+    """Return the OME metadata of a folder; empty where it has none."""
     third = read_json(path / "zarr.json", root)
     if third is not None:
         return mapping(mapping(third.get("attributes", {}), "attributes").get("ome", {}), "ome")
     return read_json(path / ".zattrs", root) or {}
 
 
-def _only_image(path: Path, root: Path, said: Mapping[str, Any]) -> Path:
-    """Return the one image of a folder that is none itself, as bioformats2raw numbers them.
+def _only_image(path: Path, root: Path, said: Mapping[str, object]) -> Path:
+    """Return the only image in a folder that is not an image itself; bioformats2raw numbers them from 0.
 
     Raises
     ------
     FrameError
-        If it holds none or several; it says what to name instead.
+        If there is no image or more than one; the message says what to name instead.
     """
     below = sorted(entry for entry in path.iterdir() if entry.name.isdecimal())
     inner = [entry for entry in below if "multiscales" in _attributes(entry, root)]
     if len(inner) == 1:
         return inner[0]
     if "plate" in said or "well" in said:
-        raise FrameError("a plate of wells, no image: name the folder of one image of it")
+        raise FrameError("a plate of wells, not an image: name the folder of one of its images")
     if inner:
         first = plain(f"{path.name}/{inner[0].name}")
-        raise FrameError(f"{len(inner)} images in one folder: name the one to read, as {first}")
-    raise FrameError("no OME-Zarr image: neither .zattrs nor zarr.json tells of multiscales")
+        raise FrameError(f"{len(inner)} images in one folder: name the one to read, such as {first}")
+    raise FrameError("not an OME-Zarr image: neither .zattrs nor zarr.json has multiscales")
 
 
-def _first(said: object, key: str) -> dict[str, Any]:
+def _first(said: object, key: str) -> dict[str, object]:
     if not isinstance(said, list) or not said:
         raise FrameError(f"{key}: found {plain(said)}; a list is expected")
     return mapping(said[0], key)
 
 
 def _axes(said: object, shape: Sequence[int]) -> dict[str, float | None]:
-    """Return the axes in order, each with its unit in um where it has one; images before 0.3 have five."""
+    """Return the axes in order, each with its unit in um, or None; images before version 0.3 have five axes."""
     if said is None:
         said = list("tczyx")
     if not isinstance(said, list):
@@ -172,8 +172,10 @@ def _names(said: object) -> tuple[str, ...]:
     return names if any(names) else ()
 
 
-def _pixel_size(axes: Mapping[str, float | None], scale: Mapping[str, Any], level: Mapping[str, Any]) -> float | None:
-    """Return the edge of a pixel in um; None where no unit of length or no scale is given."""
+def _pixel_size(
+    axes: Mapping[str, float | None], scale: Mapping[str, object], level: Mapping[str, object]
+) -> float | None:
+    """Return the pixel size in um; None where the unit of length or the scale is missing."""
     steps = [step for about in (level, scale) if (step := _scaling(about.get("coordinateTransformations"), len(axes)))]
     if not steps:
         return None
@@ -182,7 +184,7 @@ def _pixel_size(axes: Mapping[str, float | None], scale: Mapping[str, Any], leve
 
 
 def _scaling(said: object, n: int) -> list[float] | None:
-    """Return the factors of the first scaling among transformations."""
+    """Return the factors of the first scaling among the transformations."""
     for about in said if isinstance(said, list) else ():
         if isinstance(about, dict) and about.get("type") == "scale":
             factors = about.get("scale")
