@@ -10,13 +10,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
+from ctcascade.data.results import AtRisk, Counts, FollowUp, Prognosis, ReasonCount
 from ctcascade.data.vocabulary import CUTOFFS
+from ctcascade.evidence.tables import READ_BY
 from ctcascade.report import follow_up_page
+from ctcascade.report.numbers import Traced
 from ctcascade.study import jobs
-from ctcascade.study.jobs import CohortJob
-from ctcascade.validation import follow_up
+from ctcascade.study.jobs import CohortJob, FollowedPatient
+from ctcascade.validation import calibration, follow_up, survival
 from tests.support import report_cases as cases
 from tests.support.browser import opened
 from tests.support.runs import digests
@@ -31,6 +35,7 @@ TREATED = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32,
 TREATED_EVENT = [1, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
 PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
 SETTINGS = {"level": 0.95, "bootstrap": 500, "min_events": 10, "advised_events": 100, "random_seed": 5}
+JOB = CohortJob.model_validate({"patients": [], **SETTINGS})
 
 
 def followed(times, events):
@@ -47,44 +52,44 @@ def exponential(n, hazard_ratio, rng, baseline=0.02, last=36.0):
 
 @pytest.mark.oracle
 def test_ten_patients_by_hand():
-    low, high = (follow_up.kaplan_meier(*followed(*group), 0.95) for group in (LOW, HIGH))
-    assert [p["time_months"] for p in low["curve"]] == [0, 3, 7, 9]
-    assert [p["p"] for p in low["curve"]] == pytest.approx([1, 4 / 5, 8 / 15, 4 / 15])
-    assert [p["p"] for p in high["curve"]] == pytest.approx([1, 4 / 5, 3 / 5, 2 / 5, 0])
-    assert (low["median_months"], high["median_months"]) == (9, 4)
-    assert (low["events"], low["last_month"]) == (3, 12)
+    low, high = (survival.kaplan_meier(*followed(*group), 0.95) for group in (LOW, HIGH))
+    assert [p.time_months for p in low.curve] == [0, 3, 7, 9]
+    assert [p.p for p in low.curve] == pytest.approx([1, 4 / 5, 8 / 15, 4 / 15])
+    assert [p.p for p in high.curve] == pytest.approx([1, 4 / 5, 3 / 5, 2 / 5, 0])
+    assert (low.median_months, high.median_months) == (9, 4)
+    assert (low.events, low.last_month) == (3, 12)
     # Greenwood at month 7: 1/(5*4) + 1/(3*2), on the scale of log(-log S)
     away = stats.norm.ppf(0.975) * np.sqrt(1 / 20 + 1 / 6) / -np.log(8 / 15)
     limits = [(8 / 15) ** np.exp(away), (8 / 15) ** np.exp(-away)]
-    assert [low["curve"][2][key] for key in ("low", "high")] == pytest.approx(limits)
-    assert (high["curve"][-1]["low"], high["curve"][-1]["high"]) == (0, high["curve"][-2]["high"])
+    assert [low.curve[2].low, low.curve[2].high] == pytest.approx(limits)
+    assert (high.curve[-1].low, high.curve[-1].high) == (0, high.curve[-2].high)
     # at each death: patients at risk above the cut-off, and of all
     at_risk = [(5, 10), (4, 9), (3, 8), (3, 7), (1, 4), (1, 3), (0, 2)]
     expected = sum(Fraction(a, n) for a, n in at_risk)
     variance = sum(Fraction(a * (n - a), n * n) for a, n in at_risk)
-    people = [[patient(t, e) for t, e in zip(*group, strict=True)] for group in (LOW, HIGH)]
-    found = follow_up._log_rank(people)
-    assert found["chi2"] == pytest.approx(float((4 - expected) ** 2 / variance))
-    assert found["p"] == pytest.approx(stats.chi2.sf(found["chi2"], 1))
+    found = survival.log_rank([followed(*group) for group in (LOW, HIGH)])
+    assert found.chi2 == pytest.approx(float((4 - expected) ** 2 / variance))
+    assert found.p == pytest.approx(stats.chi2.sf(found.chi2, 1))
 
 
 def patient(time, event, ctc=0.0, **other):
     given = {"p_at_least": {}, "cutoff": None, "curve": None, "why_no_curve": "none", **other}
-    return follow_up._Patient(float(time), bool(event), ctc, **given)
+    return calibration.Followed(float(time), bool(event), ctc, **given)
 
 
 @pytest.mark.oracle
 def test_a_trial_that_textbooks_analyse():
     times, died = followed([*TREATED, *PLACEBO], [*TREATED_EVENT, *[1] * 21])
     placebo = np.repeat([0.0, 1.0], 21)
-    found = follow_up.hazard_ratio(times, died, placebo, 0.95)
-    assert np.log(found["estimate"]) == pytest.approx(1.572, abs=5e-4)  # Efron
-    assert (np.log(found["high"]) - np.log(found["low"])) / 3.92 == pytest.approx(0.412, abs=5e-4)
-    groups = [[patient(t, e) for t, e, g in zip(times, died, placebo, strict=True) if g == k] for k in (0, 1)]
-    assert follow_up._log_rank(groups)["chi2"] == pytest.approx(16.79, abs=5e-3)
-    treated = follow_up.kaplan_meier(times[:21], died[:21], 0.95)
-    assert treated["median_months"] == 23
-    assert treated["curve"][-1]["p"] == pytest.approx(0.448, abs=5e-4)
+    found = survival.hazard_ratio(times, died, placebo, 0.95)
+    assert np.log(found.estimate) == pytest.approx(1.572, abs=5e-4)  # Efron
+    assert (np.log(found.high) - np.log(found.low)) / 3.92 == pytest.approx(0.412, abs=5e-4)
+    assert survival.log_rank([(times[placebo == k], died[placebo == k]) for k in (0, 1)]).chi2 == pytest.approx(
+        16.79, abs=5e-3
+    )
+    treated = survival.kaplan_meier(times[:21], died[:21], 0.95)
+    assert treated.median_months == 23
+    assert treated.curve[-1].p == pytest.approx(0.448, abs=5e-4)
 
 
 @pytest.mark.oracle
@@ -92,18 +97,18 @@ def test_another_library_gives_the_same():
     rng = np.random.default_rng(4)
     for _ in range(20):
         times, died = np.ceil(rng.exponential(9, 40)), rng.uniform(size=40) < 0.6
-        curve = follow_up.kaplan_meier(times, died, 0.9)["curve"][1:]
+        curve = survival.kaplan_meier(times, died, 0.9).curve[1:]
         other = stats.ecdf(stats.CensoredData.right_censored(times, ~died)).sf
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # no limits where all or none survive
             limits = other.confidence_interval(0.9, method="log-log")
-        for point in (p for p in curve if p["p"] > 0):
-            assert point["p"] == pytest.approx(other.evaluate(point["time_months"]))
+        for point in (p for p in curve if p.p > 0):
+            assert point.p == pytest.approx(other.evaluate(point.time_months))
             for key in ("low", "high"):
-                assert point[key] == pytest.approx(getattr(limits, key).evaluate(point["time_months"]))
-        half = [[patient(t, d) for t, d in zip(times[s], died[s], strict=True)] for s in (slice(20), slice(20, 40))]
+                assert getattr(point, key) == pytest.approx(getattr(limits, key).evaluate(point.time_months))
+        half = [(times[s], died[s]) for s in (slice(20), slice(20, 40))]
         each = [stats.CensoredData.right_censored(times[s], ~died[s]) for s in (slice(20), slice(20, 40))]
-        assert follow_up._log_rank(half)["p"] == pytest.approx(stats.logrank(*each).pvalue)
+        assert survival.log_rank(half).p == pytest.approx(stats.logrank(*each).pvalue)
 
 
 @pytest.mark.oracle
@@ -116,21 +121,21 @@ def test_concordance_is_counted_pair_by_pair():
             if died[i] and (times[i] < times[j] or (times[i] == times[j] and not died[j])):
                 known += 1
                 right += 1.0 if x[i] > x[j] else 0.5 if x[i] == x[j] else 0.0
-    found = follow_up.concordance(times, died, x, 0.95, 400, rng)
-    assert found["estimate"] == pytest.approx(right / known)
-    assert found["low"] < found["estimate"] < found["high"]
+    found = survival.concordance(times, died, x, 0.95, 400, rng)
+    assert found.estimate == pytest.approx(right / known)
+    assert found.low < found.estimate < found.high
     order = -times - 0.5 * ~died  # on the same day, death comes before censoring
-    assert follow_up.concordance(times, died, order, 0.95, 100, rng)["estimate"] == 1
-    assert follow_up.concordance(times, died, 0 * x, 0.95, 100, rng)["estimate"] == 0.5
+    assert survival.concordance(times, died, order, 0.95, 100, rng).estimate == 1
+    assert survival.concordance(times, died, 0 * x, 0.95, 100, rng).estimate == 0.5
 
 
 def test_a_known_hazard_ratio_is_found():
     rng = np.random.default_rng(8)
     ctc, times, died = exponential(400, 1.3, rng)
-    found = follow_up.hazard_ratio(times, died, np.log2(1 + ctc), 0.95)
-    assert found["low"] < 1.3 < found["high"]
-    assert found["high"] / found["low"] < 1.2
-    assert found["p"] < 1e-6
+    found = survival.hazard_ratio(times, died, np.log2(1 + ctc), 0.95)
+    assert found.low < 1.3 < found.high
+    assert found.high / found.low < 1.2
+    assert found.p < 1e-6
 
 
 def people(n, seed=1, **other):
@@ -148,13 +153,13 @@ def people(n, seed=1, **other):
     ],
 )
 def test_what_cannot_be_fitted_is_refused(members, why):
-    model, said = follow_up._model(SETTINGS, members)
+    model, said = follow_up.cox_model(JOB, members)
     assert model is None
     assert why in said
 
 
 def test_a_setting_without_a_published_curve_is_not_compared():
-    found, why = follow_up._calibration(SETTINGS, people(60, why_no_curve="no published curve for such a patient"), {})
+    found, why = calibration.calibrate(JOB, people(60, why_no_curve="no published curve for such a patient"), {})
     assert found is None
     assert "no published curve for such a patient" in why
 
@@ -165,24 +170,32 @@ def test_calibration_agrees_with_a_calculation_by_hand():
     curve = np.stack([months, np.exp(-0.05 * months)], axis=1)  # so the hazard is 0.05 a month, up to month 24.25
     members = [patient(t, True, 5.0, curve=curve, cutoff=5) for t in range(1, 13)]
     members += [patient(30, True, curve=curve, cutoff=5), patient(20, False, why_no_curve="of another end point")]
-    found, _ = follow_up._calibration(SETTINGS, members, {})
-    assert (found["n"], found["deaths_seen"]) == (13, 12)  # the last died after the curve's end
-    assert found["deaths_expected"] == pytest.approx(0.05 * (sum(range(1, 13)) + 24.25), rel=1e-4)
-    ratio = found["seen_of_expected"]
-    assert ratio["low"] * found["deaths_expected"] == pytest.approx(6.2006, abs=1e-3)  # Garwood's limits of 12
-    assert ratio["high"] * found["deaths_expected"] == pytest.approx(20.9616, abs=1e-3)
-    assert found["left_out"] == [{"reason": "of another end point", "n": 1}]
-    assert found["is_small"]
-    rows = {row["time_months"]: row for row in found["rows"]}
-    assert rows[6]["predicted"] == pytest.approx(np.exp(-0.3))
-    assert rows[6]["seen"]["estimate"] == pytest.approx(7 / 13)
-    assert rows[24]["why"] == ""
+    found, _ = calibration.calibrate(JOB, members, {})
+    assert (found.n, found.deaths_seen) == (13, 12)  # the last died after the curve's end
+    assert found.deaths_expected == pytest.approx(0.05 * (sum(range(1, 13)) + 24.25), rel=1e-4)
+    ratio = found.seen_of_expected
+    assert ratio.low * found.deaths_expected == pytest.approx(6.2006, abs=1e-3)  # Garwood's limits of 12
+    assert ratio.high * found.deaths_expected == pytest.approx(20.9616, abs=1e-3)
+    assert found.left_out == (ReasonCount(reason="of another end point", n=1),)
+    assert found.is_small
+    rows = {row.time_months: row for row in found.rows}
+    assert rows[6].predicted == pytest.approx(np.exp(-0.3))
+    assert rows[6].seen.estimate == pytest.approx(7 / 13)
+    assert rows[24].why == ""
     members = [patient(t, True, curve=curve[:50], cutoff=5) for t in np.arange(1, 7, 0.25)]
     members += [patient(7, False, curve=curve[:50], cutoff=5)]
-    short, _ = follow_up._calibration(SETTINGS, members, {})
+    short, _ = calibration.calibrate(JOB, members, {})
     whys = ["", "nobody was followed so long", "the published curve ends before"]
-    assert [row["why"] for row in short["rows"]] == whys
-    assert [row["seen"] is None for row in short["rows"]] == [False, True, True]
+    assert [row.why for row in short.rows] == whys
+    assert [row.seen is None for row in short.rows] == [False, True, True]
+    assert [row.prediction_is is None for row in short.rows] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "side"), [(0.39, "below"), (0.4, "inside"), (0.5, "inside"), (0.6, "inside"), (0.61, "above")]
+)
+def test_a_prediction_is_compared_with_the_interval_of_what_was_seen(predicted, side):
+    assert calibration._side(predicted, 0.4, 0.6) == side
 
 
 def written(place, n=60, first=0, **about):
@@ -211,7 +224,7 @@ def compared(place, rows, counts, prognoses, **changes):
     follow_up.cohort(
         CohortJob.model_validate({"patients": rows, **SETTINGS, **changes}), counts, prognoses, place / "cohort.json"
     )
-    return store.read_json(place / "cohort.json", "cohort")
+    return store.read_json(place / "cohort.json", FollowUp)
 
 
 def test_the_result_is_complete_and_names_nobody(tmp_path, sixty):
@@ -220,16 +233,17 @@ def test_the_result_is_complete_and_names_nobody(tmp_path, sixty):
     assert "Secret" not in text
     assert "Name" not in text
     assert "2026-02-01" not in text  # the day of the draw
-    (group,) = found["groups"]
-    assert (group["n"], group["cutoff"], group["cutoff_evidence_id"]) == (60, 5, None)
-    assert [s["label"] for s in group["strata"]] == ["below 5", "5 or more"]
-    assert sum(s["n"] for s in group["strata"]) == 60
-    assert sum(s["events"] for s in group["strata"]) == group["events"] == sum(row["event"] for row in sixty[0])
-    assert group["strata"][0]["at_risk"][0] == {"time_months": 0, "n": group["strata"][0]["n"]}
-    assert group["model"]["hr_per_doubling"]["low"] < 1.4 < group["model"]["hr_per_doubling"]["high"]
-    assert group["calibration"]["n"] == 60
-    assert {row["label"] for row in group["calibration"]["rows"]} == {"all", "below 5", "5 or more"}
-    assert group["n_without_group"] == 0
+    (group,) = found.groups
+    assert (group.n, group.cutoff, group.cutoff_evidence_id) == (60, 5, None)
+    assert [s.label for s in group.strata] == ["below 5", "5 or more"]
+    assert sum(s.n for s in group.strata) == 60
+    assert sum(s.events for s in group.strata) == group.events == sum(row["event"] for row in sixty[0])
+    assert group.strata[0].at_risk[0] == AtRisk(time_months=0, n=group.strata[0].n)
+    assert group.model.hr_per_doubling.low < 1.4 < group.model.hr_per_doubling.high
+    assert group.calibration.n == 60
+    assert {row.label for row in group.calibration.rows} == {"all", "below 5", "5 or more"}
+    assert group.n_without_group == 0
+    assert found.provenance.evidence == evidence.evidence_hash(READ_BY["cohort"])
     compared(tmp_path, *sixty)
     assert (tmp_path / "cohort.json").read_text(encoding="utf-8") == text
 
@@ -245,17 +259,19 @@ def test_patients_who_cannot_be_judged_are_left_out_with_the_reason(tmp_path):
     store.write_json(prognoses[3], "prognosis", later)
     store.write_json(prognoses[4], "prognosis", cases.prognosis("Name-4", "Secret-4", endpoint="PFS"))
     found = compared(tmp_path, rows, counts, prognoses)
-    assert found["left_out"] == [
-        {"reason": "the first draw could not be evaluated", "n": 1},
-        {"reason": "too little blood of the first draw was looked at", "n": 1},
+    assert [(each.reason, each.n) for each in found.left_out] == [
+        ("the first draw could not be evaluated", 1),
+        ("too little blood of the first draw was looked at", 1),
     ]
-    (group,) = found["groups"]
-    assert (found["n_patients"], group["n"], group["n_without_group"]) == (5, 3, 1)
-    assert "Too few deaths were seen" in group["why_no_model"]
-    assert group["model"] is None
-    assert group["calibration"] is None
+    (group,) = found.groups
+    assert (found.n_patients, group.n, group.n_without_group) == (5, 3, 1)
+    assert "Too few deaths were seen" in group.why_no_model
+    assert group.model is None
+    assert group.calibration is None
     reasons = [
-        follow_up._patient(row, store.read_json(c, "counts"), store.read_json(p, "prognosis")).why_no_curve
+        follow_up.followed(
+            FollowedPatient(**row), store.read_json(c, Counts), store.read_json(p, Prognosis)
+        ).why_no_curve
         for row, c, p in list(zip(rows, counts, prognoses, strict=True))[2:]
     ]
     assert reasons == [
@@ -278,8 +294,8 @@ def test_the_earlier_curve_of_the_first_draw_is_taken(tmp_path):
         "main_evidence_id": "X",
     }
     store.write_json(prognoses[0], "prognosis", {**main, "earlier_curve": earlier})
-    found = follow_up._patient(
-        rows[0], store.read_json(counts[0], "counts"), store.read_json(prognoses[0], "prognosis")
+    found = follow_up.followed(
+        FollowedPatient(**rows[0]), store.read_json(counts[0], Counts), store.read_json(prognoses[0], Prognosis)
     )
     assert found.curve is not None
     assert found.cutoff == 5
@@ -290,10 +306,10 @@ def test_a_setting_without_a_curve_is_divided_at_its_largest_study(tmp_path):
     for k, path in enumerate(prognoses):
         bare = cases.prognosis(f"Name-{k}", f"Secret-{k}", survival=[], cutoff=None, endpoint=None)
         store.write_json(path, "prognosis", {**bare, "status": "relative_only"})
-    (group,) = compared(tmp_path, rows, counts, prognoses)["groups"]
-    assert (group["cutoff"], group["cutoff_evidence_id"]) == (2, "NS01")
-    assert "no published curve" in group["why_no_calibration"]
-    assert group["log_rank"] is not None
+    (group,) = compared(tmp_path, rows, counts, prognoses).groups
+    assert (group.cutoff, group.cutoff_evidence_id) == (2, "NS01")
+    assert "no published curve" in group.why_no_calibration
+    assert group.log_rank is not None
 
 
 def test_nobody_with_follow_up_is_refused(tmp_path):
@@ -306,14 +322,11 @@ def test_nobody_with_follow_up_is_refused(tmp_path):
 
 def test_the_page_shows_the_numbers_and_nobody(tmp_path, sixty):
     found = compared(tmp_path, *sixty)
-    follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    follow_up_page.report_follow_up(tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     shown = {e["data-key"] for e in page.numbers()}
     for e in page.numbers():
-        value = found
-        for step in e["data-key"].split("."):
-            value = value[int(step)] if isinstance(value, list) else value[step]
-        assert json.loads(e["data-value"]) == value
+        assert json.loads(e["data-value"]) == Traced("cohort", found).get(e["data-key"])
     wanted = "log_rank.chi2 model.hr_per_doubling.low model.c_index.estimate calibration.rows.0.seen.low strata.1.n"
     assert {f"groups.0.{key}" for key in wanted.split()} <= shown
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -327,7 +340,7 @@ def test_the_page_shows_the_numbers_and_nobody(tmp_path, sixty):
 
 def test_the_page_of_few_patients_says_that_it_gives_no_number(tmp_path):
     compared(tmp_path, *written(tmp_path, n=8), min_events=100)
-    follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    follow_up_page.report_follow_up(tmp_path / "cohort.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     assert "No hazard ratio is given. Too few deaths were seen" in page.text
     assert "Predicted and observed survival are not compared." in page.text
@@ -376,7 +389,7 @@ def test_follow_up_counts_from_the_first_draw_and_no_other_stage_knows_it(folder
 def test_the_page_in_chromium(tmp_path, browser, sixty):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     compared(tmp_path, *sixty)
-    follow_up_page.report_follow_up({}, tmp_path / "cohort.json", tmp_path / "page.html")
+    follow_up_page.report_follow_up(tmp_path / "cohort.json", tmp_path / "page.html")
     for scheme, width in (("light", 360), ("dark", 1280)):
         page, heard = opened(browser, tmp_path / "page.html", width, scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -405,9 +418,9 @@ def test_snakemake_cohort_on_the_demonstration(demo, snakemake, tmp_path):
     assert run.code == 0, run.output
     assert "prognose" not in run.output  # follow-up changes no prognosis
     assert digests(place / "results") == before
-    found = store.read_json(place / "results" / "cohort.json", "cohort")
-    assert [(g["primary"], g["n"], g["events"]) for g in found["groups"]] == [("breast", 1, 1), ("prostate", 1, 0)]
-    assert found["left_out"] == [{"reason": "too little blood of the first draw was looked at", "n": 1}]
-    assert all(g["model"] is None and g["cutoff"] for g in found["groups"])
+    found = store.read_json(place / "results" / "cohort.json", FollowUp)
+    assert [(g.primary, g.n, g.events) for g in found.groups] == [("breast", 1, 1), ("prostate", 1, 0)]
+    assert found.left_out == (ReasonCount(reason="too little blood of the first draw was looked at", n=1),)
+    assert all(g.model is None and g.cutoff for g in found.groups)
     assert (place / "results" / "cohort.html").is_file()
     assert not (place / "results" / "follow_up.args").exists()

@@ -10,12 +10,16 @@ import tifffile
 import yaml
 from scipy import stats
 
+from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
+from ctcascade.data.results import Recovery, RecoveryLevel
+from ctcascade.evidence.tables import READ_BY
 from ctcascade.report import recovery_page
+from ctcascade.report.numbers import Traced
 from ctcascade.study import jobs
 from ctcascade.study.jobs import RecoveryJob, SpikeJob
-from ctcascade.validation import phantom, recovery
+from ctcascade.validation import phantom, recovery, spike_in
 from tests.support import report_cases as cases
 from tests.support.sheets import ROOT, SAMPLE, only_fault, read
 
@@ -42,7 +46,7 @@ SETTINGS = {
 
 
 def spiked(out, base=ROOT, **changes):
-    recovery.spike(SpikeJob.model_validate({**SETTINGS, **changes}), base, out / "images", out / "spiked")
+    spike_in.spike(SpikeJob.model_validate({**SETTINGS, **changes}), base, out / "images", out / "spiked")
     return store.read_table(out / "spiked", "spiked")
 
 
@@ -143,37 +147,63 @@ def measured(place, samples=(), missed=2, false=1):
         called += [("f0", 20.0 * 40, 50.0, "ctc"), ("f0", 5.0, 50.0, "leukocyte")] if n == 5 else []
         table = pd.DataFrame(called, columns=["frame", "y_px", "x_px", "call"])
         table = table.assign(
-            cell=range(1, len(table) + 1), p_ctc=0.9, cluster=pd.array([None] * len(table), "Int64"), reason=""
+            cell=range(1, len(table) + 1),
+            p_ctc=0.9,
+            cluster=pd.array([None] * len(table), "Int64"),
+            with_leukocyte=False,
+            at_border=False,
+            reason="",
         )
         calls.append(place / f"calls{level}")
         store.write_table(calls[-1], "calls", table, made_by)
     store.write_table(place / "spiked", "spiked", pd.DataFrame(rows), made_by)
-    settings = {"assay": {"name": "bench", "file": ASSAY}, "levels": levels, "frames": 2, "ctc_diameter_um": 12,
+    settings = {"assay": {**ASSAY, "name": "bench"}, "levels": levels, "frames": 2, "ctc_diameter_um": 12,
                 "ck": 0.25, "weak_ck": 0.2, "random_seed": 7}  # fmt: skip
     recovery.recovery(
         RecoveryJob.model_validate(settings), place / "spiked", calls, place / "found.json", place / "bench_spiked.yaml"
     )
-    return store.read_json(place / "found.json", "recovery")
+    return store.read_json(place / "found.json", Recovery)
 
 
 @pytest.mark.oracle
 def test_levels_sensitivity_and_background_agree_with_a_calculation_by_hand(tmp_path):
     found = measured(tmp_path, ["H1"])
-    kept = [[level[key] for key in ("expected", "observed", "found", "false")] for level in found["levels"]]
+    kept = [[level.expected, level.observed, level.found, level.false] for level in found.levels]
     assert kept == [[0, 1, 0, 1], [2, 2, 2, 0], [5, 6, 5, 1], [20, 18, 18, 0]]
-    assert [level["recovery"] and level["recovery"]["estimate"] for level in found["levels"]] == [None, 1.0, 1.0, 0.9]
+    assert [level.recovery and level.recovery.estimate for level in found.levels] == [None, 1.0, 1.0, 0.9]
+    assert [level.published for level in found.levels] == [None, "at least", "at least", "at least"]
     low, high = stats.beta(18.5, 2.5).ppf([0.025, 0.975])
-    assert [found["levels"][3]["recovery"][key] for key in ("low", "high")] == pytest.approx([low, high])
+    assert [found.levels[3].recovery.low, found.levels[3].recovery.high] == pytest.approx([low, high])
     posterior = stats.beta(25.5, 2.5)
-    assert found["sensitivity"]["mean"] == pytest.approx(25.5 / 28)
-    assert found["sensitivity"]["low"] == pytest.approx(posterior.ppf(0.025))
-    assert "25 of 27" in found["sensitivity"]["source"]
+    assert found.sensitivity.mean == pytest.approx(25.5 / 28)
+    assert found.sensitivity.low == pytest.approx(posterior.ppf(0.025))
+    assert "25 of 27" in found.sensitivity.source
     # one false call in 6 mL of blood, 0.8 of the reference volume
     background = stats.gamma(1.5, scale=1 / 0.8)
-    assert found["background_per_7_5_ml"]["mean"] == pytest.approx(1.5 / 0.8)
-    assert found["background_per_7_5_ml"]["high"] == pytest.approx(background.ppf(0.975))
-    assert found["published"]["least_recovery"] == 0.85
-    assert found["published"]["identifier"] == "PMID 15501967"
+    assert found.background_per_7_5_ml.mean == pytest.approx(1.5 / 0.8)
+    assert found.background_per_7_5_ml.high == pytest.approx(background.ppf(0.975))
+    assert found.published.least_recovery == 0.85
+    assert found.published.identifier == "PMID 15501967"
+
+
+def test_levels_that_repeat_are_judged_by_their_mean():
+    """Four levels: 8 of 10 and 10 of 10 reach 0.85 in the mean, 5 of 8 does not; without CTCs there is no verdict."""
+
+    def level(expected, found):
+        share = recovery._share(found, expected) if expected else None
+        none = {"mean_recovery": None, "published": None}
+        return RecoveryLevel(
+            expected=expected, observed=found, found=found, false=0, n_frames=1, recovery=share, **none
+        )
+
+    judged = recovery._beside_published([level(0, 0), level(10, 8), level(10, 10), level(8, 5)], 0.85)
+    assert [each.mean_recovery for each in judged] == [None, pytest.approx(0.9), pytest.approx(0.9), 0.625]
+    assert [each.published for each in judged] == [None, "at least", "at least", "below"]
+
+
+def test_the_result_rests_on_the_tables_that_it_reads(tmp_path):
+    found = measured(tmp_path, ["H1"])
+    assert found.provenance.evidence == evidence.evidence_hash(READ_BY["recovery"])
 
 
 def spiked_and_found(rng):
@@ -185,13 +215,13 @@ def spiked_and_found(rng):
 @pytest.mark.oracle
 def test_the_line_is_that_of_numpy():
     x, y = spiked_and_found(np.random.default_rng(3))
-    found = recovery.line(x, y)
+    line, start, r2 = recovery.line(x, y)
     (slope, intercept), cov = np.polyfit(x, y, 1, w=1 / np.sqrt(np.maximum(x, 1)), cov=True)
-    assert found["slope"]["estimate"] == pytest.approx(slope, rel=1e-12)
-    assert found["intercept"]["estimate"] == pytest.approx(intercept, rel=1e-11)
-    assert found["slope"]["high"] - slope == pytest.approx(stats.t.ppf(0.975, 5) * np.sqrt(cov[0, 0]), rel=1e-11)
-    assert found["r2"]["estimate"] == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
-    assert found["r2"]["low"] < found["r2"]["estimate"] < found["r2"]["high"] < 1
+    assert line.estimate == pytest.approx(slope, rel=1e-12)
+    assert start.estimate == pytest.approx(intercept, rel=1e-11)
+    assert line.high - slope == pytest.approx(stats.t.ppf(0.975, 5) * np.sqrt(cov[0, 0]), rel=1e-11)
+    assert r2.estimate == pytest.approx(np.corrcoef(x, y)[0, 1] ** 2)
+    assert r2.low < r2.estimate < r2.high < 1
 
 
 @pytest.mark.oracle
@@ -199,18 +229,18 @@ def test_the_limits_of_the_line_cover():
     rng = np.random.default_rng(3)
     covered, each = np.zeros(2), 400
     for _ in range(each):
-        found = recovery.line(*spiked_and_found(rng))
-        covered += [found[k]["low"] <= true <= found[k]["high"] for k, true in (("slope", 0.9), ("intercept", 2.0))]
+        slope, intercept, _ = recovery.line(*spiked_and_found(rng))
+        covered += [slope.low <= 0.9 <= slope.high, intercept.low <= 2.0 <= intercept.high]
     assert covered / each == pytest.approx([0.95, 0.95], abs=0.033)
 
 
 @pytest.mark.property
 def test_phantom_frames_say_nothing_of_the_background(tmp_path):
     found = measured(tmp_path)
-    assert found["background_per_7_5_ml"] is None
-    assert "phantom frames are no blood" in found["why_no_background"]
+    assert found.background_per_7_5_ml is None
+    assert "phantom frames are no blood" in found.why_no_background
     written = yaml.safe_load((tmp_path / "bench_spiked.yaml").read_text(encoding="utf-8"))
-    assert written == {**ASSAY, "sensitivity": found["sensitivity"]}
+    assert written == {**ASSAY, "sensitivity": found.sensitivity.model_dump()}
 
 
 def test_the_assay_that_is_written_can_be_used_as_it_is(folder):
@@ -219,14 +249,14 @@ def test_the_assay_that_is_written_can_be_used_as_it_is(folder):
     shutil.copy(folder / "bench_spiked.yaml", folder / "assays")
     study = read([{**SAMPLE, "assay": "bench_spiked"}], assays=str(folder / "assays"))
     used = jobs.count_job(study, "S1").as_json()["assay"]
-    assert used["sensitivity"] == found["sensitivity"]
-    assert used["background_per_7_5_ml"] == found["background_per_7_5_ml"]
+    assert used["sensitivity"] == found.sensitivity.model_dump()
+    assert used["background_per_7_5_ml"] == found.background_per_7_5_ml.model_dump()
     assert used["recovery"] == ASSAY["recovery"]
 
 
 def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
     found = measured(tmp_path, ["H1"])
-    recovery_page.report_recovery({}, tmp_path / "found.json", tmp_path / "page.html")
+    recovery_page.report_recovery(tmp_path / "found.json", tmp_path / "page.html")
     page = cases.Page(tmp_path / "page.html")
     title = "In-silico spike-in: how CTCs are found and called, not how the tube captures them"
     assert [e["text"] for e in page.tagged("h1")] == [title]
@@ -235,10 +265,7 @@ def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
     assert "PMID 15501967" in page.text
     assert "least squares, limits by Student's t; weights 1 / max(expected, 1)" in page.text
     for e in page.numbers():
-        value = found
-        for step in e["data-key"].split("."):
-            value = value[int(step)] if isinstance(value, list) else value[step]
-        assert json.loads(e["data-value"]) == value
+        assert json.loads(e["data-value"]) == Traced("recovery", found).get(e["data-key"])
     assert {"regression.slope.estimate", "levels.3.recovery.low", "sensitivity.mean"} <= {
         e["data-key"] for e in page.numbers()
     }
@@ -280,11 +307,11 @@ def test_snakemake_recovery_finds_and_calls_what_it_pasted(tmp_path, snakemake):
     (tmp_path / "over.yaml").write_text("recovery: {levels: [0, 4, 9, 30], frames: 3}\n")
     run = snakemake(tmp_path, "recovery", "--configfile", tmp_path / "over.yaml")
     assert run.code == 0, run.output
-    found = store.read_json(run.results / "recovery" / "cellsearch.json", "recovery")
-    assert (found["background"], found["samples"], found["n_frames"]) == ("samples", ["D01_1"], 3)
-    assert [level["expected"] for level in found["levels"]] == [0, 4, 9, 30]
-    assert sum(level["found"] for level in found["levels"]) >= 40
-    assert found["regression"]["slope"]["estimate"] == pytest.approx(1, abs=0.1)
+    found = store.read_json(run.results / "recovery" / "cellsearch.json", Recovery)
+    assert (found.background, found.samples, found.n_frames) == ("samples", ("D01_1",), 3)
+    assert [level.expected for level in found.levels] == [0, 4, 9, 30]
+    assert sum(level.found for level in found.levels) >= 40
+    assert found.regression.slope.estimate == pytest.approx(1, abs=0.1)
     assert (run.results / "recovery" / "cellsearch.html").is_file()
     assert (run.results / "recovery" / "cellsearch_spiked.yaml").is_file()
     assert not (run.results / "recovery" / "cellsearch" / "images").exists()

@@ -133,6 +133,8 @@ def test_numbers_come_back_bit_for_bit(tmp_path):
         checks=[{**check, "value": number} for number in numbers],
         frames=[],
         frame_states={"ok": 0, "warn": 0, "fail": 0},
+        lost_frames={},
+        flagged_frames={},
         provenance=MADE_BY,
     )
     store.write_json(tmp_path / "q.json", made)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ctcascade import evidence
 from ctcascade.study import sheets
-from ctcascade.validation import follow_up
+from ctcascade.validation import survival
 
 COHORTS = 400
 LEVEL = 0.95
@@ -42,11 +42,11 @@ def _ratios(name: str, n: int, deaths: int | None) -> list[tuple[str, str, str]]
         if deaths is not None:  # analysed on the day of this number of deaths
             last = np.sort(times[died])[deaths - 1]
             died, times = died & (times <= last), np.minimum(times, last)
-        found = follow_up.hazard_ratio(times, died, x, LEVEL)
-        held += found["low"] <= HAZARD_RATIO <= found["high"]
+        found = survival.hazard_ratio(times, died, x, LEVEL)
+        held += found.low <= HAZARD_RATIO <= found.high
         if deaths is None:
-            limits = follow_up.concordance(times, died, x, LEVEL, 400, rng)
-            concordant += limits["low"] <= truth <= limits["high"]
+            limits = survival.concordance(times, died, x, LEVEL, 400, rng)
+            concordant += limits.low <= truth <= limits.high
     result = [_verdict(f"hazard ratio of a doubling, {COHORTS} cohorts {name}", held)]
     return result if deaths is not None else [*result, _verdict(f"c-index, {COHORTS} cohorts {name}", concordant)]
 
@@ -55,7 +55,7 @@ def _true_concordance() -> float:
     """Return what the c-index of a very large cohort, censored in the same way, is."""
     rng = np.random.default_rng([20261122, 701])
     x, times, died = _drawn(6000, rng)
-    return float(follow_up.concordance(times, died, x, LEVEL, 1, rng)["estimate"])
+    return survival.concordance(times, died, x, LEVEL, 1, rng).estimate
 
 
 def _curves() -> list[tuple[str, str, str]]:
@@ -63,11 +63,11 @@ def _curves() -> list[tuple[str, str, str]]:
     held, median = np.zeros(len(months)), 0
     for _ in range(COHORTS):
         times, until = rng.exponential(18 / np.log(2), 60), rng.uniform(12, 48, 60)
-        found = follow_up.kaplan_meier(np.minimum(times, until), times <= until, LEVEL)
+        found = survival.kaplan_meier(np.minimum(times, until), times <= until, LEVEL)
         for k, month in enumerate(months):
-            point = [p for p in found["curve"] if p["time_months"] <= month][-1]
-            held[k] += point["low"] <= 0.5 ** (month / 18) <= point["high"]
-        limits = found["median_low"] or np.inf, found["median_high"] or np.inf
+            point = [p for p in found.curve if p.time_months <= month][-1]
+            held[k] += point.low <= 0.5 ** (month / 18) <= point.high
+        limits = found.median_low or np.inf, found.median_high or np.inf
         median += limits[0] <= 18 <= limits[1]
     named = [(f"Kaplan-Meier of 60 patients at month {month:g}", int(n)) for month, n in zip(months, held, strict=True)]
     return [_verdict(name, n) for name, n in [*named, ("Kaplan-Meier of 60 patients, median survival", median)]]

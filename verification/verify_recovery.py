@@ -11,9 +11,10 @@ from typing import Any
 
 from ctcascade.calling.classify import classify
 from ctcascade.data import store
+from ctcascade.data.results import Recovery
 from ctcascade.images.detect import detect
 from ctcascade.study import jobs, sheets
-from ctcascade.validation import recovery
+from ctcascade.validation import recovery, spike_in
 
 ROOT = Path(__file__).parents[1]
 LOOKS: dict[str, dict[str, Any]] = {
@@ -35,7 +36,7 @@ def _row(study: sheets.Study, assay: str, look: str) -> tuple[str, str, str]:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        recovery.spike(about("spike"), folder, folder / "images", folder / "spiked")
+        spike_in.spike(about("spike"), folder, folder / "images", folder / "spiked")
         calls = []
         for level in range(len(about("spike").levels)):
             frames, cells, out = (folder / f"{kind}{level}" for kind in ("frames", "cells", "calls"))
@@ -43,12 +44,12 @@ def _row(study: sheets.Study, assay: str, look: str) -> tuple[str, str, str]:
             classify(about("classify"), frames, cells, out)
             calls.append(out)
         recovery.recovery(about("recovery"), folder / "spiked", calls, folder / "found.json", folder / "assay.yaml")
-        found = store.read_json(folder / "found.json", "recovery")
-    shares = [level["recovery"]["estimate"] for level in found["levels"] if level["recovery"]]
-    line = {key: found["regression"][key] for key in ("slope", "intercept", "r2")}
-    text = ", ".join(f"{key} {v['estimate']:.3f} ({v['low']:.3f} to {v['high']:.3f})" for key, v in line.items())
-    n_false = sum(level["false"] for level in found["levels"])
-    least = found["published"]["least_recovery"]
+        found = store.read_json(folder / "found.json", Recovery)
+    shares = [level.recovery.estimate for level in found.levels if level.recovery]
+    line = {key: getattr(found.regression, key) for key in ("slope", "intercept", "r2")}
+    text = ", ".join(f"{key} {v.estimate:.3f} ({v.low:.3f} to {v.high:.3f})" for key, v in line.items())
+    n_false = sum(level.false for level in found.levels)
+    least = found.published.least_recovery
     verdict = "pass" if min(shares) >= least else "known miss: below" if LOOKS[look] else "fail"
     text = f"recovery {min(shares):.1%} to {max(shares):.1%} a level, {text}, {n_false} false calls"
     return f"spike-in, {assay}, {look}", text, f"{verdict} (at least {least:.0%} at each level)"

@@ -135,9 +135,9 @@ def _prognose(args: argparse.Namespace) -> None:
 
 def _spike(args: argparse.Namespace) -> None:
     from ctcascade.study import jobs  # noqa: PLC0415
-    from ctcascade.validation import recovery  # noqa: PLC0415
+    from ctcascade.validation import spike_in  # noqa: PLC0415
 
-    recovery.spike(jobs.read(jobs.SpikeJob, args.settings), args.base, args.images, args.spiked)
+    spike_in.spike(jobs.read(jobs.SpikeJob, args.settings), args.base, args.images, args.spiked)
 
 
 def _recovery(args: argparse.Namespace) -> None:
@@ -176,9 +176,9 @@ def _report(args: argparse.Namespace) -> None:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         patient_page.report_patient(args.settings, *results, args.out, args.controls)
     elif args.of == "recovery":
-        recovery_page.report_recovery(args.settings, args.recovery, args.out)
+        recovery_page.report_recovery(args.recovery, args.out)
     elif args.of == "follow-up":
-        follow_up_page.report_follow_up(args.settings, args.cohort, args.out)
+        follow_up_page.report_follow_up(args.cohort, args.out)
     else:
         results = (args.counts, args.quality, args.cascade, args.prognosis)
         index_page.report_index(args.settings, *results, args.controls, args.out, args.multiqc, args.table)

@@ -101,6 +101,8 @@ def quality(sample="S1", lot=None, **values):
         "checks": checks,
         "frames": lights,
         "frame_states": {"ok": 4, "warn": 0, "fail": 0},
+        "lost_frames": {},
+        "flagged_frames": {},
         "provenance": PROVENANCE,
     }
 

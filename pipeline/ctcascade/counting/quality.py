@@ -4,7 +4,8 @@ Limits are settings, no facts of biology: a laboratory sets them from its own ru
 count.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,15 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
         checks=checks,
         frames=lights,
         frame_states={state: sum(light.state == state for light in lights) for state in STATES},
+        lost_frames=_tally(fields.loc[~fields["usable"], "reason"]),
+        flagged_frames=_tally(flag for text in fields["flags"] for flag in text.split(",") if flag),
         provenance=store.provenance(job, tables),
     )
     store.write_json(out, result)
+
+
+def _tally(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))
 
 
 def _frame_lights(frames: pd.DataFrame, settings: FrameLimits) -> tuple[FrameQuality, ...]:

@@ -67,7 +67,7 @@ STAGES = {
             *("shapes", "stage", "strata", "survival"),
         ),
     ),
-    "spike": Stage(("validation.recovery",)),
+    "spike": Stage(("validation.spike_in",)),
     "recovery": Stage(("validation.recovery",), evidence=("assay_facts", "references")),
     "cohort": Stage(("validation.follow_up",), evidence=("assay_facts", "strata", "survival")),
     "report": Stage(

@@ -1,10 +1,9 @@
 """The page of the follow-up: Kaplan-Meier curves of the lab's own patients, with predicted survival as dots."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -34,13 +33,11 @@ class Plot:
     lines: list[Line]
 
 
-def report_follow_up(settings: Mapping[str, Any], cohort: Path, out: Path) -> None:
+def report_follow_up(cohort: Path, out: Path) -> None:
     """Write the follow-up page: survival by count, hazard ratio of the count, predicted and observed survival.
 
     Parameters
     ----------
-    settings : mapping
-        Nothing is needed.
     cohort : Path
         As `results.FollowUp`.
     out : Path
@@ -53,7 +50,7 @@ def report_follow_up(settings: Mapping[str, Any], cohort: Path, out: Path) -> No
     """
     data = store.read_json(cohort, FollowUp)
     plots = [plot(group) for group in data.groups]
-    write_page(out, "follow_up.html", found=Traced("cohort", data), plots=plots, **settings)
+    write_page(out, "follow_up.html", found=Traced("cohort", data), plots=plots)
 
 
 def plot(group: FollowUpGroup) -> Plot:

@@ -1,9 +1,7 @@
 """The page of an in-silico spike-in: expected against observed, with the fitted line."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -28,13 +26,11 @@ class Plot:
     published: Markup
 
 
-def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> None:
+def report_recovery(recovery: Path, out: Path) -> None:
     """Write the page of an in-silico spike-in: levels, the line through them, what the assay can take, limits.
 
     Parameters
     ----------
-    settings : mapping
-        Nothing is needed.
     recovery : Path
         As `results.Recovery`.
     out : Path
@@ -47,7 +43,7 @@ def report_recovery(settings: Mapping[str, Any], recovery: Path, out: Path) -> N
     """
     data = store.read_json(recovery, Recovery)
     found = Traced(f"recovery/{data.assay}", data)
-    write_page(out, "recovery.html", found=found, plot=plot(data), means=means(data), **settings)
+    write_page(out, "recovery.html", found=found, plot=plot(data))
 
 
 def plot(found: Recovery) -> Plot:
@@ -68,12 +64,3 @@ def plot(found: Recovery) -> Plot:
         drawn(1.0),
         drawn(found.published.least_recovery),
     )
-
-
-def means(found: Recovery) -> dict[int, float]:
-    """Return the mean recovery at each number of pasted CTCs."""
-    shares: dict[int, list[float]] = {}
-    for level in found.levels:
-        if level.recovery:
-            shares.setdefault(level.expected, []).append(level.recovery.estimate)
-    return {expected: sum(each) / len(each) for expected, each in shares.items()}

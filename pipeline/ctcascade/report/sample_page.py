@@ -1,6 +1,5 @@
 """The page of a sample: count, quality, cells to look at, clusters, plots, what the count rests on."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,7 +147,7 @@ def report_sample(
         counts=Traced(f"counts/{data.sample}", data),
         axis=ruler(data.ctc_per_7_5_ml),
         odds=reference_odds(data),
-        lights=[*lights(data, frame_table), layout(pictures)],
+        lights=[*lights(data, judged), layout(pictures)],
         quality=Traced(f"quality/{data.sample}", judged),
         doubts=doubts(data, judged, read_charts(controls)),
         frame_lights={light.frame: light for light in judged.frames},
@@ -181,17 +180,17 @@ def clusters(groups: Sequence[list[Row]], shots: Sequence[Picture]) -> list[Clus
     return [Cluster(int(rows[0]["cluster"]), rows, shot) for rows, shot in zip(groups, shots, strict=True)]
 
 
-def lights(counts: Counts, frames: pd.DataFrame) -> list[Light]:
+def lights(counts: Counts, quality: Quality) -> list[Light]:
     """Return the quality lines of a sample; what was lost or flagged is named, nothing is graded beyond that."""
-    n, usable = len(frames), int(frames["usable"].sum())
-    state = "ok" if usable == n and n else "warn" if usable else "bad"
-    reasons = Counter(frames.loc[~frames["usable"], "reason"])
-    lost = "; ".join(f"{reason} ({k})" for reason, k in sorted(reasons.items()))
-    flags = Counter(flag for text in frames["flags"] for flag in text.split(",") if flag)
-    named = ", ".join(f"{flag.replace('_', ' ')} ({k})" for flag, k in sorted(flags.items()))
-    share = counts.imaged_fraction
+    n, usable, share = counts.n_frames, counts.n_frames_usable, counts.imaged_fraction
+    lost = "; ".join(f"{reason} ({k})" for reason, k in quality.lost_frames.items())
+    flagged = ", ".join(f"{flag.replace('_', ' ')} ({k})" for flag, k in quality.flagged_frames.items())
     return [
-        Light("Frames", state, f"{usable} of {n} usable" + (f": {lost}" if lost else "")),
+        Light(
+            "Frames",
+            "ok" if usable == n and n else "warn" if usable else "bad",
+            f"{usable} of {n} usable" + (f": {lost}" if lost else ""),
+        ),
         Light(
             "Area analysed",
             "ok" if share >= 1 else "warn" if share > 0 else "bad",
@@ -201,8 +200,8 @@ def lights(counts: Counts, frames: pd.DataFrame) -> list[Light]:
         ),
         Light(
             "Flags",
-            "warn" if flags else "ok",
-            named or "no frame is flagged for focus, saturation, unevenness or registration",
+            "warn" if flagged else "ok",
+            flagged or "no frame is flagged for focus, saturation, unevenness or registration",
         ),
     ]
 

@@ -47,6 +47,8 @@ class Quality(ResultFile):
     frame_states: Annotated[dict[str, Count], Keys(("ok", "warn", "fail"))] = Field(
         description="number of frames by verdict"
     )
+    lost_frames: dict[str, Count] = Field(description="reason why frames could not be analysed -> number of them")
+    flagged_frames: dict[str, Count] = Field(description="flag of `frames` -> number of frames that have it")
 
 
 class ControlLimit(Result):

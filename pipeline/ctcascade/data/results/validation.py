@@ -36,6 +36,12 @@ class RecoveryLevel(Result):
     false: Count = Field(description="called ones that were not")
     n_frames: Count = Field(description="frames of this level")
     recovery: Interval | None = Field(description="found of pasted; null where none was")
+    mean_recovery: Share | None = Field(
+        description="mean recovery of all levels with as many CTCs pasted, since levels may repeat; null where none was"
+    )
+    published: Literal["at least", "below"] | None = Field(
+        description="this mean compared with `published.least_recovery`; null where no CTC was pasted"
+    )
 
 
 class FitValue(Result):
@@ -147,6 +153,9 @@ class CalibrationRow(Result):
     n: Count = Field(description="patients")
     predicted: Share | None = Field(description="mean of the published curves")
     seen: Interval | None = Field(description="survival seen")
+    prediction_is: Literal["below", "inside", "above"] | None = Field(
+        description="the prediction compared with the interval of what was seen; null where one of them is not known"
+    )
     why: Text = Field(description="why there is none, else empty")
 
 
