@@ -7,10 +7,14 @@ import pytest
 from scipy import stats
 
 from ctcascade import evidence
+from ctcascade.data import store
 from ctcascade.data.errors import InputError
+from ctcascade.data.results import Prognosis
 from ctcascade.data.vocabulary import MARKERS, SETTINGS
 from ctcascade.evidence.tables import READ_BY
+from ctcascade.prognosis.prognose import prognose
 from ctcascade.prognosis.rows import matching
+from ctcascade.study.jobs import PrognoseJob
 from tests.support import prognoses, report_cases
 from tests.support.prognoses import REFUSED, RELATIVE, UNKNOWN, VISIBLE, WITH_CURVES, marker, sample, sample_at
 
@@ -176,7 +180,7 @@ def numbers_in(value, path=()):
 SEEN = {"n_clusters", "cluster_sizes", "clusters_with_leukocytes", "n_ctc_leukocyte_groups"}
 SEEN |= {"n_evaluable", "n_positive", "n_negative", "share", "marker", "rule"}
 NAMES = {"patient", "sample", "collected", "setting", "provenance", "evidence_ids", "evidence_id"}
-ALLOWED = {"level", "n_ctc_observed", "stage", *NAMES, *SEEN}
+ALLOWED = {"level", "n_ctc_observed", "stage", "remarks", *NAMES, *SEEN}
 
 
 def assert_no_prognostic_number(result):
@@ -335,6 +339,91 @@ def test_every_setting_of_every_primary_ends_in_a_known_status(run):
             if (primary, setting) == ("bladder", "early"):
                 wanted = "relative_only"
             assert result["status"] == wanted, (primary, setting)
+
+
+def test_metastatic_prostate_cancer_asks_which_of_the_two_it_is(run):
+    """Published rows part hormone-sensitive from castration-resistant disease: neither may stand for the other."""
+    result = run("prostate", "metastatic", sample(n=12))
+    assert result["status"] == "no_evidence"
+    assert "mcrpc or mhspc: which one is it?" in result["reason"]
+    assert "stage_iii: which" in run("melanoma", "early", sample(n=12))["reason"]
+    assert "which" not in run("lung_nsclc", "early", sample(n=12))["reason"]
+
+
+def test_a_tumour_of_no_list_has_counts_and_no_prognosis(run):
+    result = run("other", "metastatic", sample(n=12))
+    assert (result["status"], result["n_ctc_observed"]) == ("no_evidence", 12)
+    assert "not one of those" in result["reason"]
+
+
+# --- withheld: a sample that fails its own checks
+
+
+def test_no_prognosis_rests_on_a_sample_that_fails_its_checks(run):
+    """Out of focus: 0 cells found are not 0 cells. The same sample without the failed check has a curve."""
+    for primary, setting in [*(w[:2] for w in WITH_CURVES), *RELATIVE]:
+        result = run(primary, setting, sample("S1", 0), failing=["S1"])
+        assert (result["status"], result["n_ctc_observed"]) == ("withheld", 0)
+        assert "S1 (focus 0.01)" in result["reason"]
+        assert result["survival"] == result["strata"] == result["other_rows"] == result["relative"] == []
+        assert (result["clusters"]["survival_factor"], result["stage"]["visible"]) == (None, [])
+    assert run("breast", "metastatic", sample("S1", 0))["status"] == "ok"
+
+
+def test_a_failing_sample_beside_a_good_one_is_left_out_and_named(run):
+    before, after = sample("S1", 24, "2026-01-15"), sample("S2", 2, "2026-02-16")
+    start = {"therapy_start": "2026-01-19"}
+    result = run("breast", "metastatic", before, after, failing=["S2"], **start)
+    alone = run("breast", "metastatic", before, **start)
+    for key in ("status", "sample", "survival", "strata", "kinetics"):
+        assert result[key] == alone[key], key
+    assert any("S2 (focus 0.01)" in remark for remark in result["remarks"])
+
+
+def test_cells_of_a_failing_sample_do_not_enter_the_stage(run):
+    result = run("breast", "early", sample("S1", 6), failing=["S1"])
+    assert (result["stage"]["category"], result["stage"]["cells_in"]) == ("M0", [])
+
+
+def test_checks_that_were_not_given_are_named(run, tmp_path):
+    run("breast", "metastatic", sample())
+    folder = tmp_path / "0"
+    job = PrognoseJob(
+        patient={"patient": "P1", "primary": "breast", "setting": "metastatic", "sex": "female"},
+        random_seed=1,
+        draws=100,
+        level=0.95,
+    )
+    prognose(job, [folder / "S1.json"], folder / "cascade.json", folder / "without.json")
+    assert "not known: S1" in store.read_json(folder / "without.json", Prognosis).remarks[0]
+
+
+def test_a_setting_without_metastases_is_withheld_where_imaging_showed_one_before(run):
+    early = {"imaging": "2026-01-05:CT:liver=2"}
+    result = run("breast", "early", sample(n=3, day="2026-01-10"), **early)
+    assert result["status"] == "withheld"
+    assert "CT:liver=2" in result["reason"]
+    later = run("breast", "early", sample(n=3, day="2026-01-04"), **early)
+    assert later["status"] == "relative_only"
+    assert any("contradict" in remark for remark in later["remarks"])
+    assert run("breast", "early", sample(n=3), imaging="2026-01-05:CT:liver=0")["remarks"] == []
+
+
+def test_scans_of_one_day_that_disagree_are_named(run):
+    scans = {"imaging": "2026-01-05:CT:liver=0;2026-01-05:MRI:liver=2"}
+    result = run("breast", "metastatic", sample(), **scans)
+    assert "disagrees on liver: CT:liver=0, MRI:liver=2" in result["remarks"][0]
+
+
+def test_therapies_of_the_sheet_say_how_far_into_therapy_a_sample_is(run):
+    """Without `therapy_start` the therapy that runs at the sample counts: a sample on it is no baseline sample."""
+    before, after = sample("S1", 24, "2026-01-15"), sample("S2", 2, "2026-02-16")
+    listed = run("breast", "metastatic", before, after, therapies="chemotherapy:2026-01-19::")
+    stated = run("breast", "metastatic", before, after, therapy_start="2026-01-19")
+    assert listed["time_zero"] == "landmark"
+    assert [listed[k] for k in ("survival", "kinetics")] == [stated[k] for k in ("survival", "kinetics")]
+    ended = run("breast", "metastatic", after, therapies="chemotherapy:2025-01-19:2025-06-19:")
+    assert ended["time_zero"] == "baseline"
 
 
 def test_another_patients_file_is_refused(run):

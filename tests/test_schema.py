@@ -73,7 +73,7 @@ def test_words_and_numbers_that_others_build_on():
     assert vocabulary.HORIZONS_YEARS == (1, 2, 5)
     primaries = """
         breast prostate colon rectum lung_nsclc lung_sclc melanoma pancreas stomach oesophagus kidney bladder ovary
-        liver none
+        liver other none
     """
     assert set(vocabulary.SETTINGS) == set(primaries.split())
     assert vocabulary.SETTINGS["prostate"] == ("early", "metastatic", "localized", "mhspc", "mcrpc")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from ctcascade.data.errors import InputError, refuse
 from ctcascade.data.typed import Typed
+from ctcascade.data.vocabulary import SETTINGS
 from ctcascade.formats import FORMATS
-from ctcascade.study import jobs, sheets
+from ctcascade.study import jobs, primaries, sheets
 from ctcascade.study.assay import FACTORS
 from ctcascade.study.patient import read_imaging
 from ctcascade.study.sample import Sample
@@ -223,10 +224,84 @@ def test_a_patient_without_a_sample_is_named_and_left_out(folder):
         ({"event": "2", "time_months": "3"}, "event: found 2; expected one of 0, 1"),
         ({"time_months": "3"}, "event: found nothing; expected event and time_months together"),
         ({"event": "0"}, "time_months: found nothing"),
+        ({"primary": "prostate"}, "sex: found female; expected male for a tumour of the prostate"),
+        ({"primary": "ovary", "sex": "male"}, "sex: found male; expected female for a tumour of the ovary"),
+        (
+            {"therapies": "chemotherapy:2026-05-20:2026-05-01:growth=0.4"},
+            "expected an end after the start, 2026-05-20; fix one of the two days",
+        ),
+        (
+            {"imaging": "2026-05-01:CT:liver=2;2026-05-01:CT:liver=0"},
+            "expected one number of lesions for an organ, a day and a modality",
+        ),
+        (
+            {"event": "1", "time_months": "3", "imaging": "2026-12-01:CT:liver=2"},
+            "imaging: found 2026-12-01, 7.0 months after the patient's first sample; expected a day before the death",
+        ),
+        (
+            {"event": "0", "time_months": "3", "therapies": "chemotherapy:2026-12-01::"},
+            "expected a day before the last contact, time_months 3",
+        ),
     ],
 )
 def test_impossible_patient_values_are_refused(folder, change, expected):
     assert expected in only_fault(patients=[{**PATIENT, **change}])
+
+
+@pytest.mark.parametrize(
+    ("name", "todo"),
+    [
+        ("NSCLC", "write lung_nsclc"),
+        ("SCLC", "write lung_sclc"),
+        ("small cell lung cancer", "write lung_sclc"),
+        ("Non-Small Cell Lung Cancer", "write lung_nsclc"),
+        ("lung", "lung_nsclc (non-small-cell) or lung_sclc (small-cell): which one is it?"),
+        ("lung cancer", "which one is it?"),
+        ("CRC", "colon or rectum: which one is it?"),
+        ("colorectal cancer", "colon or rectum: which one is it?"),
+        ("HCC", "write liver"),
+        ("mBC", "write breast, with the setting metastatic"),
+        ("mCRPC", "write prostate, with the setting mcrpc"),
+        ("TNBC", "write breast, with the subtype tnbc"),
+        ("Breast", "write breast"),
+        ("breast cancer", "write breast"),
+        ("gastric", "write stomach"),
+        ("esophagus", "write oesophagus"),
+        ("RCC", "write kidney"),
+        ("ovarian", "write ovary"),
+        ("pancreatic ductal adenocarcinoma", "choose one of them; other"),
+        ("pancreatic cancer", "write pancreas"),
+        ("cervix", "write other (counts only)"),
+        ("healthy", "write none"),
+        ("prostrate", "did you mean prostate?"),
+        ("xyz", "choose one of them; other for a tumour that is not among them"),
+    ],
+)
+def test_a_common_name_of_a_tumour_is_explained(folder, name, todo):
+    assert todo in only_fault(patients=[{**PATIENT, "primary": name}])
+
+
+@pytest.mark.property
+def test_no_common_name_leads_to_another_organ():
+    """Every name that is explained stands for words of the sheet; none is itself a word of the sheet."""
+    for said, word in primaries._STANDS_FOR.items():
+        assert word in SETTINGS
+        assert said not in SETTINGS
+    for said, todo in primaries._EXPLAINED.items():
+        assert said not in SETTINGS
+        assert any(word in todo for word in SETTINGS)
+
+
+def test_scans_of_one_day_by_two_methods_are_noted(folder):
+    scans = {"imaging": "2026-05-01:CT:bone=0;2026-05-01:bone_scan:bone=3"}
+    notes = read(patients=[{**PATIENT, **scans}]).notes
+    assert notes == (
+        "patients.tsv: P1: Imaging of 2026-05-01 disagrees on bone: CT:bone=0, bone_scan:bone=3; what one method "
+        "misses another may show, so the lesion is taken to be there.",
+    )
+    early = {"setting": "early", "imaging": "2026-05-01:CT:liver=1"}
+    assert "The setting is early, while imaging" in read(patients=[{**PATIENT, **early}]).notes[0]
+    assert read(patients=[{**PATIENT, "imaging": "2026-05-01:CT:bone=2;2026-05-01:CT:bone=2"}]).notes == ()
 
 
 def test_imaging_is_read_scan_by_scan_the_earliest_first():

@@ -114,7 +114,7 @@ def test_an_organ_is_no_metastasis_of_its_own_cancer(tmp_path):
         assert len(organs) == 6
 
 
-@pytest.mark.parametrize("primary", [p for p in SETTINGS if p != "none"])
+@pytest.mark.parametrize("primary", [p for p in SETTINGS if p not in ("none", "other")])
 def test_every_primary_and_setting_has_a_cascade(tmp_path, primary):
     path = counts_file(tmp_path)
     risks = {s: means(run(tmp_path, [path], primary, s, draws=100))[0] for s in SETTINGS[primary]}
@@ -319,6 +319,9 @@ def test_no_tumour_and_no_readable_sample_have_no_risk(tmp_path):
     healthy = run(tmp_path, [path], "none", "none")
     assert (healthy["status"], healthy["organs"], healthy["p_any"]) == ("not_applicable", [], None)
     assert "no primary tumour" in healthy["reason"]
+    unlisted = run(tmp_path, [path], "other", "metastatic")
+    assert (unlisted["status"], unlisted["organs"], unlisted["p_any"]) == ("not_applicable", [], None)
+    assert "not one of those" in unlisted["reason"]
     nothing = {"status": "not_evaluable", "ctc_quantiles_per_7_5_ml": None, "cluster_quantiles_per_7_5_ml": None}
     black = counts_file(tmp_path, "black", **nothing)
     unread = run(tmp_path, [black])

@@ -130,7 +130,8 @@ def _prognose(args: argparse.Namespace) -> None:
     from ctcascade.prognosis import prognose  # noqa: PLC0415
     from ctcascade.study import jobs  # noqa: PLC0415
 
-    prognose.prognose(jobs.read(jobs.PrognoseJob, args.settings), args.counts, args.cascade, args.out)
+    job = jobs.read(jobs.PrognoseJob, args.settings)
+    prognose.prognose(job, args.counts, args.cascade, args.out, args.quality, args.controls)
 
 
 def _spike(args: argparse.Namespace) -> None:
@@ -315,6 +316,15 @@ def _operator_arguments(sub: argparse.ArgumentParser) -> None:
     _files(sub, "--frames", "--calls", "--out")
 
 
+def _prognose_arguments(sub: argparse.ArgumentParser) -> None:
+    _files(sub, "--counts", many=True)
+    about = "checks of the samples: no prognosis rests on a sample that fails them"
+    sub.add_argument("--quality", type=Path, nargs="+", default=[], metavar="FILE", help=about)
+    about = "charts of the controls, where some were made with the same assay and lot"
+    sub.add_argument("--controls", type=Path, metavar="FILE", help=about)
+    _files(sub, "--cascade", "--out")
+
+
 def _controls_arguments(sub: argparse.ArgumentParser) -> None:
     for kind in ("counts", "quality"):
         sub.add_argument(f"--{kind}", type=Path, nargs="*", default=[], metavar="FILE", help="of each, in one order")
@@ -402,9 +412,7 @@ def _parser() -> argparse.ArgumentParser:
     _files(sub, "--out")
     sub.add_argument("--what-if", type=Path, metavar="FILE", help="YAML of scenarios to set beside it (see docs)")
 
-    sub = verb("prognose", _prognose, "prognosis of a patient, or the reason why there is none")
-    _files(sub, "--counts", many=True)
-    _files(sub, "--cascade", "--out")
+    _prognose_arguments(verb("prognose", _prognose, "prognosis of a patient, or the reason why there is none"))
 
     _report_arguments(verb("report", _report, "a self-contained HTML page", settings=False))
 

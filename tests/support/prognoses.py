@@ -7,7 +7,7 @@ import numpy as np
 
 from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store
-from ctcascade.data.results import Cascade, Counts, Organ
+from ctcascade.data.results import Cascade, Counts, Organ, Quality
 from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
 from ctcascade.prognosis.prognose import prognose
 from ctcascade.prognosis.rows import Sample
@@ -35,6 +35,8 @@ RELATIVE = [
 ]
 REFUSED = [
     *itertools.product(("pancreas", "stomach", "kidney", "liver", "ovary"), ("early", "metastatic")),
+    ("other", "metastatic"),
+    ("other", "early"),
     ("prostate", "localized"),
     ("prostate", "metastatic"),
     ("colon", "early"),
@@ -122,18 +124,21 @@ def runner(tmp_path):
     """Return the stage as a function of samples: it runs on files and returns what it wrote."""
     runs = itertools.count()
 
-    def run(primary, setting, *samples, level=0.95, n_draws=400, seed=1, cascade=None, **patient):
+    def run(primary, setting, *samples, level=0.95, n_draws=400, seed=1, cascade=None, failing=(), **patient):
         folder = tmp_path / str(next(runs))
-        paths = []
+        paths, checks = [], []
         for counts in samples:
             paths.append(folder / f"{counts['sample']}.json")
             store.write_json(paths[-1], Counts.model_validate(counts))
+            checks.append(folder / f"{counts['sample']}.quality.json")
+            values = {"focus": (0.01, "fail")} if counts["sample"] in failing else {}
+            store.write_json(checks[-1], Quality.model_validate(report_cases.quality(counts["sample"], **values)))
         risks = {**minimal(Cascade), "patient": "P1", **(cascade or {})}
         store.write_json(folder / "cascade.json", Cascade.model_validate(risks))
         who = {"patient": "P1", "primary": primary, "setting": setting, "sex": "female", **patient}
         known = {key: value for key, value in who.items() if value is not None}
         job = PrognoseJob(patient=known, random_seed=seed, draws=n_draws, level=level)
-        prognose(job, paths, folder / "cascade.json", folder / "prognosis.json")
+        prognose(job, paths, folder / "cascade.json", folder / "prognosis.json", checks)
         return store.read_json(folder / "prognosis.json", "prognosis")
 
     return run

@@ -23,7 +23,9 @@ rule simulate:
 rule prognose:
     input:
         counts=of_patient("counts"),
+        quality=of_patient("quality"),
         cascade=rules.simulate.output,
+        controls=charts_of,
     output:
         "<results>/patients/{patient}/prognosis.json",
     log:
@@ -32,10 +34,11 @@ rule prognose:
         "<benchmarks>/patients/{patient}/prognose.tsv"
     params:
         settings=settings("prognose", of="patient"),
+        controls=option("--controls", "controls"),
         code=code("prognose"),
     shell:
-        "ctcascade prognose --settings {params.settings:q} --counts {input.counts:q} --cascade {input.cascade:q}"
-        " --out {output:q} 2> {log:q}"
+        "ctcascade prognose --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
+        " --cascade {input.cascade:q} --out {output:q} {params.controls:q} 2> {log:q}"
 
 
 rule report_patient:

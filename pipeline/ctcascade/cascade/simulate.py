@@ -38,6 +38,10 @@ from ctcascade.study.scenarios import Scenario
 from ctcascade.study.scenarios import read as read_scenarios
 
 _NO_END_YEARS = 100.0
+_NO_MODEL = {
+    "none": "no primary tumour: there is nothing to spread",
+    "other": "the primary tumour is not one of those that the model has organs for",
+}
 
 
 def simulate(job: SimulateJob, counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
@@ -74,9 +78,8 @@ def assess(
     latest_first = sorted(samples, key=lambda c: (c.collected, c.sample), reverse=True)
     usable = [c for c in latest_first if c.status == "ok"]
     names = [c.sample for c in latest_first]
-    if job.patient.primary == "none":
-        reason = "no primary tumour: there is nothing to spread"
-        return _without_risk(job, names, made_by, "not_applicable", reason)
+    if job.patient.primary in _NO_MODEL:
+        return _without_risk(job, names, made_by, "not_applicable", _NO_MODEL[job.patient.primary])
     if not usable:
         reason = "no sample of this patient could be evaluated"
         return _without_risk(job, names, made_by, "not_evaluable", reason)

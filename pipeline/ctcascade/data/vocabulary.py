@@ -41,6 +41,7 @@ SETTINGS = {
     "bladder": ("early", "metastatic", "m0"),
     "ovary": ("early", "metastatic"),
     "liver": ("early", "metastatic"),
+    "other": ("early", "metastatic"),  # a tumour without evidence here: counts only
     "none": ("none", "early", "metastatic"),  # a donor has no setting: whatever stands there is not used
 }
 """Primary tumour to the clinical settings that a patient sheet may name for it."""
@@ -48,6 +49,8 @@ NOT_METASTATIC = frozenset({"early", "localized", "limited", "m0", "stage_iii"})
 """Settings in which no distant lesion is in sight; ``advanced`` (stage III to IV) leaves it open, the rest have one."""
 OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidney": "kidney"}
 """Primary tumours that sit in one of `ORGANS`; lesions there cannot be distinguished from the tumour."""
+ONE_SEX = {"prostate": "male", "ovary": "female"}
+"""Primary tumours of an organ that one sex has."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 

@@ -4,7 +4,7 @@ What is shown is always the published group's survival, never a person's time le
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,11 +13,13 @@ import pandas as pd
 
 from ctcascade import evidence
 from ctcascade.data import store
+from ctcascade.data.doubts import doubts
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import (
     Cascade,
     Citation,
     Clusters,
+    Controls,
     Counts,
     EarlierCurve,
     Kinetics,
@@ -25,6 +27,7 @@ from ctcascade.data.results import (
     OtherRow,
     Prognosis,
     Provenance,
+    Quality,
     Sensitivity,
     Statement,
 )
@@ -33,12 +36,21 @@ from ctcascade.prognosis import panels, reasons, survive
 from ctcascade.prognosis.monitor import monitor
 from ctcascade.prognosis.rows import Comparison, Sample, evaluable, main_row, matching, shape_of
 from ctcascade.prognosis.stage import stage
+from ctcascade.study.contradictions import remarks
 from ctcascade.study.jobs import PrognoseJob
+from ctcascade.study.patient import Patient
 
-Status = Literal["ok", "relative_only", "no_evidence", "not_applicable"]
+Status = Literal["ok", "relative_only", "no_evidence", "not_applicable", "withheld"]
 
 
-def prognose(job: PrognoseJob, counts: Sequence[Path], cascade: Path, out: Path) -> None:
+def prognose(
+    job: PrognoseJob,
+    counts: Sequence[Path],
+    cascade: Path,
+    out: Path,
+    quality: Sequence[Path] = (),
+    controls: Path | None = None,
+) -> None:
     """Write prognosis.json: a survival curve of the published groups, relative statements only, or a refusal.
 
     Parameters
@@ -51,6 +63,10 @@ def prognose(job: PrognoseJob, counts: Sequence[Path], cascade: Path, out: Path)
         The patient's cascade.json; checked to be this patient's. No risk of it enters the survival; from when on
         imaging would show a lesion is given with the stage.
     out : Path
+    quality : sequence of Path
+        quality.json of the samples: no prognosis rests on a sample whose checks fail.
+    controls : Path, optional
+        controls.json, where a sample belongs to a run with controls.
 
     Raises
     ------
@@ -64,13 +80,47 @@ def prognose(job: PrognoseJob, counts: Sequence[Path], cascade: Path, out: Path)
     for path, patient in patients.items():
         if patient != name:
             refuse(path, "patient", patient, name, "give the files of one patient")
+    checks = {path: store.read_json(path, Quality) for path in quality}
     inputs = {"cascade": cascade, **{f"counts of {c.sample}": path for c, path in zip(samples, counts, strict=True)}}
+    inputs |= {f"quality of {checked.sample}": path for path, checked in checks.items()}
+    if controls:
+        inputs["controls"] = controls
     made_by = store.provenance(job, inputs, evidence.evidence_hash(READ_BY["prognose"]))
-    store.write_json(out, assess(job, samples, risks, made_by))
+    charts = store.read_json(controls, Controls) if controls else None
+    against = _against(samples, {checked.sample: checked for checked in checks.values()}, charts)
+    store.write_json(out, assess(job, samples, risks, made_by, against))
 
 
-def assess(job: PrognoseJob, counts: Iterable[Counts], cascade: Cascade, made_by: Provenance) -> Prognosis:
+def _against(
+    samples: Iterable[Counts], checks: Mapping[str, Quality], controls: Controls | None
+) -> dict[str, list[str] | None]:
+    """Return what speaks against each sample; None where its checks are not given."""
+    found: dict[str, list[str] | None] = {}
+    for counts in samples:
+        quality = checks.get(counts.sample)
+        reasons_against = doubts(counts, quality, controls) if quality else None
+        fails = quality is not None and quality.status == "fail"
+        found[counts.sample] = reasons_against or (["its quality fails"] if fails else reasons_against)
+    return found
+
+
+def assess(
+    job: PrognoseJob,
+    counts: Iterable[Counts],
+    cascade: Cascade,
+    made_by: Provenance,
+    against: Mapping[str, Sequence[str] | None] | None = None,
+) -> Prognosis:
     """Return the prognosis of one patient from the counts of all samples and the cascade.
+
+    Parameters
+    ----------
+    job : PrognoseJob
+    counts : iterable of Counts
+    cascade : Cascade
+    made_by : Provenance
+    against : mapping of str to sequence of str, optional
+        What speaks against each sample; None, or no entry, where its checks are not known.
 
     Notes
     -----
@@ -91,17 +141,22 @@ def assess(job: PrognoseJob, counts: Iterable[Counts], cascade: Cascade, made_by
     blood analysed than `least_volume` (assay_facts.tsv); cells within the limit of blank where every published row
     begins there. Then no published number is in the result, only what was seen, and why.
 
+    *Withheld.* There are rows, but the checks of every evaluable sample fail, or imaging contradicts a setting without
+    metastases. A sample whose checks fail enters neither curve nor monitoring nor stage; it is named.
+
     *Band.* Uncertainty of medians and shape in the published groups. It holds neither the spread between people nor
     the change of medicine since these patients were treated.
     """
-    samples = evaluable(counts, job.patient.therapy_start)
-    verdict = _decide(job, samples)
+    known = against or {}
+    evaluated = evaluable(counts, job.patient, {name: found or () for name, found in known.items()})
+    samples = [s for s in evaluated if not s.against]
+    verdict = _decide(job, evaluated)
     silent = verdict.status not in ("ok", "relative_only")
     clusters: Clusters | None = None
     phenotype: tuple[MarkerPanel, ...] = ()
     if job.patient.primary != "none":
-        clusters = panels.clusters(samples, job.patient, silent=silent)
-        phenotype = panels.phenotype(samples, job.patient, silent=silent)
+        clusters = panels.clusters(samples or evaluated, job.patient, silent=silent)
+        phenotype = panels.phenotype(samples or evaluated, job.patient, silent=silent)
     cited = {*verdict.cited, *panels.evidence_shown(clusters, phenotype)}
     shown, curve = verdict.sample, verdict.curve
     main = curve.row if curve else None
@@ -135,8 +190,20 @@ def assess(job: PrognoseJob, counts: Iterable[Counts], cascade: Cascade, made_by
         evidence=tuple(_citation(name) for name in sorted(cited)),
         evidence_ids=tuple(sorted({*verdict.used, *cited})),
         assumptions=_assumptions(curve, verdict.used) if curve else (),
+        remarks=_remarks(job.patient, evaluated, known),
         provenance=made_by,
     )
+
+
+def _remarks(
+    patient: Patient, samples: Sequence[Sample], against: Mapping[str, Sequence[str] | None]
+) -> tuple[str, ...]:
+    """Return what must be known of sheet and samples beside the verdict."""
+    unchecked = [s.name for s in samples if against.get(s.name) is None]
+    said = [*remarks(patient), reasons.checks_fail(samples)]
+    if unchecked:
+        said.append(f"Whether the checks of these samples fail is not known: {', '.join(unchecked)}.")
+    return tuple(sentence for sentence in said if sentence)
 
 
 @dataclass(frozen=True)
@@ -174,24 +241,26 @@ class Verdict:
     used: tuple[str, ...] = field(default=())
 
 
-def _decide(job: PrognoseJob, samples: list[Sample]) -> Verdict:
+def _decide(job: PrognoseJob, evaluated: list[Sample]) -> Verdict:
     """Return status, reason and all that the evidence allows to be said."""
     patient = job.patient
     if patient.primary == "none":
         return Verdict("not_applicable", reasons.NO_PRIMARY)
     rows = matching(patient.primary, patient.setting, patient.subtype)
     positive = [c for c in rows if not c.row.negative]
+    samples = [s for s in evaluated if not s.against]
+    shown = samples or evaluated
     seen = Verdict(
         "no_evidence",
         "",
-        sample=samples[-1] if samples else None,
+        sample=shown[-1] if shown else None,
         kinetics=monitor(samples, patient, job.level),
         negative=tuple(Statement(evidence_id=c.id, text=c.row.finding) for c in rows if c.row.negative),
     )
     usable = [s for s in samples if s.p_at_least is not None]
-    why = reasons.why_refused(samples, usable, positive)
+    why, status = _refusal(patient, evaluated, samples, usable, positive)
     if why:
-        return _refused(seen, why)
+        return _refused(replace(seen, status=status), why)
     able = _uncontradicted(positive, rows, patient.subtype)
     sample, main = _start(usable, able)
     seen = replace(seen, sample=sample, relative=reasons.hazards(positive, sample))
@@ -204,6 +273,28 @@ def _decide(job: PrognoseJob, samples: list[Sample]) -> Verdict:
         reason = reasons.ONLY_RELATIVE + reasons.blank_caution(sample, positive)
         return _with_sources(replace(seen, status="relative_only", reason=reason, other_rows=others), rows)
     return _refused(seen, reasons.NO_START)
+
+
+def _refusal(
+    patient: Patient,
+    evaluated: list[Sample],
+    samples: list[Sample],
+    usable: list[Sample],
+    positive: list[Comparison],
+) -> tuple[str, Status]:
+    """Return why nothing published is set beside the samples, empty where it may be, and the status of that."""
+    if patient.primary == "other":
+        return reasons.OTHER_PRIMARY, "no_evidence"
+    if not evaluated:
+        return reasons.why_refused(evaluated, usable), "no_evidence"
+    if not positive:
+        return reasons.no_rows(patient.primary, patient.setting), "no_evidence"
+    if not samples:
+        return f"The count cannot be relied on. {reasons.checks_fail(evaluated)}", "withheld"
+    why = reasons.why_refused(samples, usable)
+    if why:
+        return why, "no_evidence"
+    return reasons.contradicted(patient, usable[-1].collected), "withheld"
 
 
 def _refused(seen: Verdict, why: str) -> Verdict:

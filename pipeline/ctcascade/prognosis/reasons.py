@@ -2,25 +2,39 @@
 
 import math
 from collections.abc import Sequence
+from datetime import date
 
 from ctcascade.data.results import Statement
+from ctcascade.data.vocabulary import NOT_METASTATIC
 from ctcascade.evidence.tables import ENDPOINTS
-from ctcascade.prognosis.rows import Comparison, Group, Sample
+from ctcascade.prognosis.rows import Comparison, Group, Sample, settings_with_rows
 from ctcascade.prognosis.survive import Curve
+from ctcascade.study.contradictions import said, seen_distant
+from ctcascade.study.patient import Patient
 
 NO_PRIMARY = "No primary tumour is given, so there is nothing to prognose."
+OTHER_PRIMARY = (
+    "The primary tumour is not one of those for which published rows were collected: the counts stand alone."
+)
 NO_START = "No sample was taken before therapy, and no published row starts at a sample so far into it."
 ONLY_BLANK = "The published groups begin at a count that blank samples reach too."
 ONLY_RELATIVE = "The published rows of this setting give hazard ratios, but no medians that a curve can be drawn from."
 _SUMMARY_MONTHS = (12, 6, 3, 1)
 
 
-def why_refused(samples: Sequence[Sample], usable: Sequence[Sample], positive: Sequence[Comparison]) -> str:
+def no_rows(primary: str, setting: str) -> str:
+    """Return that nothing is published for a setting; where similar settings have rows, with the question which."""
+    found = f"No published row sets counts against outcome for this tumour and setting ({primary}, {setting})."
+    alike = [s for s in settings_with_rows(primary) if (s in NOT_METASTATIC) == (setting in NOT_METASTATIC)]
+    if not alike:
+        return found
+    return f"{found} Rows are published for {' or '.join(alike)}: which one is it? Write it as the setting."
+
+
+def why_refused(samples: Sequence[Sample], usable: Sequence[Sample]) -> str:
     """Return why no published number can be set beside the samples, or empty text."""
     if not samples:
         return "No sample of this patient could be evaluated."
-    if not positive:
-        return "No published row sets counts against outcome for this tumour and setting."
     if not usable and all(None not in s.counts.p_at_least.values() for s in samples):
         return (
             "Too little blood was analysed to set the count against a published cut-off: less than the "
@@ -32,6 +46,23 @@ def why_refused(samples: Sequence[Sample], usable: Sequence[Sample], positive: S
             "a published cut-off."
         )
     return ""
+
+
+def checks_fail(samples: Sequence[Sample]) -> str:
+    """Return which samples are not used because their checks fail, in a sentence that ends a reason; or empty text."""
+    failing = [f"{s.name} ({', '.join(s.against)})" for s in samples if s.against]
+    return f"Not used, because their checks fail: {'; '.join(failing)}." if failing else ""
+
+
+def contradicted(patient: Patient, day: date) -> str:
+    """Return why rows of a setting without metastases do not apply to a sample of a day, or empty text."""
+    seen = seen_distant(patient)
+    if seen is None or seen.date > day or patient.setting not in NOT_METASTATIC:
+        return ""
+    return (
+        f"The setting is {patient.setting}, but imaging of {seen.date}, at or before the sample, shows lesions "
+        f"({said(seen)}): the published rows of that setting do not apply. Fix the setting or the finding."
+    )
 
 
 def why_this_curve(sample: Sample, main: Comparison) -> str:

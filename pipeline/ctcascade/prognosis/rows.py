@@ -1,7 +1,7 @@
 """Which published rows apply to a patient's sample, and which of them gives the curve."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -10,9 +10,10 @@ import pandas as pd
 
 from ctcascade import evidence
 from ctcascade.data.results import Counts
-from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML
+from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML, SETTINGS
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.prognosis.curves import Shape, Stratum
+from ctcascade.study.patient import Patient
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,15 @@ class Sample:
     n_ctc : int
     weeks_on_therapy : float or None
         Negative before the start of therapy; None where no start is given.
+    against : tuple of str
+        What speaks against it: its own checks that fail, and failed controls of its run.
     """
 
     counts: Counts
     collected: date
     n_ctc: int
     weeks_on_therapy: float | None
+    against: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -79,15 +83,37 @@ class Sample:
         return self.weeks_on_therapy is not None and week_low <= self.weeks_on_therapy <= week_high
 
 
-def evaluable(counts: Iterable[Counts], therapy_start: date | None) -> list[Sample]:
-    """Return the evaluable samples by date."""
+def evaluable(counts: Iterable[Counts], patient: Patient, against: Mapping[str, Sequence[str]]) -> list[Sample]:
+    """Return the evaluable samples by date.
+
+    Parameters
+    ----------
+    counts : iterable of Counts
+    patient : Patient
+    against : mapping of str to sequence of str
+        What speaks against a sample, by name.
+    """
     found = []
     for c in counts:
         if c.status == "ok" and c.n_ctc is not None:
             collected = date.fromisoformat(c.collected)
-            weeks = None if therapy_start is None else (collected - therapy_start).days / 7
-            found.append(Sample(c, collected, c.n_ctc, weeks))
+            start = therapy_start(patient, collected)
+            weeks = None if start is None else (collected - start).days / 7
+            found.append(Sample(c, collected, c.n_ctc, weeks, tuple(against.get(c.sample, ()))))
     return sorted(found, key=lambda s: (s.collected, s.name))
+
+
+def therapy_start(patient: Patient, day: date) -> date | None:
+    """Return the start of therapy that a sample of a day counts from, or None where none is given.
+
+    That is the sheet's ``therapy_start``. Without it, the latest therapy of ``therapies`` that runs on that day, else
+    the next one.
+    """
+    if patient.therapy_start:
+        return patient.therapy_start
+    running = [t.start for t in patient.therapies if t.start <= day and (t.end is None or day <= t.end)]
+    later = [t.start for t in patient.therapies if t.start > day]
+    return max(running) if running else min(later, default=None)
 
 
 Group = Any
@@ -167,6 +193,13 @@ def matching(primary: str, setting: str, subtype: str | None) -> list[Comparison
         for name, row in rows.iterrows()
         if is_of(row, primary, setting) and (subtype is None or row.subtype in ("", subtype))
     ]
+
+
+def settings_with_rows(primary: str) -> list[str]:
+    """Return the settings of a tumour that published rows other than negative ones are of."""
+    rows = evidence.load("survival")
+    own = [row for _, row in rows[~rows.negative].iterrows() if primary in row.primary.split(";")]
+    return sorted({setting for row in own for setting in row.setting.split(";") if setting in SETTINGS[primary]})
 
 
 def main_row(comparisons: Sequence[Comparison], sample: Sample) -> Comparison | None:

@@ -23,6 +23,7 @@ PROGNOSIS_WORDS = {
     "relative_only": "relative statements only",
     "no_evidence": "none: no evidence",
     "not_applicable": "not applicable",
+    "withheld": "withheld: checks fail",
 }
 
 

@@ -13,6 +13,7 @@ from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Name, Number, Typed, Whole
 from ctcascade.data.vocabulary import IMAGING, ORGANS, SETTINGS, SUBTYPES
 from ctcascade.study.checking import nearest, not_one_of
+from ctcascade.study.primaries import not_a_primary
 from ctcascade.study.text_files import Row
 
 Rate = Literal["shedding", "growth", "killing"]
@@ -126,10 +127,13 @@ def read_therapies(text: str) -> tuple[Therapy, ...]:
     Raises
     ------
     RefusedValueError
-        If the text is not of this form, or a rate is not one that the class acts on, or out of its range.
+        If the text is not of this form, a therapy ends before it starts, or a rate is not one that the class acts on
+        or out of its range.
     """
     try:
         found = [_read_therapy(part) for part in text.split(";")]
+    except RefusedValueError:
+        raise
     except ValueError:
         acts = "; ".join(f"{kind} on {', '.join(rates)}" for kind, rates in ACTS_ON.items())
         wanted = f"CLASS:START:END:RATE=VALUE,... with {acts}; shedding and growth up to 1"
@@ -142,8 +146,10 @@ def _read_therapy(text: str) -> Therapy:
     kind, first, last, *more = (word.strip() for word in text.split(":"))
     rates = dict(_read_rate(rate, kind) for rate in ",".join(more).split(",") if rate)
     start, end = read_day(first), read_day(last) if last else None
-    if kind not in ACTS_ON or len(more) > 1 or (end and end <= start):
+    if kind not in ACTS_ON or len(more) > 1:
         raise ValueError(text)
+    if end and end <= start:
+        raise RefusedValueError((plain(text), f"an end after the start, {start}", "fix one of the two days"))
     return Therapy(kind=kind, start=start, end=end, rates=rates)
 
 
@@ -168,7 +174,7 @@ class Patient(Typed):
     """What a stage may know of a patient: the sheet's row without the outcome."""
 
     patient: Name = Field(examples=["P1"])
-    primary: str = Field(description="the primary tumour (or none)")
+    primary: str = Field(description="the primary tumour (or other, or none)")
     setting: str = Field(default="none", description="the clinical setting (early or metastatic ...)")
     sex: Literal["female", "male"] = Field(description="female or male")
     subtype: str | None = Field(default=None, description="the tumour's subtype")
@@ -236,7 +242,7 @@ def faults_of_names(sheet: Path, column: str, rows: Sequence[Row[Any]]) -> Itera
 def _clinical_faults(file: str, at: str, text: dict[str, str]) -> Iterator[Fault]:
     primary, setting, subtype = text["primary"], text.get("setting"), text.get("subtype")
     if primary not in SETTINGS:
-        yield not_one_of(file, f"{at}, primary", primary, tuple(SETTINGS))
+        yield not_a_primary(file, f"{at}, primary", primary)
         return
     if setting is None and primary != "none":
         todo = f"name one of {', '.join(SETTINGS[primary])}"

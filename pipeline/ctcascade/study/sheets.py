@@ -14,6 +14,7 @@ from ctcascade.data.vocabulary import CONTROLS
 from ctcascade.study import checking, privacy, reviews, scenarios, text_files
 from ctcascade.study.assay import Assay, read_assay
 from ctcascade.study.configuration import Configuration
+from ctcascade.study.contradictions import contradictions, days_of, remarks
 from ctcascade.study.patient import PatientRow, patient_faults
 from ctcascade.study.sample import Sample, SampleRow, sample_faults
 from ctcascade.study.settings import Settings
@@ -133,11 +134,14 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         faults += sample_faults(sheet, samples)
     if patient_sheet:
         faults += patient_faults(patient_sheet, patients)
+        for line, known in ((row.line, row.value) for row in patients if row.value):
+            faults += contradictions(str(patient_sheet), f"line {line}, {known.patient}", known)
     notes = list(_looked_into(look, sheet.parent, samples, assays, faults)) if sheet and look else []
     if sheet and patient_sheet and patients:
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
         faults += _samples_before_diagnosis(sheet, samples, patients)
         faults += _samples_after_follow_up(sheet, samples, patients)
+        faults += _days_after_follow_up(patient_sheet, samples, patients)
     review_folder, names = config.path("reviews"), [row.text["sample"] for row in samples if "sample" in row.text]
     by_sample, unused = reviews.find(review_folder, names, faults) if review_folder else ({}, [])
     what_if = config.path("what_if", "simulate")
@@ -151,6 +155,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     named = {row.value.patient: row.value for row in patients if row.value}
     with_samples = {row.patient for row in rows.values()}
     alone = [f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples]
+    said = [f"{patient_sheet}: {name}: {remark}" for name, row in named.items() for remark in remarks(row)]
     persons = privacy.in_rows(str(sheet), rows, ("sample", "patient", "images", "lot", "tube", "note"))
     return Study(
         settings=config.settings,
@@ -158,7 +163,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         patients={name: row for name, row in named.items() if name in with_samples},
         assays=assays,
         base=sheet.parent,
-        notes=(*alone, *notes, *unused, *persons),
+        notes=(*alone, *said, *notes, *unused, *persons),
         reviews=by_sample,
         what_if=what_if,
     )
@@ -222,11 +227,8 @@ def _samples_after_follow_up(
 ) -> Iterator[Fault]:
     """Yield samples later than death or last contact; a month's grace, for times in whole months."""
     ends = {row.value.patient: row.value.time_months for row in patients if row.value}
-    taken = [(row.line, row.value) for row in samples if row.value]
-    first: dict[str, datetime.date] = {}
-    for _, sample in taken:
-        first[sample.patient] = min(sample.collected, first.get(sample.patient, sample.collected))
-    for line, sample in taken:
+    first = _first_days(samples)
+    for line, sample in ((row.line, row.value) for row in samples if row.value):
         end = ends.get(sample.patient)
         later = (sample.collected - first[sample.patient]).days / _DAYS_PER_MONTH
         if end is not None and later > end + 1:
@@ -234,3 +236,29 @@ def _samples_after_follow_up(
             wanted = f"a sample before the follow-up ends, time_months {end:g}"
             todo = "fix a date, or time_months (months from the first sample to death or last contact)"
             yield Fault(str(sheet), f"line {line}, {sample.sample}, collected", found, wanted, todo)
+
+
+def _days_after_follow_up(
+    patient_sheet: Path, samples: Sequence[Row[SampleRow]], patients: Sequence[Row[PatientRow]]
+) -> Iterator[Fault]:
+    """Yield what was done to a patient later than their death or last contact, with the same grace."""
+    first = _first_days(samples)
+    for line, patient in ((row.line, row.value) for row in patients if row.value):
+        if patient.time_months is None or patient.patient not in first:
+            continue
+        for column, day in days_of(patient):
+            later = (day - first[patient.patient]).days / _DAYS_PER_MONTH
+            if later > patient.time_months + 1:
+                found = f"{day}, {later:.1f} months after the patient's first sample"
+                end = "death" if patient.event else "last contact"
+                wanted = f"a day before the {end}, time_months {patient.time_months:g}"
+                todo = "fix a date, or time_months (months from the first sample to death or last contact)"
+                yield Fault(str(patient_sheet), f"line {line}, {patient.patient}, {column}", found, wanted, todo)
+
+
+def _first_days(samples: Sequence[Row[SampleRow]]) -> dict[str, datetime.date]:
+    """Return the day of each patient's first sample."""
+    first: dict[str, datetime.date] = {}
+    for sample in (row.value for row in samples if row.value):
+        first[sample.patient] = min(sample.collected, first.get(sample.patient, sample.collected))
+    return first

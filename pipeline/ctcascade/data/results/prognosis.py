@@ -297,8 +297,9 @@ class Prognosis(ResultFile):
     patient: Text = Field(description="name of the patient")
     primary: Text = Field(description="primary tumour")
     setting: Text = Field(description="clinical setting")
-    status: Literal["ok", "relative_only", "no_evidence", "not_applicable"] = Field(
-        description="relative_only: hazard ratios were published, but no survival that fits"
+    status: Literal["ok", "relative_only", "no_evidence", "not_applicable", "withheld"] = Field(
+        description="relative_only: hazard ratios were published, but no survival that fits; withheld: rows were "
+        "published, but the sample's own checks fail, or the sheet contradicts itself"
     )
     reason: Text = Field(description="why there is no curve, else empty")
     summary: Text = Field(description="one sentence about the published group; empty unless ok")
@@ -329,3 +330,6 @@ class Prognosis(ResultFile):
     clusters: Clusters | None = Field(default=None, description="the clusters, and what was published on them")
     phenotype: tuple[MarkerPanel, ...] = Field(default=(), description="markers on the CTCs")
     stage: Stage | None = Field(default=None, description="the M category")
+    remarks: tuple[Text, ...] = Field(
+        default=(), description="what contradicts what in the sheet, and samples that are not used"
+    )
