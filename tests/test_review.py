@@ -10,12 +10,14 @@ import pytest
 from scipy import stats
 
 from ctcascade import cli
-from ctcascade.counting import carry
-from ctcascade.counting.agreement import agreement, calls_hash, reviewed
+from ctcascade.counting import earlier_reviews
+from ctcascade.counting.agreement import agreement
 from ctcascade.counting.count import count
+from ctcascade.counting.reviewed_calls import apply_reviews
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.study import reviews
+from ctcascade.study.reviews import calls_hash
 from tests.support import report_cases as cases
 from tests.support.counts import calls_table, frames_table, settings
 
@@ -67,7 +69,7 @@ def after(tmp_path):
             found, faults = read(write(tmp_path / f"S1.{name}.csv", rows))
             assert faults == []
             reviews.append(found)
-        return reviewed(reviews, calls, cells_of(calls, touching), 1.0, {**RULE, **rule})
+        return apply_reviews(reviews, calls, cells_of(calls, touching), 1.0, **{**RULE, **rule})
 
     return after
 
@@ -174,7 +176,7 @@ def test_a_review_of_other_calls_is_refused(after, tmp_path):
     assert faults == []
     moved = CALLS.assign(y_px=CALLS["y_px"] + 5)
     with pytest.raises(InputError, match=r"a review of other calls .* --carry"):
-        reviewed([other], moved, cells_of(moved), 1.0, RULE)
+        apply_reviews([other], moved, cells_of(moved), 1.0, **RULE)
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_a_review_of_other_calls_is_refused(after, tmp_path):
 def test_an_unknown_cell_is_refused(tmp_path, change, expected):
     path = write(tmp_path / "S1.AB.csv", [{**line(CALLS, 1, "debris"), **change}])
     with pytest.raises(InputError, match=expected):
-        reviewed([read(path)[0]], CALLS, cells_of(CALLS), 1.0, RULE)
+        apply_reviews([read(path)[0]], CALLS, cells_of(CALLS), 1.0, **RULE)
 
 
 @pytest.mark.oracle
@@ -306,16 +308,16 @@ def test_a_review_is_carried_over_by_place(tmp_path, other_run, capsys):
     assert {c.cell: (c.call, c.score) for c in found.cells.values()} == {
         6: ("ctc", 3), 5: ("debris", 3), 3: ("leukocyte", 3), 1: ("ctc", 3),
     }  # fmt: skip
-    after, _ = reviewed([found], other_run, cells_of(other_run, {}), 1.0, RULE)
+    after, _ = apply_reviews([found], other_run, cells_of(other_run, {}), 1.0, **RULE)
     assert after.set_index("cell")["call"].to_dict() == {6: "ctc", 5: "debris", 4: "ctc", 3: "leukocyte", 1: "ctc"}
     with pytest.raises(InputError, match="none is written over"):
-        carry.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
+        earlier_reviews.carry_over([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
 
 
 def test_the_review_of_another_sample_is_not_carried_over(tmp_path, other_run):
     old = write(tmp_path / "S2.AB.csv", [line(CALLS, 1, "ctc", sample="S2")])
     with pytest.raises(InputError, match="which the calls are of"):
-        carry.carry([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
+        earlier_reviews.carry_over([old], tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "new")
 
 
 def test_the_page_says_what_the_review_changed(tmp_path):

@@ -18,12 +18,12 @@ _SAY_EVERY_S = 5.0
 
 # The stages are imported inside their verbs: a job starts in a fraction of a second, whatever the others need.
 def _check(args: argparse.Namespace) -> None:
-    from ctcascade.counting import agreement  # noqa: PLC0415
+    from ctcascade.counting import reviewed_calls  # noqa: PLC0415
     from ctcascade.formats import listing  # noqa: PLC0415
     from ctcascade.study import jobs, sheets  # noqa: PLC0415
 
     study = sheets.read_study(args.configfile, dict(args.config), listing.list_frames)
-    agreement.check_against_results(study)
+    reviewed_calls.check_against_results(study)
     for note in (*study.notes, *listing.personal(study)):
         print(note, file=sys.stderr)
     for name in study.samples:
@@ -88,9 +88,9 @@ def _count(args: argparse.Namespace) -> None:
 
 
 def _review(args: argparse.Namespace) -> None:
-    from ctcascade.counting import carry  # noqa: PLC0415
+    from ctcascade.counting import earlier_reviews  # noqa: PLC0415
 
-    for done in carry.carry(args.carry, args.frames, args.calls, args.out):
+    for done in earlier_reviews.carry_over(args.carry, args.frames, args.calls, args.out):
         print(f"{done.file}: {done.n_carried} cells carried over, {len(done.lost)} to review again")
         for line in done.lost:
             print(f"  {line}")

@@ -32,9 +32,9 @@ def read_study():
             configfiles, config, list_frames if workflow.is_main_process else None
         )
         if workflow.is_main_process and found.reviews:
-            from ctcascade.counting import agreement  # slow to load, and seldom needed
+            from ctcascade.counting import reviewed_calls  # slow to load, and seldom needed
 
-            agreement.check_against_results(found)
+            reviewed_calls.check_against_results(found)
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctcascade.calling.markers import no_markers, tally_markers
-from ctcascade.counting import agreement
+from ctcascade.counting import reviewed_calls
 from ctcascade.counting.observation import Factor, Interval, Observation
 from ctcascade.data import results, store
 from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
@@ -94,10 +94,11 @@ def count(
     inputs, review = {"frames": frames, "calls": calls}, None
     if reviews:
         assert cells is not None
-        found = agreement.read_all(reviews, job.sample)
+        found = reviewed_calls.read_all(reviews, job.sample)
         gap_um = store.table_provenance(calls).settings["cluster_gap_um"]
-        rule = {"consensus": job.consensus, "level": job.level}
-        called, review = agreement.reviewed(found, called, store.read_table(cells, "cells"), gap_um, rule)
+        called, review = reviewed_calls.apply_reviews(
+            found, called, store.read_table(cells, "cells"), gap_um, job.consensus, job.level
+        )
         inputs |= {f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}
     if cells:
         inputs |= {"cells": cells}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctcascade.counting.agreement import agreement, partners
+from ctcascade.counting.agreement import agreement, nearest_cells
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.results import Compared, DifferingEvent, Operator
@@ -108,7 +108,7 @@ def compare(
     agreement says nothing of the other cells.
     """
     here = [event for event in events if event.frame in pixel_um]
-    partner = partners([(e.frame, e.y_px, e.x_px) for e in here], calls, pixel_um, max_distance_um)
+    partner = nearest_cells([(e.frame, e.y_px, e.x_px) for e in here], calls, pixel_um, max_distance_um)
     call, cell = calls["call"].to_numpy(object), calls["cell"].to_numpy()
     rows = [partner.get(i) for i in range(len(here))]
     operator = np.array([event.is_ctc for event in here], np.int64)

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 
 from ctcascade.calling.candidates import SHOWN_CALLS, Row, candidates_of, cluster_members, records
-from ctcascade.counting import agreement
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
 from ctcascade.data.results import Counts, Factor, Operator, Quality
@@ -19,6 +18,7 @@ from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import anchor, write_page
 from ctcascade.report.thumbnails import Crops, Picture
+from ctcascade.study.reviews import calls_hash
 
 NARROWED = {
     "ck_contrast": "CK above surroundings, counts",
@@ -164,7 +164,7 @@ def report_sample(
         operator=store.read_json(operator, Operator),
         factors=corrections(data),
         gates=sorted(settings["assay"]["gates"].items()),
-        calls_sha256=agreement.calls_hash(call_table),
+        calls_sha256=calls_hash(call_table),
         verdicts=verdicts(data),
         all_calls=CALLS,
     )

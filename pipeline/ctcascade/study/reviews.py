@@ -1,11 +1,12 @@
 """What reviewers said of single cells: their files, SAMPLE.REVIEWER.csv, found and checked before they are used."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -13,7 +14,11 @@ from ctcascade.data.errors import Fault, plain
 from ctcascade.data.typed import Number, Typed, Whole
 from ctcascade.study import checking, text_files
 
+if TYPE_CHECKING:  # slow to load, and most readers of sheets meet no review
+    import pandas as pd
+
 _SUFFIX = ".csv"
+_SEEN = {"frame": "", "cell": "<i8", "y_px": "<f4", "x_px": "<f4", "call": "", "cluster": "<i8"}  # "": text
 _REVIEW_AGAIN = "export it again from the sample's report"
 
 
@@ -55,7 +60,7 @@ class Review:
     ----------
     file, sample, reviewer : str
     calls_sha256 : str
-        Which calls were looked at (`agreement.calls_hash`).
+        Which calls were looked at (`calls_hash`).
     cells : dict of int to ReviewedCell
         By line of the file; a line with a fault is not among them.
     """
@@ -111,3 +116,13 @@ def read(path: Path, faults: list[Fault]) -> Review:
             faults.append(Fault(str(path), f"line {line}", found, "each cell once", "remove one of the lines"))
         once.add((said.frame, said.cell))
     return Review(str(path), sample, reviewer, usual, cells)
+
+
+def calls_hash(calls: "pd.DataFrame") -> str:
+    """Return the sha256 of what a reviewer looks at: place, call and cluster of each cell; no setting, no version."""
+    digest = hashlib.sha256()
+    for name, dtype in _SEEN.items():
+        values = calls[name].fillna(0) if name == "cluster" else calls[name]
+        data = values.to_numpy(dtype).tobytes() if dtype else "\0".join(values).encode()
+        digest.update(f"{name} {len(data)} ".encode() + data)
+    return digest.hexdigest()

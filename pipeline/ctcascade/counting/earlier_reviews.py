@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctcascade.counting.agreement import calls_hash, partners
+from ctcascade.counting.agreement import nearest_cells
 from ctcascade.data import store
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
-from ctcascade.study.reviews import ReviewedCell, read
+from ctcascade.study.reviews import ReviewedCell, calls_hash, read
 
-FARTHEST_UM = 3.0
+SAME_CELL_UM = 3.0
+"""How far the centre of a cell may move between two runs, um: less than the radius of a leukocyte."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Carried:
     lost: list[str]
 
 
-def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list[Carried]:
+def carry_over(
+    reviews: Sequence[Path], frames: Path, calls: Path, out: Path, farthest_um: float = SAME_CELL_UM
+) -> list[Carried]:
     """Write reviews of earlier calls as reviews of these, cell by cell, and return what could not be matched.
 
     Parameters
@@ -36,6 +39,8 @@ def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list
         Tables of the sample's present run.
     out : Path
         Folder that the files go to, under the same names.
+    farthest_um : float
+        A cell whose centre lies farther away than this is another one.
 
     Raises
     ------
@@ -44,8 +49,8 @@ def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list
 
     Notes
     -----
-    A cell is the nearest one of the same frame whose centre lies within 3 um; pairs are made from the nearest on, and
-    no cell is used twice.
+    A cell is the nearest one of the same frame whose centre lies within `farthest_um`; pairs are made from the nearest
+    on, and no cell is used twice.
     """
     faults: list[Fault] = []
     found = [read(path, faults) for path in reviews]
@@ -62,7 +67,7 @@ def carry(reviews: Sequence[Path], frames: Path, calls: Path, out: Path) -> list
     for path, review in zip(reviews, found, strict=True):
         cells = list(review.cells.values())
         places = [(cell.frame, cell.y_px, cell.x_px) for cell in cells]
-        partner = partners(places, table, pixel_um, FARTHEST_UM)
+        partner = nearest_cells(places, table, pixel_um, farthest_um)
         rows = [_moved(cells[i], table.iloc[row], own) for i, row in sorted(partner.items())]
         lost = list(_lost(cells, partner))
         if rows:
