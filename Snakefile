@@ -61,8 +61,6 @@ onstart:
 
 
 onsuccess:
-    index_page = os.path.abspath(
-        os.path.join(study.settings.results, "index.html")
-    )
+    index_page = os.path.abspath(os.path.join(study.settings.results, "index.html"))
     if os.path.exists(index_page):  # not where only some of it was asked for
         print("Report:", index_page)

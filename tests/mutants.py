@@ -100,8 +100,8 @@ MUTANTS = (
     Mutant(
         "strata swapped",
         "pipeline/ctcascade/prognosis/rows.py",
-        "return [draw.p_between(s.count_low, s.count_high) for s in self.strata]",
-        "return [draw.p_between(s.count_low, s.count_high) for s in reversed(self.strata)]",
+        "return [sample.p_between(s.count_low, s.count_high) for s in self.strata]",
+        "return [sample.p_between(s.count_low, s.count_high) for s in reversed(self.strata)]",
         "tests/test_prognose.py",
     ),
     Mutant(
@@ -152,7 +152,7 @@ def caught(mutant: Mutant) -> bool:
 def first_failure(copy: Path, tests: list[str]) -> str:
     """Return the first test of a copy that fails, or nothing."""
     # the copy's package comes before the installed one, for the tests and for the commands that they start
-    env = {**os.environ, "PYTHONPATH": str(copy)}
+    env = {**os.environ, "PYTHONPATH": str(copy / "pipeline")}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, cwd=copy, env=env, text=True, capture_output=True, check=False)
     if done.returncode == 0:

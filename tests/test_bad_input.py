@@ -9,6 +9,7 @@ import tifffile
 
 from ctcascade import cli
 from ctcascade.data import store
+from tests.support.runs import run_in_one_process
 from tests.support.slides import edit
 
 ROOT = Path(__file__).parents[1]
@@ -107,7 +108,7 @@ def test_snakemake_refuses_all_at_once_even_when_quiet(study, snakemake):
 
 
 @pytest.fixture(scope="module")
-def broken(demo, snakemake, tmp_path_factory):
+def broken(demo, tmp_path_factory):
     """A run on a slide with a frame of each fault, a slide with faulty frames only, and an intact one."""
     folder = tmp_path_factory.mktemp("broken")
     usable = store.read_table(demo.results / "samples" / SOURCE / "frames.parquet", "frames").query("usable")
@@ -137,7 +138,7 @@ def broken(demo, snakemake, tmp_path_factory):
     rows.append("nothing\tP2\t2026-05-01\tnothing\tcellsearch\t7.5\n")
     (folder / "samples.tsv").write_text(SAMPLES + "".join(rows))
     (folder / "patients.tsv").write_text(PATIENTS + "P2\tbreast\tmetastatic\tfemale\n")
-    run = snakemake(folder, "--config", "samples=samples.tsv", "patients=patients.tsv")
+    run = run_in_one_process(folder, "--config", "samples=samples.tsv", "patients=patients.tsv")
     assert run.code == 0, run.output
     return run
 

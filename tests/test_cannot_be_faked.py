@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ctcascade.data import store
+from tests.support.runs import run_in_one_process
 from tests.support.slides import add_ctc, empty_place
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +30,7 @@ def put_a_ctc(slide, sources, found):
 
 
 @pytest.fixture(scope="module")
-def runs(demo, snakemake, tmp_path_factory):
+def runs(demo, tmp_path_factory):
     """The same slide four times: as it is, with one CTC more, with one frame fewer, with a broken frame."""
     folder = tmp_path_factory.mktemp("faked")
     found = tables(demo.results, SAMPLE)
@@ -50,7 +51,7 @@ def runs(demo, snakemake, tmp_path_factory):
     (folder / "samples.tsv").write_text("\n".join(samples) + "\n")
     patients = [f"{name}\tbreast\tmetastatic\tfemale" for name in ("same", "added", "removed", "broken")]
     (folder / "patients.tsv").write_text("\n".join(["patient\tprimary\tsetting\tsex", *patients]) + "\n")
-    run = snakemake(folder, "--config", "samples=samples.tsv", "patients=patients.tsv")
+    run = run_in_one_process(folder, "--config", "samples=samples.tsv", "patients=patients.tsv")
     assert run.code == 0, run.output
     return run, put, with_ctc
 

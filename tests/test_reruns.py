@@ -3,7 +3,6 @@
 import ast
 import json
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -13,11 +12,12 @@ import pytest
 
 from ctcascade.data import fingerprint
 from ctcascade.data.fingerprint import PACKAGE, STAGES, modules, stage_hash
+from tests.support.runs import ORDER, planned_commands
 
 pytestmark = pytest.mark.workflow
 
 PAGES = {"report_sample", "report_patient", "list_cohort", "report_cohort"}
-FROM_CALLS = {"classify", "count", "quality", "operator", "simulate", "prognose"} | PAGES
+FROM_CALLS = {"classify", "crops", "count", "quality", "operator", "simulate", "prognose"} | PAGES
 
 
 def append(text):
@@ -76,6 +76,13 @@ def test_a_file_of_another_name_changes_the_hash(package):
     assert stage_hash("prognose", package=package) == stage_hash("prognose")
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_file_and_table_that_a_stage_names_is_there(stage):
+    of = STAGES[stage]
+    assert [pattern for pattern in (*of.files, *of.weights) if not any(PACKAGE.glob(pattern))] == []
+    assert [name for name in of.evidence if not (PACKAGE / "evidence" / f"{name}.tsv").exists()] == []
+
+
 def test_compiled_files_do_not_change_it(package):
     (package / "report" / "__pycache__").mkdir()
     (package / "report" / "__pycache__" / "pages.cpython-311.pyc").write_bytes(b"cache")
@@ -119,26 +126,19 @@ Path(record).write_text(json.dumps({"files": read, "modules": used}))
 
 
 @pytest.fixture(scope="module")
-def seen(demo, snakemake, tmp_path_factory):
+def seen(demo, tmp_path_factory):
     """What a job of each rule of the demonstration reads of the package: rule -> (modules, files)."""
     folder = tmp_path_factory.mktemp("watched") / "run"
     shutil.copytree(demo.folder, folder, symlinks=True)
-    planned = snakemake(folder, "-n", "-F", "-p")
-    assert planned.code == 0, planned.output
-    jobs = re.findall(r"(?ms)^(?:local)?rule (\w+):$.*?^Shell command: (.*?)$", planned.output)
-    found = {
-        rule: shlex.split(command.partition(" 2> ")[0])[1:]
-        for rule, command in jobs
-        if re.search(r"/P01(_1)?/", command)
-    }
-    order = ("detect", "gather", "classify", "count", "quality", "operator", "simulate", "prognose", "report_sample")
+    planned = planned_commands(folder)
+    found = {rule: words for rule, words in planned if any(re.search(r"/P01(_1)?/", word) for word in words)}
     record = folder / "record.json"
-    for rule in (*order, "report_patient"):
+    for rule in ORDER:
         watched = [sys.executable, "-c", WATCHED, PACKAGE, record, *found[rule]]
         done = subprocess.run(watched, cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found[rule] = json.loads(record.read_text())
-    return {rule: found[rule] for rule in (*order, "report_patient")}
+    return {rule: found[rule] for rule in ORDER}
 
 
 OF_THE_DOOR = re.compile(r"(cli|__main__|(\w+\.)?verbs)")
@@ -154,6 +154,7 @@ def test_a_job_reads_nothing_of_the_package_that_its_hash_leaves_out(seen):
         declared = {path.relative_to(PACKAGE).as_posix() for pattern in stage.files for path in PACKAGE.glob(pattern)}
         declared |= {f"evidence/{name}.tsv" for name in stage.evidence}
         of_data = {name for name in read["files"] if not name.endswith(".py") and "__pycache__" not in name}
+        of_data -= {"__init__.pyi"}  # the names that `import ctcascade` offers; no stage uses them
         assert of_data <= declared | (checked_against if stage.evidence else set()), rule
         used = {name for name in read["modules"] if not OF_THE_DOOR.fullmatch(name)}
         assert used <= set(modules(stage.modules)), rule

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants import MUTANTS, ROOT
+
 pytestmark = pytest.mark.unit
 
 TESTS = Path(__file__).parent
@@ -46,3 +48,9 @@ def test_no_test_imports_a_test_and_none_changes_the_path(path):
     imported = [n.module for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ImportFrom) and n.module]
     assert not [name for name in imported if name.split(".")[-1].startswith("test_") or name.endswith("conftest")]
     assert "sys.path." + "insert" not in text
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_each_edit_of_the_mutants_matches_the_code_once(mutant):
+    assert (ROOT / mutant.file).read_text(encoding="utf-8").count(mutant.old) == 1
+    assert [test for test in mutant.first.split() if not (ROOT / test).exists()] == []

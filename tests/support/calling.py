@@ -7,6 +7,7 @@ import yaml
 
 from ctcascade.calling.classify import classify
 from ctcascade.data import store
+from ctcascade.data.camera import Camera
 from ctcascade.formats.frame import assemble
 from ctcascade.images.background import correct
 from ctcascade.images.detect import detect
@@ -40,7 +41,7 @@ def classify_job(of, sample="s"):
 def called(folder, images, of, segmenter=CONFIG["detect"]["segmenter"]):
     """Return the cells and the calls of a folder of images; the tables lie in `folder`."""
     paths = {name: folder / f"{name}.parquet" for name in ("frames", "cells", "calls")}
-    settings = {"sample": "s", "images": str(images), "format": "auto", "assay": of}
+    settings = {"sample": "s", "images": [str(images)], "format": "auto", "assay": of}
     settings |= CONFIG["detect"] | {"segmenter": segmenter}
     detect(settings, images.parent, (1, 1), paths["frames"], paths["cells"])
     classify(classify_job(of), paths["frames"], paths["cells"], paths["calls"])
@@ -63,6 +64,7 @@ def seen(slide, seed, of):
     px = pixel_size(slide)
     groups = list(slide.clusters) if other else list(slide.recipe.clusters)
     groups += [(1, 0)] * (slide.ctcs if other else slide.recipe.ctcs)
+    camera = Camera.model_validate({key: value for key, value in of.items() if key in Camera.model_fields})
     truth, cells, noise = [], [], []
     for number in range(slide.frames):
         rng = np.random.default_rng([seed, number])
@@ -70,7 +72,7 @@ def seen(slide, seed, of):
         planes = dict(zip(maker.ROLES, pixels, strict=True))
         if not other and slide.layout == "files":
             planes = {role: _as_jpeg(plane, slide.optics.bit_depth) for role, plane in planes.items()}
-        frame = assemble(planes, of, px)
+        frame = assemble(planes, camera, px)
         channels = {role: correct(plane, px) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
         found = segment(frame, channels, CONFIG["detect"])
         name = f"f{number:04d}"

@@ -51,13 +51,12 @@ STAGES = {
     "detect": Stage(("images.detect",), weights=("images/weights/*",)),
     "classify": Stage(("calling.classify",)),
     "crops": Stage(("images.crops",)),
-    "count": Stage(("counting.count",), files=("study/schemas/review.yaml",)),
+    "count": Stage(("counting.count",)),
     "quality": Stage(("counting.quality",)),
     "operator": Stage(("counting.operator",)),
     "controls": Stage(("counting.controls",)),
     "simulate": Stage(
         ("cascade.simulate",),
-        files=("study/schemas/what_if.yaml",),
         evidence=("assay_facts", "detection", "drainage", "flow", "organs", "parameters"),
     ),
     "prognose": Stage(
