@@ -10,7 +10,7 @@ from ctcascade.calling.candidates import records
 from ctcascade.data import store
 from ctcascade.images import detect
 from ctcascade.images.background import correct
-from ctcascade.images.crops import BRIGHT, LARGEST_PX, Window, crops
+from ctcascade.images.crops import STYLE, Window, crops
 from ctcascade.images.outlines import decoded, encoded, read_outlines
 from tests.support import report_cases as cases
 
@@ -114,13 +114,13 @@ def test_crops_are_the_pixels_of_the_frames(sample):
         for place, cell in enumerate(row["cells"], start=1):
             np.testing.assert_array_equal(masks == place, inside & (labels[at_pixel] == cell))
         for channel, role in enumerate(("dna", "ck", "cd45")):
-            white = max(1.0, float(cells[f"{role}_max"].quantile(BRIGHT)))
+            white = max(1.0, float(cells[f"{role}_max"].quantile(STYLE.white_quantile)))
             assert row[f"{role}_white"] == pytest.approx(white)
             signal = correct(pixels[channel], cases.PIXEL_UM).signal[at_pixel]
             grey = np.where(inside, np.clip(signal / white, 0, 1), 0) * 255
             drawn = plane(row, role)
-            if side > LARGEST_PX:
-                assert drawn.shape == (LARGEST_PX, LARGEST_PX)
+            if side > STYLE.max_side_px:
+                assert drawn.shape == (STYLE.max_side_px, STYLE.max_side_px)
                 assert drawn.mean() == pytest.approx(grey.mean(), abs=0.5)
             else:
                 assert np.abs(drawn - grey).max() <= 0.501
@@ -141,7 +141,7 @@ def test_a_large_window_is_made_smaller():
     row = {"frame": "f", "cell": 1, "y0_px": 0, "x0_px": 0, "y1_px": 100, "x1_px": 60}
     window = Window.around([row], 0.5)
     assert (window.side, window.top, window.left) == (150, -25, -45)
-    assert window.side > LARGEST_PX
+    assert window.side > STYLE.max_side_px
 
 
 def test_equal_inputs_give_equal_bytes(sample, tmp_path):

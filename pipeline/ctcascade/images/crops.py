@@ -1,7 +1,7 @@
-"""The pixels that a sample's page shows, cut out once: candidates, CTC clusters, and each frame made small.
+"""The pixels that a sample's page shows, cut out once: candidates, CTC clusters, and each frame at reduced size.
 
-Pictures are 8-bit. All pictures of a channel share one contrast, from background to what its bright cells reach, so
-that cells can be compared by eye.
+Pictures are 8-bit. All pictures of a channel share one contrast, from the background to the maxima of its bright cells,
+so that cells can be compared by eye.
 """
 
 from collections import defaultdict
@@ -28,14 +28,30 @@ from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
 from ctcascade.images.outlines import BOX, Outline, read_outlines
 
-SMALLEST_UM = 28.0
-"""Side of the smallest window around a cell."""
-MARGIN = 1.5
-"""Side of a window in sides of what it is about."""
-LARGEST_PX = 72
-"""Side of the largest picture; a larger window is made smaller."""
-BRIGHT = 0.9
-"""The quantile of the cells' maxima that is drawn white."""
+
+@dataclass(frozen=True)
+class Style:
+    """How cells are cut out and drawn.
+
+    Attributes
+    ----------
+    min_side_um : float
+        Side of the smallest window around a cell.
+    margin : float
+        Side of a window over the longer side of its cell or cluster.
+    max_side_px : int
+        Side of the largest picture; a larger window is scaled down.
+    white_quantile : float
+        Quantile of the cells' maxima that is drawn white.
+    """
+
+    min_side_um: float = 28.0
+    margin: float = 1.5
+    max_side_px: int = 72
+    white_quantile: float = 0.9
+
+
+STYLE = Style()
 
 
 @dataclass(frozen=True)
@@ -50,11 +66,11 @@ class Window:
     side: int
 
     @classmethod
-    def around(cls, rows: Sequence[Row], pixel_um: float) -> "Window":
+    def around(cls, rows: Sequence[Row], pixel_um: float, style: Style = STYLE) -> "Window":
         """Return the window around cells (rows of calls joined with cells) of one frame."""
         y0, x0 = (int(min(row[key] for row in rows)) for key in BOX[:2])
         y1, x1 = (int(max(row[key] for row in rows)) for key in BOX[2:])
-        side = round(max(SMALLEST_UM / pixel_um, MARGIN * max(y1 - y0, x1 - x0)))
+        side = round(max(style.min_side_um / pixel_um, style.margin * max(y1 - y0, x1 - x0)))
         top, left = round((y0 + y1 - side) / 2), round((x0 + x1 - side) / 2)
         kind = "cell" if len(rows) == 1 else "cluster"
         return cls(kind, rows[0]["frame"], tuple(int(row["cell"]) for row in rows), top, left, side)
@@ -67,7 +83,14 @@ class Window:
 
 
 def crops(
-    settings: Mapping[str, Any], base: Path, frames: Path, cells: Path, calls: Path, outlines: Path, out: Path
+    settings: Mapping[str, Any],
+    base: Path,
+    frames: Path,
+    cells: Path,
+    calls: Path,
+    outlines: Path,
+    out: Path,
+    style: Style = STYLE,
 ) -> None:
     """Write the pictures that a sample's page shows.
 
@@ -81,14 +104,16 @@ def crops(
         Tables of the sample.
     out : Path
         Table to write, as `tables.CROPS`: candidates, the most likely CTC first, then clusters, the largest first,
-        then the frames in the order of their table. Its provenance says as which layout the images were read.
+        then the frames in the order of their table. Its provenance names the layout that the images were read as.
+    style : Style, optional
 
     Raises
     ------
     InputError
-        If a table cannot be read. A frame that cannot be read any more is no error: its pictures say why.
+        If a table cannot be read. A frame that can no longer be read is not an error: the reason takes the place of its
+        pictures.
     """
-    cv2.setNumThreads(1)  # a job takes the one core that it asked for
+    cv2.setNumThreads(1)  # a job uses the one core that it asked for
     camera = Camera.of(settings["assay"])
     listed = listing.list_frames(settings["images"], base, settings["format"], camera)
     maxima = [f"{role}_max" for role in camera.channels]
@@ -99,10 +124,12 @@ def crops(
     most = settings["max_thumbnails"]
     shown = [*([row] for row in records(found.head(most))), *cluster_members(found, most)]
     pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))
-    windows = [Window.around(rows, pixel_um[rows[0]["frame"]]) for rows in shown]
-    white = {role: _white(cell_table[f"{role}_max"], found[f"{role}_max"]) for role in camera.channels}
+    windows = [Window.around(rows, pixel_um[rows[0]["frame"]], style) for rows in shown]
+    white = {
+        role: _white(style.white_quantile, cell_table[f"{role}_max"], found[f"{role}_max"]) for role in camera.channels
+    }
     refs = {ref.frame: ref for ref in listed.frames}
-    rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, camera)
+    rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, camera, style)
     inputs = {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines}
     made_by = TableProvenance(
         **store.provenance(settings, inputs).model_dump(exclude_unset=True),
@@ -127,6 +154,7 @@ def _cut(
     outlines: Mapping[tuple[str, int], Outline],
     refs: Mapping[str, formats.FrameRef],
     camera: Camera,
+    style: Style,
 ) -> list[Row]:
     """Return the rows of the windows, then those of the frames; each frame is read once, and one at a time."""
     arranged = mosaic.arrange(frames)
@@ -147,7 +175,7 @@ def _cut(
         if name in places:
             small[name] = _shrunk(frame, (places[name].rows_px, places[name].columns_px))
         if numbers:
-            cut = _pictures(frame, [windows[number] for number in numbers], white, outlines)
+            cut = _pictures(frame, [windows[number] for number in numbers], white, outlines, style)
             done |= dict(zip(numbers, cut, strict=True))
     overview = list(_overview(frames, arranged, small)) if arranged else []
     return [*(done[number] for number in range(len(windows))), *overview]
@@ -167,6 +195,7 @@ def _pictures(
     windows: Sequence[Window],
     white: Mapping[str, float],
     outlines: Mapping[tuple[str, int], Outline],
+    style: Style,
 ) -> Iterator[Row]:
     """Yield the row of each window of a frame."""
     planes = zip(frame.roles, frame.pixels, strict=True)
@@ -175,14 +204,14 @@ def _pictures(
         row = window.row(frame.pixel_size_um, masks=_masks(window, outlines))
         for role, signal in signals.items():
             if role in white:
-                shade = _shade(signal, white[role], window)
+                shade = _shade(signal, white[role], window, style.max_side_px)
                 row["rows"], row["columns"] = shade.shape
                 row |= {f"{role}_pixels": shade.tobytes(), f"{role}_black": 0.0, f"{role}_white": white[role]}
         yield row
 
 
 def _masks(window: Window, outlines: Mapping[tuple[str, int], Outline]) -> bytes:
-    """Return the window's cells by their place in it, from 1."""
+    """Return a mask in which each cell of the window has its number within the window, from 1."""
     masks = np.zeros((window.side, window.side), "<u2")
     for place, cell in enumerate(window.cells, start=1):
         if outline := outlines.get((window.frame, cell)):
@@ -191,16 +220,16 @@ def _masks(window: Window, outlines: Mapping[tuple[str, int], Outline]) -> bytes
     return masks.tobytes()
 
 
-def _shade(signal: Floats, white: float, window: Window) -> NDArray[np.uint8]:
-    """Return a window of a plane as 0 (background) to 255 (white); black where the frame has ended."""
+def _shade(signal: Floats, white: float, window: Window, max_side_px: int) -> NDArray[np.uint8]:
+    """Return a window of a plane as 0 (background) to 255 (white); black outside the frame."""
     shade = np.zeros((window.side, window.side), np.uint8)
     y, x = max(window.top, 0), max(window.left, 0)
     part = signal[y : window.top + window.side, x : window.left + window.side]
     grey = (255 * np.clip(part / white, 0, 1)).round().astype(np.uint8)
     shade[y - window.top : y - window.top + part.shape[0], x - window.left : x - window.left + part.shape[1]] = grey
-    if window.side <= LARGEST_PX:
+    if window.side <= max_side_px:
         return shade
-    return np.asarray(cv2.resize(shade, (LARGEST_PX, LARGEST_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(shade, (max_side_px, max_side_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _shrunk(frame: formats.Frame, size_px: tuple[int, int]) -> NDArray[np.float32]:
@@ -210,7 +239,7 @@ def _shrunk(frame: formats.Frame, size_px: tuple[int, int]) -> NDArray[np.float3
 
 
 def _overview(frames: pd.DataFrame, arranged: mosaic.Mosaic, small: Mapping[str, NDArray[np.float32]]) -> Iterator[Row]:
-    """Yield the row of each frame that could be read, made small."""
+    """Yield the row of each frame that could be read, at reduced size."""
     shades, contrasts = mosaic.shaded(arranged, small, len(ROLES))
     for frame in frames.to_dict("records"):
         if frame["frame"] not in shades:
@@ -225,6 +254,6 @@ def _overview(frames: pd.DataFrame, arranged: mosaic.Mosaic, small: Mapping[str,
         yield row
 
 
-def _white(*maxima: "pd.Series[float]") -> float:
-    """Return the signal that is drawn white: what the brightest tenth of all cells or of those shown reach."""
-    return max([1.0, *(float(some.quantile(BRIGHT)) for some in maxima if len(some))])
+def _white(quantile: float, *maxima: "pd.Series[float]") -> float:
+    """Return the signal that is drawn white: the quantile of the maxima of all cells or of those shown, if larger."""
+    return max([1.0, *(float(some.quantile(quantile)) for some in maxima if len(some))])

@@ -29,7 +29,7 @@ from ctcascade.images.outlines import outlines_table
 from ctcascade.images.segment import Segmentation, segment
 from ctcascade.study.settings import DetectSettings, FrameLimits
 
-_LIMITS = FrameLimits()  # a frame is flagged beyond the usual limits; those of a laboratory are for `quality` to judge
+_LIMITS = FrameLimits()  # frames are flagged by the default limits; `quality` applies those of the laboratory
 
 
 def detect(
@@ -66,7 +66,7 @@ def detect(
     InputError
         If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
     """
-    cv2.setNumThreads(1)  # a job takes the one core that it asked for
+    cv2.setNumThreads(1)  # a job uses the one core that it asked for
     listed = listing.list_frames(settings["images"], base, settings["format"], settings["assay"])
     number, of = chunk
     total = len(listed.frames)
@@ -115,7 +115,7 @@ def gather(
 ) -> None:
     """Join the chunks of one sample, in the order given, into one frames, one cells and one outlines table.
 
-    What frames that overlap on the slide show twice is counted once (`overlap.resolve`).
+    Cells that overlapping frames show twice are counted once (`overlap.resolve`).
 
     Raises
     ------
@@ -191,13 +191,13 @@ def _measured(
     frame: Frame, name: str, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Any], pd.DataFrame, Segmentation]:
     """Return the quality of a frame, its cells, and its label images."""
-    background = DetectSettings.of(settings).background
+    how = DetectSettings.of(settings)
     planes = zip(frame.roles, frame.pixels, strict=True)
-    channels = {role: correct(plane, frame.pixel_size_um, background) for role, plane in planes}
+    channels = {role: correct(plane, frame.pixel_size_um, how.background) for role, plane in planes}
     found = segment(frame, channels, settings)
-    cells = measure(found, channels, frame.pixel_size_um, settings["contact_gap_max_um"])
+    cells = measure(found, channels, frame.pixel_size_um, how.contact_gap_max_um, how.measure)
     cells.insert(0, "frame", name)
-    shifts = registration(found.cells, cells, channels, frame.pixel_size_um)
+    shifts = registration(found.cells, cells, channels, frame.pixel_size_um, how.measure)
     return {**_quality(frame, channels, shifts), "n_cells": len(cells)}, cells, found
 
 
@@ -210,7 +210,7 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         each[f"{role}_noise"] = channel.noise
         each[f"{role}_focus"] = sharpness(channel)
         each[f"{role}_saturation"] = float(np.count_nonzero(plane >= frame.ceiling)) / plane.size
-        # light that hardly leaves the noise says nothing of how even it is
+        # a background that hardly exceeds the noise says nothing about evenness
         each[f"{role}_unevenness"] = channel.unevenness if channel.background > 10 * channel.noise else np.nan
         each[f"{role}_shift_um"] = shifts.get(role, np.nan)
     saturation = max(each[f"{role}_saturation"] for role in channels)

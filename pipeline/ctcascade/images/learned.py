@@ -1,7 +1,7 @@
-"""Nuclei as a small trained network sees them: which pixels are nucleus, and how deep in their own nucleus they lie.
+"""Nuclei found by a small trained network: which pixels are nucleus, and how deep inside their own nucleus they are.
 
-The network is at its best with nuclei of 11 to 28 pixels across, so a frame is looked at twice: small, to learn how
-large its nuclei are, and then at the size that suits them. docs/segmenter.md is the card of the network.
+The network works best with nuclei of 11 to 28 pixels in diameter, so it looks at a frame twice: first at low
+resolution, to learn how large the nuclei are, and then at the scale that suits them. docs/segmenter.md describes it.
 """
 
 import functools
@@ -12,25 +12,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcascade.study.settings import LearnedSettings
+
 Floats = NDArray[np.float32]
 
 WEIGHTS = Path(__file__).parent / "weights" / "nuclei.onnx"
-_FIRST_UM = 1.3  # pixel size of the first look: small nuclei are still seen, large ones not yet in pieces
-_BEST_PX = 18.0  # nuclear diameter of the second look ...
-_GOOD_PX = (11.0, 28.0)  # ... which takes the frame as it is where its nuclei have such diameters
-_ZOOM = (0.1, 3.0)
-_NUCLEUS = 0.5  # probability from which a pixel is nucleus
-_CORE = 0.5  # depth that bounds a nucleus's core
-_CORE_SHARE = 0.575  # diameter of the core over that of its nucleus, as the network draws them
-_SMOOTH = 0.08  # of the diameter, by which the depth is smoothed
-_STEP = 8  # the network's planes are halved three times beyond the first fold ...
-_FOLD = 2  # ... which makes one pixel of four
-_TILE = 1536  # so that memory does not grow with the frame
-_HALO = 96  # about as far as the network sees
+_DEFAULTS = LearnedSettings()
+# properties of the network, which change only with its weights
+_STEP = 8  # the network halves its planes three times ...
+_FOLD = 2  # ... after combining 2 x 2 pixels into one
+_HALO = 96  # pixels around a tile: about as far as the network sees
+_TILE = 1536  # side of a tile, pixels, so that memory does not grow with the frame
 
 
 def planes(signal: Floats, noise: float) -> Floats:
-    """Return the two planes that the network sees of a background-free channel.
+    """Return the two planes that the network is shown: a channel without its background, on two scales.
 
     Parameters
     ----------
@@ -52,7 +48,9 @@ def planes(signal: Floats, noise: float) -> Floats:
     return np.stack([linear, steps])
 
 
-def outlines(signal: Floats, noise: float, pixel_size_um: float) -> tuple[NDArray[np.bool_], Floats]:
+def outlines(
+    signal: Floats, noise: float, pixel_size_um: float, settings: LearnedSettings = _DEFAULTS
+) -> tuple[NDArray[np.bool_], Floats]:
     """Return which pixels are nucleus, and each pixel's depth in its own nucleus, 0 at its edge to 1 in its middle.
 
     Parameters
@@ -62,6 +60,7 @@ def outlines(signal: Floats, noise: float, pixel_size_um: float) -> tuple[NDArra
     noise : float
         Standard deviation of the background, counts.
     pixel_size_um : float
+    settings : LearnedSettings, optional
 
     Notes
     -----
@@ -72,28 +71,28 @@ def outlines(signal: Floats, noise: float, pixel_size_um: float) -> tuple[NDArra
     ----------
     .. [1] Ronneberger et al. 2015, U-Net. https://doi.org/10.1007/978-3-319-24574-4_28
     """
-    first = min(pixel_size_um / _FIRST_UM, _ZOOM[1])
-    diameter = _diameter_px(_maps(signal, noise, first)[1]) / first
+    first = min(pixel_size_um / settings.first_pixel_um, settings.max_zoom)
+    diameter = _diameter_px(_maps(signal, noise, first)[1], settings) / first
     if not diameter:
         return np.zeros(signal.shape, np.bool_), np.zeros(signal.shape, np.float32)
     zoom = 1.0
-    if not _GOOD_PX[0] <= diameter <= _GOOD_PX[1]:
-        zoom = float(np.clip(_BEST_PX / diameter, *_ZOOM))
+    if not settings.min_nucleus_px <= diameter <= settings.max_nucleus_px:
+        zoom = float(np.clip(settings.best_nucleus_px / diameter, settings.min_zoom, settings.max_zoom))
     nucleus, depth = _maps(signal, noise, zoom)
-    depth = cv2.GaussianBlur(depth, (0, 0), _SMOOTH * diameter * zoom)
-    return _resized(nucleus, signal.shape) > _NUCLEUS, _resized(depth, signal.shape)
+    depth = cv2.GaussianBlur(depth, (0, 0), settings.smooth_share * diameter * zoom)
+    return _resized(nucleus, signal.shape) > settings.min_nucleus_p, _resized(depth, signal.shape)
 
 
-def _diameter_px(depth: Floats) -> float:
-    """Return the median diameter of the nuclei, by the size of their cores; 0 where there are none."""
-    _, _, stats, _ = cv2.connectedComponentsWithStats((depth > _CORE).astype(np.uint8))
+def _diameter_px(depth: Floats, settings: LearnedSettings) -> float:
+    """Return the median diameter of the nuclei, from the size of their cores; 0 where there are no nuclei."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats((depth > settings.core_depth).astype(np.uint8))
     cores = stats[1:, cv2.CC_STAT_AREA]
     cores = cores[cores > 4]
-    return float(2 * np.sqrt(np.median(cores) / np.pi)) / _CORE_SHARE if len(cores) else 0.0
+    return float(2 * np.sqrt(np.median(cores) / np.pi)) / settings.core_share if len(cores) else 0.0
 
 
 def _maps(signal: Floats, noise: float, zoom: float) -> Floats:
-    """Return what the network says of the frame at a zoom: the probability of nucleus, and the depth."""
+    """Return the maps that the network gives for the scaled frame: the probability of nucleus, and the depth."""
     step = _STEP * _FOLD
     seen = planes(_resized(signal, tuple(max(step, round(length * zoom)) for length in signal.shape)), noise)
     rows, columns = seen.shape[1:]
@@ -118,7 +117,7 @@ def _resized(image: Floats, shape: tuple[int, ...]) -> Floats:
 
 @functools.cache
 def _network() -> Any:
-    """Return the network, on one thread; loaded when it is first needed, because most runs do without."""
+    """Return the network, on one thread; loaded when first needed, because most runs do not use it."""
     import onnxruntime  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()

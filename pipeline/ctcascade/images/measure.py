@@ -1,4 +1,4 @@
-"""Label images of one frame and its channels to one row a cell: shape, intensity by role, contacts.
+"""From the label images and channels of one frame to one row for each cell: shape, intensity by role, contacts.
 
 Shapes are those of scikit-image's `regionprops`: moments, convex hull, Crofton perimeter in four directions.
 Intensities are counts above the local background. All objects are measured together, in a few passes over the pixels.
@@ -15,9 +15,9 @@ from ctcascade.data.vocabulary import ABOVE_NOISE
 from ctcascade.images.background import Channel
 from ctcascade.images.labels import Runs, kernel, rings, runs_of
 from ctcascade.images.segment import Segmentation
+from ctcascade.study.settings import MeasureSettings
 
-_RING_UM = 3.0  # width of the surroundings that a cell is set against: wider than the blur, local all the same
-_FEWEST, _MOST = 10, 200  # cells that a channel's place is learnt from
+_DEFAULTS = MeasureSettings()
 
 Floats = NDArray[np.float64]
 
@@ -35,18 +35,23 @@ class Shapes(NamedTuple):
 
 
 def measure(
-    found: Segmentation, channels: Mapping[str, Channel], pixel_size_um: float, contact_gap_max_um: float
+    found: Segmentation,
+    channels: Mapping[str, Channel],
+    pixel_size_um: float,
+    contact_gap_max_um: float,
+    settings: MeasureSettings = _DEFAULTS,
 ) -> pd.DataFrame:
-    """Return one row a cell, with the columns of `schema.CELLS` but the frame's name.
+    """Return one row for each cell, with the columns of `tables.CELLS` except the name of the frame.
 
     Parameters
     ----------
     found : Segmentation
     channels : mapping of str to Channel
-        By role; a block of columns each.
+        By role; each gives a block of columns.
     pixel_size_um : float
     contact_gap_max_um : float
-        Cells whose edges are this near are listed as contacts.
+        Cells whose edges are at most this far apart are listed as contacts.
+    settings : MeasureSettings, optional
 
     Returns
     -------
@@ -76,7 +81,7 @@ def measure(
     }
     near, gaps = _contacts(in_cell, found.cells.shape[0], count, contact_gap_max_um, px)
     data |= {"contacts": pd.Series(near, dtype=object), "contact_gaps_um": pd.Series(gaps, dtype=object)}
-    parts = [in_cell, in_nucleus, rings(found.cells, _RING_UM / px)]
+    parts = [in_cell, in_nucleus, rings(found.cells, settings.ring_um / px)]
     ring_area = np.bincount(parts[2][:, 3], parts[2][:, 2] - parts[2][:, 1], count + 1)[1:]
     for role, channel in channels.items():
         sums = _sums(*parts, channel.signal, ABOVE_NOISE * channel.noise, count)[:, 1:]
@@ -97,9 +102,13 @@ def measure(
 
 
 def registration(
-    cells: NDArray[np.int32], table: pd.DataFrame, channels: Mapping[str, Channel], pixel_size_um: float
+    cells: NDArray[np.int32],
+    table: pd.DataFrame,
+    channels: Mapping[str, Channel],
+    pixel_size_um: float,
+    settings: MeasureSettings = _DEFAULTS,
 ) -> dict[str, float]:
-    """Return how far each channel lies beside DNA, um, by role; NaN where too few cells show both.
+    """Return the shift of each channel against DNA, um, by role; NaN where too few cells show both.
 
     Parameters
     ----------
@@ -109,37 +118,39 @@ def registration(
         Its cells, from `measure`.
     channels : mapping of str to Channel
     pixel_size_um : float
+    settings : MeasureSettings, optional
 
     Notes
     -----
-    A cell's light is centred on its nucleus, give or take; the median over many cells of (centroid of the channel less
-    centroid of DNA, both weighted by their signal inside the cell) is what the channels are apart. At most 200 cells
-    are taken, evenly over the frame; ten are needed. The cell's outline is drawn around the nucleus and cuts light that
-    lies outside, so that about four fifths of a shift are seen, and less of one beyond 3 um.
+    The light of a cell is roughly centred on its nucleus. The shift is the median, over many cells, of the centroid of
+    the channel minus the centroid of DNA, both weighted by their signal inside the cell. By default at most 200 cells
+    are used, evenly spread over the frame, and ten are needed. The outline of a cell is drawn around its nucleus and
+    cuts off light outside it, so about four fifths of a shift are measured, and less of one larger than 3 um.
     """
     whole = (table["nucleus_area_um2"].to_numpy() > 0) & ~table["touches_border"].to_numpy(bool)
     rows = np.flatnonzero(whole & (table["dna_mean"].to_numpy() > channels["dna"].noise))
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST)).astype(int)]
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), settings.max_shift_cells)).astype(int)]
     columns = [table[name].to_numpy()[rows] for name in ("cell", "y0_px", "x0_px", "y1_px", "x1_px")]
     boxes = np.stack(columns, axis=1).astype(np.int64)
     centres = {role: _centroids(cells, boxes, channel.signal) for role, channel in channels.items()}
     shifts = {}
     for role in (role for role in channels if role != "dna"):
         lit = table[f"{role}_mean"].to_numpy()[rows] > channels[role].noise
-        away = np.median((centres[role] - centres["dna"])[lit], axis=0) if lit.sum() >= _FEWEST else [np.nan, np.nan]
-        shifts[role] = float(np.hypot(*away)) * pixel_size_um
+        enough = lit.sum() >= settings.min_shift_cells
+        shift = np.median((centres[role] - centres["dna"])[lit], axis=0) if enough else [np.nan, np.nan]
+        shifts[role] = float(np.hypot(*shift)) * pixel_size_um
     return shifts
 
 
 def sharpness(channel: Channel) -> float:
-    """Return the steepest gradients of a channel relative to the usual one: about 0.5 for noise alone."""
+    """Return the steepest gradients of a channel relative to its median gradient: about 0.5 for noise alone."""
     slope = _slopes(channel.signal).ravel()
     usual, steep = (np.sqrt(np.partition(slope, k)[k]) for k in (len(slope) // 2, int(0.999 * len(slope))))
     return float(steep) / (4 * (float(usual) + channel.noise / 4))
 
 
 def shapes(labels: NDArray[np.int32], count: int) -> Shapes:
-    """Return the shapes of the objects 1..`count` of a label image; area 0 and NaN where there is none.
+    """Return the shapes of the objects 1..`count` of a label image; a missing object has area 0 and NaN elsewhere.
 
     Notes
     -----

@@ -54,9 +54,9 @@ def nuclei(dna: Channel, pixel_size_um: float, settings: DetectSettings) -> Labe
 
 
 def learned_nuclei(dna: Channel, pixel_size_um: float, settings: DetectSettings) -> Labels:
-    """Return the nuclei of a frame as a trained network sees them; parameters and result as those of `nuclei`."""
+    """Return the nuclei of a frame that a trained network finds; parameters and result as in `nuclei`."""
     px, of = pixel_size_um, settings.nuclei
-    inside, depth = learned.outlines(dna.signal, dna.noise, px)
+    inside, depth = learned.outlines(dna.signal, dna.noise, px, settings.learned)
     parts = _split(depth, inside, of.apart_um * 0.75 / px)
     lobed_px = settings.lobed_nucleus_um2 / px**2
     runs, area = _merged(parts, depth, of.valley, of.valley, lobed_px, of.convex_share)
@@ -74,7 +74,7 @@ def _plausible(runs: Runs, area: NDArray[np.float64], dna: Channel, px: float, s
 def _hills(smooth: Floats, lit: NDArray[np.bool_], px: float, of: NucleiSettings) -> tuple[Floats, Floats]:
     """Return, for each pixel, half of the peak of the hill that it lies on, and how far up that hill it is (0 to 1).
 
-    A hill is wide beside the pixels: it is looked for in a smaller image.
+    A hill is much wider than a pixel, so hills are searched for in a smaller image.
     """
     rest_um = float(np.sqrt(of.object_um**2 - of.smooth_um**2))  # beyond the first smoothing
     shrunk = max(1, int(of.coarse_pixel_um / px))
@@ -98,7 +98,7 @@ def _holds_dna(runs: Runs, signal: Floats, px: float, of: NucleiSettings) -> NDA
     count = int(runs[:, 3].max(initial=0)) + 1
     area, inside = means(runs, signal, count)
     _, around = means(rings(painted(runs, signal.shape), of.surroundings_um / px), signal, count)
-    contrast = np.clip(1 - around / np.maximum(inside, 1e-6), 0, 0.7)  # of blurred nuclei too: the ring is not dark
+    contrast = np.clip(1 - around / np.maximum(inside, 1e-6), 0, 0.7)  # blurred: the ring is not dark
     content = area * inside * contrast
     return content >= of.min_dna_share * np.sort(content[1:])[(count - 2) // 2] if count > 1 else np.zeros(1, np.bool_)
 
@@ -108,7 +108,7 @@ def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
     reach = 2 * max(1, round(apart_px)) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     around = np.argwhere(disc) - reach // 2
-    around = around[np.argsort((around**2).sum(axis=1), kind="stable")[1:]]  # most pixels are none for a near one
+    around = around[np.argsort((around**2).sum(axis=1), kind="stable")[1:]]  # nearest first
     markers = _maxima(height, mask, around)
     return np.asarray(flood(_levels(height, 1 / max(float(height.max()), 1e-6)), markers, mask))
 
@@ -116,7 +116,7 @@ def _split(height: Floats, mask: NDArray[np.bool_], apart_px: float) -> Labels:
 def _merged(
     parts: Labels, depth: Floats, waist: float, waist_of_large: float, lobed_px: float, convex_share: float
 ) -> tuple[Runs, NDArray[np.float64]]:
-    """Return the parts, those joined that no waist divides or that are lobes of one small nucleus, and their pixels."""
+    """Join the parts that no waist divides or that are lobes of one small nucleus; return all parts and their areas."""
     runs = runs_of(parts)
     area, peak = tops(runs, depth, int(parts.max()) + 1)
     root = np.arange(len(area), dtype=np.int32)

@@ -1,7 +1,7 @@
-"""Frames that overlap on the slide: each cell is counted once, and each piece of the slide too.
+"""Frames that overlap on the slide: each cell is counted once, and so is each part of the slide.
 
-Frames have a place where their file gives one: the position of the stage, or the part of a whole-slide image. A cell in
-the overlap is found in each of the frames; its copies are recognised by their place, and one is kept.
+A frame has a position if its file gives one: the position of the stage, or the part of a whole-slide image. A cell in
+an overlap is found in each of the frames; its copies are recognised by their positions, and one of them is kept.
 """
 
 from collections import defaultdict
@@ -20,36 +20,54 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 COLUMNS = ["frame", "cell", "y_px", "x_px", "touches_border", "contacts"]
-"""What `resolve` needs to know of the cells."""
-SAME_UM = 3.0
-"""Centres of two copies of a cell: stages come back to a place within about a micrometre."""
-_ENOUGH = 20  # cells in overlaps from which their copies can tell whether the positions are right
-_TRUSTED = 0.3  # share of them that has a copy; by chance it is far less
+"""The columns of the cells table that `resolve` needs."""
 _DIRECTIONS = ((1, 1), (-1, 1), (1, -1), (-1, -1))
 
 
 @dataclass(frozen=True)
+class Matching:
+    """How copies of cells are recognised, and when the positions of frames are believed.
+
+    Attributes
+    ----------
+    max_distance_um : float
+        Largest distance between the centres of two copies: stages return to a place within about a micrometre.
+    min_cells : int
+        Number of cells in overlaps from which their copies can tell whether the positions are right.
+    min_share : float
+        Share of these cells that must have a copy; by chance far fewer have one.
+    """
+
+    max_distance_um: float = 3.0
+    min_cells: int = 20
+    min_share: float = 0.3
+
+
+_DEFAULTS = Matching()
+
+
+@dataclass(frozen=True)
 class Overlaps:
-    """What overlapping frames mean for the tables of a sample.
+    """The consequences of overlapping frames for the tables of a sample.
 
     Attributes
     ----------
     frames : DataFrame
-        As it was, with each overlap's area shared among the frames that it belongs to, and the cells that are kept.
+        The frames table, with the area of each overlap divided among its frames, and the number of cells kept in each.
     dropped : dict of str to set of int
-        By frame: cells that another frame has.
+        By frame: cells that are counted in another frame.
     """
 
     frames: pd.DataFrame
     dropped: Mapping[str, set[int]] = field(default_factory=dict)
 
     def keeps(self, cells: pa.Table) -> pa.Array:
-        """Return which rows of a table with frame and cell are of cells that are counted."""
+        """Return which rows of a table with the columns frame and cell belong to cells that are counted."""
         keys = zip(cells["frame"].to_pylist(), cells["cell"].to_pylist(), strict=True)
         return pa.array([cell not in self.dropped.get(frame, ()) for frame, cell in keys], pa.bool_())
 
     def kept(self, cells: pd.DataFrame) -> pd.DataFrame:
-        """Return those of the cells that are counted; what was in contact with another's copy is no contact here."""
+        """Return the cells that are counted, without their contacts to cells that are not."""
         here = cells["frame"].isin(list(self.dropped))
         if not here.any():
             return cells
@@ -65,7 +83,7 @@ class Overlaps:
 
 @dataclass(frozen=True)
 class _Tiles:
-    """Frames of one slide: names, first corner and extent (n, 2) in um, edge of a pixel, and which overlap."""
+    """Frames of one slide: names, first corner and extent (n, 2) in um, pixel size, and pairs that overlap."""
 
     names: list[str]
     corner: Floats
@@ -74,31 +92,34 @@ class _Tiles:
     pairs: Ints
 
     def turned(self, directions: tuple[int, int]) -> "_Tiles":
-        """Return the frames with places that count the other way along an axis whose direction is -1."""
+        """Return the frames with positions reversed along each axis whose direction is -1."""
         corner = self.corner * directions
         return replace(self, corner=corner, pairs=_overlapping(corner, self.extent, self.pixel))
 
 
-def resolve(frames: pd.DataFrame, parts: Callable[[], Iterable[pd.DataFrame]]) -> Overlaps:
-    """Return what overlapping frames mean for a sample's tables.
+def resolve(
+    frames: pd.DataFrame, parts: Callable[[], Iterable[pd.DataFrame]], matching: Matching = _DEFAULTS
+) -> Overlaps:
+    """Find cells that overlapping frames show more than once, and divide the area of overlaps.
 
     Parameters
     ----------
     frames : DataFrame
-        As `schema.FRAMES`.
+        As `tables.FRAMES`.
     parts : callable
-        Gives the `COLUMNS` of the cells table a part at a time; called once for each slide that has overlaps.
+        Yields the `COLUMNS` of the cells table in parts; called once for each slide that has overlaps.
+    matching : Matching, optional
 
     Notes
     -----
-    Centres that lie at most 3 um apart in two frames, each the other's nearest, are copies of one cell. Of copies the
-    one that no border cuts is kept, and of these the one that lies nearest the middle of its frame, in widths of the
-    frame; cells that touch stay together in one frame where it has all of them whole. A cell in an overlap without a
-    copy, or of which all copies are cut, counts only if it is in the frame whose middle is the nearest.
+    Cells of two frames are copies of one cell if their centres are at most 3 um apart (by default) and each is the
+    other's nearest. A copy that no border cuts is preferred; among these the one nearest to the middle of its frame, in
+    widths of the frame, is kept. Cells that touch are kept in the same frame if one frame shows all of them whole. A
+    cell in an overlap that has no copy, or whose copies are all cut, counts only in the frame whose middle is nearest.
 
-    A stage may count against the rows or columns of its pictures: of the four ways the one is taken that gives the most
-    copies. Where hardly a cell has one in any, the positions are not believed: all cells stay, and the frames are
-    flagged ``overlap_unclear``.
+    The axes of a stage may run against the rows or columns of its images: of the four combinations the one with the
+    most copies is used. If hardly any cell has a copy in any of them, the positions are not believed: all cells are
+    kept, and the frames are flagged ``overlap_unclear``.
     """
     frames = frames.reset_index(drop=True)
     usable = frames["usable"].to_numpy(bool)
@@ -109,7 +130,7 @@ def resolve(frames: pd.DataFrame, parts: Callable[[], Iterable[pd.DataFrame]]) -
         if not len(tiles.pairs):
             continue
         seen = _tiles(frames, own)
-        gone, believed = _duplicates(seen, parts, _DIRECTIONS[: 1 if of_one_image else None])
+        gone, believed = _duplicates(seen, parts, _DIRECTIONS[: 1 if of_one_image else None], matching)
         if believed:
             written = area["area_um2"][own] / area["frame_area_um2"][own]
             area["frame_area_um2"][rows], area["area_um2"][own] = _areas(tiles), _areas(seen) * written
@@ -121,7 +142,7 @@ def resolve(frames: pd.DataFrame, parts: Callable[[], Iterable[pd.DataFrame]]) -
 
 
 def _slides(frames: pd.DataFrame) -> Iterator[tuple[Ints, bool]]:
-    """Yield the rows of frames that share one system of places, and whether they are parts of one image."""
+    """Yield the rows of frames that share a coordinate system, and whether they are parts of one image."""
     placed = frames[frames["y_um"].notna() & frames["x_um"].notna()]
     of_image = placed.groupby(["part", "path"])["frame"].transform("size") > 1
     for _, group in placed[of_image].groupby(["part", "path"], sort=True):
@@ -139,7 +160,7 @@ def _tiles(frames: pd.DataFrame, rows: Ints) -> _Tiles:
 
 
 def _overlapping(corner: Floats, extent: Floats, pixel: Floats) -> Ints:
-    """Return the pairs (i, j), i < j, of frames that share more than a pixel's width."""
+    """Return the pairs (i, j), i < j, of frames that overlap by more than one pixel."""
     end, pairs = corner + extent, [np.empty((0, 2), np.int64)]
     for i in range(len(corner)):
         shared = np.minimum(end[i], end[i + 1 :]) - np.maximum(corner[i], corner[i + 1 :])
@@ -149,7 +170,7 @@ def _overlapping(corner: Floats, extent: Floats, pixel: Floats) -> Ints:
 
 
 def _areas(tiles: _Tiles) -> Floats:
-    """Return the area of each frame, um2, with what several show divided among them: they add up to the union."""
+    """Return the area of each frame, um2, with overlaps divided equally: the areas add up to that of the union."""
     end = tiles.corner + tiles.extent
     areas: Floats = tiles.extent.prod(axis=1)
     near = defaultdict(list)
@@ -159,7 +180,7 @@ def _areas(tiles: _Tiles) -> Floats:
     for i, others in near.items():
         low, high = (
             np.clip(edges[[i, *others]], tiles.corner[i], end[i]) for edges in (tiles.corner, end)
-        )  # of each frame, as far as it lies in this one
+        )  # of each frame, clipped to this one
         ys, xs = (np.unique(np.concatenate([low[:, axis], high[:, axis]])) for axis in (0, 1))
         covers_y = (low[:, :1] <= ys[:-1]) & (ys[1:] <= high[:, :1])
         covers_x = (low[:, 1:] <= xs[:-1]) & (xs[1:] <= high[:, 1:])
@@ -169,15 +190,18 @@ def _areas(tiles: _Tiles) -> Floats:
 
 
 def _duplicates(
-    tiles: _Tiles, parts: Callable[[], Iterable[pd.DataFrame]], directions: Sequence[tuple[int, int]]
+    tiles: _Tiles,
+    parts: Callable[[], Iterable[pd.DataFrame]],
+    directions: Sequence[tuple[int, int]],
+    matching: Matching,
 ) -> tuple[dict[str, set[int]], bool]:
-    """Return by frame the cells that are counted in another, and whether the copies bear the positions out."""
+    """Return, by frame, the cells that are counted in another frame, and whether the copies confirm the positions."""
     cells = _near_edges(tiles, parts())
     if cells.empty:
         return {}, True
-    tried = [(turned, *_copies(turned, cells)) for turned in map(tiles.turned, directions)]
+    tried = [(turned, *_copies(turned, cells, matching.max_distance_um)) for turned in map(tiles.turned, directions)]
     turned, copies, inside = max(tried, key=lambda t: len(t[1]))
-    if inside >= _ENOUGH and len(copies) < _TRUSTED * inside:
+    if inside >= matching.min_cells and len(copies) < matching.min_share * inside:
         return {}, False
     gone = _settled(turned, cells, copies)
     lost = pd.Series(cells["cell"].to_numpy()[gone]).groupby(cells["f"].to_numpy()[gone])
@@ -185,9 +209,9 @@ def _duplicates(
 
 
 def _near_edges(tiles: _Tiles, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Return the cells that may lie in an overlap, whichever way the stage counts: ``f, cell, y, x, cut, contacts``.
+    """Return cells that may be in an overlap, whatever the directions of the stage: ``f, cell, y, x, cut, contacts``.
 
-    Places are in um from the first corner of the frame with the number f.
+    Positions are in um from the first corner of frame number f.
     """
     number = {name: f for f, name in enumerate(tiles.names)}
     i, j = tiles.pairs.T
@@ -205,14 +229,14 @@ def _near_edges(tiles: _Tiles, parts: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(found[1:] or found, ignore_index=True).sort_values("f", kind="stable", ignore_index=True)
 
 
-def _copies(tiles: _Tiles, cells: pd.DataFrame) -> tuple[Ints, int]:
-    """Return pairs of rows that are one cell, and how many pairs there could be."""
+def _copies(tiles: _Tiles, cells: pd.DataFrame, max_distance_um: float) -> tuple[Ints, int]:
+    """Return pairs of rows that are the same cell, and the largest possible number of pairs."""
     links, inside = [np.empty((0, 2), np.int64)], 0
     for a, b, place in _shared(tiles, cells):
         inside += min(len(a), len(b))
         if not (len(a) and len(b)):
             continue
-        away, there = cKDTree(place[b]).query(place[a], distance_upper_bound=SAME_UM)
+        away, there = cKDTree(place[b]).query(place[a], distance_upper_bound=max_distance_um)
         _, back = cKDTree(place[a]).query(place[b])
         mutual = np.isfinite(away)
         mutual[mutual] = back[there[mutual]] == np.flatnonzero(mutual)
@@ -221,7 +245,7 @@ def _copies(tiles: _Tiles, cells: pd.DataFrame) -> tuple[Ints, int]:
 
 
 def _shared(tiles: _Tiles, cells: pd.DataFrame) -> Iterator[tuple[Ints, Ints, Floats]]:
-    """Yield for each pair of frames the rows of either that lie in the other, and the places of all rows."""
+    """Yield for each pair of frames the rows of each that are inside the other, and the positions of all rows."""
     f = cells["f"].to_numpy(np.int64)
     place = tiles.corner[f] + cells[["y", "x"]].to_numpy(np.float64)
     bounds = np.searchsorted(f, np.arange(len(tiles.names) + 1))
@@ -237,7 +261,7 @@ def _shared(tiles: _Tiles, cells: pd.DataFrame) -> Iterator[tuple[Ints, Ints, Fl
 
 
 def _settled(tiles: _Tiles, cells: pd.DataFrame, copies: Ints) -> NDArray[np.bool_]:
-    """Return which rows are not counted, as they are in another frame."""
+    """Return which rows are not counted, because another frame has the cell."""
     f, n = cells["f"].to_numpy(np.int64), len(cells)
     away = _away(tiles, f, tiles.corner[f] + cells[["y", "x"]].to_numpy(np.float64))
     _, one = connected_components(coo_array((np.ones(len(copies)), copies.T), shape=(n, n)), directed=False)
@@ -250,20 +274,20 @@ def _settled(tiles: _Tiles, cells: pd.DataFrame, copies: Ints) -> NDArray[np.boo
     order = several.sort_values(["cut", "away", "f"]).drop_duplicates("one").set_index("one")["f"]
     winner = np.full(n, -1)
     winner[order.index.to_numpy(np.int64)] = order.to_numpy()
-    for member, frame in _together(cells, one, alone, gone, several):
+    for member, frame in _touching_groups(cells, one, alone, gone, several):
         winner[member] = frame
     lost: NDArray[np.bool_] = gone | (~alone & (winner[one] != f))
     return lost
 
 
 def _away(tiles: _Tiles, f: Ints, place: Floats) -> Floats:
-    """Return how far places are from the middle of frames, 0, to their border, 0.5."""
+    """Return how far positions are from the middle of their frames: 0 in the middle, 0.5 at the border."""
     away: Floats = np.abs((place - tiles.corner[f] - tiles.extent[f] / 2) / tiles.extent[f]).max(axis=1, initial=0)
     return away
 
 
 def _nearest(tiles: _Tiles, cells: pd.DataFrame, away: Floats) -> Ints:
-    """Return the frame whose middle is the nearest to each row's place, of those that show it; the first of equals."""
+    """Return, for each row, the frame with the nearest middle among those that show its position; first if equal."""
     nearest, least = cells["f"].to_numpy(np.int64).copy(), away.copy()
     for (i, j), (a, b, place) in zip(tiles.pairs.tolist(), _shared(tiles, cells), strict=True):
         for rows, other in ((a, j), (b, i)):
@@ -273,12 +297,12 @@ def _nearest(tiles: _Tiles, cells: pd.DataFrame, away: Floats) -> Ints:
     return nearest
 
 
-def _together(
+def _touching_groups(
     cells: pd.DataFrame, one: Ints, alone: NDArray[np.bool_], gone: NDArray[np.bool_], several: pd.DataFrame
 ) -> Iterator[tuple[Ints, int]]:
-    """Yield groups of touching cells that have copies, and the frame that shows all of each group whole.
+    """Yield groups of touching cells that have copies, and the frame that shows all of the group whole.
 
-    A cell that no other frame shows binds the group to its own.
+    A cell that no other frame shows ties the group to its own frame.
     """
     f, number = cells["f"].to_numpy(np.int64), cells["cell"].to_numpy(np.int64)
     row_of = {key: row for row, key in enumerate(zip(f.tolist(), number.tolist(), strict=True))}

@@ -74,6 +74,9 @@ def _each_once(steps: tuple[Step, ...]) -> tuple[Step, ...]:
 
 _SHARE = "a share from 0 to 1"
 _UM = "a length above 0 and up to 1000 um"
+_PIXELS = "a number of pixels above 0 and up to 1000"
+_ZOOM = "a factor above 0 and up to 100"
+_CELLS = "a whole number from 1 to 1000000"
 
 
 def share(default: float, meaning: str) -> Any:
@@ -170,6 +173,51 @@ class CellsSettings(Typed):
     )
 
 
+class LearnedSettings(Typed):
+    """How a frame is shown to the network of the learned segmenter, and how its answer is read."""
+
+    first_pixel_um: Number = length(
+        1.3, "Pixel size, um, of the first look: small nuclei are still seen, large ones do not fall into pieces yet."
+    )
+    best_nucleus_px: Number = setting(
+        18.0, _PIXELS, "Diameter of nuclei, pixels, that the frame is scaled to for the second look.", gt=0, le=1000
+    )
+    min_nucleus_px: Number = setting(
+        11.0, _PIXELS, "Smallest diameter, pixels, with which the frame is not scaled.", gt=0, le=1000
+    )
+    max_nucleus_px: Number = setting(
+        28.0, _PIXELS, "Largest diameter, pixels, with which the frame is not scaled.", gt=0, le=1000
+    )
+    min_zoom: Number = setting(0.1, _ZOOM, "Smallest scale of the second look.", gt=0, le=100)
+    max_zoom: Number = setting(3.0, _ZOOM, "Largest scale of both looks.", gt=0, le=100)
+    min_nucleus_p: Number = share(0.5, "Probability above which a pixel is nucleus.")
+    core_depth: Number = share(0.5, "Depth above which a pixel belongs to the core of a nucleus.")
+    core_share: Number = setting(
+        0.575,
+        "a share above 0 and up to 1",
+        "Diameter of such a core over the diameter of its nucleus, as the network draws them.",
+        gt=0,
+        le=1,
+    )
+    smooth_share: Number = setting(
+        0.08, "a share above 0 and up to 1", "Smoothing of the depth, in diameters of a nucleus.", gt=0, le=1
+    )
+
+
+class MeasureSettings(Typed):
+    """How cells and the shift between channels are measured."""
+
+    ring_um: Number = length(
+        3.0, "Width, um, of the surroundings that a cell is compared with: wider than the blur, and still local."
+    )
+    min_shift_cells: Whole = setting(
+        10, _CELLS, "Cells that the shift of a channel against DNA is measured on, at least.", ge=1, le=1_000_000
+    )
+    max_shift_cells: Whole = setting(
+        200, _CELLS, "The same, at most: they are taken evenly over the frame.", ge=1, le=1_000_000
+    )
+
+
 class DetectSettings(Typed):
     """Frames -> cells: how nuclei and cells are found and measured."""
 
@@ -198,6 +246,8 @@ class DetectSettings(Typed):
     background: BackgroundSettings = section(BackgroundSettings, "how the background is followed")
     nuclei: NucleiSettings = section(NucleiSettings, "how nuclei are found")
     cells: CellsSettings = section(CellsSettings, "how cells are grown")
+    learned: LearnedSettings = section(LearnedSettings, "how the network of the learned segmenter is used")
+    measure: MeasureSettings = section(MeasureSettings, "how cells are measured")
 
     @classmethod
     def of(cls, given: "DetectSettings | Mapping[str, Any]") -> "DetectSettings":
