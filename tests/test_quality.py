@@ -105,6 +105,16 @@ def test_each_frame_has_its_own_lights(run, slide, column, value, check, state):
     assert found["frame_states"] == {"ok": n_ok, "warn": 1 + (state == "warn"), "fail": 1 + (state == "fail")}
 
 
+def test_lost_and_flagged_frames_are_counted_by_reason_and_flag(run, slide):
+    """A frame with two flags counts under each; a frame that is not usable counts under its reason."""
+    frames, cells, calls = slide
+    usable = [True, True, False, False]
+    reasons, flags = ["", "", "broken file", "broken file"], ["weak_focus,saturated", "weak_focus", "", ""]
+    found, _ = run(frames.assign(usable=usable, reason=reasons, flags=flags), cells, calls)
+    assert found["lost_frames"] == {"broken file": 2}
+    assert found["flagged_frames"] == {"saturated": 1, "weak_focus": 2}
+
+
 @pytest.mark.parametrize(
     ("check", "limits"),
     [("background_cv", [0.5, 0.1]), ("staining_index", [2, 5]), ("nuclei_per_mm2", [1, 2])],
