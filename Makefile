@@ -7,7 +7,7 @@ export PATH := $(BIN):$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast check bench verify mutants fuzz audit weights slurm-test docs full clean
 
-help:  ## this list
+help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 setup: .venv/ready  ## create .venv with the pinned packages
@@ -25,13 +25,13 @@ demo: .venv/ready  ## run the whole workflow on the shipped phantom slides; prin
 	snakemake --cores $(CORES) --quiet rules
 	@echo "open $(CURDIR)/results/index.html"
 
-test: .venv/ready  ## the tests, on all cores
+test: .venv/ready  ## run the tests on all cores
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
 
-test-fast: .venv/ready  ## the tests that run no workflow, no browser and no search for counterexamples, on all cores
+test-fast: .venv/ready  ## run the quick tests: no workflow, no browser, no search for counterexamples
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m "not workflow and not browser and not property and not slow"
 
-check: .venv/ready  ## style, types, import directions, workflow lint
+check: .venv/ready  ## check style, types, directions of imports and the workflow
 	ruff check .
 	ruff format --check .
 	mypy
@@ -39,16 +39,16 @@ check: .venv/ready  ## style, types, import directions, workflow lint
 	snakefmt --check Snakefile workflow
 	$(BIN)/python tests/lint_workflow.py
 
-bench: .venv/ready  ## time the stages beside their peers, in one run
+bench: .venv/ready  ## time the stages and, in the same run, comparable packages
 	$(BIN)/python -m benchmarks.bench
 
-verify: .venv/ready  ## the statistical verification suite, each row with its verdict
+verify: .venv/ready  ## the statistical verification: each figure with its verdict
 	$(BIN)/python -m verification.verify
 
-mutants: .venv/ready  ## break a copy in ten ways; the tests must notice each
+mutants: .venv/ready  ## break a copy of the project in one way after another; the tests must notice each
 	$(BIN)/python tests/mutants.py
 
-fuzz: .venv/ready  ## throw mutated files at every reader (CASES each)
+fuzz: .venv/ready  ## give every reader mutated files (CASES each)
 	$(BIN)/python tests/fuzz.py $(or $(CASES),100000)
 
 audit:  ## check the pinned packages against public advisories (network) and write the bill of materials
@@ -66,10 +66,10 @@ weights: .venv/ready  ## train the learned segmenter's network again, from image
 slurm-test: .venv/ready  ## run the workflow on a Slurm of two nodes, through cancelled jobs and lost nodes (root, Debian)
 	$(BIN)/python -m pytest tests/on_slurm.py
 
-docs: .venv/ready  ## the documentation as a site in build/site; its reference is made from the code
+docs: .venv/ready  ## build the documentation as a site in build/site; its reference is made from the code
 	$(BIN)/mkdocs build
 
-full: check test verify mutants docs slurm-test  ## all of it, before a release: an hour or so
+full: check test verify mutants docs slurm-test  ## everything, before a release: about an hour
 
 clean:  ## remove results, logs and caches (not .venv)
 	rm -rf results logs .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -214,6 +214,7 @@ def test_saturation_is_flagged_and_excludes_nothing(slide, tmp_path):
     assert row["saturation"] > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_warm_compiles_all_that_a_run_needs(slide, tmp_path):
     env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}

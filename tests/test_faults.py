@@ -247,6 +247,7 @@ print(*outcomes)
 """
 
 
+@pytest.mark.slow
 def test_too_little_memory_fails_the_job_and_is_not_a_broken_frame(tmp_path):
     settings, base = settings_of("P02_1")
     start = [sys.executable, "-c", IN_LITTLE_MEMORY, json.dumps(settings), base, tmp_path]

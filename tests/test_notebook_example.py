@@ -30,6 +30,7 @@ def from_images():
     return names, said
 
 
+@pytest.mark.slow
 @pytest.mark.regression
 def test_the_example_from_images_to_counts_does_what_the_page_says(from_images):
     names, said = from_images

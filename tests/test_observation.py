@@ -395,6 +395,7 @@ def test_change_read_backwards_is_the_inverse(x, y, e, cv):
     assert (forth.verdict in ("decline established", "rise established")) == outside
 
 
+@pytest.mark.slow
 @pytest.mark.property
 def test_intervals_cover_at_their_level():
     """400 samples a stratum, drawn cell by cell; the bounds allow for three standard errors of such a run."""

@@ -104,6 +104,7 @@ def test_frames_without_ctcs_are_the_sources_and_others_are_brighter_where_one_l
     assert not added[:, far].any()
 
 
+@pytest.mark.slow
 @pytest.mark.property
 def test_equal_seed_equal_bytes_and_levels_may_repeat(tmp_path):
     tables = [spiked(tmp_path / str(k), levels=[0, 2, 2, 5], random_seed=seed) for k, seed in enumerate((1, 1, 2))]

@@ -14,11 +14,20 @@ from ctcascade.study import jobs, sheets
 list_frames = image_files.listed_once()
 
 
-def read_study():
-    """Return the checked study; print what is wrong with it and exit 2 otherwise.
+def or_exit(work, *args):
+    """Return what a function returns; where it refuses its input, print why and exit with code 2.
 
     A raised exception would end Snakemake with 1, and silently where it runs quietly.
     """
+    try:
+        return work(*args)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def read_study():
+    """Return the study, read and checked."""
     own = os.path.join("config", "config.yaml")
     # beside this file, not in workflow.basedir: this may be a module of another workflow
     here = workflow.current_basedir.get_path_or_uri(secret_free=True)
@@ -26,56 +35,47 @@ def read_study():
     configfiles = [path for path in (shipped, own) if os.path.exists(path)]
     if len(configfiles) == 2 and os.path.samefile(shipped, own):
         configfiles = [own]
-    try:
+    if not workflow.is_main_process:
         # a job that runs elsewhere reads the study again, but need not list every folder of images again
-        found = sheets.read_study(
-            configfiles, config, list_frames if workflow.is_main_process else None
-        )
-        if workflow.is_main_process and found.reviews:
-            from ctcascade.counting import reviewed_calls  # slow to load, and seldom needed
+        return sheets.read_study(configfiles, config, None)
+    found = sheets.read_study(configfiles, config, list_frames)
+    if found.reviews:
+        from ctcascade.counting import reviewed_calls  # slow to load, and seldom needed
 
-            reviewed_calls.check_against_results(found)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
-    if workflow.is_main_process:
-        for note in found.notes:
-            print(note, file=sys.stderr)
+        reviewed_calls.check_against_results(found)
+    for note in found.notes:
+        print(note, file=sys.stderr)
     return found
 
 
 def take_results():
-    """Lock the results folder and clear it of half-written files; exit 2 where another run is in it."""
-    try:
-        warning = results_folder.lock(RESULTS)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        sys.exit(2)
+    """Lock the results folder and clear it of half-written files; exit with code 2 if another run uses it."""
+    warning = or_exit(results_folder.lock, RESULTS)
     if warning:
         print(warning, file=sys.stderr)
     results_folder.remove_unfinished(RESULTS)
 
 
 def let_scheduler_sleep():
-    """Have Snakemake look for what to run when a job ends, and not all the time.
+    """Let Snakemake look for the next jobs only when a job ends.
 
-    Its limit of jobs started per second, which is not needed here, makes it look once a second more for each job that
-    has ended until the run is over: a third of the compute after some hundred jobs. No option turns it off. The field
-    is private: other versions than the one that this was tried on are left alone.
+    Its limit on jobs started per second, which is not needed here, adds one look a second for each job that has ended,
+    until the end of the run: after some hundred jobs, a third of the processor time. No option turns it off. The field
+    is private, so this is done only in the version that it was tested with.
     """
     if snakemake.__version__ == "9.27.1":
         workflow.scheduler.job_rate_limiter = None
 
 
-# The command lies beside this Python, whether its environment was activated or not. A job has one core, and sums of
-# one thread are the same on any number of cores. Memory of one frame is kept for the next: giving it back to the
-# system between frames costs a tenth of the time (GNU C library; others ignore the two variables).
+# `ctcascade` is beside this Python, whether or not its environment is activated. A job has one core; with one thread,
+# sums do not depend on the number of cores. The memory of one frame is kept for the next: giving it back to the
+# system after each frame costs a tenth of the time (GNU C library; others ignore the two variables).
 shell.prefix(
     "set -euo pipefail; export OPENBLAS_NUM_THREADS=1"
     " MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=268435456; "
     f'PATH={shlex.quote(os.path.dirname(sys.executable))}:"$PATH"; '
 )
-study = read_study()
+study = or_exit(read_study)
 RESULTS = study.settings.results
 
 
@@ -95,7 +95,7 @@ wildcard_constraints:
 
 
 def code(*stages):
-    """Return the params function that says what stages are made of: rules do not see that a program has changed."""
+    """Return the params function with the hashes of stages: Snakemake does not see that a program has changed."""
     learned = study.settings.detect.segmenter == "learned"
     return lambda wildcards: [
         fingerprint.stage_hash(stage, learned) for stage in stages
@@ -103,7 +103,7 @@ def code(*stages):
 
 
 def settings(verb, of=None):
-    """Return the params function that gives a rule its own settings, and nothing of the other stages'."""
+    """Return the params function with the settings of one stage, as the JSON of its job."""
 
     def build(wildcards):
         about = {of: getattr(wildcards, of)} if of else {}
@@ -145,7 +145,7 @@ def reviews_of(wildcards):
 
 
 def option(name, of):
-    """Return the params function that gives an option the files of an input, and nothing where it has none."""
+    """Return the params function with an option and the files of an input, or nothing if there are none."""
     return lambda wildcards, input: [name, *input[of]] if input[of] else []
 
 
@@ -171,7 +171,7 @@ def of_patient(kind):
 
 
 def charts_of(wildcards):
-    """Return the charts of the controls where a sample of the page belongs to a run with controls."""
+    """Return the results of the controls if a sample of the page belongs to a run with controls."""
     one = getattr(wildcards, "sample", None)
     own = [one] if one else study.samples_of(wildcards.patient)
     controlled = study.controls_of(own) or set(own) & set(study.controls)

@@ -23,10 +23,11 @@ rule detect:
         code=code("detect"),
     shell:
         "ctcascade detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
-        " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} {params.labels:q} 2> {log:q}"
+        " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} {params.labels:q}"
+        " 2> {log:q}"
 
 
-# gather names what its chunks were made with: they are gone by the next run, which must know that they are stale.
+# gather has the params of its chunks: chunks are deleted, and the next run must know if they would be out of date.
 rule gather:
     input:
         frames=chunks_of("frames"),

@@ -106,5 +106,5 @@ rule report_cohort:
         settings=settings("report"),
         code=code("report"),
     shell:
-        "ctcascade report cohort @{input.results:q} --controls {input.controls:q} --out {output.page:q} --multiqc {output.multiqc:q} --table {output.table:q}"
-        " 2> {log:q}"
+        "ctcascade report cohort @{input.results:q} --controls {input.controls:q} --out {output.page:q}"
+        " --multiqc {output.multiqc:q} --table {output.table:q} 2> {log:q}"
