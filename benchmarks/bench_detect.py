@@ -26,30 +26,23 @@ import tifffile
 from skimage.measure import regionprops_table
 
 from ctcascade import formats
+from ctcascade.data.camera import Camera
 from ctcascade.formats import listing
 from ctcascade.images import background, detect, labels, measure, segment
+from ctcascade.study.jobs import DetectJob
+from ctcascade.study.settings import FrameLimits
 from ctcascade.validation import phantom
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT.parent / "shared" / "tools" / "ref_skimage.py"
-ASSAY: dict[str, Any] = {
-    "channels": {"dna": ["DAPI"], "ck": ["CK-PE"], "cd45": ["CD45-APC"], "fitc": ["FITC"]},
-    "pixel_size_um": 0.645,
-    "frame_px": [1036, 1384],
-    "bit_depth": 12,
-    "files": None,
-}
-SETTINGS: dict[str, Any] = {
-    "sample": "S",
-    "images": ["frames"],
-    "format": "auto",
-    "assay": ASSAY,
-    "segmenter": "classical",
-    "nucleus_diameter_um": [3.5, 60.0],
-    "lobed_nucleus_um2": 60.0,
-    "cell_margin_um": 4.0,
-    "contact_gap_max_um": 3.0,
-}
+CAMERA = Camera(
+    name="bench",
+    channels={"dna": ("DAPI",), "ck": ("CK-PE",), "cd45": ("CD45-APC",), "fitc": ("FITC",)},
+    pixel_size_um=0.645,
+    frame_px=(1036, 1384),
+    bit_depth=12,
+)
+JOB = DetectJob(sample="S", images=("frames",), format="auto", assay=CAMERA, frame_limits=FrameLimits())
 FRAMES = 3
 ON_PROCESSOR_TIME = """
 import runpy, sys, time
@@ -76,7 +69,7 @@ def _rows(what: str, shape: tuple[int, int], recipe: phantom.Recipe) -> list[tup
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         phantom.write_slide(folder / "frames", phantom.Slide(FRAMES, shape, recipe=recipe), seed=7)
-        refs = listing.list_frames(["frames"], folder, "auto", ASSAY).frames
+        refs = listing.list_frames(["frames"], folder, "auto", CAMERA).frames
         which = what.partition(" ")[0]
         out = [_whole(folder, what, refs), *_stages(refs[0], which)]
         for ref in refs:
@@ -96,7 +89,7 @@ def _store_uncompressed(path: Path) -> None:
 
 
 def _detect(folder: Path) -> None:
-    detect.detect(SETTINGS, folder, (1, 1), folder / "frames.parquet", folder / "cells.parquet")
+    detect.detect(JOB, folder, (1, 1), folder / "frames.parquet", folder / "cells.parquet")
 
 
 def _against(refs: Any, ours: float) -> str:
@@ -111,13 +104,16 @@ def _against(refs: Any, ours: float) -> str:
 
 
 def _stages(ref: formats.FrameRef, which: str) -> list[tuple[str, str, str]]:
-    read, frame = _seconds(lambda: formats.read(ref, ASSAY))
+    read, frame = _seconds(lambda: formats.read(ref, CAMERA))
     one_pass, _ = _seconds(lambda: [float(plane.sum()) for plane in frame.pixels])
     correct, channels = _seconds(
-        lambda: {role: background.correct(plane, 0.645) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
+        lambda: {
+            role: background.correct(plane, 0.645, JOB.background)
+            for role, plane in zip(frame.roles, frame.pixels, strict=True)
+        }
     )
-    segmented, found = _seconds(lambda: segment.segment(frame, channels, SETTINGS))
-    learned, _ = _seconds(lambda: segment.segment(frame, channels, {**SETTINGS, "segmenter": "learned"}))
+    segmented, found = _seconds(lambda: segment.segment(frame, channels, JOB))
+    learned, _ = _seconds(lambda: segment.segment(frame, channels, JOB.model_copy(update={"segmenter": "learned"})))
     measured, cells = _seconds(lambda: measure.measure(found, channels, 0.645, 3.0))
     times = {"read": read, "correct": correct, "segment": segmented, "measure": measured}
     return [

@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from ctcascade import evidence
-from ctcascade.cli import main as cli
+from ctcascade.__main__ import main as cli
 from ctcascade.data import results, tables
 from ctcascade.evidence.tables import TABLES as EVIDENCE
 from ctcascade.study.settings import Settings

@@ -11,7 +11,6 @@ import contextlib
 import copy
 import functools
 import io
-import json
 import logging
 import re
 import resource
@@ -32,30 +31,30 @@ from unittest import mock
 import imagecodecs
 import numpy as np
 import tifffile
-import yaml
 from PIL import Image
 
-from ctcascade import cli, formats
+from ctcascade import formats
 from ctcascade.data.errors import InputError, refuse_all
 from ctcascade.formats import FrameError, FrameRef, axioscan, bzscanner, listing
 from ctcascade.formats.frame import reading
-from ctcascade.study import checking, reviews, scenarios, sheets, text_files
+from ctcascade.study import checking, jobs, reviews, scenarios, sheets, text_files
 from ctcascade.study.assay import read_assay
 from ctcascade.study.patient import PatientRow, patient_faults
 from ctcascade.study.sample import SampleRow
 from ctcascade.study.settings import Settings
 from tests.support import czi_bytes, tiff_bytes, zarr_bytes
+from tests.support.detecting import camera, detect_job
 
 read_yaml = text_files.read_yaml
 ROOT = Path(__file__).parent.parent
 SECONDS, MEMORY = 5.0, 2 * 2**30
-ASSAY = {
-    "channels": {"dna": ["DAPI", "DNA"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
-    "pixel_size_um": 0.645,
-    "frame_px": [12, 16],
-    "bit_depth": 12,
-    "files": "{frame}_{channel}",
-}
+ASSAY = camera(
+    channels={"dna": ["DAPI", "DNA"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
+    pixel_size_um=0.645,
+    frame_px=[12, 16],
+    bit_depth=12,
+    files="{frame}_{channel}",
+)
 NAMES = ("DAPI", "CK", "CD45", "FITC")
 PLANES = (np.arange(4 * 12 * 16).reshape(4, 12, 16) * 37 % 4000).astype(np.uint16)
 REFUSALS = (FrameError, InputError)
@@ -152,7 +151,7 @@ def targets() -> list[Target]:
             [b"half: {shedding_cut: 0.5, from_years: 0.25}\nscans: {scans_every_years: 0.5}\n"],
             scenarios.read,
         ),
-        Target("settings", ".json", [json.dumps({"sample": "S", "assay": ASSAY}).encode()], _settings),
+        Target("settings", ".json", [detect_job(ASSAY, "frames").model_dump_json().encode()], _settings),
     ]
 
 
@@ -373,7 +372,7 @@ def _shipped(path: Path) -> dict:
 
 
 def _settings(path: Path) -> object:
-    return cli._settings(path.read_bytes().decode("utf-8", "surrogateescape"))
+    return jobs.read(jobs.DetectJob, path.read_bytes().decode("utf-8", "surrogateescape"))
 
 
 def _tiffs(ome: bool = False, grey: bool = False, **more: object) -> list[bytes]:
@@ -404,9 +403,7 @@ def _texts(*names: str) -> list[bytes]:
 
 
 def _review() -> bytes:
-    columns = yaml.safe_load((ROOT / "pipeline" / "ctcascade" / "study" / "schemas" / "review.yaml").read_text())[
-        "properties"
-    ]
+    columns = reviews.ReviewedCell.model_fields
     given = {"sample": "S1", "reviewer": "R1", "calls_sha256": "0" * 64, "frame": "f1", "cell": "1"}
     given |= {"call": "ctc", "x_px": "3.5", "y_px": "4"}
     return (",".join(columns) + "\n" + ",".join(given.get(name, "") for name in columns) + "\n").encode()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from ctcascade import cli
+from ctcascade import __main__ as cli
 from ctcascade.data import store
 from tests.support.runs import run_in_one_process
 from tests.support.slides import edit

@@ -4,8 +4,11 @@ import sys
 
 import pytest
 
-from ctcascade import cli
+from ctcascade import __main__ as cli
+from ctcascade.counting import count
 from ctcascade.data.errors import refuse
+from ctcascade.images import detect, verbs
+from tests.support.counts import settings
 
 pytestmark = pytest.mark.workflow
 
@@ -68,14 +71,14 @@ def test_settings_that_are_not_an_object_end_with_2_and_one_line(settings, expec
 
 def test_settings_reach_the_stage_from_the_command_line_or_a_file(monkeypatch, tmp_path, capsys):
     seen = []
-    monkeypatch.setattr(cli, "_count", seen.append)
-    args = ["--settings", '{"level": 0.9}', "--frames", "f", "--calls", "c d", "--out", "o"]
+    monkeypatch.setattr(count, "count", lambda *given: seen.append(given))
+    args = ["--settings", settings(level=0.9).model_dump_json(), "--frames", "f", "--calls", "c d", "--out", "o"]
     (tmp_path / "args").write_text("\n".join(args) + "\n")
     cli.main(["count", *args])
     cli.main(["count", f"@{tmp_path}/args"])
     assert seen[0] == seen[1]
-    assert seen[0].settings == {"level": 0.9}
-    assert str(seen[1].calls) == "c d"
+    assert seen[0][0] == settings(level=0.9)
+    assert str(seen[1][2]) == "c d"
     assert run("count", "@gone") == 2
     assert "gone" in capsys.readouterr().err
 
@@ -83,16 +86,16 @@ def test_settings_reach_the_stage_from_the_command_line_or_a_file(monkeypatch, t
 def test_bad_input_ends_with_2_and_a_bug_keeps_its_traceback(monkeypatch, capsys):
     args = ["gather", "--frames", "f", "--cells", "c", "--out-frames", "of", "--out-cells", "oc"]
 
-    def bad_input(_):
+    def bad_input(*_):
         refuse("f", "", "a\nb", "c", "d")
 
-    def bug(_):
+    def bug(*_):
         raise KeyError("x")
 
-    monkeypatch.setattr(cli, "_gather", bad_input)
+    monkeypatch.setattr(detect, "gather", bad_input)
     assert run(*args) == 2
     assert capsys.readouterr().err == "f: found a\\u000ab; expected c; d\n"
-    monkeypatch.setattr(cli, "_gather", bug)
+    monkeypatch.setattr(detect, "gather", bug)
     with pytest.raises(KeyError):
         cli.main(args)
 
@@ -109,7 +112,7 @@ def test_check_takes_settings_as_snakemake_does(monkeypatch, tmp_path, capsys):
 
 @pytest.mark.workflow
 def test_the_command_starts_fast_and_is_the_module():
-    code = "import sys, ctcascade.cli; print([m for m in ('numpy', 'pandas', 'cv2', 'numba') if m in sys.modules])"
+    code = "import sys, ctcascade.__main__; print([m for m in ('numpy', 'pandas', 'cv2', 'numba') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert json.loads(out.replace("'", '"')) == []  # a verb imports what it needs, and no more
     version = subprocess.run(
@@ -120,8 +123,8 @@ def test_the_command_starts_fast_and_is_the_module():
 
 def test_progress_is_reported_now_and_then_and_at_the_end(monkeypatch, capsys):
     seconds = iter([0.0, 1.0, 6.0, 7.0, 8.0])
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(seconds))
-    say = cli._progress()
+    monkeypatch.setattr(verbs.time, "monotonic", lambda: next(seconds))
+    say = verbs.progress_on_stderr()
     for done, cells in ((1, 10), (2, 20), (3, 35), (4, 40)):
         say(done, 4, cells)
     said = capsys.readouterr()

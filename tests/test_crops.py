@@ -12,6 +12,7 @@ from ctcascade.images import detect
 from ctcascade.images.background import correct
 from ctcascade.images.crops import STYLE, Window, crops
 from ctcascade.images.outlines import decoded, encoded, read_outlines
+from ctcascade.study.settings import BackgroundSettings
 from tests.support import report_cases as cases
 
 pytestmark = pytest.mark.unit
@@ -63,16 +64,14 @@ def sample(tmp_path_factory):
     table = cases.frames(3)
     cases.images(folder / "images", table, *cases.cells_and_calls(table, n_cells=36, n_ctc=6))
     at = {kind: folder / f"{kind}.parquet" for kind in TABLES}
-    about = {"sample": "s", "images": ["images"], "format": "auto", "assay": cases.assay()}
-    settings = {**about, **cases.DETECTED, "contact_gap_max_um": 3}
     where = (at["frames"], at["cells"], folder / "labels")
-    detect.detect(settings, folder, (1, 1), *where, outlines_out=at["outlines"])
+    detect.detect(cases.DETECT_JOB, folder, (1, 1), *where, outlines_out=at["outlines"])
     cells = store.read_table(at["cells"], "cells")
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, reason="x")
     calls["with_leukocyte"] = calls["at_border"] = False
     calls["cluster"] = pd.array([7, 7, *[None] * (len(calls) - 2)], "Int64")
     store.write_table(at["calls"], "calls", calls, store.table_provenance(at["cells"]))
-    job = {**about, "max_thumbnails": 1000}
+    job = cases.about_sample(thumbnails=1000).crops
     crops(job, folder, *at.values())
     return folder, at, job
 
@@ -116,7 +115,7 @@ def test_crops_are_the_pixels_of_the_frames(sample):
         for channel, role in enumerate(("dna", "ck", "cd45")):
             white = max(1.0, float(cells[f"{role}_max"].quantile(STYLE.white_quantile)))
             assert row[f"{role}_white"] == pytest.approx(white)
-            signal = correct(pixels[channel], cases.PIXEL_UM).signal[at_pixel]
+            signal = correct(pixels[channel], cases.PIXEL_UM, BackgroundSettings()).signal[at_pixel]
             grey = np.where(inside, np.clip(signal / white, 0, 1), 0) * 255
             drawn = plane(row, role)
             if side > STYLE.max_side_px:
@@ -173,12 +172,10 @@ def test_no_candidate_leaves_the_frames_alone(sample, tmp_path):
 
 
 def test_chunks_are_joined_in_order(sample, tmp_path):
-    folder, at, job = sample
-    settings = {**{k: job[k] for k in ("sample", "images", "format", "assay")}, **cases.DETECTED}
-    settings["contact_gap_max_um"] = 3
+    folder, at, _ = sample
     parts = [[tmp_path / f"{kind}{k}" for kind in "fco"] for k in (1, 2)]
     for k, (frames, cells, outlines) in enumerate(parts, start=1):
-        detect.detect(settings, folder, (k, 2), frames, cells, outlines_out=outlines)
+        detect.detect(cases.DETECT_JOB, folder, (k, 2), frames, cells, outlines_out=outlines)
     columns = [list(paths) for paths in zip(*parts, strict=True)]
     out = [tmp_path / kind for kind in "FCO"]
     detect.gather(*columns[:2], *out[:2], columns[2], out[2])

@@ -1,7 +1,6 @@
 """The streaming pass: the cells of a frame come out in its tables, whatever the chunks, one frame at a time."""
 
 import gc
-import json
 import os
 import re
 import subprocess
@@ -24,30 +23,18 @@ from ctcascade.images import detect as module
 from ctcascade.images.detect import detect, gather
 from ctcascade.images.labels import kernel
 from ctcascade.validation import phantom
+from tests.support.detecting import camera, detect_job
 
 pytestmark = pytest.mark.unit
 
 ROLES = ("dna", "ck", "cd45", "fitc")
-ASSAY = {
-    "name": "test",
-    "channels": {"dna": ["DAPI"], "ck": ["CK-PE"], "cd45": ["CD45-APC"], "fitc": ["FITC"]},
-    "pixel_size_um": 0.645,
-    "frame_px": [1000, 2000],
-    "bit_depth": 12,
-    "files": None,
-}
-SETTINGS = {
-    "sample": "S1",
-    "images": ["slide"],
-    "format": "auto",
-    "assay": ASSAY,
-    "labels": False,
-    "segmenter": "classical",
-    "nucleus_diameter_um": [3.5, 60],
-    "lobed_nucleus_um2": 60.0,
-    "cell_margin_um": 4.0,
-    "contact_gap_max_um": 3.0,
-}
+ASSAY = camera(
+    channels={"dna": ["DAPI"], "ck": ["CK-PE"], "cd45": ["CD45-APC"], "fitc": ["FITC"]},
+    pixel_size_um=0.645,
+    frame_px=[1000, 2000],
+    bit_depth=12,
+)
+JOB = detect_job(ASSAY, "slide", sample="S1")
 N_FRAMES = 5
 FIELDS = Path(__file__).parents[2] / "shared" / "data" / "ctc_hdsca_wbc_fields"
 
@@ -66,7 +53,7 @@ def slide(tmp_path_factory):
 def run(base, out, chunk=(1, 1), labels=None, **changed):
     out.mkdir(parents=True, exist_ok=True)
     paths = out / "frames.parquet", out / "cells.parquet"
-    detect({**SETTINGS, **changed}, base, chunk, *paths, labels)
+    detect(JOB.model_copy(update=changed), base, chunk, *paths, labels)
     return paths
 
 
@@ -131,7 +118,7 @@ def test_progress_counts_frames_and_cells(slide, tmp_path, whole):
     _, frames, _ = whole
     said = []
     paths = tmp_path / "frames.parquet", tmp_path / "cells.parquet"
-    detect(SETTINGS, slide, (1, 1), *paths, progress=lambda *state: said.append(state))
+    detect(JOB, slide, (1, 1), *paths, progress=lambda *state: said.append(state))
     assert said == [(k, N_FRAMES, n) for k, n in enumerate(frames["n_cells"].cumsum(), start=1)]
 
 
@@ -223,10 +210,11 @@ def test_warm_compiles_all_that_a_run_needs(slide, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.nb*")}
     assert before
     code = (
-        "import json, sys, pathlib; from ctcascade.images.detect import detect; p = pathlib.Path; "
-        "detect(json.loads(sys.argv[1]), p(sys.argv[2]), (1, 1), p(sys.argv[3]) / 'f', p(sys.argv[3]) / 'c')"
+        "import sys, pathlib; from ctcascade.images.detect import detect; from ctcascade.study import jobs; "
+        "p, job = pathlib.Path, jobs.read(jobs.DetectJob, sys.argv[1]); "
+        "detect(job, p(sys.argv[2]), (1, 1), p(sys.argv[3]) / 'f', p(sys.argv[3]) / 'c')"
     )
-    arguments = [json.dumps(SETTINGS), str(slide), str(tmp_path)]
+    arguments = [JOB.model_dump_json(), str(slide), str(tmp_path)]
     subprocess.run([sys.executable, "-c", code, *arguments], env=env, check=True, cwd=Path(__file__).parents[1])
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").rglob("*.nb*")}
     assert after == before, "warm left something to compile"
@@ -338,9 +326,10 @@ def test_a_real_field_with_shifted_channels_is_flagged(tmp_path):
     (tmp_path / "slide").mkdir()
     for path in FIELDS.glob("*.jpg"):
         (tmp_path / "slide" / path.name).symlink_to(path)
-    assay = {**SETTINGS["assay"], "channels": {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"]}, "pixel_size_um": 0.591}
-    settings = {**SETTINGS, "assay": {**assay, "files": "{frame}_{channel}", "bit_depth": 8}}
-    detect(settings, tmp_path, (1, 1), tmp_path / "f", tmp_path / "c")
+    channels = {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"]}
+    pictures = {"files": "{frame}_{channel}", "bit_depth": 8, "frame_px": [1000, 2000]}
+    own = camera(channels=channels, pixel_size_um=0.591, **pictures)
+    detect(detect_job(own, "slide"), tmp_path, (1, 1), tmp_path / "f", tmp_path / "c")
     frames = store.read_table(tmp_path / "f", "frames").set_index("frame")
     assert frames["cd45_shift_um"].to_dict() == pytest.approx({"field03": 1.75, "field06": 0.8}, abs=0.2)
     assert frames["flags"].str.contains("misregistered").to_dict() == {"field03": True, "field06": False}
@@ -362,7 +351,7 @@ def test_sharpness_falls_with_blur_and_not_with_brightness(tmp_path):
 def test_tables_do_not_reveal_where_they_were_made(slide, whole):
     out, frames, _ = whole
     for name in ("frames.parquet", "cells.parquet"):
-        assert store.table_provenance(out / name).settings == SETTINGS
+        assert store.table_provenance(out / name).settings == JOB.as_json()
         for folder in (slide, out):
             assert folder.name.encode() not in (out / name).read_bytes()
     assert frames["path"].str.startswith("slide/f00").all()

@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import tifffile
 
+from ctcascade.__main__ import main
 from ctcascade.calling.classify import classify
-from ctcascade.cli import main
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.images.detect import detect, gather
 from ctcascade.report.qupath import export, geometry_of
 from ctcascade.validation import phantom
 from tests.support import czi_bytes, tiff_bytes
-from tests.support.calling import CONFIG, assay
+from tests.support.calling import assay, classify_job
+from tests.support.detecting import detect_job
 
 pytestmark = pytest.mark.unit
 
@@ -80,12 +81,11 @@ def sample(tmp_path_factory):
 
 
 def tables(base, images, of):
-    settings = {"sample": "s", "images": images, "format": "auto", "assay": of, **CONFIG["detect"]}
     at = {kind: base / f"{kind}.parquet" for kind in ("frames", "cells", "calls")}
     chunk = [base / f"{kind}.parquet" for kind in ("f", "c", "o")]
-    detect(settings, base, (1, 1), *chunk[:2], labels_out=base / "labels", outlines_out=chunk[2])
+    detect(detect_job(of, images), base, (1, 1), *chunk[:2], labels_out=base / "labels", outlines_out=chunk[2])
     gather([chunk[0]], [chunk[1]], at["frames"], at["cells"], [chunk[2]], base / "outlines.parquet")
-    classify({"sample": "s", "assay": of, **CONFIG["classify"]}, at["frames"], at["cells"], at["calls"])
+    classify(classify_job(of), at["frames"], at["cells"], at["calls"])
     return at
 
 

@@ -7,7 +7,6 @@ without faults. The faults are real ones, caused at a chosen moment.
 import builtins
 import errno
 import io
-import json
 import os
 import shutil
 import signal
@@ -37,9 +36,9 @@ def study(tmp_path):
     return write_study(tmp_path / "run", "P02")
 
 
-def settings_of(sample):
+def job_of(sample):
     study = sheets.read_study([ROOT / "config" / "config.yaml"], {"samples": str(ROOT / "config" / "samples.tsv")})
-    return jobs.detect_job(study, sample).as_json(), study.base
+    return jobs.detect_job(study, sample), study.base
 
 
 def wait_for(path):
@@ -198,35 +197,36 @@ def failing_disk(monkeypatch):
 @pytest.mark.property
 @pytest.mark.parametrize("sample", ["P02_1", "P03_1"])
 def test_a_read_error_is_not_blamed_on_the_frame(sample, failing_disk):
-    settings, base = settings_of(sample)
-    frame = list_frames(settings["images"], base, settings["format"], settings["assay"]).frames[0]
+    job, base = job_of(sample)
+    frame = list_frames(job.images, base, job.format, job.assay).frames[0]
     FailsLater.reads_left = MANY
-    read(frame, settings["assay"])
+    read(frame, job.assay)
     needed = MANY - FailsLater.reads_left
     assert needed >= len(frame.files)
     for good_reads in range(needed):
         FailsLater.reads_left = good_reads
         with pytest.raises(OSError, match="Input/output error"):
-            read(frame, settings["assay"])
+            read(frame, job.assay)
 
 
 def test_a_read_error_after_some_frames_fails_the_job_and_writes_nothing(failing_disk, tmp_path):
-    settings, base = settings_of("P03_1")
+    job, base = job_of("P03_1")
     FailsLater.reads_left = 9  # of 24 files
     with pytest.raises(OSError, match="Input/output error"):
-        detect.detect(settings, base, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
+        detect.detect(job, base, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
     assert list(tmp_path.iterdir()) == []
 
 
 IN_LITTLE_MEMORY = """
-import json, resource, sys
+import resource, sys
 from pathlib import Path
 from ctcascade.data import store
 from ctcascade.images import detect
+from ctcascade.study import jobs
 
-settings, base, out = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+job, base, out = jobs.read(jobs.DetectJob, sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 tables = out / "frames.parquet", out / "cells.parquet"
-detect.detect(settings, base, (1, 1), *tables)  # all that is loaded once, is
+detect.detect(job, base, (1, 1), *tables)  # all that is loaded once, is
 whole = [store.file_hash(table) for table in tables]
 outcomes = []
 for more_mb in (0, 2, 5, 10, 20, 200):
@@ -235,7 +235,7 @@ for more_mb in (0, 2, 5, 10, 20, 200):
     now = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (now + more_mb * 2**20, -1))
     try:
-        detect.detect(settings, base, (1, 1), *tables)
+        detect.detect(job, base, (1, 1), *tables)
     except Exception as error:
         outcomes.append(type(error).__name__)
         assert not tables[0].exists(), "a table of frames was written"
@@ -249,8 +249,8 @@ print(*outcomes)
 
 @pytest.mark.slow
 def test_too_little_memory_fails_the_job_and_is_not_a_broken_frame(tmp_path):
-    settings, base = settings_of("P02_1")
-    start = [sys.executable, "-c", IN_LITTLE_MEMORY, json.dumps(settings), base, tmp_path]
+    job, base = job_of("P02_1")
+    start = [sys.executable, "-c", IN_LITTLE_MEMORY, job.model_dump_json(), base, tmp_path]
     done = subprocess.run(start, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "MemoryError" in done.stdout

@@ -14,16 +14,17 @@ from PIL import Image
 from ctcascade import formats
 from ctcascade.formats import FrameError, FrameRef, ome_tiff
 from tests.support import tiff_bytes
+from tests.support.detecting import camera
 
 pytestmark = pytest.mark.unit
 
-ASSAY = {
-    "channels": {"dna": ["DAPI"], "ck": ["CK-PE", "CK"], "cd45": ["CD45-APC", "CD45"], "fitc": ["FITC"]},
-    "pixel_size_um": 0.645,
-    "frame_px": [40, 50],
-    "bit_depth": 12,
-    "files": "{frame}_{channel}",
-}
+ASSAY = camera(
+    channels={"dna": ["DAPI"], "ck": ["CK-PE", "CK"], "cd45": ["CD45-APC", "CD45"], "fitc": ["FITC"]},
+    pixel_size_um=0.645,
+    frame_px=[40, 50],
+    bit_depth=12,
+    files="{frame}_{channel}",
+)
 NAMES = ("DAPI", "CK-PE", "CD45-APC", "FITC")
 SHAPE = (40, 50)
 
@@ -283,7 +284,7 @@ def test_a_failure_of_the_machine_is_not_blamed_on_the_frame(tmp_path, monkeypat
 def test_a_bug_is_not_mistaken_for_a_broken_frame(tmp_path):
     path = tmp_path / "f1.tif"
     tifffile.imwrite(path, planes(), photometric="minisblack", metadata=None)
-    no_camera = SimpleNamespace(channels=ASSAY["channels"])
+    no_camera = SimpleNamespace(channels=ASSAY.channels)
     with pytest.raises(AttributeError, match="bit_depth"):
         ome_tiff.read(FrameRef("f1", path.name, (path,), 0, "ome-tiff"), no_camera)
 

@@ -7,16 +7,17 @@ from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats.listing import list_frames
 from tests.support import tiff_bytes
+from tests.support.detecting import camera
 
 pytestmark = pytest.mark.unit
 
-ASSAY = {
-    "channels": {"dna": ["DAPI"], "ck": ["CK", "AF555"], "cd45": ["CD45", "AF647"], "fitc": ["FITC", "AF488"]},
-    "pixel_size_um": 0.591,
-    "frame_px": [40, 50],
-    "bit_depth": 16,
-    "files": "{frame}_{channel}",
-}
+ASSAY = camera(
+    channels={"dna": ["DAPI"], "ck": ["CK", "AF555"], "cd45": ["CD45", "AF647"], "fitc": ["FITC", "AF488"]},
+    pixel_size_um=0.591,
+    frame_px=[40, 50],
+    bit_depth=16,
+    files="{frame}_{channel}",
+)
 CHANNELS = ("DAPI", "AF488", "AF555", "AF647")
 SCAN = """!<csi_images.csi_scans.Scan>
 slide_id: AB1

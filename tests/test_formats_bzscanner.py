@@ -11,17 +11,18 @@ from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
 from ctcascade.formats.listing import list_frames
 from tests.support import tiff_bytes
+from tests.support.detecting import camera
 from tests.support.runs import ROOT
 
 pytestmark = pytest.mark.unit
 
-ASSAY = {
-    "channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
-    "pixel_size_um": 0.591,
-    "frame_px": [32, 48],
-    "bit_depth": 8,
-    "files": "{frame}_{channel}",
-}
+ASSAY = camera(
+    channels={"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
+    pixel_size_um=0.591,
+    frame_px=[32, 48],
+    bit_depth=8,
+    files="{frame}_{channel}",
+)
 INFO = (
     "SLIDEID=AB1\nINSTRUMENT=BZ1\nDAPI=1,10.5,1\nTRITC=1,50,4\nCY5=1,50,4\nBF=0,0,0\nFITC={fitc},20,2\ngain_applied=0\n"
 )

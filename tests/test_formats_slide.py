@@ -13,6 +13,7 @@ from ctcascade.formats.listing import list_frames
 from ctcascade.validation import phantom
 from tests.support import czi_bytes, tiff_bytes, zarr_bytes
 from tests.support.calling import assay, matched
+from tests.support.detecting import camera_of
 from tests.support.runs import ROOT
 from tests.support.slide_layouts import ASSAY, NAMES, gradient, listed, through
 
@@ -216,8 +217,8 @@ def counted(tmp_path_factory):
     of = {**assay("cellsearch"), "pixel_size_um": 0.645}
     recipe = phantom.Recipe(leukocytes=300, ctcs=40)
     truth = phantom.write_slide(folder / "whole", phantom.Slide(1, (600, 3400), recipe=recipe), seed=4)
-    ref = list_frames(["whole"], folder, "ome-tiff", of).frames[0]
-    frame = formats.read(ref, of)
+    ref = list_frames(["whole"], folder, "ome-tiff", camera_of(of)).frames[0]
+    frame = formats.read(ref, camera_of(of))
     planes = [frame.pixels[frame.roles.index(role)].astype(np.uint16) for role in ("dna", "ck", "cd45", "fitc")]
     names = ("DAPI", "CK-PE", "CD45-APC", "FITC")
     px = 'PhysicalSizeX="0.645" PhysicalSizeY="0.645"'
@@ -299,8 +300,8 @@ def test_a_cell_that_a_border_cuts_is_kept_and_marked(tmp_path):
     path = next((tmp_path / "s").iterdir())
     with tifffile.TiffFile(path) as file:
         pixels, xml = file.asarray(), file.ome_metadata
-    ref = list_frames(["s"], tmp_path, "auto", of).frames[0]
-    frame = formats.read(ref, of)
+    ref = list_frames(["s"], tmp_path, "auto", camera_of(of)).frames[0]
+    frame = formats.read(ref, camera_of(of))
     by_role = np.stack([frame.pixels[frame.roles.index(role)] for role in ("dna", "ck", "cd45", "fitc")])
     big = np.pad(by_role.astype(np.uint16), ((0, 0), (0, 40), (0, 0)), mode="reflect")
     cut = phantom.add_ctc(big, optics, 300, 150, seed=2)[:, :300]

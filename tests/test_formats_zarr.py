@@ -17,7 +17,7 @@ from tests.support.zarr_planes import planes
 
 pytestmark = pytest.mark.unit
 
-OF = {**assay("cellsearch"), "channels": ASSAY["channels"], "pixel_size_um": 0.645}
+OF = {**assay("cellsearch"), "channels": dict(ASSAY.channels), "pixel_size_um": 0.645}
 
 
 def image(base, pixels, names=NAMES, name="a.ome.zarr", **how):

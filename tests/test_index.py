@@ -5,13 +5,17 @@ import pytest
 from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats.listing import list_frames
+from tests.support.detecting import camera
 
 pytestmark = pytest.mark.unit
 
-ASSAY = {"channels": {"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]}}
-ASSAY |= {"pixel_size_um": 0.6, "frame_px": [100, 100], "bit_depth": 12}
-PATTERN = {**ASSAY, "files": "{frame}_{channel}"}
-PLAIN = {**ASSAY, "files": None}
+PLAIN = camera(
+    channels={"dna": ["DAPI"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
+    pixel_size_um=0.6,
+    frame_px=[100, 100],
+    bit_depth=12,
+)
+PATTERN = PLAIN.model_copy(update={"files": "{frame}_{channel}"})
 
 
 def fill(folder, *names):

@@ -19,6 +19,7 @@ from ctcascade.images.nuclei import learned_nuclei
 from ctcascade.study.settings import DetectSettings
 from ctcascade.validation import phantom
 from tests.support.calling import assay
+from tests.support.detecting import detect_job
 from tests.support.runs import ROOT
 
 pytestmark = pytest.mark.unit
@@ -41,7 +42,8 @@ def drawn(discs, px, noise=4.0, seed=1):
 
 
 def found(plane, px):
-    return learned_nuclei(correct(plane, px), px, DetectSettings())
+    settings = DetectSettings()
+    return learned_nuclei(correct(plane, px, settings.background), px, settings)
 
 
 def grid(radius, step):
@@ -124,17 +126,11 @@ def tables(tmp_path_factory):
     base = tmp_path_factory.mktemp("base")
     recipe = phantom.Recipe(leukocytes=25, ctcs=4)
     phantom.write_slide(base / "slide", phantom.Slide(2, (220, 260), recipe=recipe), seed=3)
-    settings = {"sample": "S", "images": ["slide"], "format": "auto", "assay": assay("cellsearch"), "labels": False}
-    settings |= {
-        "nucleus_diameter_um": [3.5, 60.0],
-        "lobed_nucleus_um2": 60.0,
-        "cell_margin_um": 4.0,
-        "contact_gap_max_um": 3.0,
-    }
+    of = assay("cellsearch")
     out = {}
     for segmenter, chunk in (("classical", (1, 1)), ("learned", (1, 1)), ("learned", (1, 2)), ("learned", (2, 2))):
         paths = [base / f"{segmenter}-{chunk}-{kind}.parquet" for kind in ("frames", "cells")]
-        detect({**settings, "segmenter": segmenter}, base, chunk, *paths)
+        detect(detect_job(of, "slide", segmenter=segmenter), base, chunk, *paths)
         out[segmenter, chunk] = paths
     return out
 

@@ -20,6 +20,7 @@ from ctcascade.study.assay import Marker, MarkerGate
 from ctcascade.study.jobs import CountJob
 from ctcascade.validation import phantom
 from tests.support.calling import classify_job
+from tests.support.detecting import detect_job
 
 pytestmark = pytest.mark.unit
 
@@ -177,8 +178,7 @@ def counted(tmp_path_factory):
         plain = {key: assay[key]["value"] for key in ("pixel_size_um", "frame_px", "bit_depth")}
         about = {"name": name, "channels": assay["channels"], "files": assay["files"], **plain}
         frames, cells, calls, out = (folder / f for f in ("f.parquet", "c.parquet", "calls.parquet", "counts.json"))
-        settings = {"sample": "S1", "images": ["images"], "format": "auto", "assay": about, **CONFIG["detect"]}
-        detect.detect(settings, folder, (1, 1), frames, cells, None)
+        detect.detect(detect_job(about, "images", sample="S1"), folder, (1, 1), frames, cells, None)
         gates = {gate: given["value"] for gate, given in assay["gates"].items()}
         limits = {
             role: {k: m[k] if k == "place" else m[k]["value"] for k in MarkerGate.model_fields if k in m}

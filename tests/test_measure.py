@@ -12,6 +12,7 @@ from ctcascade.formats import Frame
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.measure import contacts, measure, registration, shapes
 from ctcascade.images.segment import Segmentation, segment
+from ctcascade.study.settings import DetectSettings
 from ctcascade.validation import phantom
 
 pytestmark = pytest.mark.unit
@@ -257,13 +258,9 @@ def apart(pixels, shift_px, px=0.645):
     """How far CD45 is found to lie beside DNA when it is moved by `shift_px` (y, x) in pixels of four channels."""
     moved = pixels.astype(np.float32)
     moved[2] = ndimage.shift(moved[2], shift_px, order=1, mode="reflect")
-    channels = {role: correct(plane, px) for role, plane in zip(phantom.ROLES, moved, strict=True)}
-    settings = {
-        "segmenter": "classical",
-        "nucleus_diameter_um": [3.5, 60],
-        "lobed_nucleus_um2": 60.0,
-        "cell_margin_um": 4.0,
-    }
+    settings = DetectSettings()
+    planes = zip(phantom.ROLES, moved, strict=True)
+    channels = {role: correct(plane, px, settings.background) for role, plane in planes}
     found = segment(Frame(moved, phantom.ROLES, px, 4095.0), channels, settings)
     return registration(found.cells, measure(found, channels, px, 3.0), channels, px)
 

@@ -20,6 +20,7 @@ from ctcascade.validation import phantom
 from tests.support import report_cases, tiff_bytes
 from tests.support.calling import assay, called
 from tests.support.cellsearch import export, record
+from tests.support.detecting import camera_of
 
 pytestmark = pytest.mark.unit
 
@@ -93,10 +94,11 @@ def cartridge(tmp_path_factory):
     images = folder / "C7"
     images.mkdir()
     of = assay("cellsearch")
+    own = camera_of(of)
     names = sorted(truth["frame"].unique())
     for name in names:
         ref = formats.FrameRef(name, name, (folder / "as_ome" / f"{name}.ome.tif",), 0, "ome-tiff")
-        frame = formats.read(ref, of)
+        frame = formats.read(ref, own)
         plane = dict(zip(frame.roles, frame.pixels, strict=True))
         pages = []
         for role in ("dna", "fitc", "ck", "cd45"):
@@ -115,7 +117,7 @@ def cartridge(tmp_path_factory):
     (images / "C7.xml").write_text(export(*events, columns=2))
     _, calls = called(folder, images, of)
     frames = pd.read_parquet(folder / "frames.parquet")
-    return folder, truth, list_frames(["C7"], folder, "auto", of), frames, calls
+    return folder, truth, list_frames(["C7"], folder, "auto", own), frames, calls
 
 
 def test_a_cartridge_goes_through_detection_to_an_agreement(cartridge):
@@ -149,9 +151,8 @@ def test_events_that_cannot_be_placed_are_named_and_cost_no_result(cartridge, tm
 
 def job_of(images):
     """The job that compares the operator's calls in a folder of images."""
-    camera = {key: value for key, value in assay("cellsearch").items() if key != "gates"}
-    about = {"sample": "S1", "images": [images], "format": "auto", "assay": camera, "level": 0.95}
-    return OperatorJob.model_validate(about)
+    about = {"sample": "S1", "images": [images], "format": "auto", "assay": camera_of(assay("cellsearch"))}
+    return OperatorJob.model_validate({**about, "level": 0.95})
 
 
 @pytest.fixture(scope="module")
@@ -182,13 +183,11 @@ def test_the_page_of_a_cartridge_shows_the_agreement(cartridge, compared):
         write(folder / "counts.json", "counts", report_cases.counts()),
         write(folder / "quality.json", "quality", report_cases.quality()),
     )
-    sample = {"sample": "S1", "images": ["C7"], "format": "auto", "note": None}
-    settings = {"sample": sample, "patient": {"patient": "P1"}, "assay": assay("cellsearch"), "max_thumbnails": 3}
     report_cases.outlines_table(folder / "outlines.parquet", store.read_table(folder / "cells.parquet", "cells"))
     tables = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
-    job = {"sample": "S1", "images": ["C7"], "format": "auto", "assay": assay("cellsearch"), "max_thumbnails": 3}
-    crops(job, folder, *tables)
-    report_sample(settings, *tables[:3], tables[4], *results, compared, folder / "report.html")
+    about = report_cases.about_sample(assay("cellsearch"), "C7", thumbnails=3)
+    crops(about.crops, folder, *tables)
+    report_sample(about.page, *tables[:3], tables[4], *results, compared, folder / "report.html")
     html = (folder / "report.html").read_text()
     assert "Calls of the scanner's operator" in html
     assert "their centres lie within 10 µm" in html

@@ -13,9 +13,7 @@ from PIL import Image, PngImagePlugin
 from ctcascade.formats import FrameRef, listing, read_words
 from ctcascade.study.assay import read_assay
 from ctcascade.study.privacy import in_rows, suspicions
-from ctcascade.study.sample import Sample
-from ctcascade.study.settings import Settings
-from ctcascade.study.sheets import Study
+from ctcascade.validation import before_run
 
 pytestmark = pytest.mark.unit
 
@@ -121,9 +119,7 @@ def test_headers_are_reported_by_sample(tmp_path: Path) -> None:
     channels = {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"]}
     shipped = read_assay(ROOT / "config" / "assays" / "cellsearch.yaml", [])
     assay = shipped.model_copy(update={"channels": channels, "files": None})
-    row = {"sample": "S1", "patient": "P1", "collected": "2026-05-01", "assay": "a", "images": "S1"}
-    sample = Sample.model_validate({**row, "blood_volume_ml": 7.5})
-    study = Study(Settings(), {"S1": sample}, {}, {"a": assay}, tmp_path)
-    assert list(listing.personal(study)) == [
+    first = listing.list_frames(["S1"], tmp_path, "auto", assay.camera("a")).frames[0]
+    assert list(before_run.personal({"S1": first})) == [
         "S1: the header of S1/f1.tif seems to hold a person's name; share the images without it"
     ]

@@ -305,15 +305,8 @@ def test_outlines_are_those_of_the_detected_cells(tmp_path):
     table = cases.frames(2)
     cells, calls = cases.cells_and_calls(table, n_cells=12, n_ctc=1)
     cases.images(tmp_path / "images", table, cells, calls)
-    settings = {
-        "images": ["images"],
-        "format": "auto",
-        "assay": cases.assay(),
-        **cases.DETECTED,
-        "contact_gap_max_um": 3,
-    }
     detect.detect(
-        settings,
+        cases.DETECT_JOB,
         tmp_path,
         (1, 1),
         tmp_path / "frames.parquet",

@@ -28,15 +28,8 @@ def detected(tmp_path_factory):
     table = cases.frames(3)
     drawn = cases.cells_and_calls(table, n_cells=40, n_ctc=6)
     cases.images(folder / "images", table, *drawn)
-    settings = {
-        "images": ["images"],
-        "format": "auto",
-        "assay": cases.assay(),
-        **cases.DETECTED,
-        "contact_gap_max_um": 3,
-    }
     detect.detect(
-        settings,
+        cases.DETECT_JOB,
         folder,
         (1, 1),
         folder / "frames.parquet",
@@ -76,8 +69,7 @@ def test_a_page_needs_no_pixel_of_the_frames(detected, tmp_path):
     monkey = pytest.MonkeyPatch()
     with monkey.context() as patch:
         patch.setattr(formats, "read", None)
-        settings = cases.page_settings(cases.counts(), 100)
-        cases.write_page(folder, settings)
+        cases.write_page(folder, cases.about_sample().page)
     assert (folder / "report.html").read_bytes() == page
 
 

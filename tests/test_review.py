@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ctcascade import cli
+from ctcascade import __main__ as cli
 from ctcascade.counting import earlier_reviews
 from ctcascade.counting.agreement import agreement
 from ctcascade.counting.count import count

@@ -11,16 +11,12 @@ from ctcascade.formats import Frame
 from ctcascade.images.background import correct
 from ctcascade.images.labels import flood
 from ctcascade.images.segment import segment
+from ctcascade.study.settings import DetectSettings
 
 pytestmark = pytest.mark.unit
 
 IMAGES = Path(__file__).parents[2] / "shared" / "data"
-SETTINGS = {
-    "segmenter": "classical",
-    "nucleus_diameter_um": [3.5, 60.0],
-    "lobed_nucleus_um2": 60.0,
-    "cell_margin_um": 4.0,
-}
+SETTINGS = DetectSettings()
 ROLES = ("dna", "ck", "cd45")
 PX = 0.6
 SIDE_UM = 120.0
@@ -41,8 +37,9 @@ def drawn(things, px=PX, noise=NOISE, seed=1, psf_um=0.5, ground=100.0):
 
 
 def found(frame, **settings):
-    channels = {role: correct(plane, frame.pixel_size_um) for role, plane in zip(ROLES, frame.pixels, strict=True)}
-    return segment(frame, channels, {**SETTINGS, **settings})
+    planes = zip(ROLES, frame.pixels, strict=True)
+    channels = {role: correct(plane, frame.pixel_size_um, SETTINGS.background) for role, plane in planes}
+    return segment(frame, channels, SETTINGS.model_copy(update=settings))
 
 
 def areas_um2(labels, px=PX):
@@ -81,7 +78,7 @@ def test_background_noise_and_light_above_them_come_back():
     for _ in range(60):
         cv2.circle(lit, tuple(int(v) for v in rng.integers(0, n, 2)), 7, 500.0, -1)
     plane = (true + lit + rng.normal(0, 5, (n, n))).astype(np.float32)
-    channel = correct(plane, PX)
+    channel = correct(plane, PX, SETTINGS.background)
     dark = cv2.dilate(lit, np.ones((5, 5))) == 0
     assert channel.noise == pytest.approx(5, rel=0.1)
     assert channel.background == pytest.approx(np.median(true), abs=4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate
 
-from ctcascade import cli
+from ctcascade import __main__ as cli
 from ctcascade.cascade import what_if
 from ctcascade.cascade.model import Pace
 from ctcascade.data.errors import InputError

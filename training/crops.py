@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ctcascade.images.background import correct
 from ctcascade.images.learned import planes
+from ctcascade.study.settings import BackgroundSettings
 
 SIDE = 256
 NOMINAL_UM = 0.65  # nominal um a pixel of these images; their true sizes are not known
@@ -56,7 +57,7 @@ class Nucleus:
 
 def nuclei_of(image: Image) -> list[Nucleus]:
     """Return the nuclei of an image that no border cuts."""
-    signal = correct(image.pixels, NOMINAL_UM).signal
+    signal = correct(image.pixels, NOMINAL_UM, BackgroundSettings()).signal
     found = []
     for label in np.unique(image.labels[image.labels > 0]):
         rows, columns = (np.flatnonzero((image.labels == label).any(axis=a)) for a in (1, 0))
@@ -86,7 +87,7 @@ def crop(
     elif rng.random() < 0.45:
         pixels, labels = _crowd(pixels, labels, bank, diameter, rng, 0.0)
     pixels = _taken(pixels, diameter, rng)
-    channel = correct(pixels, NOMINAL_UM * image.diameter_px / diameter)
+    channel = correct(pixels, NOMINAL_UM * image.diameter_px / diameter, BackgroundSettings())
     seen = planes(channel.signal, channel.noise * float(np.exp(rng.normal(0, 0.4))))
     seen[0] *= np.float32(np.exp(rng.normal(0, 0.35)))
     return seen, truth(labels)

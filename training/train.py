@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from ctcascade.images.background import correct
 from ctcascade.images.learned import WEIGHTS, planes
+from ctcascade.study.settings import BackgroundSettings
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data" / "nuclei_dsb2018_train_full"
@@ -127,7 +128,7 @@ def validation(network: Network, held: list[Image]) -> float:
     costs = []
     for image in held:
         sides = tuple(length // 16 * 16 for length in image.pixels.shape)
-        channel = correct(image.pixels, 0.65)
+        channel = correct(image.pixels, 0.65, BackgroundSettings())
         seen = planes(channel.signal, channel.noise)[:, : sides[0], : sides[1]]
         true = truth(image.labels)[:, : sides[0], : sides[1]]
         costs.append(float(loss(network(torch.from_numpy(seen)[None]), torch.from_numpy(true)[None])))

@@ -19,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.formats import Frame
-from ctcascade.images.background import correct
+from ctcascade.images.background import Channel, correct
 from ctcascade.images.segment import segment
+from ctcascade.study.settings import DetectSettings
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data"
@@ -30,13 +31,8 @@ TRAINED_ON = frozenset(
 LEARNED_FROM = ("nuclei_dsb2018_train_full", "nuclei_huh7_hepg2")
 SEGMENTERS = ("classical", "learned")
 SET_ASIDE: dict[str, list[str]] = json.loads((HERE / "set_aside.json").read_text(encoding="utf-8"))
-BLOOD = {
-    "nucleus_diameter_um": [3.5, 60.0],
-    "lobed_nucleus_um2": 60.0,
-    "cell_margin_um": 4.0,
-    "contact_gap_max_um": 3.0,
-}
-CULTURE = {**BLOOD, "nucleus_diameter_um": [3.5, 80.0]}
+BLOOD = DetectSettings()
+CULTURE = DetectSettings(nucleus_diameter_um=(3.5, 80.0))
 """Cells on plastic spread: their nuclei reach 60 um at the nominal pixel sizes."""
 
 Labels = NDArray[np.int32]
@@ -95,9 +91,9 @@ def blood(segmenter: str) -> Iterator[Case]:
     for name in ("field03", "field06"):
         planes = [cv2.imread(str(folder / f"{name}_{c}.jpg"), cv2.IMREAD_GRAYSCALE) for c in ("DAPI", "CK", "CD45")]
         frame = Frame(np.stack(planes).astype(np.float32), ("dna", "ck", "cd45"), 0.591, 255.0)
-        channels = {role: correct(plane, 0.591) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
+        channels = _channels(frame)
         true = cv2.imread(str(folder / f"{name}_cellmask.png"), cv2.IMREAD_UNCHANGED)
-        found = segment(frame, channels, {**BLOOD, "segmenter": segmenter}).cells
+        found = segment(frame, channels, BLOOD.model_copy(update={"segmenter": segmenter})).cells
         yield _part(folder.name, name, segmenter), found, true.astype(np.int32)
 
 
@@ -145,12 +141,17 @@ def _tracking(folder: str, image: str, mask: str, pixel_size_um: float, segmente
     yield _part(place.parent.name, folder, segmenter), nuclei(light, pixel_size_um, segmenter), true
 
 
+def _channels(frame: Frame) -> dict[str, Channel]:
+    planes = zip(frame.roles, frame.pixels, strict=True)
+    return {role: correct(plane, frame.pixel_size_um, BLOOD.background) for role, plane in planes}
+
+
 def nuclei(image: NDArray[Any], pixel_size_um: float, segmenter: str) -> Labels:
     """Return the nuclei of a lone DNA channel; the other channels are empty."""
     blank = np.zeros_like(image, np.float32)
     frame = Frame(np.stack([image.astype(np.float32), blank, blank]), ("dna", "ck", "cd45"), pixel_size_um, 255.0)
-    channels = {role: correct(plane, pixel_size_um) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
-    return segment(frame, channels, {**CULTURE, "segmenter": segmenter}).nuclei
+    channels = _channels(frame)
+    return segment(frame, channels, CULTURE.model_copy(update={"segmenter": segmenter})).nuclei
 
 
 if __name__ == "__main__":

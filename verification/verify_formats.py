@@ -21,7 +21,8 @@ from ctcascade.formats.listing import list_frames
 from ctcascade.images.detect import detect, gather
 from ctcascade.validation import phantom
 from tests.support import tiff_bytes
-from tests.support.calling import CONFIG, assay
+from tests.support.calling import assay, classify_job
+from tests.support.detecting import camera_of, detect_job
 
 HERE = Path(__file__).parent
 
@@ -70,7 +71,8 @@ def _slide(folder: Path, seed: int) -> dict[str, Read]:
     groups = ((2, 0), (2, 1), (3, 0), (3, 2), (4, 0), (5, 1)) * 6
     recipe = phantom.Recipe(leukocytes=900, ctcs=30, clusters=groups)
     phantom.write_slide(folder / "whole", phantom.Slide(1, SHAPE, recipe=recipe), seed)
-    frame = formats.read(list_frames(["whole"], folder, "ome-tiff", of).frames[0], of)
+    camera = camera_of(of)
+    frame = formats.read(list_frames(["whole"], folder, "ome-tiff", camera).frames[0], camera)
     planes = {role: frame.pixels[frame.roles.index(role)].astype(np.uint16) for role in ROLES}
     for name in ("slide", "tiles", "stretched"):
         (folder / name).mkdir()
@@ -103,13 +105,13 @@ def _write(path: Path, planes: dict[str, Any], place: float | None = None, **how
 
 
 def _through(folder: Path, name: str, fmt: str, of: dict[str, Any]) -> Read:
-    settings = {"sample": "s", "images": name, "format": fmt, "assay": of, **CONFIG["detect"]}
+    job = detect_job(of, name, form=fmt)
     raw = [folder / f"{name}.raw.{kind}.parquet" for kind in ("frames", "cells")]
     out = {kind: folder / f"{name}.{kind}.parquet" for kind in ("frames", "cells", "calls")}
-    detect(settings, folder, (1, 1), *raw)
+    detect(job, folder, (1, 1), *raw)
     gather(raw[:1], raw[1:], out["frames"], out["cells"])
     copies = len(store.read_table(raw[1], "cells")) - len(store.read_table(out["cells"], "cells"))
-    classify({"sample": "s", "assay": of, **CONFIG["classify"]}, out["frames"], out["cells"], out["calls"])
+    classify(classify_job(of), out["frames"], out["cells"], out["calls"])
     frames, cells, calls = (store.read_table(path, kind) for kind, path in out.items())
     start = frames.set_index("frame")[["y_um", "x_um"]].fillna(0).astype(float) / PX
     corner = start.loc[calls["frame"]].to_numpy() - start.to_numpy().min(axis=0)

@@ -40,7 +40,7 @@ def _row(study: sheets.Study, assay: str, look: str) -> tuple[str, str, str]:
         calls = []
         for level in range(len(about("spike").levels)):
             frames, cells, out = (folder / f"{kind}{level}" for kind in ("frames", "cells", "calls"))
-            detect(about("detect").as_json(), folder / "images" / f"level_{level}", (1, 1), frames, cells)
+            detect(about("detect"), folder / "images" / f"level_{level}", (1, 1), frames, cells)
             classify(about("classify"), frames, cells, out)
             calls.append(out)
         recovery.recovery(about("recovery"), folder / "spiked", calls, folder / "found.json", folder / "assay.yaml")

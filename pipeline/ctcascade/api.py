@@ -23,7 +23,7 @@ from ctcascade.data.results import Counts
 from ctcascade.formats import Frame, FrameError, listing, read
 from ctcascade.images import detect
 from ctcascade.study.jobs import ClassifyAssay, ClassifyJob, CountAssay, CountJob, NamedAssay
-from ctcascade.study.settings import ClassifySettings, CountSettings, DetectSettings
+from ctcascade.study.settings import ClassifySettings, CountSettings, DetectSettings, FrameLimits
 
 __all__ = [
     "DetectedFrame",
@@ -99,12 +99,14 @@ def read_frames(images: str | Path, assay: NamedAssay, form: str = "auto") -> It
     FrameError
         If a frame cannot be read. (The workflow keeps such a frame as a row that is not usable.)
     """
-    camera = assay.camera(assay.name).as_json()
+    camera = assay.camera(assay.name)
     for ref in listing.list_frames([str(images)], Path(), form, camera).frames:
         yield ref.frame, read(ref, camera)
 
 
-def detect_frame(frame: Frame, name: str = "frame", settings: DetectSettings | None = None) -> DetectedFrame:
+def detect_frame(
+    frame: Frame, name: str = "frame", settings: DetectSettings | None = None, limits: FrameLimits | None = None
+) -> DetectedFrame:
     """Return the cells of one frame, measured, and its label images.
 
     Parameters
@@ -116,12 +118,14 @@ def detect_frame(frame: Frame, name: str = "frame", settings: DetectSettings | N
         Name of the frame in the tables.
     settings : DetectSettings, optional
         Those of config/config.yaml where none are given.
+    limits : FrameLimits, optional
+        A frame beyond them is flagged; those of config/config.yaml where none are given.
 
     Notes
     -----
     A cell that two overlapping frames show is in the tables of both: the workflow counts it once (`gather`).
     """
-    found = detect.detect_frame(frame, name, (settings or DetectSettings()).as_json())
+    found = detect.detect_frame(frame, name, settings or DetectSettings(), limits or FrameLimits())
     return DetectedFrame(*found)
 
 

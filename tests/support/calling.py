@@ -7,20 +7,21 @@ import yaml
 
 from ctcascade.calling.classify import classify
 from ctcascade.data import store
-from ctcascade.data.camera import Camera
 from ctcascade.formats.frame import assemble
 from ctcascade.images.background import correct
 from ctcascade.images.detect import detect
 from ctcascade.images.measure import measure
 from ctcascade.images.segment import segment
 from ctcascade.study.jobs import ClassifyJob
-from ctcascade.study.settings import ClassifySettings
+from ctcascade.study.settings import ClassifySettings, DetectSettings
 from ctcascade.validation import phantom
 from tests.support import other_phantom
+from tests.support.detecting import camera_of, detect_job
 from tests.support.runs import ROOT
 
 CONFIG = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))
 SETTINGS = ClassifySettings.model_validate(CONFIG["classify"])
+DETECT = DetectSettings.model_validate(CONFIG["detect"])
 NEAR_UM = 4.0  # a call this near to a true cell is that cell
 
 
@@ -38,12 +39,10 @@ def classify_job(of, sample="s"):
     return ClassifyJob.model_validate({"sample": sample, "assay": about, **CONFIG["classify"]})
 
 
-def called(folder, images, of, segmenter=CONFIG["detect"]["segmenter"]):
+def called(folder, images, of, segmenter="classical"):
     """Return the cells and the calls of a folder of images; the tables lie in `folder`."""
     paths = {name: folder / f"{name}.parquet" for name in ("frames", "cells", "calls")}
-    settings = {"sample": "s", "images": [str(images)], "format": "auto", "assay": of}
-    settings |= CONFIG["detect"] | {"segmenter": segmenter}
-    detect(settings, images.parent, (1, 1), paths["frames"], paths["cells"])
+    detect(detect_job(of, str(images), segmenter=segmenter), images.parent, (1, 1), paths["frames"], paths["cells"])
     classify(classify_job(of), paths["frames"], paths["cells"], paths["calls"])
     return store.read_table(paths["cells"], "cells"), store.read_table(paths["calls"], "calls")
 
@@ -64,7 +63,7 @@ def seen(slide, seed, of):
     px = pixel_size(slide)
     groups = list(slide.clusters) if other else list(slide.recipe.clusters)
     groups += [(1, 0)] * (slide.ctcs if other else slide.recipe.ctcs)
-    camera = Camera.model_validate({key: value for key, value in of.items() if key in Camera.model_fields})
+    camera = camera_of(of)
     truth, cells, noise = [], [], []
     for number in range(slide.frames):
         rng = np.random.default_rng([seed, number])
@@ -73,10 +72,11 @@ def seen(slide, seed, of):
         if not other and slide.layout == "files":
             planes = {role: _as_jpeg(plane, slide.optics.bit_depth) for role, plane in planes.items()}
         frame = assemble(planes, camera, px)
-        channels = {role: correct(plane, px) for role, plane in zip(frame.roles, frame.pixels, strict=True)}
-        found = segment(frame, channels, CONFIG["detect"])
+        planes_of = zip(frame.roles, frame.pixels, strict=True)
+        channels = {role: correct(plane, px, DETECT.background) for role, plane in planes_of}
+        found = segment(frame, channels, DETECT)
         name = f"f{number:04d}"
-        cells.append(measure(found, channels, px, CONFIG["detect"]["contact_gap_max_um"]).assign(frame=name))
+        cells.append(measure(found, channels, px, DETECT.contact_gap_max_um).assign(frame=name))
         truth.append(rows.assign(frame=name))
         noise.append({role: channel.noise for role, channel in channels.items()})
     joined = [pd.concat(tables, ignore_index=True) for tables in (truth, cells)]

@@ -2,14 +2,15 @@
 
 from ctcascade import formats
 from ctcascade.formats.listing import list_frames
+from tests.support.detecting import camera
 
-ASSAY = {
-    "channels": {"dna": ["DAPI", "DNA"], "ck": ["CK-PE", "CK", "PE"], "cd45": ["CD45-APC", "CD45", "APC"]},
-    "pixel_size_um": 0.645,
-    "frame_px": [30, 40],
-    "bit_depth": 12,
-    "files": None,
-}
+ASSAY = camera(
+    channels={"dna": ["DAPI", "DNA"], "ck": ["CK-PE", "CK", "PE"], "cd45": ["CD45-APC", "CD45", "APC"]},
+    pixel_size_um=0.645,
+    frame_px=[30, 40],
+    bit_depth=12,
+    files=None,
+)
 
 
 SHAPE = (30, 40)

@@ -1,6 +1,8 @@
 """Results as the stages write them, made by hand for the report tests. The numbers are invented."""
 
 import re
+from dataclasses import dataclass
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,16 +19,19 @@ from ctcascade.images.outlines import BOX
 from ctcascade.report.index_page import report_index
 from ctcascade.report.patient_page import report_patient
 from ctcascade.report.sample_page import report_sample
-from ctcascade.study.settings import ControlsSettings
+from ctcascade.study.assay import Gates
+from ctcascade.study.jobs import CropsJob, ReportAssay, ReportCohortJob, ReportPatientJob, ReportSampleJob
+from ctcascade.study.patient import Patient
+from ctcascade.study.settings import BackgroundSettings, ControlsSettings
+from tests.support.detecting import camera_of, detect_job
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{7*7}}\u202eevil\u200f<img src=x onerror=alert(2)>"
-DETECTED = {
-    "segmenter": "classical",
-    "nucleus_diameter_um": [3.5, 30],
-    "lobed_nucleus_um2": 60.0,
-    "cell_margin_um": 4.0,
+PROVENANCE = {
+    "software": "ctcascade",
+    "version": "0.0.1",
+    "settings": {"cell_margin_um": 4.0},
+    "inputs": {"calls": "ab" * 32},
 }
-PROVENANCE = {"software": "ctcascade", "version": "0.0.1", "settings": DETECTED, "inputs": {"calls": "ab" * 32}}
 RISKS = {"liver": 0.31, "bone": 0.22, "lung": 0.124, "brain": 0.031, "adrenal": 0.008, "kidney": 0.00004, "other": 0.05}
 NO_ODDS = dict.fromkeys(map(str, CUTOFFS))
 PIXEL_UM = 0.645
@@ -401,8 +406,29 @@ def assay():
     return {
         "name": "cellsearch", "channels": {"dna": ["DAPI"], "ck": ["CK-PE"], "cd45": ["CD45-APC"]},
         "pixel_size_um": PIXEL_UM, "frame_px": [256, 256], "bit_depth": 12, "files": None,
-        "gates": {"min_diameter_um": 4.0},
+        "gates": {**dict.fromkeys(Gates.model_fields, 1.0), "min_diameter_um": 4.0},
     }  # fmt: skip
+
+
+DETECT_JOB = detect_job(assay(), "images", nucleus_diameter_um=[3.5, 30])
+
+
+@dataclass(frozen=True)
+class AboutSample:
+    """What the two jobs for a sample's page are given."""
+
+    crops: CropsJob
+    page: ReportSampleJob
+
+
+def about_sample(of=None, images="images", sample="S1", thumbnails=100):
+    """Return the jobs for the page of a sample, by default with the assay of these cases."""
+    given = of or assay()
+    camera, most = camera_of(given), {"max_thumbnails": thumbnails}
+    return AboutSample(
+        CropsJob(sample=sample, images=(images,), format="auto", assay=camera, background=BackgroundSettings(), **most),
+        ReportSampleJob(assay=ReportAssay(**dict(camera), gates=Gates(**given["gates"])), **most),
+    )
 
 
 def no_events(sample="S1"):
@@ -440,26 +466,19 @@ def sample_page(
     write(folder / "counts.json", "counts", data)
     if draw or not (folder / "outlines.parquet").exists():
         outlines_table(folder / "outlines.parquet", cells)
-    of = {"sample": data["sample"], "images": ["images"], "format": "auto"}
+    about = about_sample(sample=data["sample"], thumbnails=thumbnails)
     at = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
-    crops({**of, "assay": assay(), "max_thumbnails": thumbnails}, folder, *at)
+    crops(about.crops, folder, *at)
     write(folder / "quality.json", "quality", quality(data["sample"]))
     write(folder / "operator.json", "operator", no_events(data["sample"]))
-    return write_page(folder, page_settings(data, thumbnails), controls)
+    return write_page(folder, about.page, controls)
 
 
-def page_settings(data, thumbnails):
-    return {
-        "sample": {"sample": data["sample"], "images": ["images"], "format": "auto", "note": data["note"]},
-        "patient": {"patient": data["patient"]}, "assay": assay(), "max_thumbnails": thumbnails,
-    }  # fmt: skip
-
-
-def write_page(folder, settings, controls=None):
+def write_page(folder, job, controls=None):
     """Write the page of a sample whose tables and results are there."""
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "crops"))
     results = (folder / f"{kind}.json" for kind in ("counts", "quality", "operator"))
-    report_sample(settings, *tables, *results, folder / "report.html", controls)
+    report_sample(job, *tables, *results, folder / "report.html", controls)
     return folder / "report.html"
 
 
@@ -471,10 +490,11 @@ def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, con
     road = write(folder / "cascade.json", "cascade", cascade_data or cascade(samples=[d["sample"] for d in draws]))
     outlook = write(folder / "prognosis.json", "prognosis", prognosis_data or prognosis())
     patient = {"patient": "P1", "primary": "breast", "setting": "metastatic", "sex": "female", "subtype": None,
-               "line": 1, "therapy_start": "2026-01-12", "imaging": None, **about}  # fmt: skip
+               "line": 1, "therapy_start": date(2026, 1, 12), **about}  # fmt: skip
+    job = ReportPatientJob.model_construct(patient=Patient.model_construct(**patient))  # not checked: text is hostile
     judged = [write(folder / f"quality{i}.json", "quality", quality(d["sample"])) for i, d in enumerate(draws)]
     results = (paths, judged, road, outlook)
-    report_patient({"patient": patient, "max_thumbnails": 100}, *results, folder / "report.html", controls)
+    report_patient(job, *results, folder / "report.html", controls)
     return folder / "report.html"
 
 
@@ -486,9 +506,11 @@ def cohort_page(folder, draws, cascades, prognoses, judged=()):
         [write(folder / f"{kind}{i}.json", kind, d) for i, d in enumerate(of)]
         for kind, of in (("counts", draws), ("quality", judged), ("cascade", cascades), ("prognosis", prognoses))
     ]
-    patients = [{"patient": c["patient"], "primary": c["primary"], "setting": "metastatic"} for c in cascades]
+    patients = tuple(
+        Patient.model_construct(patient=c["patient"], primary=c["primary"], setting="metastatic") for c in cascades
+    )
     report_index(
-        {"patients": patients, "samples": [], "max_thumbnails": 100},
+        ReportCohortJob.model_construct(patients=patients),
         *paths,
         write(folder / "controls.json", "controls", charts(draws, judged)),
         folder / "index.html",

@@ -6,15 +6,16 @@ from ctcascade.calling.classify import classify
 from ctcascade.data import store
 from ctcascade.formats.listing import list_frames
 from ctcascade.images.detect import detect, gather
-from tests.support.calling import CONFIG, classify_job
+from tests.support.calling import classify_job
+from tests.support.detecting import camera, detect_job
 
-ASSAY = {
-    "channels": {"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"], "fitc": ["FITC"]},
-    "pixel_size_um": 0.645,
-    "frame_px": [1000, 2000],
-    "bit_depth": 12,
-    "files": None,
-}
+ASSAY = camera(
+    channels={"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"], "fitc": ["FITC"]},
+    pixel_size_um=0.645,
+    frame_px=[1000, 2000],
+    bit_depth=12,
+    files=None,
+)
 
 
 NAMES = ("DAPI", "CK", "CD45", "FITC")
@@ -30,10 +31,10 @@ def listed(base, images="s", fmt="auto"):
 
 
 def through(folder, name, of, chunks=2):
-    settings = {"sample": "s", "images": name, "format": "auto", "assay": of, **CONFIG["detect"]}
+    job = detect_job(of, name)
     paths = [[folder / f"{name}{k}.{kind}.parquet" for k in range(chunks)] for kind in ("frames", "cells")]
     for k in range(chunks):
-        detect(settings, folder, (k + 1, chunks), paths[0][k], paths[1][k])
+        detect(job, folder, (k + 1, chunks), paths[0][k], paths[1][k])
     out = {kind: folder / f"{name}.{kind}.parquet" for kind in ("frames", "cells", "calls")}
     gather(*paths, out["frames"], out["cells"])
     classify(classify_job(of), out["frames"], out["cells"], out["calls"])

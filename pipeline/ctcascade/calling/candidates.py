@@ -1,10 +1,9 @@
 """Which cells of a sample are worth a look: CTCs, uncertain and double-positive cells, and the CTC clusters."""
 
-from typing import Any
-
 import pandas as pd
 
-Row = dict[str, Any]
+from ctcascade.data.tables import Row
+
 SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
 
 

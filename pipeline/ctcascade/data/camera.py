@@ -1,8 +1,7 @@
 """What is known of the images before the first one is opened: channels, files, pixel size, bit depth, frame size."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
@@ -47,11 +46,3 @@ class Camera(Typed):
     pixel_size_um: PixelSize = Field(description="the edge of a pixel, um, where the file states none")
     frame_px: FrameSize = Field(description="nominal rows and columns of a frame")
     bit_depth: BitDepth = Field(description="bits of the camera")
-
-    @classmethod
-    def of(cls, assay: "Camera | Mapping[str, Any]") -> "Camera":
-        """Return the camera of an assay that is given as a mapping; what it has beyond that is left aside."""
-        if isinstance(assay, Camera):
-            return assay
-        known = {key: assay[key] for key in cls.model_fields if key in assay}
-        return cls.model_validate({"name": "assay", **known})

@@ -7,8 +7,12 @@ counts above the local background.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ctcascade.data.vocabulary import CALLS, ROLES
+
+Row = dict[str, Any]
+"""One row of a table in memory, by column."""
 
 
 @dataclass(frozen=True)

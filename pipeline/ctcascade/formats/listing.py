@@ -1,17 +1,14 @@
 """From a row of the sample sheet to its frames: one listing of each folder, and a header only where no name tells."""
 
-import datetime
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from ctcascade import formats
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
 from ctcascade.formats import FrameRef
-from ctcascade.study import jobs, privacy, sheets
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class FrameList:
     events: tuple[tuple[int, Path], ...] = ()
 
 
-def list_frames(images: Sequence[str], base: Path, fmt: str, assay: Camera | Mapping[str, Any]) -> FrameList:
+def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> FrameList:
     """Return the frames that a sample's images hold.
 
     Parameters
@@ -51,8 +48,7 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, assay: Camera | Map
         The folder of the sample sheet.
     fmt : str
         One of `formats.FORMATS`.
-    assay : Camera or mapping
-        A mapping with all that a `Camera` has; what it has beyond that is left aside.
+    camera : Camera
 
     Raises
     ------
@@ -66,7 +62,6 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, assay: Camera | Map
     """
     if fmt not in formats.FORMATS:
         refuse("format", "", fmt, " | ".join(formats.FORMATS), "choose one, or leave the column empty")
-    camera = Camera.of(assay)
     frames: list[FrameRef] = []
     ignored: list[str] = []
     layouts, sidecars, events = [], list[Path](), list[tuple[int, Path]]()
@@ -118,19 +113,6 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
             )
         )
     return refs
-
-
-def personal(study: sheets.Study) -> Iterator[str]:
-    """Yield a note for each sample whose images' headers seem to name a person; the first frame of each is read.
-
-    What stands in such headers is never copied into a result or a page; but the images themselves may travel.
-    """
-    today = datetime.date.today()
-    for sample in study.samples:
-        job = jobs.detect_job(study, sample)
-        ref = list_frames(job.images, study.base, job.format, job.assay).frames[0]
-        for kind in privacy.suspicions(formats.read_words(ref), today, whole_numbers=False):
-            yield f"{sample}: the header of {plain(ref.path)} seems to hold {kind}; share the images without it"
 
 
 def _folder(part: str, base: Path) -> formats.Folder:

@@ -6,9 +6,9 @@ package.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ctcascade.data.camera import Camera
 from ctcascade.formats import axioscan, bzscanner, cellsearch, czi, ome_tiff, ome_zarr, planes, slide, tiff
@@ -110,14 +110,13 @@ def _kind_of_image(folder: Folder) -> str:
     return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"
 
 
-def read(ref: FrameRef, assay: Camera | Mapping[str, Any]) -> Frame:
+def read(ref: FrameRef, camera: Camera) -> Frame:
     """Return the pixels of one frame, channel by role.
 
     Parameters
     ----------
     ref : FrameRef
-    assay : Camera or mapping
-        A mapping with all that a `Camera` has.
+    camera : Camera
 
     Returns
     -------
@@ -129,4 +128,4 @@ def read(ref: FrameRef, assay: Camera | Mapping[str, Any]) -> Frame:
         If the frame cannot be read or measured: truncated, empty, no image, a channel missing, blank or saturated
         all over, larger than a frame may be.
     """
-    return _READERS[ref.format].read(ref, Camera.of(assay))
+    return _READERS[ref.format].read(ref, camera)

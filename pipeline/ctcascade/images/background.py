@@ -9,8 +9,6 @@ import numpy as np
 from ctcascade.images.labels import Floats, kernel
 from ctcascade.study.settings import BackgroundSettings
 
-_DEFAULTS = BackgroundSettings()
-
 
 @dataclass(frozen=True)
 class Channel:
@@ -34,7 +32,7 @@ class Channel:
     noise: float
 
 
-def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings = _DEFAULTS) -> Channel:
+def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings) -> Channel:
     """Return a channel less its background, with the background's level and noise.
 
     Parameters
@@ -42,7 +40,7 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings = 
     plane : ndarray of float32, shape (Y, X)
         Counts.
     pixel_size_um : float
-    settings : BackgroundSettings, optional
+    settings : BackgroundSettings
     """
     tile = max(8, round(settings.tile_um / pixel_size_um))
     per_side = settings.tile_samples

@@ -16,17 +16,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade import formats
-from ctcascade.calling.candidates import Row, candidates_of, cluster_members, records
+from ctcascade.calling.candidates import candidates_of, cluster_members, records
 from ctcascade.data import store
 from ctcascade.data.camera import Camera
 from ctcascade.data.results.counts import Layout, TableProvenance
-from ctcascade.data.tables import TABLES
+from ctcascade.data.tables import TABLES, Row
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import listing
 from ctcascade.images import mosaic
 from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
 from ctcascade.images.outlines import BOX, Outline, read_outlines
+from ctcascade.study.jobs import CropsJob
+from ctcascade.study.settings import BackgroundSettings
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Window:
 
 
 def crops(
-    settings: Mapping[str, Any],
+    job: CropsJob,
     base: Path,
     frames: Path,
     cells: Path,
@@ -96,8 +98,7 @@ def crops(
 
     Parameters
     ----------
-    settings : mapping
-        ``sample``, ``images``, ``format``, ``assay`` and ``max_thumbnails``: the candidates and clusters to cut out.
+    job : CropsJob
     base : Path
         Folder that image paths are relative to.
     frames, cells, calls, outlines : Path
@@ -114,14 +115,14 @@ def crops(
         pictures.
     """
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
-    camera = Camera.of(settings["assay"])
-    listed = listing.list_frames(settings["images"], base, settings["format"], camera)
+    camera = job.assay
+    listed = listing.list_frames(job.images, base, job.format, camera)
     maxima = [f"{role}_max" for role in camera.channels]
     wanted = ["frame", "cell", "y_px", "x_px", *BOX, *maxima]
     frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls")
     cell_table = store.read_table(cells, "cells", only=wanted)
     found = candidates_of(call_table, cell_table)
-    most = settings["max_thumbnails"]
+    most = job.max_thumbnails
     shown = [*([row] for row in records(found.head(most))), *cluster_members(found, most)]
     pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))
     windows = [Window.around(rows, pixel_um[rows[0]["frame"]], style) for rows in shown]
@@ -129,10 +130,10 @@ def crops(
         role: _white(style.white_quantile, cell_table[f"{role}_max"], found[f"{role}_max"]) for role in camera.channels
     }
     refs = {ref.frame: ref for ref in listed.frames}
-    rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, camera, style)
+    rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, job, style)
     inputs = {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines}
     made_by = TableProvenance(
-        **store.provenance(settings, inputs).model_dump(exclude_unset=True),
+        **store.provenance(job, inputs).model_dump(exclude_unset=True),
         layout=Layout(format=listed.format, why=listed.why),
     )
     columns = TABLES["crops"].for_roles(camera.channels)
@@ -153,7 +154,7 @@ def _cut(
     white: Mapping[str, float],
     outlines: Mapping[tuple[str, int], Outline],
     refs: Mapping[str, formats.FrameRef],
-    camera: Camera,
+    job: CropsJob,
     style: Style,
 ) -> list[Row]:
     """Return the rows of the windows, then those of the frames; each frame is read once, and one at a time."""
@@ -168,14 +169,15 @@ def _cut(
     for name in sorted({*places, *of_frame}):
         numbers = of_frame[name]
         try:
-            frame = _read(name, refs, camera)
+            frame = _read(name, refs, job.assay)
         except formats.FrameError as error:
             done |= {number: windows[number].row(None, problem=str(error)) for number in numbers}
             continue
         if name in places:
             small[name] = _shrunk(frame, (places[name].rows_px, places[name].columns_px))
         if numbers:
-            cut = _pictures(frame, [windows[number] for number in numbers], white, outlines, style)
+            own = [windows[number] for number in numbers]
+            cut = _pictures(frame, own, white, outlines, job.background, style)
             done |= dict(zip(numbers, cut, strict=True))
     overview = list(_overview(frames, arranged, small)) if arranged else []
     return [*(done[number] for number in range(len(windows))), *overview]
@@ -195,11 +197,12 @@ def _pictures(
     windows: Sequence[Window],
     white: Mapping[str, float],
     outlines: Mapping[tuple[str, int], Outline],
+    background: BackgroundSettings,
     style: Style,
 ) -> Iterator[Row]:
     """Yield the row of each window of a frame."""
     planes = zip(frame.roles, frame.pixels, strict=True)
-    signals = {role: correct(plane, frame.pixel_size_um).signal for role, plane in planes}
+    signals = {role: correct(plane, frame.pixel_size_um, background).signal for role, plane in planes}
     for window in windows:
         row = window.row(frame.pixel_size_um, masks=_masks(window, outlines))
         for role, signal in signals.items():

@@ -8,7 +8,6 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +18,7 @@ import tifffile
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance
-from ctcascade.data.tables import CELLS, FRAMES
+from ctcascade.data.tables import CELLS, FRAMES, Row
 from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
 from ctcascade.images import learned, overlap
 from ctcascade.images.background import Channel, correct
@@ -27,13 +26,12 @@ from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, registration, sharpness
 from ctcascade.images.outlines import outlines_table
 from ctcascade.images.segment import Segmentation, segment
+from ctcascade.study.jobs import DetectJob
 from ctcascade.study.settings import DetectSettings, FrameLimits
-
-_LIMITS = FrameLimits()  # frames are flagged by the default limits; `quality` applies those of the laboratory
 
 
 def detect(
-    settings: Mapping[str, Any],
+    job: DetectJob,
     base: Path,
     chunk: tuple[int, int],
     frames_out: Path,
@@ -46,8 +44,7 @@ def detect(
 
     Parameters
     ----------
-    settings : mapping
-        ``sample``, ``images``, ``format``, ``assay`` and the section ``detect`` of the configuration.
+    job : DetectJob
     base : Path
         The folder that image paths are relative to.
     chunk : (int, int)
@@ -67,20 +64,20 @@ def detect(
         If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
     """
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
-    listed = listing.list_frames(settings["images"], base, settings["format"], settings["assay"])
+    listed = listing.list_frames(job.images, base, job.format, job.assay)
     number, of = chunk
     total = len(listed.frames)
     refs = listed.frames[(number - 1) * total // of : number * total // of]
-    made_by = store.provenance(settings, {"weights": learned.WEIGHTS} if settings["segmenter"] == "learned" else {})
-    rows: list[dict[str, Any]] = []
+    made_by = store.provenance(job, {"weights": learned.WEIGHTS} if job.segmenter == "learned" else {})
+    rows: list[Row] = []
     n_cells = 0
-    roles = list(settings["assay"]["channels"])
+    roles = list(job.assay.channels)
     with (
         store.table_writer(cells_out, "cells", roles, made_by) as write,
         _writer_of_outlines(outlines_out, made_by) as write_outlines,
     ):
         for ref in refs:
-            row, cells, found = _detect_frame(ref, settings)
+            row, cells, found = _detect_frame(ref, job)
             rows.append(row)
             n_cells += row["n_cells"]
             if found is not None:
@@ -91,7 +88,7 @@ def detect(
                     _write_labels(Path(labels_out) / f"{ref.frame}.tif", found)
             if progress is not None:
                 progress(len(rows), len(refs), n_cells)
-    store.write_table(frames_out, "frames", _frames_table(rows, settings), made_by)
+    store.write_table(frames_out, "frames", _frames_table(rows, roles), made_by)
 
 
 @contextlib.contextmanager
@@ -144,23 +141,21 @@ def gather(
                 write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
 
 
-def _detect_frame(
-    ref: FrameRef, settings: Mapping[str, Any]
-) -> tuple[dict[str, Any], pd.DataFrame, Segmentation | None]:
+def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Segmentation | None]:
     """Return the frame's row, its cells, and its label images; for an unusable frame no cells."""
-    assay = settings["assay"]
-    row: dict[str, Any] = {"frame": ref.frame, "path": ref.path, "part": ref.part}
+    camera = job.assay
+    row: Row = {"frame": ref.frame, "path": ref.path, "part": ref.part}
     row["y_um"], row["x_um"] = ref.position_um or (np.nan, np.nan)
     try:
-        frame = read(ref, assay)
+        frame = read(ref, camera)
     except FrameError as error:
-        height, width = error.shape or assay["frame_px"]
-        area = height * width * assay["pixel_size_um"] ** 2
+        height, width = error.shape or camera.frame_px
+        area = height * width * camera.pixel_size_um**2
         row |= {"usable": False, "reason": str(error), "flags": "", "height_px": height, "width_px": width}
-        row |= {"pixel_size_um": assay["pixel_size_um"], "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
+        row |= {"pixel_size_um": camera.pixel_size_um, "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
         return row, pd.DataFrame(), None
-    seen, cells, found = _measured(frame, ref.frame, settings)
-    for column in CELLS.for_roles(set(assay["channels"]) - set(frame.roles)):
+    seen, cells, found = _measured(frame, ref.frame, job, job.frame_limits)
+    for column in CELLS.for_roles(set(camera.channels) - set(frame.roles)):
         if column.name not in cells:
             cells[column.name] = np.nan
     row["y_um"], row["x_um"] = frame.position_um or (np.nan, np.nan)
@@ -168,7 +163,7 @@ def _detect_frame(
 
 
 def detect_frame(
-    frame: Frame, name: str, settings: Mapping[str, Any]
+    frame: Frame, name: str, settings: DetectSettings, limits: FrameLimits
 ) -> tuple[pd.DataFrame, pd.DataFrame, Labels, Labels]:
     """Return the frames table of one frame, its cells table, and the label images of its nuclei and its cells.
 
@@ -177,10 +172,11 @@ def detect_frame(
     frame : Frame
     name : str
         Name of the frame in the tables.
-    settings : mapping
-        The section ``detect`` of the configuration.
+    settings : DetectSettings
+    limits : FrameLimits
+        Beyond these a frame is flagged.
     """
-    seen, cells, found = _measured(frame, name, settings)
+    seen, cells, found = _measured(frame, name, settings, limits)
     y_um, x_um = frame.position_um or (np.nan, np.nan)
     row = {"frame": name, "path": "", "part": 0, "y_um": y_um, "x_um": x_um, **seen}
     names = [column.name for column in FRAMES.for_roles(frame.roles)]
@@ -188,20 +184,19 @@ def detect_frame(
 
 
 def _measured(
-    frame: Frame, name: str, settings: Mapping[str, Any]
-) -> tuple[dict[str, Any], pd.DataFrame, Segmentation]:
+    frame: Frame, name: str, settings: DetectSettings, limits: FrameLimits
+) -> tuple[Row, pd.DataFrame, Segmentation]:
     """Return the quality of a frame, its cells, and its label images."""
-    how = DetectSettings.of(settings)
     planes = zip(frame.roles, frame.pixels, strict=True)
-    channels = {role: correct(plane, frame.pixel_size_um, how.background) for role, plane in planes}
+    channels = {role: correct(plane, frame.pixel_size_um, settings.background) for role, plane in planes}
     found = segment(frame, channels, settings)
-    cells = measure(found, channels, frame.pixel_size_um, how.contact_gap_max_um, how.measure)
+    cells = measure(found, channels, frame.pixel_size_um, settings.contact_gap_max_um, settings.measure)
     cells.insert(0, "frame", name)
-    shifts = registration(found.cells, cells, channels, frame.pixel_size_um, how.measure)
-    return {**_quality(frame, channels, shifts), "n_cells": len(cells)}, cells, found
+    shifts = registration(found.cells, cells, channels, frame.pixel_size_um, settings.measure)
+    return {**_quality(frame, channels, shifts, limits), "n_cells": len(cells)}, cells, found
 
 
-def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str, float]) -> dict[str, Any]:
+def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str, float], limits: FrameLimits) -> Row:
     height, width = frame.pixels.shape[1:]
     area = height * width * frame.pixel_size_um**2
     each: dict[str, float] = {}
@@ -215,14 +210,14 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         each[f"{role}_shift_um"] = shifts.get(role, np.nan)
     saturation = max(each[f"{role}_saturation"] for role in channels)
     flags = list(frame.notes)
-    if _beyond(saturation, _LIMITS.saturation):
+    if _beyond(saturation, limits.saturation):
         flags.append("saturated")
-    if _beyond(each["dna_unevenness"], _LIMITS.unevenness):
+    if _beyond(each["dna_unevenness"], limits.unevenness):
         flags.append("uneven")
     shift = np.fmax.reduce(list(shifts.values()))
-    if _beyond(shift, _LIMITS.registration_um):
+    if _beyond(shift, limits.registration_um):
         flags.append("misregistered")
-    if _LIMITS.focus[0] is not None and each["dna_focus"] < _LIMITS.focus[0]:
+    if limits.focus[0] is not None and each["dna_focus"] < limits.focus[0]:
         flags.append("weak_focus")
     return {
         "usable": True,
@@ -247,8 +242,8 @@ def _beyond(value: float, limits: tuple[float | None, float | None]) -> bool:
     return limits[0] is not None and value > limits[0]
 
 
-def _frames_table(rows: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> pd.DataFrame:
-    names = [column.name for column in FRAMES.for_roles(settings["assay"]["channels"])]
+def _frames_table(rows: Sequence[Row], roles: Sequence[str]) -> pd.DataFrame:
+    names = [column.name for column in FRAMES.for_roles(roles)]
     return pd.DataFrame(list(rows), columns=names)
 
 

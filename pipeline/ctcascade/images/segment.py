@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ctcascade.formats import Frame
 from ctcascade.images import background, cells, nuclei
@@ -22,9 +21,7 @@ class Segmentation:
     cells: Labels
 
 
-def segment(
-    frame: Frame, channels: Mapping[str, Channel], settings: DetectSettings | Mapping[str, Any]
-) -> Segmentation:
+def segment(frame: Frame, channels: Mapping[str, Channel], settings: DetectSettings) -> Segmentation:
     """Return nuclei and cells of one frame.
 
     Parameters
@@ -32,8 +29,7 @@ def segment(
     frame : Frame
     channels : mapping of str to Channel
         By role, from `correct`.
-    settings : DetectSettings or mapping
-        A mapping with some of them; the others have their defaults.
+    settings : DetectSettings
 
     Notes
     -----
@@ -45,10 +41,9 @@ def segment(
     cytokeratin or CD45 shows connected to it as far as the margin. Cytokeratin without a nucleus is an object too, so
     that dye aggregates and debris are seen and counted as what they are.
     """
-    given = DetectSettings.of(settings)
-    find = {"classical": find_nuclei, "learned": learned_nuclei}[given.segmenter]
-    found = find(channels["dna"], frame.pixel_size_um, given)
-    return Segmentation(found, cells_around(found, channels, frame.pixel_size_um, given))
+    find = {"classical": find_nuclei, "learned": learned_nuclei}[settings.segmenter]
+    found = find(channels["dna"], frame.pixel_size_um, settings)
+    return Segmentation(found, cells_around(found, channels, frame.pixel_size_um, settings))
 
 
 def warm() -> None:

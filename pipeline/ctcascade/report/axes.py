@@ -1,13 +1,13 @@
 """Scales, ticks and paths of the drawings: data coordinates in, SVG user units out, rounded so that bytes are equal."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
 from ctcascade.data.results import Interval
+from ctcascade.data.tables import Row
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Mark:
 
     x: float
     y: float
-    call: Mapping[str, Any]
+    call: Row
 
 
 @dataclass(frozen=True)

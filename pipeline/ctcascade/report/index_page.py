@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -15,6 +14,8 @@ from ctcascade.report.axes import Axis, path
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
 from ctcascade.report.tables import Row, lines
+from ctcascade.study.jobs import ReportCohortJob
+from ctcascade.study.patient import Patient
 
 _INTERVAL = ("estimate", "low", "high", "level")
 _BAND = ("mean", "low", "high")
@@ -39,7 +40,7 @@ class Spark:
 class PatientRow:
     """A patient in the index: the sheet's row, samples by date, the latest evaluable one, cascade and prognosis."""
 
-    about: Mapping[str, Any]
+    about: Patient
     samples: list[Traced[Counts]]
     latest: Traced[Counts] | None
     cascade: Traced[Cascade]
@@ -49,7 +50,7 @@ class PatientRow:
 
 
 def report_index(
-    settings: Mapping[str, Any],
+    job: ReportCohortJob,
     counts: Sequence[Path],
     qualities: Sequence[Path],
     cascades: Sequence[Path],
@@ -63,8 +64,7 @@ def report_index(
 
     Parameters
     ----------
-    settings : mapping
-        ``patients``: the rows of the patient sheet.
+    job : ReportCohortJob
     counts, qualities, cascades, prognoses : sequence of Path
         All results.
     controls : Path
@@ -87,7 +87,7 @@ def report_index(
     quality_of, charts = {q.sample: q for q in judged}, store.read_json(controls, Controls)
     against = {c.sample: doubts(c, quality_of[c.sample], charts) for c in found}
     store.write_text(multiqc, control_charts.multiqc(found, judged, against))
-    rows = patient_rows(settings["patients"], found, cascade_of, prognosis_of)
+    rows = patient_rows(job.patients, found, cascade_of, prognosis_of)
     exported = {
         "patients": [patient_row(row) for row in rows],
         "samples": [sample_row(c, quality_of[c.sample], against[c.sample]) for c in found],
@@ -109,7 +109,7 @@ def report_index(
 
 
 def patient_rows(
-    patients: Sequence[Mapping[str, Any]],
+    patients: Sequence[Patient],
     counts: Sequence[Counts],
     cascade_of: Mapping[str, Cascade],
     prognosis_of: Mapping[str, Prognosis],
@@ -117,7 +117,7 @@ def patient_rows(
     """Return the patients that have results, in the order of the sheet."""
     rows = []
     for about in patients:
-        name = about["patient"]
+        name = about.patient
         if name not in cascade_of or name not in prognosis_of:
             continue
         own = sorted((c for c in counts if c.patient == name), key=lambda c: (c.collected, c.sample))
@@ -157,9 +157,9 @@ def patient_row(row: PatientRow) -> Row:
     interval = latest.ctc_per_7_5_ml if latest else None
     risk = row.cascade.data.p_any["2"] if row.cascade.data.p_any else None
     return {
-        "patient": row.about["patient"],
-        "primary": row.about["primary"],
-        "setting": row.about["setting"],
+        "patient": row.about.patient,
+        "primary": row.about.primary,
+        "setting": row.about.setting,
         "n_draws": len(row.samples),
         "latest_sample": latest.sample if latest else None,
         "latest_collected": latest.collected if latest else None,

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from ctcascade.data.tables import Row
 from ctcascade.images import mosaic
 from ctcascade.report.axes import Mark
 from ctcascade.report.thumbnails import COLOURS, data_uri, merged
@@ -80,7 +80,7 @@ def overview(
     frames: pd.DataFrame,
     grid: Grid,
     small: Mapping[str, NDArray[np.uint8]],
-    marked: Sequence[Mapping[str, Any]],
+    marked: Sequence[Row],
 ) -> Overview:
     """Return the picture stitched from the frames in `small` with the marks of cells (rows of calls)."""
     total = np.zeros((len(COLOURS), grid.rows_px, grid.columns_px), np.uint8)

@@ -1,11 +1,10 @@
 """The page of a patient: samples over time, organs at risk, steps of the cascade, published survival, evidence."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -31,6 +30,7 @@ from ctcascade.report.axes import Axis, Tick, band, path, ruler
 from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
+from ctcascade.study.jobs import ReportPatientJob
 
 SHOWN_MONTHS = (6, 12, 18, 24)
 PEOPLE_MONTHS = (6, 12, 24)
@@ -120,7 +120,7 @@ class EvidenceRow:
 
 
 def report_patient(
-    settings: Mapping[str, Any],
+    job: ReportPatientJob,
     counts: Sequence[Path],
     quality: Sequence[Path],
     cascade: Path,
@@ -132,8 +132,7 @@ def report_patient(
 
     Parameters
     ----------
-    settings : mapping
-        ``patient``: the row of the patient sheet.
+    job : ReportPatientJob
     counts, quality : sequence of Path
         counts.json and quality.json of each of the patient's samples, in one order.
     cascade, prognosis : Path
@@ -147,8 +146,8 @@ def report_patient(
     InputError
         If a result cannot be read.
     """
-    patient = settings["patient"]
-    name = patient["patient"]
+    patient = job.patient
+    name = patient.patient
     samples = sorted(
         (Traced(f"counts/{c.sample}", c) for c in (store.read_json(path, Counts) for path in counts)),
         key=lambda r: (r.data.collected, r.data.sample),
@@ -171,7 +170,7 @@ def report_patient(
         measured=len(measured),
         latest=latest,
         axis=ruler(latest.data.ctc_per_7_5_ml) if latest else None,
-        timeline=timeline(samples, patient.get("therapy_start")),
+        timeline=timeline(samples, patient.therapy_start),
         cascade=cascade_result,
         prognosis=prognosis_result,
         years=HORIZONS_YEARS,
@@ -194,11 +193,11 @@ def report_patient(
 
 
 def timeline(
-    counts: Sequence[Traced[Counts]], therapy_start: str | None, width: float = 380, height: float = 210
+    counts: Sequence[Traced[Counts]], therapy_start: date | None, width: float = 380, height: float = 210
 ) -> Timeline:
     """Return the samples in order of `counts` (by date) on an axis from zero, bent where counts are large."""
     days = [date.fromisoformat(c.data.collected).toordinal() for c in counts]
-    start = date.fromisoformat(therapy_start).toordinal() if therapy_start else None
+    start = therapy_start.toordinal() if therapy_start else None
     shown = [*days, *([start] if start is not None else [])]
     intervals = [c.data.ctc_per_7_5_ml for c in counts]
     top = max([1.0, *(i.high for i in intervals if i)])

@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -14,13 +14,16 @@ import numpy as np
 import pandas as pd
 import tifffile
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from ctcascade.calling.candidates import records
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
+from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS
 from ctcascade.formats import FrameRef, listing
 from ctcascade.images.outlines import BOX, Outline, read_outlines
+from ctcascade.study.jobs import DetectJob
 
 COLOURS = dict(
     zip(
@@ -58,13 +61,15 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
     exactly the cell's pixels, holes included.
     """
     frames, cells, calls = (store.read_table(sample / f"{kind}.parquet", kind) for kind in ("frames", "cells", "calls"))
-    settings = store.table_provenance(sample / "frames.parquet").settings
-    listed = listing.list_frames(settings["images"], base, settings["format"], settings["assay"]).frames
+    job = _detected_with(sample / "frames.parquet")
+    listed = listing.list_frames(job.images, base, job.format, job.assay).frames
     refs = {ref.frame: ref for ref in listed}
     usable = frames.loc[frames["usable"], "frame"].tolist()
     gone = [name for name in usable if name not in refs]
     if gone:
-        refuse(base, settings["images"], f"no frame {gone[0]}", f"the frames of {sample / 'frames.parquet'}", _CHANGED)
+        refuse(
+            base, ", ".join(job.images), f"no frame {gone[0]}", f"the frames of {sample / 'frames.parquet'}", _CHANGED
+        )
     joined = cells.merge(calls.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="left", validate="1:1")
     of_frame = dict(tuple(joined.groupby("frame", sort=False)))
     about = {row["frame"]: row for row in records(frames)}
@@ -90,6 +95,14 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
     return written
 
 
+def _detected_with(frames: Path) -> DetectJob:
+    """Return the job that a sample's table of frames was made by."""
+    try:
+        return DetectJob.model_validate(store.table_provenance(frames).settings)
+    except ValidationError as error:
+        refuse(frames, "", error, "a table of frames of this version of ctcascade", "run the workflow again")
+
+
 def _image(ref: FrameRef) -> str:
     """Return the name that a frame's outlines go under: the whole image's where it is a part of one."""
     if ref.box_px is None:
@@ -111,7 +124,7 @@ def _features(cells: pd.DataFrame, outlines: Sequence[Outline], ref: FrameRef) -
         yield _feature(row, of_cell[row["cell"]], corner)
 
 
-def _feature(row: Mapping[str, Any], outline: Outline, corner: tuple[int, int]) -> dict[str, Any]:
+def _feature(row: Row, outline: Outline, corner: tuple[int, int]) -> dict[str, Any]:
     """Return a cell as QuPath reads it."""
     place = (outline.box_px[0] + corner[0], outline.box_px[1] + corner[1])
     numbers = {
@@ -182,7 +195,7 @@ def _ring(edges: NDArray[Any], corner: tuple[int, int]) -> list[list[int]]:
     return [[x, y] for y, x in (*turns, turns[0])]
 
 
-def _write_labels(path: Path, outlines: Sequence[Outline], frame: Mapping[str, Any]) -> None:
+def _write_labels(path: Path, outlines: Sequence[Outline], frame: Row) -> None:
     """Write nuclei and cells as OME-TIFF, without the cells that another frame counts."""
     pixel_um = frame["pixel_size_um"]
     stack = np.zeros((2, frame["height_px"], frame["width_px"]), np.uint32)

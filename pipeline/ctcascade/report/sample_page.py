@@ -1,16 +1,16 @@
 """The page of a sample: count, quality, cells to look at, clusters, plots, what the count rests on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
-from ctcascade.calling.candidates import SHOWN_CALLS, Row, candidates_of, cluster_members, records
+from ctcascade.calling.candidates import SHOWN_CALLS, candidates_of, cluster_members, records
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
 from ctcascade.data.results import Counts, Factor, Operator, Quality
+from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS, CUTOFFS
 from ctcascade.report import overview, scatter
 from ctcascade.report.axes import Axis, Tick, ruler
@@ -18,6 +18,7 @@ from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import anchor, write_page
 from ctcascade.report.thumbnails import Crops, Picture
+from ctcascade.study.jobs import ReportSampleJob
 from ctcascade.study.reviews import calls_hash
 
 NARROWED = {
@@ -101,7 +102,7 @@ class Correction:
 
 
 def report_sample(
-    settings: Mapping[str, Any],
+    job: ReportSampleJob,
     frames: Path,
     cells: Path,
     calls: Path,
@@ -116,8 +117,7 @@ def report_sample(
 
     Parameters
     ----------
-    settings : mapping
-        ``sample`` and ``patient`` (rows of the sheets), ``assay`` (the assay file), ``max_thumbnails``.
+    job : ReportSampleJob
     frames, cells, calls, crops, counts, quality, operator : Path
         Tables and results of the sample.
     out : Path
@@ -137,10 +137,10 @@ def report_sample(
     cell_table = scatter.with_contrast(cell_table)
     found = candidates_of(call_table, cell_table)
     pictures = Crops(crops)
-    longest, marked = settings["max_thumbnails"], records(found.head(scatter.MARKED))
+    longest, marked = job.max_thumbnails, records(found.head(scatter.MARKED))
     single, members = records(found.head(longest)), cluster_members(found, longest)
     grid = overview.grid_of(frame_table)
-    shown = gallery(single, [pictures.picture([row]) for row in single], list(settings["assay"]["channels"]))
+    shown = gallery(single, [pictures.picture([row]) for row in single], list(job.assay.channels))
     write_page(
         out,
         "sample.html",
@@ -163,7 +163,7 @@ def report_sample(
         anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
         operator=store.read_json(operator, Operator),
         factors=corrections(data),
-        gates=sorted(settings["assay"]["gates"].items()),
+        gates=sorted(job.assay.gates),
         calls_sha256=calls_hash(call_table),
         verdicts=verdicts(data),
         all_calls=CALLS,
@@ -234,7 +234,7 @@ def verdicts(counts: Counts) -> dict[tuple[str, int], str]:
     return {(cell.frame, cell.cell): cell.reviewed for cell in counts.review.changed} if counts.review else {}
 
 
-def reviewable(row: Mapping[str, Any]) -> Row:
+def reviewable(row: Row) -> Row:
     """Return what identifies a cell in a review, and the call that it is about."""
     place = {key: round(float(row[key]), 2) for key in ("y_px", "x_px")}
     return {"frame": str(row["frame"]), "cell": int(row["cell"]), **place, "call": str(row["call"])}
@@ -251,7 +251,7 @@ def reference_odds(counts: Counts) -> list[str]:
     return [str(k) for k in CUTOFFS] if None not in counts.p_at_least.values() else []
 
 
-def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, str]]:
+def _features(row: Row, roles: Sequence[str]) -> list[tuple[str, str]]:
     def shown(name: str, digits: int, unit: str) -> str:
         return f"{row[name]:.{digits}f} {unit}" if pd.notna(row.get(name)) else "not measured"
 
@@ -264,7 +264,7 @@ def _features(row: Mapping[str, Any], roles: Sequence[str]) -> list[tuple[str, s
     ]
 
 
-def _marked(row: Mapping[str, Any], role: str) -> str:
+def _marked(row: Row, role: str) -> str:
     """Return in words whether a cell shows a further marker."""
     if pd.isna(row[f"{role}_positive"]):
         return "not evaluable"

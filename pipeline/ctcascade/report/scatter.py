@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from markupsafe import Markup
 
 from ctcascade.calling.markers import contrast_of
 from ctcascade.data.results import CallsReference, Gate
+from ctcascade.data.tables import Row
 from ctcascade.report.axes import Axis, Mark, Tick, path
 
 WIDTH, HEIGHT = 560.0, 380.0
@@ -54,7 +54,7 @@ class Scatter:
     gates: list[Markup]
 
     @property
-    def axes(self) -> list[dict[str, Any]]:
+    def axes(self) -> list[Row]:
         """Both axes for a script that turns a place back into values: horizontal, then vertical."""
         return [{"column": q.column, **vars(axis)} for q, axis in ((self.x, self.across), (self.y, self.up))]
 
@@ -78,7 +78,7 @@ def scatters(
     calls: pd.DataFrame,
     cells: pd.DataFrame,
     frames: pd.DataFrame,
-    marked: Sequence[Mapping[str, Any]],
+    marked: Sequence[Row],
     reference: CallsReference | None,
 ) -> list[Scatter]:
     """Return CK against CD45, and CK against diameter.
@@ -116,7 +116,7 @@ def _noise(frames: pd.DataFrame, role: str) -> float:
 def _scatter(
     title: str,
     data: pd.DataFrame,
-    marked: Sequence[Mapping[str, Any]],
+    marked: Sequence[Row],
     x: Quantity,
     y: Quantity,
     bend: Sequence[Sequence[float]],

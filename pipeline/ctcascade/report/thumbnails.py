@@ -7,7 +7,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from ctcascade.calling.candidates import records
 from ctcascade.data import store
+from ctcascade.data.tables import Row
 from ctcascade.report.axes import path as svg_path
 
 COLOURS = {"dna": (0.17, 0.42, 1.0), "ck": (1.0, 0.85, 0.0), "cd45": (1.0, 0.13, 0.82)}
@@ -57,7 +57,7 @@ class Crops:
         }
         self._rows = {(row["frame"], tuple(row["cells"])): row for row in rows if row["kind"] != "frame"}
 
-    def picture(self, cells: Sequence[Mapping[str, Any]]) -> Picture:
+    def picture(self, cells: Sequence[Row]) -> Picture:
         """Return the picture of one candidate or of a cluster (rows of calls) of one frame."""
         row = self._rows[cells[0]["frame"], tuple(int(cell["cell"]) for cell in cells)]
         if row["problem"]:
@@ -81,7 +81,7 @@ class Crops:
         )
 
 
-def _plane(row: Mapping[str, Any], role: str) -> NDArray[np.uint8]:
+def _plane(row: Row, role: str) -> NDArray[np.uint8]:
     return np.frombuffer(row[f"{role}_pixels"], np.uint8).reshape(int(row["rows"]), int(row["columns"]))
 
 

@@ -16,14 +16,16 @@ from ctcascade.data.typed import Number, Typed
 from ctcascade.study import checking
 from ctcascade.study.assay import Assay, Factors, Gates, Marker, MarkerGate
 from ctcascade.study.patient import Patient
-from ctcascade.study.sample import Images, Role, Sample
+from ctcascade.study.sample import Images, Role
 from ctcascade.study.settings import (
+    BackgroundSettings,
     CascadeSettings,
     ClassifySettings,
     CohortSettings,
     ControlsSettings,
     CountSettings,
     DetectSettings,
+    FrameLimits,
     Level,
     OperatorSettings,
     PrognoseSettings,
@@ -42,10 +44,13 @@ class DetectJob(DetectSettings):
     images: Images
     format: str
     assay: Camera
+    frame_limits: FrameLimits = Field(description="a frame beyond these is flagged")
 
 
 class CropsJob(ReportSettings):
     """Pixels of one sample that its page shows."""
+
+    background: BackgroundSettings = Field(description="the background that `detect` took off")
 
     sample: str
     images: Images
@@ -151,22 +156,23 @@ class ReportAssay(Camera):
 class ReportSampleJob(ReportSettings):
     """The page of one sample."""
 
-    sample: Sample
-    patient: Patient
     assay: ReportAssay
 
 
-class ReportPatientJob(ReportSettings):
+class ReportPatientJob(Typed):
     """The page of one patient."""
 
     patient: Patient
 
 
-class ReportCohortJob(ReportSettings):
+class ReportCohortJob(Typed):
     """The page of all patients and samples."""
 
     patients: tuple[Patient, ...]
-    samples: tuple[Sample, ...]
+
+
+class PageJob(Typed):
+    """A page that shows one result and needs no setting."""
 
 
 class HealthySample(Typed):
@@ -242,8 +248,7 @@ def job_for(
 def detect_job(study: Study, sample: str) -> DetectJob:
     """Return the job that finds the cells of a sample."""
     row = study.samples[sample]
-    camera = study.assays[row.assay].camera(row.assay)
-    return _job(DetectJob, study.settings.detect, sample=sample, images=row.images, format=row.format, assay=camera)
+    return _detect(study, sample, row.images, row.format, row.assay)
 
 
 def classify_job(study: Study, sample: str) -> ClassifyJob:
@@ -272,8 +277,9 @@ def quality_job(study: Study, sample: str) -> QualityJob:
 def crops_job(study: Study, sample: str) -> CropsJob:
     """Return the job that cuts out the pixels that a sample's page shows."""
     row = study.samples[sample]
-    camera = study.assays[row.assay].camera(row.assay)
-    return _job(CropsJob, study.settings.report, sample=sample, images=row.images, format=row.format, assay=camera)
+    about = {"images": row.images, "format": row.format, "assay": study.assays[row.assay].camera(row.assay)}
+    background = study.settings.detect.background
+    return _job(CropsJob, study.settings.report, sample=sample, background=background, **about)
 
 
 def operator_job(study: Study, sample: str) -> OperatorJob:
@@ -304,22 +310,20 @@ def prognose_job(study: Study, patient: str) -> PrognoseJob:
 def report_sample_job(study: Study, sample: str) -> ReportSampleJob:
     """Return the job that writes a sample's page."""
     row = study.samples[sample]
-    known = study.patients[row.patient].before_outcome
     method = study.assays[row.assay]
     camera = dict(method.camera(row.assay))
     assay = ReportAssay(gates=method.gate_values(), **camera)
-    return _job(ReportSampleJob, study.settings.report, sample=row, patient=known, assay=assay)
+    return _job(ReportSampleJob, study.settings.report, assay=assay)
 
 
 def report_patient_job(study: Study, patient: str) -> ReportPatientJob:
     """Return the job that writes a patient's page."""
-    return _job(ReportPatientJob, study.settings.report, patient=study.patients[patient].before_outcome)
+    return ReportPatientJob(patient=study.patients[patient].before_outcome)
 
 
 def report_cohort_job(study: Study) -> ReportCohortJob:
     """Return the job that writes the page of all patients and samples."""
-    patients = tuple(row.before_outcome for row in study.patients.values())
-    return _job(ReportCohortJob, study.settings.report, patients=patients, samples=tuple(study.samples.values()))
+    return ReportCohortJob(patients=tuple(row.before_outcome for row in study.patients.values()))
 
 
 def spike_job(study: Study, assay: str) -> SpikeJob:
@@ -349,8 +353,13 @@ def cohort_job(study: Study) -> CohortJob:
 
 
 def _detect_spiked(study: Study, assay: str) -> DetectJob:
-    camera = study.assays[assay].camera(assay)
-    return _job(DetectJob, study.settings.detect, sample=assay, images=(".",), format="ome-tiff", assay=camera)
+    return _detect(study, assay, (".",), "ome-tiff", assay)
+
+
+def _detect(study: Study, sample: str, images: Images, layout: str, assay: str) -> DetectJob:
+    about = {"images": images, "format": layout, "assay": study.assays[assay].camera(assay)}
+    limits = study.settings.quality.frame
+    return _job(DetectJob, study.settings.detect, sample=sample, frame_limits=limits, **about)
 
 
 def _classify_spiked(study: Study, assay: str) -> ClassifyJob:

@@ -3,7 +3,6 @@
 The defaults of config/config.yaml, the check of a user's settings and the reference page all come from here.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -248,13 +247,6 @@ class DetectSettings(Typed):
     cells: CellsSettings = section(CellsSettings, "how cells are grown")
     learned: LearnedSettings = section(LearnedSettings, "how the network of the learned segmenter is used")
     measure: MeasureSettings = section(MeasureSettings, "how cells are measured")
-
-    @classmethod
-    def of(cls, given: "DetectSettings | Mapping[str, Any]") -> "DetectSettings":
-        """Return the settings in a mapping; what it has beyond them is left aside, what it lacks has its default."""
-        if isinstance(given, DetectSettings):
-            return given
-        return DetectSettings.model_validate({k: given[k] for k in DetectSettings.model_fields if k in given})
 
 
 _WIDTH = "a width above 0 and up to 10"

@@ -1,0 +1,90 @@
+"""The verbs of this room: detect, gather, crops, warm."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+from ctcascade.data.command_line import Verbs, add_base, add_files, add_lists_of_files
+from ctcascade.data.errors import refuse
+
+_SAY_EVERY_S = 5.0
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verbs of this room."""
+    verb = verbs.add("detect", _detect, "read, segment and measure a chunk of a sample's frames")
+    add_base(verb)
+    verb.add_argument("--chunk", type=_chunk, default=(1, 1), metavar="K/N", help="do the K-th of N parts (1/1)")
+    add_files(verb, "--frames", "--cells", meaning="table to write")
+    verb.add_argument("--outlines", type=Path, metavar="FILE", help="table of the cells' outlines to write")
+    verb.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
+
+    verb = verbs.add("gather", _gather, "join the chunks of a sample", settings=False)
+    add_lists_of_files(verb, "--frames", "--cells")
+    add_files(verb, "--out-frames", "--out-cells")
+    verb.add_argument("--outlines", type=Path, nargs="+", default=[], metavar="FILE", help="with --out-outlines")
+    verb.add_argument("--out-outlines", type=Path, metavar="FILE")
+
+    verb = verbs.add("crops", _crops, "cut out the pixels that a sample's page shows")
+    add_base(verb)
+    add_files(verb, "--frames", "--cells", "--calls", "--outlines", "--out")
+
+    verbs.add("warm", _warm, "compile the pixel kernels into their cache", settings=False)
+
+
+def _detect(args: argparse.Namespace) -> None:
+    from ctcascade.images import detect
+    from ctcascade.study import jobs
+
+    job = jobs.read(jobs.DetectJob, args.settings)
+    tables = (args.frames, args.cells, args.labels)
+    detect.detect(job, args.base, args.chunk, *tables, progress_on_stderr(), args.outlines)
+
+
+def progress_on_stderr() -> Callable[[int, int, int], None]:
+    """Return a function that says on stderr how far a job is: every few seconds, and at its end."""
+    start = said = time.monotonic()
+
+    def say(done: int, of: int, cells: int) -> None:
+        nonlocal said
+        now = time.monotonic()
+        if done == of or now - said >= _SAY_EVERY_S:
+            said = now
+            left = timedelta(seconds=round((now - start) * (of - done) / done))
+            print(f"{done} of {of} frames, {cells} cells, {left} left", file=sys.stderr, flush=True)
+
+    return say
+
+
+def _gather(args: argparse.Namespace) -> None:
+    from ctcascade.images import detect
+
+    if bool(args.outlines) != bool(args.out_outlines):
+        refuse("--outlines", "", "one of two", "--outlines and --out-outlines, or neither", "give both")
+    detect.gather(args.frames, args.cells, args.out_frames, args.out_cells, args.outlines, args.out_outlines)
+
+
+def _crops(args: argparse.Namespace) -> None:
+    from ctcascade.images import crops
+    from ctcascade.study import jobs
+
+    job = jobs.read(jobs.CropsJob, args.settings)
+    crops.crops(job, args.base, args.frames, args.cells, args.calls, args.outlines, args.out)
+
+
+def _warm(args: argparse.Namespace) -> None:
+    from ctcascade.images import labels, measure, segment
+
+    labels.warm()
+    segment.warm()
+    measure.warm()
+
+
+def _chunk(text: str) -> tuple[int, int]:
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with 1 <= K <= N")
+    return int(number), int(of)

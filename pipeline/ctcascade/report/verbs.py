@@ -1,0 +1,144 @@
+"""The verbs of this room: report, export."""
+
+import argparse
+from pathlib import Path
+
+from ctcascade.data.command_line import Verbs, add_files, add_folder, add_lists_of_files, add_settings
+from ctcascade.data.errors import refuse
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verbs of this room."""
+    _register_pages(verbs.add("report", _report, "a self-contained HTML page", settings=False))
+
+    text = "a sample's labels as OME-TIFF and its cells as GeoJSON (QuPath)"
+    verb = verbs.add("export", _export, text, settings=False)
+    add_folder(verb, "--sample", "its folder of results")
+    add_folder(verb, "--base", "folder of the sample sheet")
+    add_folder(verb, "--out", "folder for the files")
+
+
+def _register_pages(verb: argparse.ArgumentParser) -> None:
+    verb.set_defaults(misused=verb.error, page=None)
+    verb.add_argument("--open", type=Path, metavar="RESULTS", help="show the pages of a finished run in the browser")
+    pages = verb.add_subparsers(metavar="OF")
+    for name, (write, text) in _PAGES.items():
+        page = pages.add_parser(name, help=text, description=text)
+        page.set_defaults(page=write)
+        add_settings(page)
+        _FILES[name](page)
+
+
+def _files_of_sample(page: argparse.ArgumentParser) -> None:
+    add_files(page, "--frames", "--cells", "--calls", "--crops", "--counts", "--quality", "--operator", "--out")
+    _add_controls(page)
+
+
+def _files_of_patient(page: argparse.ArgumentParser) -> None:
+    add_lists_of_files(page, "--counts", "--quality")
+    add_files(page, "--cascade", "--prognosis", "--out")
+    _add_controls(page)
+
+
+def _files_of_recovery(page: argparse.ArgumentParser) -> None:
+    add_files(page, "--recovery", "--out")
+
+
+def _files_of_follow_up(page: argparse.ArgumentParser) -> None:
+    add_files(page, "--cohort", "--out")
+
+
+def _files_of_index(page: argparse.ArgumentParser) -> None:
+    add_lists_of_files(page, "--counts", "--quality", "--cascade", "--prognosis")
+    add_files(page, "--controls", "--out", "--multiqc", "--table")
+
+
+def _add_controls(page: argparse.ArgumentParser) -> None:
+    about = "charts of the controls, where some were made with the same assay and lot"
+    page.add_argument("--controls", type=Path, metavar="FILE", help=about)
+
+
+def _report(args: argparse.Namespace) -> None:
+    if args.open is not None:
+        _open(args.open)
+    elif args.page is None:
+        args.misused("sample, patient, cohort or --open RESULTS is needed")
+    else:
+        args.page(args)
+
+
+def _sample(args: argparse.Namespace) -> None:
+    from ctcascade.report import sample_page
+    from ctcascade.study import jobs
+
+    job = jobs.read(jobs.ReportSampleJob, args.settings)
+    tables = (args.frames, args.cells, args.calls, args.crops)
+    sample_page.report_sample(job, *tables, args.counts, args.quality, args.operator, args.out, args.controls)
+
+
+def _patient(args: argparse.Namespace) -> None:
+    from ctcascade.report import patient_page
+    from ctcascade.study import jobs
+
+    job = jobs.read(jobs.ReportPatientJob, args.settings)
+    results = (args.counts, args.quality, args.cascade, args.prognosis)
+    patient_page.report_patient(job, *results, args.out, args.controls)
+
+
+def _recovery(args: argparse.Namespace) -> None:
+    from ctcascade.report import recovery_page
+    from ctcascade.study import jobs
+
+    jobs.read(jobs.PageJob, args.settings)
+    recovery_page.report_recovery(args.recovery, args.out)
+
+
+def _follow_up(args: argparse.Namespace) -> None:
+    from ctcascade.report import follow_up_page
+    from ctcascade.study import jobs
+
+    jobs.read(jobs.PageJob, args.settings)
+    follow_up_page.report_follow_up(args.cohort, args.out)
+
+
+def _index(args: argparse.Namespace) -> None:
+    from ctcascade.report import index_page
+    from ctcascade.study import jobs
+
+    job = jobs.read(jobs.ReportCohortJob, args.settings)
+    results = (args.counts, args.quality, args.cascade, args.prognosis)
+    index_page.report_index(job, *results, args.controls, args.out, args.multiqc, args.table)
+
+
+def _open(results: Path) -> None:
+    import webbrowser
+
+    page = (results / "index.html").absolute()
+    if not page.is_file():
+        refuse(page, "", "no such page", "the results of a run", "run snakemake first, or name another folder")
+    if not webbrowser.open(page.as_uri()):
+        print("no browser could be started; open this page:")
+    print(page)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from ctcascade.report import qupath
+
+    for path in qupath.export(args.sample, args.base, args.out):
+        print(path)
+
+
+_PAGES = {
+    "sample": (_sample, "quality, gallery, scatter, counts"),
+    "patient": (_patient, "timeline, organs at risk, prognosis, evidence"),
+    "recovery": (_recovery, "what an in-silico spike-in found"),
+    "follow-up": (_follow_up, "what became of the patients"),
+    "cohort": (_index, "all patients and samples"),
+}
+_FILES = {
+    "sample": _files_of_sample,
+    "patient": _files_of_patient,
+    "recovery": _files_of_recovery,
+    "follow-up": _files_of_follow_up,
+    "cohort": _files_of_index,
+}

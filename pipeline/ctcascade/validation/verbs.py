@@ -1,0 +1,77 @@
+"""The verbs of this room: check, spike, recovery, cohort, phantom."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from ctcascade.data.command_line import Verbs, add_base, add_files, add_folder, add_lists_of_files
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verbs of this room."""
+    verb = verbs.add("check", _check, "check sheets, assays and settings, and say all that is wrong", settings=False)
+    verb.add_argument("--configfile", type=Path, nargs="+", default=[Path("config/config.yaml")], metavar="FILE")
+    verb.add_argument("--config", type=_setting, nargs="+", default=[], metavar="NAME=VALUE", help="as of snakemake")
+
+    verb = verbs.add("spike", _spike, "paste phantom CTCs of known number into frames without any")
+    add_base(verb)
+    add_folder(verb, "--images", "folder for the spiked frames")
+    add_files(verb, "--spiked")
+
+    text = "what of a spike-in was found and called; sensitivity and background for the assay"
+    verb = verbs.add("recovery", _recovery, text)
+    add_files(verb, "--spiked")
+    add_lists_of_files(verb, "--calls", meaning="of each level, in order")
+    add_files(verb, "--out", "--out-assay")
+
+    verb = verbs.add("cohort", _cohort, "follow-up of the patients, compared with what was predicted")
+    add_lists_of_files(verb, "--counts", meaning="of each patient's first sample", at_least_one=False)
+    add_lists_of_files(verb, "--prognosis", meaning="of each patient, in one order", at_least_one=False)
+    add_files(verb, "--out")
+
+    verb = verbs.add("phantom", _phantom, "write synthetic slides of known truth", settings=False)
+    add_folder(verb, "--out")
+
+
+def _check(args: argparse.Namespace) -> None:
+    from ctcascade.validation import before_run
+
+    checked = before_run.check(args.configfile, dict(args.config))
+    for note in checked.notes:
+        print(note, file=sys.stderr)
+    for line in checked.lines:
+        print(line)
+
+
+def _spike(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs
+    from ctcascade.validation import spike_in
+
+    spike_in.spike(jobs.read(jobs.SpikeJob, args.settings), args.base, args.images, args.spiked)
+
+
+def _recovery(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs
+    from ctcascade.validation import recovery
+
+    recovery.recovery(jobs.read(jobs.RecoveryJob, args.settings), args.spiked, args.calls, args.out, args.out_assay)
+
+
+def _cohort(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs
+    from ctcascade.validation import follow_up
+
+    follow_up.cohort(jobs.read(jobs.CohortJob, args.settings), args.counts, args.prognosis, args.out)
+
+
+def _phantom(args: argparse.Namespace) -> None:
+    from ctcascade.validation import demo
+
+    demo.write_demo(args.out)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
