@@ -12,9 +12,13 @@ from functools import cache
 import numpy as np
 
 from ctcascade import evidence
-from ctcascade.counting.observation import Factor, Observation
+from ctcascade.counting.observation import Factor, Observation, change
+from ctcascade.data.results import Counts
+from ctcascade.prognosis.change import test
 from ctcascade.prognosis.curves import Continuous, Stratum, band, mixture
+from ctcascade.prognosis.reference import reference_count
 from ctcascade.prognosis.rows import matching, shape_of
+from tests.support import report_cases
 
 COHORTS = 2000
 PATIENTS = 40_000
@@ -23,12 +27,77 @@ MAIN = (("breast", "metastatic", "BM13"), ("prostate", "mcrpc", "PR01"), ("colon
 EXACT, NONE = Factor(1.0, 1.0, 1.0), Factor(0.0, 0.0, 0.0)
 OBSERVATION = Observation(7.5, 1.0, 1.0, EXACT, EXACT, NONE, EXACT)
 WEIBULL_SHAPE = 1.4
+PAIRS = 600
+REFERENCE, OTHER = (0.8, 0.535, 0.967), (0.5, 0.25, 0.75)
 POPULATION = tuple(evidence.load("count_distributions").loc["counts_mcrpc", ["size", "mean"]])
 
 
 def rows() -> list[tuple[str, str, str]]:
     """Return what was checked, what came out, and the verdict."""
-    return [*_coverage(), *_calibration()]
+    return [*_coverage(), *_calibration(), *_groups(), *_false_changes()]
+
+
+def _groups() -> list[tuple[str, str, str]]:
+    """Return the weight of the observed group at the cut-off: the reference assay's count, and a fresh tube's."""
+    result = []
+    for n in (4, 5):
+        found = reference_count(_counts(n, REFERENCE, kind="measured"))
+        fresh = _weight(n, 5)
+        own = found.at_least(5) if found else None
+        text = f"{own} (a fresh tube of such blood: {fresh:.2f})"
+        verdict = "pass (the observed count decides)" if own == float(n >= 5) else "fail (the observed count decides)"
+        result.append((f"P(group is 5 or more), {n} cells in 7.5 mL by the reference assay", text, verdict))
+    return result
+
+
+def _counts(
+    n: int, recovery: tuple[float, float, float], kind: str = "assumption", assay: str = "cellsearch"
+) -> Counts:
+    def factor(mean: float, low: float, high: float, of: str = kind) -> dict[str, object]:
+        return {"mean": mean, "low": low, "high": high, "kind": of, "source": "verification"}
+
+    given = {
+        "assay": assay,
+        "recovery": factor(*recovery),
+        "sensitivity": factor(1.0, 1.0, 1.0),
+        "background_per_7_5_ml": factor(0.0, 0.0, 0.0),
+        "reference_equivalent": factor(1.0, 0.68, 1.47),
+        "imaged_fraction": 1.0,
+        "n_uncertain": 0,
+    }
+    return Counts.model_validate(report_cases.counts(n_ctc=n, **given))
+
+
+def _false_changes() -> list[tuple[str, str, str]]:
+    """Return how often two samples of one concentration are called a change, tubes varying by 0.14."""
+    sd = float(np.sqrt(np.log1p(0.14**2)))
+    result = []
+    for mean in (5, 30, 100, 500):
+        rng = np.random.default_rng([20261130, mean])
+        pairs = rng.poisson(mean * np.exp(rng.normal(-(sd**2) / 2, sd, (PAIRS, 2))))
+        text, worst = _called(pairs, REFERENCE, REFERENCE)
+        result.append((f"no change called one at 5 %, one assay, mean {mean} cells, tubes vary by 0.14", text, worst))
+    for mean in (10, 100):
+        rng = np.random.default_rng([20261130, 2, mean])
+        shares = np.stack([rng.beta(9.0, 2.3, PAIRS), rng.beta(7.1, 7.1, PAIRS)], axis=1)
+        text, worst = _called(rng.poisson(mean * shares), REFERENCE, OTHER)
+        result.append(
+            (f"no change called one at 5 %, recoveries .80 and .50, mean {mean} cells in the blood", text, worst)
+        )
+    return result
+
+
+def _called(
+    pairs: np.ndarray, first: tuple[float, float, float], second: tuple[float, float, float]
+) -> tuple[str, str]:
+    other = "cellsearch" if first == second else "another"
+    now, alone = [], []
+    for a, b in pairs.tolist():
+        now.append("established" in test(_counts(a, first), _counts(b, second, assay=other), 0.95)[1])
+        alone.append("established" in change(a, first[0], b, second[0]).verdict)
+    share, limit = float(np.mean(now)), 0.05 + 3 * float(np.sqrt(0.05 * 0.95 / PAIRS))
+    verdict = f"{'pass' if share <= limit else 'fail'} (at most {limit:.3f})"
+    return f"{share:.3f} (by counting alone {np.mean(alone):.3f})", verdict
 
 
 def _published(primary: str, setting: str, row: str) -> tuple:

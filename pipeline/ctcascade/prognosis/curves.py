@@ -183,7 +183,9 @@ class Continuous:
         reached = [1.0, *(p_at_least[c] for c in sorted(p_at_least)), 0.0]
         total = np.zeros(len(times))
         for first, last, p, beyond in zip(edges, [*edges[1:], np.inf], reached, reached[1:], strict=False):
-            inside = (counts >= first) & (counts < last)
+            if p == beyond:
+                continue
+            inside = (counts >= min(first, counts[-1])) & (counts < last)  # beyond the largest count: as it
             total += (p - beyond) * (alive[:, inside] @ share[inside] / share[inside].sum())
         return _share(total)
 

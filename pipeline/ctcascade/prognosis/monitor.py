@@ -5,15 +5,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from ctcascade import evidence
-from ctcascade.counting.observation import change
-from ctcascade.data.results import Change, Kinetics, PublishedChange
+from ctcascade.data.results import Kinetics, PublishedChange
+from ctcascade.prognosis.change import compare
 from ctcascade.prognosis.rows import Sample, is_of
 from ctcascade.study.patient import Patient
 
 Classes = dict[str, list[Any]]
 """Rows of the evidence table ``kinetics``, as tuples of their columns, by study."""
-
-_EVIDENCE_OF_SPREAD = "tube_variation"
 
 
 def monitor(samples: Sequence[Sample], patient: Patient, level: float) -> tuple[Kinetics, ...]:
@@ -30,7 +28,7 @@ def monitor(samples: Sequence[Sample], patient: Patient, level: float) -> tuple[
     Returns
     -------
     tuple of Kinetics
-        The exact test of the two counts, and the published classes whose window fits the sample. A class outside its
+        The test of the two counts, and the published classes whose window fits the sample. A class outside its
         window is named without its numbers.
     """
     if len(samples) < 2:
@@ -43,9 +41,7 @@ def monitor(samples: Sequence[Sample], patient: Patient, level: float) -> tuple[
 
 
 def _entry(earlier: Sample, later: Sample, rows: Classes, level: float, *, from_baseline: bool) -> Kinetics:
-    spread = float(evidence.load("assay_facts").central[_EVIDENCE_OF_SPREAD])
-    seen = (earlier.n_ctc, _exposure(earlier), later.n_ctc, _exposure(later))
-    exact = change(*seen, level=level)
+    change = compare(earlier.counts, later.counts, level)
     why = _why_no_category(earlier, later, rows, from_baseline=from_baseline)
     return Kinetics(
         sample=later.name,
@@ -54,16 +50,8 @@ def _entry(earlier: Sample, later: Sample, rows: Classes, level: float, *, from_
         weeks_on_therapy=later.weeks_on_therapy,
         n_ctc_earlier=earlier.n_ctc,
         n_ctc_later=later.n_ctc,
-        change=Change(
-            rate_ratio=exact.rate_ratio,
-            low=exact.low,
-            high=exact.high,
-            level=level,
-            p_value=exact.p_value,
-            verdict=exact.verdict,
-            verdict_with_tube_variation=change(*seen, level=level, assay_cv=spread).verdict,
-        ),
-        published=() if why else _published(earlier, later, rows, exact.rate_ratio),
+        change=change,
+        published=() if why else _published(earlier, later, rows, change.rate_ratio),
         why_no_category=why,
     )
 
@@ -76,11 +64,6 @@ def _why_no_category(earlier: Sample, later: Sample, rows: Classes, *, from_base
     if earlier.p_at_least is None or later.p_at_least is None:
         return "a sample cannot be set against published counts"
     return ""
-
-
-def _exposure(sample: Sample) -> float:
-    """Return the blood analysed times the share of its cells that are found, mL."""
-    return sample.analysed_ml * sample.counts.recovery.mean * sample.counts.sensitivity.mean
 
 
 def _matching(patient: Patient) -> Classes:

@@ -190,6 +190,8 @@ def assess(
         evidence=tuple(_citation(name) for name in sorted(cited)),
         evidence_ids=tuple(sorted({*verdict.used, *cited})),
         assumptions=_assumptions(curve, verdict.used) if curve else (),
+        group_by=curve.sample.reference.how if curve and curve.sample.reference else None,
+        why_mixed=curve.sample.reference.why_mixed if curve and curve.sample.reference else "",
         remarks=_remarks(job.patient, evaluated, known),
         provenance=made_by,
     )

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML, SETTINGS
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.prognosis.curves import Shape, Stratum
+from ctcascade.prognosis.reference import ReferenceCount, reference_count
 from ctcascade.study.patient import Patient
 
 
@@ -57,26 +59,23 @@ class Sample:
         """Blood that the analysed frames stand for, mL."""
         return self.counts.blood_analysed_ml
 
+    @cached_property
+    def reference(self) -> ReferenceCount | None:
+        """The reference assay's count; None without a reference equivalent, or where too little blood was analysed."""
+        return None if self.analysed_ml < least_volume_ml() else reference_count(self.counts)
+
     @property
     def p_at_least(self) -> dict[int, float] | None:
-        """Probability that a reference assay would count at least so many.
-
-        None without a reference equivalent, or where too little blood was analysed to say so.
-        """
-        if self.analysed_ml < least_volume_ml():
-            return None
-        found = self.counts.p_at_least
-        known = {int(cutoff): p for cutoff, p in found.items() if p is not None}
-        return {cutoff: known[cutoff] for cutoff in sorted(known)} if len(known) == len(found) else None
+        """Probability that the reference assay's count is at least so many; None where it is not known."""
+        return self.reference.p_by_cutoff if self.reference else None
 
     def p_between(self, low: float, high: float) -> float | None:
         """Return the probability of a reference count from `low` to `high` (NaN: no limit); None where unknown."""
-        p = self.p_at_least
-        if p is None:
+        if self.reference is None or math.isnan(low):
             return None
-        reached = {0.0: 1.0, **{float(c): share for c, share in p.items()}, math.inf: 0.0}
-        beyond = math.inf if math.isnan(high) else high + 1
-        return max(0.0, reached[low] - reached[beyond]) if {low, beyond} <= reached.keys() else None
+        reached = self.reference.at_least(low)
+        beyond = 0.0 if math.isnan(high) else self.reference.at_least(high + 1)
+        return None if reached is None or beyond is None else max(0.0, reached - beyond)
 
     def is_within(self, week_low: float, week_high: float) -> bool:
         """Whether it was taken so many weeks into therapy."""

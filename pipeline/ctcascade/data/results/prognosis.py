@@ -96,15 +96,28 @@ class Sensitivity(OtherCurve):
 
 
 class Change(Result):
-    """The exact conditional test of two counts."""
+    """Two counts compared: beyond the chance of counting, and of tubes or of two assays' recoveries."""
 
     rate_ratio: Amount | None = Field(description="later count per blood over the earlier one; null: earlier was 0")
     low: Amount = Field(description="lower limit")
     high: Amount | None = Field(description="upper limit; null: none")
     level: Share = Field(description="probability of the interval")
     p_value: Share = Field(description="two-sided p value of no change")
-    verdict: Text = Field(description="rise, fall or no change by chance of counting alone")
-    verdict_with_tube_variation: Text = Field(description="the same, with the variation between tubes allowed for")
+    verdict: Text = Field(
+        description="rise, decline or no change, with variation between tubes, and of two assays with what is not "
+        "known of both recoveries"
+    )
+    verdict_with_tube_variation: Text = Field(description="the same")
+    across_assays: Flag | None = Field(default=None, description="the samples were made with different assays")
+    spread_ln: Amount | None = Field(
+        default=None, description="standard deviation of the ratio's logarithm beyond the chance of counting"
+    )
+    p_value_by_counting_alone: Share | None = Field(
+        default=None, description="two-sided p value of the exact test of two Poisson counts"
+    )
+    verdict_by_counting_alone: Text | None = Field(
+        default=None, description="the verdict of that test; it calls too many changes where there are many cells"
+    )
 
 
 class PublishedChange(Result):
@@ -330,6 +343,11 @@ class Prognosis(ResultFile):
     clusters: Clusters | None = Field(default=None, description="the clusters, and what was published on them")
     phenotype: tuple[MarkerPanel, ...] = Field(default=(), description="markers on the CTCs")
     stage: Stage | None = Field(default=None, description="the M category")
+    group_by: Literal["observed", "mixed"] | None = Field(
+        default=None,
+        description="observed: the count seen decides the published group; mixed: groups are weighed; null: no group",
+    )
+    why_mixed: Text = Field(default="", description="what leaves the group in doubt")
     remarks: tuple[Text, ...] = Field(
         default=(), description="what contradicts what in the sheet, and samples that are not used"
     )
