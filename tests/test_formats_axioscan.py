@@ -67,7 +67,7 @@ def test_tiles_go_by_name_and_the_scan_says_how_large_pixels_are(tmp_path, fmt):
     (folder / "scan.yaml").write_text(SCAN.format(pixel=0.652))
     found = listed(tmp_path, fmt)
     assert found.format == "axioscan"
-    assert found.why == "file names are Axioscan tiles, scan.yaml says how large pixels are"
+    assert found.why == "file names are Axioscan tiles, scan.yaml gives the pixel size"
     assert [ref.frame for ref in found.frames] == [f"X{x:03d}-Y{y:03d}" for x in range(3) for y in range(2)]
     assert all(name.startswith("BRIGHT-") for name in found.ignored)
     assert len(found.ignored) == 6

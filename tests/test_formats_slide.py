@@ -137,7 +137,10 @@ def test_tiles_that_are_left_out_are_black_and_lost_ones_are_named(tmp_path):
     [
         ([tiff_bytes.Page(gradient((20, 3300), 0), tags=[(256, 4, [2**20]), (257, 4, [2**20])])], "at most"),
         ([tiff_bytes.Page(gradient((20, 3300), 0), tags=[(256, 4, [9000])])], "truncated"),
-        ([tiff_bytes.Page(gradient((20, 3300), 0), tile=(16, 16), tags=[(256, 4, [9000])])], "strips or tiles, where"),
+        (
+            [tiff_bytes.Page(gradient((20, 3300), 0), tile=(16, 16), tags=[(256, 4, [9000])])],
+            "strips or tiles; its size",
+        ),
         ([tiff_bytes.Page(gradient((20, 3300), 0), deflate=True, tags=[(256, 4, [9**8])])], "save it tiled"),
         ([tiff_bytes.Page(gradient((20, 3300), 0), description=ome())], "name page 4; the file has 1"),
         ([tiff_bytes.Page(gradient((20, 3300), 0), description="<OME>")], "OME metadata: no XML"),

@@ -9,8 +9,8 @@ from skimage.segmentation import watershed
 
 from ctcascade.formats import Frame
 from ctcascade.images.background import correct
-from ctcascade.images.labels import flood
 from ctcascade.images.segment import segment
+from ctcascade.images.watershed import flood
 from ctcascade.study.settings import DetectSettings
 
 pytestmark = pytest.mark.unit

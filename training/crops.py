@@ -1,4 +1,4 @@
-"""Training crops: images of nuclei of every size, brightness and sharpness that a microscope may give, and their truth.
+"""Training crops: images of nuclei of every size, brightness and sharpness that a microscope may give, with truth.
 
 A crop starts as a region of an image, rotated and scaled to a random nuclear diameter. Further nuclei are placed next
 to those in it, because clumps are difficult and rare in the images; then haze, specks, blur, another gamma, noise and
@@ -29,7 +29,7 @@ Labels = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Image:
-    """An image with the truth, the middle of each nucleus (N, 2), and the usual diameter."""
+    """An image with its truth, the centre of each nucleus (N, 2), and the median diameter."""
 
     pixels: Floats
     labels: Labels
@@ -38,7 +38,7 @@ class Image:
 
     @classmethod
     def of(cls, pixels: NDArray[Any], labels: NDArray[Any]) -> "Image":
-        """Return the image with what is measured on its labels."""
+        """Return the image with the values that are measured on its labels."""
         area = np.bincount(labels.ravel())
         y, x = np.indices(labels.shape)
         sums = np.stack([np.bincount(labels.ravel(), a.ravel()) for a in (y, x)], axis=1)
@@ -56,7 +56,7 @@ class Nucleus:
 
 
 def nuclei_of(image: Image) -> list[Nucleus]:
-    """Return the nuclei of an image that no border cuts."""
+    """Return the nuclei of an image that the border does not cut."""
     signal = correct(image.pixels, NOMINAL_UM, BackgroundSettings()).signal
     found = []
     for label in np.unique(image.labels[image.labels > 0]):
@@ -72,10 +72,10 @@ def nuclei_of(image: Image) -> list[Nucleus]:
 def crop(
     images: Sequence[Image], weights: NDArray[Any], bank: Sequence[Nucleus], rng: Generator, lobed: float
 ) -> tuple[Any, Any]:
-    """Return the planes (2, SIDE, SIDE) that the network sees and the truth (4, SIDE, SIDE) that it learns.
+    """Return the planes (2, SIDE, SIDE) that the network is shown and the truth (4, SIDE, SIDE) that it learns.
 
     The truth is nucleus (0 or 1), depth (0 to 1), contact (0 or 1) and the weight of each pixel. `lobed` is the share
-    of crops that get nuclei of several lobes, as granulocytes have them; the images of cultures and tissues have none.
+    of crops that get lobed nuclei like those of granulocytes; images of cultures and tissues have none.
     """
     image = images[rng.choice(len(images), p=weights)]
     shortest = 1.2 * min(image.pixels.shape)
@@ -86,7 +86,7 @@ def crop(
         pixels, labels = _crowd(pixels, labels, bank, diameter, rng, float(rng.uniform(0.3, 1)))
     elif rng.random() < 0.45:
         pixels, labels = _crowd(pixels, labels, bank, diameter, rng, 0.0)
-    pixels = _taken(pixels, diameter, rng)
+    pixels = _imaged(pixels, diameter, rng)
     channel = correct(pixels, NOMINAL_UM * image.diameter_px / diameter, BackgroundSettings())
     seen = planes(channel.signal, channel.noise * float(np.exp(rng.normal(0, 0.4))))
     seen[0] *= np.float32(np.exp(rng.normal(0, 0.35)))
@@ -147,7 +147,7 @@ def _region(image: Image, scale: float, rng: Generator) -> tuple[Floats, Labels]
 def _crowd(
     pixels: Floats, labels: Labels, bank: Sequence[Nucleus], diameter: float, rng: Generator, lobed: float
 ) -> tuple[Floats, Labels]:
-    """Return the region with further nuclei laid against those that it has; a share of them lobed and anywhere."""
+    """Return the region with further nuclei next to those in it; a share of them is lobed and placed anywhere."""
     pixels, labels = pixels.copy(), labels.copy()
     ground = float(np.quantile(pixels, 0.1))
     lit = pixels[labels > 0]
@@ -224,7 +224,7 @@ def _fits(labels: Labels, view: tuple[slice, slice], mask: NDArray[np.uint8]) ->
     return all(hidden[k] <= 0.35 * np.count_nonzero(labels == k) for k in np.flatnonzero(hidden))
 
 
-def _taken(pixels: Floats, diameter: float, rng: Generator) -> Floats:
+def _imaged(pixels: Floats, diameter: float, rng: Generator) -> Floats:
     """Return the region as another microscope might have taken it, 0 to 255 or with fewer or more steps."""
     ground = float(np.quantile(pixels, 0.05))
     light = np.maximum(pixels - ground, 0)
@@ -250,7 +250,7 @@ def _taken(pixels: Floats, diameter: float, rng: Generator) -> Floats:
 
 
 def _haze(diameter: float, rng: Generator) -> Floats:
-    """Return light from out of focus: nuclei above or below, seen as wide faint hills that are no objects."""
+    """Return light from out of focus: nuclei above or below, seen as wide, faint hills that are not objects."""
     haze = np.zeros((SIDE, SIDE), np.float32)
     for _ in range(rng.integers(1, 8)):
         y, x = rng.integers(0, SIDE, 2)

@@ -8,7 +8,7 @@ from network import Network
 from torch import Tensor, nn
 
 
-class Told(nn.Module):
+class WithProbabilities(nn.Module):
     """The network with probabilities in place of logits."""
 
     def __init__(self, network: Network) -> None:
@@ -16,7 +16,7 @@ class Told(nn.Module):
         self.network = network
 
     def forward(self, planes: Tensor) -> Tensor:
-        """Return (N, 2, Y, X), 0 to 1: nucleus and depth; contact only helps to learn."""
+        """Return (N, 2, Y, X), 0 to 1: nucleus and depth; contact is used only in training."""
         return torch.sigmoid(self.network(planes))[:, :2]
 
 
@@ -27,7 +27,7 @@ def export(network: Network, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the newer exporter needs a compiler
         torch.onnx.export(
-            Told(network).eval(),
+            WithProbabilities(network).eval(),
             (torch.zeros(1, 2, 64, 96),),
             path,
             input_names=["planes"],

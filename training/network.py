@@ -1,4 +1,4 @@
-"""The network: a small U-Net of two planes to three, at half the resolution inside and the full one outside."""
+"""The network: a small U-Net from two planes to three, with half the resolution inside."""
 
 from itertools import pairwise
 

@@ -1,7 +1,7 @@
 """Train the network of the learned segmenter and write its weights: `make weights`.
 
 It learns from the images that ``split.json`` lists under ``train`` and from nothing else; those under ``validation``
-show its progress. One core, one seed: the same machine gives the same weights again, another nearly the same.
+show its progress. One core, one seed: the same machine gives the same weights again, another machine nearly the same.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def train(known: list[Image], weights: Any, held: list[Image], work: Path) -> Network:
-    """Take the steps that are left, keeping a checkpoint every 500; return the network of the running mean."""
+    """Run the remaining steps, with a checkpoint every 500; return the network of the running mean."""
     network, mean = Network().to(memory_format=torch.channels_last), Network()
     mean.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=1e-3)
@@ -115,15 +115,15 @@ def loss(found: Tensor, true: Tensor) -> Tensor:
 @torch.no_grad()
 def follow(mean: Network, network: Network, kept: float) -> None:
     """Move the running mean towards the network."""
-    theirs = network.state_dict()
+    latest = network.state_dict()
     for name, value in mean.state_dict().items():
         if value.dtype.is_floating_point:
-            value.lerp_(theirs[name], 1 - kept)
+            value.lerp_(latest[name], 1 - kept)
 
 
 @torch.no_grad()
 def validation(network: Network, held: list[Image]) -> float:
-    """Return the mean loss over the images as they are."""
+    """Return the mean loss over the unchanged images."""
     network.eval()
     costs = []
     for image in held:

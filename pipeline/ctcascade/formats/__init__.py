@@ -1,4 +1,4 @@
-"""Readers of image files: one module a layout; the only room that knows a vendor's words."""
+"""Readers of image files: one module for each layout; only here are the terms of vendors known."""
 
 from ctcascade.formats.readers import (
     FORMATS,

@@ -1,7 +1,7 @@
 """Tiles of an Axioscan 7 slide, one file a channel: ``CHANNEL-X000-Y000.tif``, with ``scan.yaml`` beside them.
 
-The file of settings is a dump of Python objects. Its tags are read as plain mappings here: nothing in it can run. With
-several regions the tiles of each lie in a folder ``roi_0`` and so on. As the csi_images software reads it.
+The settings file is a dump of Python objects. Its tags are read as plain mappings here, so nothing in it can run. If
+there are several regions, the tiles of each are in a folder ``roi_0`` and so on. This follows the csi_images software.
 """
 
 import re
@@ -9,7 +9,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from math import floor
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import yaml
 
@@ -31,19 +30,19 @@ _COPY_AGAIN = "copy it again from the scan"
 
 @dataclass(frozen=True)
 class _Scan:
-    """Edge of a pixel, and steps from tile to tile (y, x) in um."""
+    """Pixel size, and steps from tile to tile (y, x), in um."""
 
     pixel_size_um: float
     step_um: tuple[float, float]
 
 
 class _Inert(yaml.SafeLoader):
-    """Reads tagged objects as mappings; any other tag that plain YAML does not have is refused."""
+    """Reads objects with the tags of csi_images as mappings; other tags that are not plain YAML are refused."""
 
 
-def _mapping(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> dict[Hashable, Any]:
+def _mapping(loader: yaml.SafeLoader, _: str, node: yaml.Node) -> dict[Hashable, object]:
     if not isinstance(node, yaml.MappingNode):
-        raise yaml.constructor.ConstructorError(None, None, "an object tag that is no mapping", node.start_mark)
+        raise yaml.constructor.ConstructorError(None, None, "an object that is not a mapping", node.start_mark)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -52,7 +51,7 @@ for _tag in _TAGS:
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
-    """Return the layout of named tiles; channels that the assay does not use are left aside.
+    """Return the layout of named tiles; channels that the assay does not use are ignored.
 
     Raises
     ------
@@ -78,11 +77,11 @@ def group(folder: Folder, camera: Camera) -> Layout:
     scan = _scan(folder.path / _SETTINGS) if stated else None
     used = (_SETTINGS,) if stated else ()
     beside = Folder(folder.path, (), tuple(others)).beside(*(name for _, _, name in found), *used)
-    why = "file names are Axioscan tiles" + (f", {_SETTINGS} says how large pixels are" if stated else "")
+    why = "file names are Axioscan tiles" + (f", {_SETTINGS} gives the pixel size" if stated else "")
     layout = grouped("axioscan", why, found, [*beside, *foreign], camera)
     if scan is None:
         return replace(layout, sidecars=used)
-    # columns count from the right; what lies in another region is far away
+    # columns count from the right; regions are placed far apart
     positions = {
         frame: (row * scan.step_um[0] + _FAR_UM * region, -column * scan.step_um[1])
         for frame, (region, row, column) in places.items()
@@ -96,7 +95,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
 
 
 def _scan(path: Path) -> _Scan:
-    """Return what ``scan.yaml`` says of its tiles."""
+    """Return what ``scan.yaml`` says about the tiles."""
     try:
         if path.stat().st_size > _MOST:
             raise ValueError(f"{path.stat().st_size} bytes")

@@ -1,9 +1,9 @@
 """Tiles of a BZScanner slide: ``Tile%06d.jpg`` or ``.tif``, all tiles of a channel, then all of the next.
 
-File number = tile + 1 + channel * 2304, channels in the order DAPI, TRITC, CY5, BF, FITC; the tiles lie in 96 rows of
+File number = tile + 1 + channel * 2304, channels in the order DAPI, TRITC, CY5, BF, FITC; the tiles form 96 rows of
 24, often in ``bzScanner/proc``. ``slideinfo.txt`` says which channels are on. A JPEG holds eight of sixteen bits;
-``.tags`` beside it says from which to which count. All of this is as the csi_images software reads it; gains that the
-scanner did not apply are not applied here either, so that a full pixel stays one.
+the ``.tags`` file beside it gives the range of counts that these stand for. This follows the csi_images software;
+gains that the scanner did not apply are not applied here either, so that a saturated pixel stays saturated.
 """
 
 import re
@@ -28,11 +28,11 @@ _CHANNELS = ("DAPI", "TRITC", "CY5", "BF", "FITC")
 _INFO = "slideinfo.txt"
 _ENDS = ("PreservedMinValue", "PreservedMaxValue")
 _FULL = 65535.0
-_MOST = 1_000_000  # bytes of a sidecar; real ones take a few lines
+_MOST = 1_000_000  # bytes of a sidecar; real ones have a few lines
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
-    """Return the layout of numbered tiles; channels that are off, or that the assay does not use, are left aside.
+    """Return the layout of numbered tiles; channels that are off or that the assay does not use are ignored.
 
     Raises
     ------
@@ -60,9 +60,9 @@ def group(folder: Folder, camera: Camera) -> Layout:
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:
-    """Return the frame of one tile, JPEGs on the scale of sixteen bits where sidecars say how.
+    """Return the frame of one tile; JPEGs are scaled to sixteen bits if their sidecars say how.
 
-    A tile at the slide's edge, where cells are few and focus is poor, is flagged ``slide_edge``.
+    A tile at the edge of the slide, where cells are few and focus is poor, is flagged ``slide_edge``.
     """
     scale: dict[Path, tuple[float, float]] = {}
     for path, tags in zip(ref.files, ref.sidecars, strict=False):
@@ -104,7 +104,7 @@ def _settings(path: Path) -> dict[str, str]:
 
 
 def _channels_on(path: Path) -> tuple[str, ...]:
-    """Return the channels that the slide was scanned in; one that the file does not name is taken to be on."""
+    """Return the channels that the slide was scanned in; a channel that the file does not name is assumed to be on."""
     try:
         stated = _settings(path)
     except (OSError, ValueError) as error:
@@ -118,7 +118,7 @@ def _channels_on(path: Path) -> tuple[str, ...]:
 
 
 def _preserved(path: Path) -> tuple[float, float]:
-    """Return the ends of what a JPEG holds, as shares of sixteen bits."""
+    """Return the range of counts that a JPEG holds, as shares of sixteen bits."""
     stated = _settings(path)
     missing = [name for name in _ENDS if name not in stated]
     if missing:

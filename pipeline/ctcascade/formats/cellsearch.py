@@ -1,9 +1,9 @@
-"""A CellSearch (CellTracks) cartridge: one multi-page TIFF a frame, and what the operator ticked.
+"""A CellSearch (CellTracks) cartridge: one multi-page TIFF for each frame, and the events that the operator called.
 
 Pages are stretched to eight bits; the private tags 755 and 756 hold the counts at the ends. Frames are numbered in the
-order of their names, along a grid whose every second row runs backwards. Events lie in ``ID.xml``, whose boxes are in
-pixels of the stitched cartridge, or of older instruments in ``cells.dlm`` and ``pic.dlm``, whose boxes are in pixels of
-the frame. All of this is as the ACCEPT software reads it; no real cartridge was to be had.
+order of their names, along a grid in which every second row runs backwards. Events are in ``ID.xml``, with boxes in
+pixels of the stitched cartridge, or for older instruments in ``cells.dlm`` and ``pic.dlm``, with boxes in pixels of the
+frame. This follows the ACCEPT software; no real cartridge was available.
 """
 
 import re
@@ -49,12 +49,12 @@ class Event:
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
-    """Return the layout of a cartridge's folder, whose images may lie a few single folders deeper.
+    """Return the layout of a cartridge's folder, whose images may be a few nested folders deeper.
 
     Raises
     ------
     InputError
-        If its XML cannot be read, or several XML files lie there and none is named as the folder.
+        If its XML cannot be read, or there are several XML files and none is named like the folder.
     """
     folder = folder.deepest()
     images = [name for name in folder.images if name.lower().endswith(tiff.SUFFIXES)]
@@ -67,11 +67,11 @@ def group(folder: Folder, camera: Camera) -> Layout:
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:
-    """Return the frame of one TIFF, its pages brought back to the counts between their stretch limits.
+    """Return the frame of one TIFF, with its pages converted back to counts by their stretch limits.
 
     Notes
     -----
-    A page v becomes ``low + v (high - low) / max(v)``, less 32768 where that exceeds 32767.
+    A page v becomes ``low + v (high - low) / max(v)``, minus 32768 if the result exceeds 32767.
     """
     planes: dict[str, NDArray[Any]] = {}
     with reading("the file") as shapes, tiff.opened(ref.files[0], shapes) as (_, pages):
@@ -87,7 +87,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
 
 
 def is_stretched(path: Path) -> bool:
-    """Return whether the first page of a TIFF has stretch limits; False for what is no TIFF."""
+    """Return whether the first page of a TIFF has stretch limits; False for a file that is not a TIFF."""
     try:
         with reading("the file"), tifffile.TiffFile(path) as file:
             tags = file.pages.first.tags
@@ -104,14 +104,14 @@ def read_events(path: Path, frames: Sequence[str], shape: tuple[int, int]) -> li
     path : Path
         ``ID.xml``, or ``cells.dlm`` with ``pic.dlm`` beside it.
     frames : sequence of str
-        The cartridge's frames in order; those of which the export names none are left aside.
+        The frames of the cartridge in order; events of other frames are ignored.
     shape : (int, int)
         Rows and columns of a frame.
 
     Raises
     ------
     InputError
-        If the file is none of these, or has a fault.
+        If the file is not one of these, or has a fault.
     """
     by_number = _numbered(frames)
     found = _xml_events(path, by_number, shape) if path.suffix.lower() == ".xml" else _dlm_events(path, by_number)
@@ -131,12 +131,12 @@ def _restored(page: Any) -> NDArray[np.float32]:
 
 
 def _event_files(folder: Folder) -> tuple[str, tuple[str, ...]]:
-    """Return the name of the file of events, or nothing, and the names of all files that it is read with."""
+    """Return the name of the events file, or an empty string, and the names of all files needed to read it."""
     named = {PurePosixPath(name).name.lower(): name for name in folder.others}
     exports = [name for name in folder.others if name.lower().endswith(".xml")]
     own = [name for name in exports if PurePosixPath(name).stem == folder.path.resolve().name.split(".")[0]]
     if len(exports) > 1 and len(own) != 1:
-        wanted = "one XML file of events, or one that is named as the folder"
+        wanted = "one XML file of events, or one that is named like the folder"
         refuse(folder.path, "", f"{', '.join(map(plain, exports[:5]))}", wanted, "move the others elsewhere")
     if exports:
         chosen = own[0] if own else exports[0]
@@ -147,7 +147,7 @@ def _event_files(folder: Folder) -> tuple[str, tuple[str, ...]]:
 
 
 def _numbered(frames: Sequence[str]) -> dict[int, str]:
-    """Return the frames by number: the digits that their names end with, or else their place in the order, from 1."""
+    """Return the frames by number: the digits at the end of their names, otherwise their position, from 1."""
     digits = [re.search(r"([0-9]+)$", frame) for frame in frames]
     numbers = [int(match[1]) for match in digits if match]
     if len(set(numbers)) < len(frames) or max(numbers, default=0) > _MOST_FRAMES:
@@ -164,7 +164,7 @@ def _export(path: Path) -> ElementTree.Element:
 
 
 def _page_names(path: Path) -> tuple[str, ...]:
-    """Return the channel of each page as the XML names its filters; nothing where it names none."""
+    """Return the channel of each page from the filters in the XML; empty if it names none."""
     return tuple(_text(record, "filtername") for record in _records(_export(path), "test_filters"))
 
 
@@ -208,7 +208,7 @@ def _corners(location: str) -> tuple[float, float, float, float]:
 
 
 def _columns(path: Path, root: ElementTree.Element, n_frames: int) -> int:
-    """Return the columns of the grid of frames, as the export says or by the number of frames."""
+    """Return the number of columns in the grid of frames, from the export or from the number of frames."""
     run = next(_records(root, "runs"), None)
     stated = _text(run, "numcols") if run is not None else ""
     if stated.isdecimal() and int(stated) > 0:
@@ -220,7 +220,7 @@ def _columns(path: Path, root: ElementTree.Element, n_frames: int) -> int:
 
 
 def _is_assigned(record: ElementTree.Element) -> bool:
-    """Return whether the operator ticked the event; older exports only say how many of its pictures were selected."""
+    """Return whether the operator selected the event; older exports only count its selected pictures."""
     assigned = _text(record, "assigned").lower()
     return assigned == "true" if assigned else _text(record, "numselected") not in ("", "0")
 
@@ -239,7 +239,7 @@ def _dlm_events(path: Path, by_number: Mapping[int, str]) -> Iterator[Event]:
 
 
 def _delimited(path: Path, n_columns: int) -> Iterator[list[str]]:
-    """Yield the rows of a file with broken bars between the cells."""
+    """Yield the rows of a file whose columns are separated by broken bars."""
     if path.stat().st_size > _LARGEST:
         refuse(path, "", f"{path.stat().st_size} bytes", f"at most {_LARGEST}", f"use {_EXPORT}")
     for n, line in enumerate(path.read_bytes().decode("latin-1").splitlines(), start=1):

@@ -1,7 +1,7 @@
 """CZI slides: mosaics of tiles, one file with all scenes, channels and tiles.
 
-Tiles that overlap are frames, each at its place in the mosaic. Where tiles only touch, as after stitching, a cell on
-their border lies whole in none: there the scene is cut into frames that overlap, as whole-slide TIFFs are.
+Tiles that overlap are frames, each at its position in the mosaic. If tiles only touch, as after stitching, no tile
+shows a cell on their border whole: the scene is then cut into overlapping frames, like whole-slide TIFFs.
 """
 
 import functools
@@ -44,7 +44,7 @@ _METRE_UM = 1e6
 
 @dataclass(frozen=True)
 class _Slide:
-    """The pieces of a file by channel, places in pixels from the first row and column; names and pixel edge if told."""
+    """The pieces of a file, placed in pixels from the first row and column; channel names and pixel size if given."""
 
     pieces: tuple[zisraw.Piece, ...]
     channels: tuple[int, ...]
@@ -76,7 +76,7 @@ def group(folder: Folder, camera: Camera) -> Layout:
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:
-    """Return the frame that is a tile, or a part of joined ones."""
+    """Return a frame: one tile, or a part of joined tiles."""
     path = ref.files[0]
     with reading("the file") as shapes:
         slide = _opened(path)
@@ -98,43 +98,43 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
 
 
 def _look(path: Path, camera: Camera) -> tuple[float, list[tuple[str, Box]]]:
-    """Return the edge of a pixel in um, and the frames of a file."""
+    """Return the pixel size in um, and the frames of a file."""
     slide = _opened(path)
     pixel_um = slide.pixel_size_um or camera.pixel_size_um
     return pixel_um, list(_frames(slide, pixel_um))
 
 
 def _opened(path: Path) -> _Slide:
-    """Return what directory and metadata tell; no pixel is read."""
+    """Return what the directory and the metadata say; no pixels are read."""
     state = path.stat()
     return _slide(path, state.st_size, state.st_mtime_ns)
 
 
-@functools.lru_cache(maxsize=2)  # the frames of a file are read one after the other
+@functools.lru_cache(maxsize=2)  # the frames of a file are read one after another
 def _slide(path: Path, _size: int, _changed: int) -> _Slide:
     pieces = zisraw.pieces(path)
     if not pieces:
-        raise FrameError("a CZI without a piece of image")
+        raise FrameError("a CZI without any image")
     if len({piece.others for piece in pieces}) > 1:
         raise FrameError(STACK)
     if len({(piece.channel, piece.box) for piece in pieces}) < len(pieces):
-        raise FrameError("two tiles at one place")
+        raise FrameError("two tiles at the same position")
     top, left = (min(piece.box[k] for piece in pieces) for k in (0, 1))
     bottom, right = (max(piece.box[k] for piece in pieces) for k in (2, 3))
     if (bottom - top) * (right - left) > parts.LARGEST_PX:
         raise FrameError(f"an image of {bottom - top} x {right - left} pixels; at most {parts.LARGEST_PX} are read")
     moved = tuple(replace(piece, box=_moved(piece.box, top, left)) for piece in pieces)
     channels = tuple(sorted({piece.channel for piece in pieces}))
-    names, pixel_um = _told(zisraw.metadata(path))
+    names, pixel_um = _names_and_pixel_size(zisraw.metadata(path))
     if channels[0] < 0:
-        raise FrameError(f"a piece of channel {channels[0]}; they count from 0")
+        raise FrameError(f"a piece of channel {channels[0]}; channels count from 0")
     if names and len(names) <= channels[-1]:
-        raise FrameError(f"{len(names)} names of channels; the pieces tell of channel {channels[-1] + 1}")
+        raise FrameError(f"{len(names)} names of channels; the pieces mention channel {channels[-1] + 1}")
     return _Slide(moved, channels, tuple(names[channel] for channel in channels) if names else (), pixel_um)
 
 
-def _told(xml: str) -> tuple[list[tuple[str, ...]], float | None]:
-    """Return the names of each channel, its dye's among them, and the edge of a pixel in um."""
+def _names_and_pixel_size(xml: str) -> tuple[list[tuple[str, ...]], float | None]:
+    """Return the names of each channel, including those of its dye, and the pixel size in um."""
     if not xml:
         return [], None
     try:
@@ -152,17 +152,17 @@ def _told(xml: str) -> tuple[list[tuple[str, ...]], float | None]:
 
 
 def _names(channel: ElementTree.Element) -> tuple[str, ...]:
-    told = [channel.get("Name"), *(channel.findtext(word) for word in ("Fluor", "DyeName", "ShortName"))]
-    return tuple(name.strip() for name in told if name)
+    given = [channel.get("Name"), *(channel.findtext(word) for word in ("Fluor", "DyeName", "ShortName"))]
+    return tuple(name.strip() for name in given if name)
 
 
 def _known(names: tuple[tuple[str, ...], ...], camera: Camera) -> list[str]:
-    """Return for each channel the one of its names that the assay knows, else the first."""
+    """Return for each channel the name that the assay knows, otherwise its first name."""
     return [next((n for n in each if role_of(n, camera.channels)), next(iter(each), "")) for each in names]
 
 
 def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
-    """Yield for each frame the ending of its name, and its place."""
+    """Yield for each frame the end of its name, and its box."""
     scenes: dict[int, dict[Box, int]] = defaultdict(dict)
     for piece in slide.pieces:
         scenes[piece.scene].setdefault(piece.box, piece.tile)
@@ -171,7 +171,7 @@ def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
         if len(tiles) == 1 or _overlap(list(tiles)):
             numbers = [n if n >= 0 else k for k, n in enumerate(tiles.values())]
             if len(set(numbers)) < len(numbers):
-                raise FrameError("the channels of a tile lie at different places")
+                raise FrameError("the channels of a tile are at different positions")
             yield from (
                 (f"{begin}_M{n}" if len(tiles) > 1 else begin, box) for n, box in zip(numbers, tiles, strict=True)
             )
@@ -186,12 +186,12 @@ def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
 
 def _overlap(tiles: list[Box]) -> bool:
     edges = np.array(sorted(tiles))
-    ends = np.searchsorted(edges[:, 0], edges[:, 2])  # tiles that begin above the lower end of each
+    ends = np.searchsorted(edges[:, 0], edges[:, 2])  # tiles that begin above the lower edge of each
     return any(_touched(edges[k + 1 : end], edges[k]).any() for k, end in enumerate(ends))
 
 
 def _touched(edges: NDArray[np.int64], box: Box | NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which boxes share pixels with one."""
+    """Return which boxes share pixels with a given box."""
     return (edges[:, 0] < box[2]) & (edges[:, 2] > box[0]) & (edges[:, 1] < box[3]) & (edges[:, 3] > box[1])
 
 
@@ -204,7 +204,7 @@ def _moved(box: Box, top: int, left: int) -> Box:
 
 
 def _joined(file: Any, pieces: list[zisraw.Piece], box: Box) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return the pixels of some pieces cut to a box, and where there are any."""
+    """Return the pixels of pieces cut to a box, and which pixels of the box they cover."""
     shape = box[2] - box[0], box[3] - box[1]
     there, plane = np.zeros(shape, np.bool_), None
     for piece in pieces:

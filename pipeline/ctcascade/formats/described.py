@@ -1,4 +1,4 @@
-"""What a TIFF says of itself, in OME or ImageJ words: channels, pixel size, position on the stage, where planes lie."""
+"""What the OME or ImageJ metadata of a TIFF says: channels, pixel size, stage position, where the planes are."""
 
 import re
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ _LABEL = re.compile(r"(?:c:\d+/\d+\s*-?\s*)?(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Described:
-    """What a TIFF says of itself.
+    """What the metadata of a TIFF says.
 
     Attributes
     ----------
     names : tuple of str
-        One a channel; empty where the file names none.
+        One for each channel; empty if the file names none.
     n_channels : int or None
     pixel_size_um : float or None
     position_um : (float, float) or None
-        y and x of the stage; only differences between frames mean anything.
+        y and x of the stage; only differences between frames are meaningful.
     pages : tuple of int
         The page of each channel; empty for the order of the pages.
     in_one : bool
-        The planes follow one another behind the only page's own (ImageJ).
+        All planes follow the plane of the only page in the file (ImageJ).
     """
 
     names: tuple[str, ...] = ()
@@ -39,12 +39,12 @@ class Described:
 
 
 def describe(file: Any) -> Described:
-    """Return what an open TIFF says of itself; nothing is decoded.
+    """Return what the metadata of an open TIFF says; no pixels are decoded.
 
     Raises
     ------
     FrameError
-        If its metadata cannot be read, tell of a stack in depth or time, or of pixels that are not square.
+        If the metadata cannot be read, or describes a stack in depth or time or pixels that are not square.
     """
     if file.ome_metadata:
         return _ome(file.ome_metadata)
@@ -65,7 +65,7 @@ def planes(pages: list[Any], said: Described, size: int) -> list[Plane]:
     Raises
     ------
     FrameError
-        If the pages are not those that the file describes.
+        If the pages differ from those that the metadata describes.
     """
     if said.in_one:
         first = pages[0]
@@ -121,11 +121,11 @@ def _imagej(file: Any) -> Described:
 
 
 def _per_pixel(resolution: tuple[int, int]) -> float | None:
-    """Return the length of a pixel from the TIFF's pixels a length."""
+    """Return the pixel size from the resolution in a TIFF, which is pixels per unit of length."""
     return resolution[1] / resolution[0] if resolution[0] else None
 
 
 def _length_um(element: ElementTree.Element, name: str, usual: str) -> float | None:
-    """Return a length in um; None where there is none or its unit is no length (OME: a "reference frame")."""
+    """Return a length in um; None if it is missing or its unit is not a length (OME: a "reference frame")."""
     value, unit = element.get(name), element.get(f"{name}Unit", usual)
     return float(value) * UM[unit] if value is not None and unit in UM else None

@@ -1,4 +1,4 @@
-"""What lies in a folder, by name alone and in order: numbers go by their value."""
+"""The content of a folder, from names only and in order: numbers are sorted by value."""
 
 import functools
 import os
@@ -22,7 +22,7 @@ class Folder:
     ----------
     path : Path
     images, others : tuple of str
-        Names of images, files or folders of zarr, and of all else, relative to `path`; hidden ones are left out.
+        Names of images (files, or zarr folders) and of everything else, relative to `path`, without hidden ones.
     """
 
     path: Path
@@ -30,15 +30,15 @@ class Folder:
     others: tuple[str, ...] = ()
 
     def beside(self, *used: str) -> tuple[str, ...]:
-        """Return the other names without those that a reader used, nor a folder on the way to one of these."""
+        """Return the other names except those that a reader used and the folders that contain them."""
         on_the_way = {name[:i] for name in used for i, letter in enumerate(name) if letter == "/"}
         taken = on_the_way.union(used)
         return tuple(name for name in self.others if name not in taken)
 
     def deepest(self) -> "Folder":
-        """Return this folder, or with no image in it the one that is reached through single sub-folders.
+        """Return this folder, or if it has no image the one that is reached through single sub-folders.
 
-        Names stay relative to this folder, and what lies beside the sub-folders is among the others.
+        Names stay relative to this folder, and files beside the sub-folders are among the others.
         """
         images, others, at = self.images, list(self.others), self.path
         for _ in range(_DEEPEST):
@@ -63,7 +63,7 @@ def look_into(path: Path) -> Folder:
 
 
 def is_zarr(path: Path) -> bool:
-    """Return whether a folder is an image itself, by its name or by what such images hold."""
+    """Return whether a folder is itself an image, from its name or its content."""
     return path.is_dir() and (path.name.lower().endswith(_FOLDER) or any((path / mark).is_file() for mark in _MARKS))
 
 
@@ -73,12 +73,12 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    # the listing itself tells plain files from the rest; only of a link the file system is asked
+    # the listing itself identifies plain files; the file system is asked only about links
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry)
 
 
-@functools.lru_cache(maxsize=2**14)  # a listing is sorted more than once
+@functools.lru_cache(maxsize=2**14)  # names are sorted more than once
 def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a key that puts f2 before f10, and is total: names that differ never tie."""
+    """Return a key that sorts f2 before f10; different names never have equal keys."""
     key = tuple((0, int(t), t) if t.isdecimal() else (1, 0, t) for t in _NUMBERS.split(name) if t)
     return (*key, (2, 0, name))

@@ -1,4 +1,4 @@
-"""What every reader gives: a frame whose channels go by role, on the camera's own scale."""
+"""What every reader returns: a frame whose channels are named by role, in the camera's own counts."""
 
 import contextlib
 import errno
@@ -44,7 +44,7 @@ class FrameError(Exception):
 
 @dataclass(frozen=True)
 class FrameRef:
-    """Where one frame lies.
+    """Where one frame is stored.
 
     Attributes
     ----------
@@ -55,19 +55,19 @@ class FrameRef:
     files : tuple of Path
         All its files.
     part : int
-        Which of the sheet's folders it came from, from 0.
+        Number of the folder in the sheet that it came from, from 0.
     format : str
         The reader.
     channels : tuple of str
-        Where names outside the images say it: the channel of each file, or of each page of the one file.
+        If known from names outside the images: the channel of each file, or of each page of a single file.
     sidecars : tuple of Path or None
-        For each file the one beside it that says how it is to be read, which need not be there; empty without any.
+        For each file, the file beside it that says how to read it, which need not exist; empty if there are none.
     box_px : Box or None
-        The part of the file that is the frame: from row y0 and column x0 to before y1 and x1; None for all of it.
+        The part of the file that is the frame: rows y0 to y1 and columns x0 to x1, ends excluded; None for all of it.
     position_um : (float, float) or None
-        y and x of its first pixel, where it is known before the frame is read.
+        y and x of its first pixel, if known before the frame is read.
     pixel_size_um : float or None
-        Where a file beside the images states it.
+        If a file beside the images states it.
     """
 
     frame: str
@@ -84,30 +84,30 @@ class FrameRef:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the files of one folder make up frames, by their names.
+    """How the files of one folder form frames, from their names.
 
     Attributes
     ----------
     format, why : str
-        The reader, and what spoke for it.
+        The reader, and why it was chosen.
     frames : dict
         Frame name to ((channel, file name), ...); the channel is empty where one file holds all.
     ignored : tuple of str
-        Names that belong to no frame.
+        Names that do not belong to any frame.
     sidecars : tuple of str
-        Files beside the images that say how these are to be read.
+        Files beside the images that say how to read them.
     sidecar_of : dict
-        The one of them for a single image, by the image's name; it need not be there.
+        By name of an image: the sidecar for that image alone; it need not exist.
     pages : tuple of str
-        Channel of each page, where a sidecar says it.
+        Channel of each page, if a sidecar says it.
     boxes, positions_um : dict
-        By frame name, where these are known: as of `FrameRef`.
+        By frame name, if known; as in `FrameRef`.
     pixel_size_um : float or None
-        As a sidecar states it.
+        If a sidecar states it.
     events : str
         The file with the calls of the scanner's operator, if there is one.
     repeated : tuple of (str, str, str)
-        Frame name and two files that both claim to be the same of it.
+        Frame name and two files that both claim to be the same channel of it.
     """
 
     format: str
@@ -131,18 +131,18 @@ class Frame:
     Attributes
     ----------
     pixels : ndarray of float32, shape (C, Y, X)
-        The camera's own counts, an offset of the file taken off.
+        The camera's own counts, with the offset of the file subtracted.
     roles : tuple of str
         Role of each channel; ``dna``, ``ck`` and ``cd45`` are among them.
     pixel_size_um : float
     ceiling : float
         The counts at which a pixel is saturated.
     notes : tuple of str
-        What the reader found that is worth a flag, as single words.
+        What the reader found that deserves a flag, as single words.
     position_um : (float, float) or None
-        y and x of its first pixel among the other frames of the slide, up to a common shift and the stage's directions.
+        y and x of its first pixel on the slide, except for a common shift and the directions of the stage.
     written : float
-        The share of its pixels that the file holds; the others are what the format says of pixels that it leaves out.
+        The share of its pixels that the file holds; the others have the fill value of the format.
     """
 
     pixels: NDArray[np.float32]
@@ -156,10 +156,10 @@ class Frame:
 
 @contextlib.contextmanager
 def reading(what: str) -> Iterator[list[tuple[int, int]]]:
-    """Turn what a broken file makes a decoder raise into a `FrameError`, with the size that the block noted by then.
+    """Turn whatever a decoder raises on a broken file into a `FrameError`, with the size if the block has noted it.
 
-    Decoding alone belongs inside the block. What the machine lacks, memory or its disk, is no fault of the frame: it
-    goes through, so that the job fails and is run again instead of counting a frame less.
+    Only decoding belongs inside the block. A failing disk or too little memory is not a fault of the frame: such an
+    error passes through, so that the job fails and is run again instead of counting one frame less.
     """
     shapes: list[tuple[int, int]] = []
     with sized(shapes):
@@ -167,14 +167,14 @@ def reading(what: str) -> Iterator[list[tuple[int, int]]]:
             yield shapes
         except (FrameError, MemoryError):
             raise
-        except Exception as error:  # decoders raise what they like on broken files
+        except Exception as error:  # decoders raise all kinds of errors on broken files
             if isinstance(error, OSError) and error.errno in _MACHINE:
                 raise
             raise FrameError(f"{what} cannot be read: {plain(error)}") from error
 
 
 def bytes_of(path: Path) -> bytes:
-    """Return a file's bytes, read before any decoder sees them: decoders call what a disk fails to give corrupt."""
+    """Return the bytes of a file, before any decoder sees them: decoders report a failing disk as a corrupt file."""
     size = path.stat().st_size
     if size == 0:
         raise FrameError(f"{path.name} is empty (0 bytes)")
@@ -185,7 +185,7 @@ def bytes_of(path: Path) -> bytes:
 
 @contextlib.contextmanager
 def sized(shapes: Sequence[tuple[int, int]]) -> Iterator[None]:
-    """Give a `FrameError` of the block the size of the frame, where it is known."""
+    """Add the size of the frame, if known, to a `FrameError` of the block."""
     try:
         yield
     except FrameError as error:
@@ -201,7 +201,7 @@ def check_size(rows: int, columns: int) -> None:
 
 
 def square(down: float | None, across: float | None) -> float | None:
-    """Return the edge of a pixel in um; refuse what is no pixel, or no square one."""
+    """Return the pixel size in um; refuse impossible sizes and pixels that are not square."""
     for size in (down, across):
         if size is not None and not 0.01 <= size <= 20:
             raise FrameError(f"a pixel size of {plain(size)} um")
@@ -213,7 +213,7 @@ def square(down: float | None, across: float | None) -> float | None:
 def grouped(
     fmt: str, why: str, found: Sequence[tuple[str, str, str]], ignored: Sequence[str], camera: Camera
 ) -> Layout:
-    """Return the layout of files found as (frame, channel, file name); two of one frame and role are repeated."""
+    """Return the layout of files found as (frame, channel, file name); two of the same frame and role are repeated."""
     frames: dict[str, tuple[tuple[str, str], ...]] = {}
     seen: dict[tuple[str, str | None], str] = {}
     repeated = []
@@ -227,18 +227,18 @@ def grouped(
 
 
 def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
-    """Return the role that an assay gives to the channel `name`, whatever its case; None for a foreign channel."""
+    """Return the role that an assay gives to the channel `name`, ignoring case; None for an unknown channel."""
     wanted = name.strip().casefold()
     return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
 
 
 def by_role(found: Sequence[T], names: Sequence[str], camera: Camera) -> dict[str, T]:
-    """Return the planes by role; those that no name is given for are the assay's channels, if there are as many.
+    """Return the planes by role; without names they are the assay's channels in order, if their number agrees.
 
     Raises
     ------
     FrameError
-        If two planes have one role, or there are others than the assay's channels and no names.
+        If two planes have the same role, or if there are no names and the number of planes differs.
     """
     if not names:
         if len(found) != len(camera.channels):
@@ -264,16 +264,16 @@ def assemble(
     position_um: tuple[float, float] | None = None,
     written: float = 1.0,
 ) -> Frame:
-    """Return the frame of planes by role, brought to one scale and looked at for what cannot be measured.
+    """Return the frame of planes by role, on one scale; refuse one that cannot be measured.
 
     Parameters
     ----------
     planes : mapping of str to ndarray of integers, shape (Y, X)
     camera : Camera
     pixel_size_um : float or None
-        From the file; None where it does not say.
+        From the file; None if the file does not state it.
     ceiling : float, optional
-        The count of a full pixel where the reader knows it.
+        The count of a saturated pixel, if the reader knows it.
     position_um : (float, float), optional
         y and x of the frame on the stage.
     written : float, optional
@@ -284,7 +284,7 @@ def assemble(
         raise FrameError(f"channel missing: {', '.join(missing)}")
     shapes = {plane.shape for plane in planes.values()}
     if any(len(shape) != 2 or 0 in shape for shape in shapes):
-        raise FrameError(f"no plane of pixels came out: {sorted(shapes)}")
+        raise FrameError(f"the file did not give planes of pixels: {sorted(shapes)}")
     if len(shapes) > 1:
         raise FrameError(f"channels of different size: {sorted(shapes)}")
     roles = tuple(role for role in camera.channels if role in planes)
@@ -302,10 +302,10 @@ def assemble(
 
 
 def _scaled(plane: NDArray[Any], full: int) -> NDArray[Any]:
-    """Return counts, less the offset of cameras that put their few bits above the middle of sixteen."""
+    """Return counts, without the offset of cameras that store 12 bits above the middle of 16."""
     if plane.dtype.kind == "f":
         if not np.isfinite(plane).all():
-            raise FrameError("pixels that are no numbers")
+            raise FrameError("pixels that are not finite numbers")
         return plane
     sixteen_bits = plane.dtype.kind == "u" and plane.dtype.itemsize == 2
     if sixteen_bits and plane.min() >= _OFFSET and plane.max() <= _OFFSET + max(full, _TWELVE_BITS) < 2 * _OFFSET:
@@ -314,14 +314,14 @@ def _scaled(plane: NDArray[Any], full: int) -> NDArray[Any]:
 
 
 def _ceiling(planes: Any, scaled: Sequence[NDArray[np.float32]], full: int) -> float:
-    """Return the count of a full pixel: what the assay says, unless the file's type or its pixels rule that out."""
+    """Return the count of a saturated pixel: that of the assay, unless the file's type or pixels exclude it."""
     if all(plane.dtype == np.uint8 for plane in planes):
         return 255.0
     return float(full) if all(plane.max() <= full for plane in scaled) else 65535.0
 
 
 def _refuse_blank(planes: Mapping[str, NDArray[np.float32]], ceiling: float) -> None:
-    """Refuse a frame in which a channel that every call needs shows nothing."""
+    """Refuse a frame in which a required channel is uniform."""
     range_of = {role: (float(planes[role].min()), float(planes[role].max())) for role in ROLES}
     saturated = [role for role, (low, _) in range_of.items() if low >= ceiling]
     if saturated:

@@ -1,4 +1,4 @@
-"""The image files of a study: each folder is listed once however often it is asked for, and changes are seen."""
+"""The image files of a study: each folder is listed only once, and changed files are noticed."""
 
 import functools
 import hashlib
@@ -28,18 +28,18 @@ def listed_once() -> Look:
 
 
 def digest_of_images(listed: FrameList, base: Path) -> str:
-    """Return a digest of names, sizes and dates of a sample's image files: images that change are read again."""
+    """Return a digest of names, sizes and dates of the image files of a sample: changed images are read again."""
     images = dict.fromkeys(path for frame in listed.frames for path in frame.files)
     return digest((*images, *listed.sidecars), base)
 
 
 def digest_of_events(listed: FrameList, base: Path) -> str:
-    """Return such a digest of the files with the operator's calls, which are not read as images."""
+    """Return the same for the files with the operator's calls, which are not images."""
     return digest((path for _, path in listed.events), base)
 
 
 def digest(paths: Iterable[Path], base: Path) -> str:
-    """Return a digest of files' names relative to `base`, sizes and dates; of a folder, of all files in it."""
+    """Return a digest of names relative to `base`, sizes and dates of files; for a folder, of all files in it."""
     found = hashlib.sha256()
     for path in paths:
         state, (folder, name) = os.stat(path), os.path.split(path)

@@ -1,4 +1,4 @@
-"""From a row of the sample sheet to its frames: one listing of each folder, and a header only where no name tells."""
+"""From a row of the sample sheet to its frames: each folder is listed once; headers are read only where needed."""
 
 import os
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ class FrameList:
     frames : tuple of FrameRef
         Part by part in the order of the sheet, by name within a part (numbers by value).
     ignored : tuple of str
-        Files and folders beside them that are no frame.
+        Files and folders beside them that are not frames.
     format, why : str
-        The layout that was read, and why this one; where parts differ, of each in turn.
+        The layout that was read, and why it was chosen; if parts differ, one for each part.
     sidecars : tuple of Path
-        Files that say how the images are to be read.
+        Files that say how to read the images.
     events : tuple of (int, Path)
         Files with the calls of the scanner's operator, each with the number of its part.
     """

@@ -1,7 +1,7 @@
-"""Images larger than a frame: cut into frames that overlap, of which each is read by itself.
+"""Images larger than a frame: cut into overlapping frames, each of which is read on its own.
 
-A frame is at most 2,000 pixels wide and high and shares 64 um with the next, so that every cell, and nearly every
-cluster, lies whole in one of them; `ctcascade.images.overlap` sees that each is counted once.
+A frame is at most 2,000 pixels wide and high and overlaps the next by 64 um, so that every cell, and nearly every
+cluster, is whole in one of them; `ctcascade.images.overlap` counts each only once.
 """
 
 import math
@@ -16,13 +16,13 @@ from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import Box, FrameError, Layout, grouped, reading
 
 WHOLE_PX = 3000
-"""An image that is no longer than this is one frame."""
+"""An image whose longer side is at most this is one frame."""
 LARGEST_PX = 10**11
 """Pixels a channel of a whole image; one that declares more is refused."""
 _SIDE_PX = 2000
-_OVERLAP_UM = 64.0  # more than the largest nucleus that is looked for
+_OVERLAP_UM = 64.0  # more than the largest nucleus that is searched for
 HOW = f"in frames of at most {_SIDE_PX} pixels that overlap by {_OVERLAP_UM:g} um"
-"""What is done with images, in words."""
+"""How images are divided, in words."""
 
 Header = TypeVar("Header")
 Size = Callable[[Path], tuple[tuple[int, int], float | None]]
@@ -33,7 +33,7 @@ def layout(
 ) -> Layout:
     """Return the layout of large images, each cut into frames; the header of each is read.
 
-    A frame is named as its image, with its first row and column where it is not all of it.
+    A frame has the name of its image, with its first row and column if it is only a part of it.
 
     Parameters
     ----------
@@ -41,16 +41,16 @@ def layout(
         The reader, what its images are called, and which files it expects.
     folder : Folder
     stems : mapping of str to str
-        Name of each image to that of its frames.
+        Maps the name of each image to the name of its frames.
     size : callable
-        Gives rows and columns of an image, and the edge of its pixels in um or None.
+        Returns the rows and columns of an image, and its pixel size in um or None.
     camera : Camera
 
     Raises
     ------
     InputError
-        If the header of an image cannot be read, or says more than its data can hold: how much of the slide is missing
-        would not be known.
+        If the header of an image cannot be read, or claims more than its data can hold: it would be unknown how much of
+        the slide is missing.
     """
     boxes: dict[str, Box] = {}
     positions: dict[str, tuple[float, float]] = {}
@@ -69,7 +69,7 @@ def layout(
 
 
 def header(path: Path, expected: str, look: Callable[[Path], Header]) -> Header:
-    """Return what `look` finds in the header of an image; raise an `InputError` with what is expected otherwise."""
+    """Return what `look` finds in the header of an image; if it fails, refuse the image and say what is expected."""
     try:
         with reading("the file"):
             return look(path)
@@ -78,7 +78,7 @@ def header(path: Path, expected: str, look: Callable[[Path], Header]) -> Header:
 
 
 def cuts(shape: tuple[int, int], pixel_um: float) -> Iterator[Box]:
-    """Yield boxes of nearly equal size that cover an image and overlap their neighbours; one box where it is small."""
+    """Yield boxes of nearly equal size that cover an image and overlap their neighbours; one box for a small image."""
     if max(shape) <= WHOLE_PX:
         yield (0, 0, *shape)
         return

@@ -37,7 +37,7 @@ _GREY = ("L", "I;16", "I;16B", "I")
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
-    """Return the layout of files named by the assay's pattern; a channel that the assay does not know is no frame's."""
+    """Return the layout of files named by the assay's pattern; unknown channels are ignored."""
     pattern = camera.files
     if not pattern:
         return Layout("files", "the assay gives no pattern of file names", ignored=(*folder.others, *folder.images))
@@ -52,7 +52,7 @@ def group(folder: Folder, camera: Camera) -> Layout:
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:
-    """Return the frame of one file a channel."""
+    """Return the frame whose channels are separate files."""
     return assembled(ref, camera, lambda _, plane: plane, None)
 
 
@@ -62,7 +62,7 @@ def assembled(
     restored: Callable[[Path, NDArray[Any]], NDArray[Any]],
     ceiling: float | None,
 ) -> Frame:
-    """Return the frame of one file a channel, each plane by its path brought back to the camera's scale."""
+    """Return the frame whose channels are separate files; `restored` converts each plane to the camera's counts."""
     found: dict[str, NDArray[Any]] = {}
     shapes: list[tuple[int, int]] = []
     with sized(shapes):
@@ -74,7 +74,7 @@ def assembled(
 
 
 def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
-    """Return one grey plane; of a pseudo-coloured picture the brightest of its colours. Its size goes into `shapes`."""
+    """Return one grey plane; for a pseudo-coloured picture the maximum of its colours. Its size goes into `shapes`."""
     with reading(path.name):
         data = bytes_of(path)
         size = len(data)
@@ -87,7 +87,7 @@ def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
                 plane = page.asarray()
                 plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
         else:
-            # from memory: a broken length in a PNG makes Pillow ask a file for gigabytes, of which memory has none
+            # from memory: with a broken length in a PNG, Pillow would try to read gigabytes from a file
             with Image.open(io.BytesIO(data)) as image:
                 check_size(image.height, image.width)
                 if image.height * image.width > _MOST_PER_BYTE * size:

@@ -1,8 +1,7 @@
-"""Readers of image files: each knows one layout and gives frames whose channels go by role.
+"""Readers of image files: each knows one layout and returns frames whose channels are named by role.
 
-`recognise` tells which layout a folder follows, by its file names, or where these do not tell by the header of one
-file, and groups the files into frames; `read` opens one frame. The vendors' words stay inside the modules of this
-package.
+`recognise` finds the layout of a folder, from its file names or, if these are not enough, from the header of one file,
+and groups the files into frames; `read` opens one frame. The vocabulary of vendors stays inside this package.
 """
 
 import itertools
@@ -38,12 +37,12 @@ __all__ = [
 
 
 class Reader(Protocol):
-    """What the module of a layout offers."""
+    """What the module of each layout provides."""
 
     EXPECTED: str
 
     def group(self, folder: Folder, camera: Camera) -> Layout:
-        """Return how the image files of a folder make up frames."""
+        """Return how the image files of a folder form frames."""
 
     def read(self, ref: FrameRef, camera: Camera) -> Frame:
         """Return the pixels of one frame, channel by role."""
@@ -65,21 +64,21 @@ FORMATS = ("auto", *_READERS)
 
 
 def recognise(folder: Folder, fmt: str, camera: Camera) -> Layout:
-    """Return how the image files of a folder make up frames.
+    """Return how the image files of a folder form frames.
 
     Parameters
     ----------
     folder : Folder
     fmt : str
-        One of `FORMATS`; with ``auto`` the first layout that any name follows is taken: tiles of a scanner, then one
-        file a channel where the assay gives a pattern for it. Else the header of the first TIFF tells of which kind
-        its files are; without any TIFF folders of zarr are looked for, then CZI files.
+        One of `FORMATS`. With ``auto`` the first layout that any file name matches is used: tiles of a scanner, then
+        one file for each channel if the assay gives a pattern. Otherwise the header of the first TIFF decides; if there
+        is no TIFF, zarr folders are tried, then CZI files.
     camera : Camera
 
     Raises
     ------
     InputError
-        If a file that says how the images lie cannot be read.
+        If a file that describes the layout cannot be read.
     """
     if fmt != "auto":
         return _READERS[fmt].group(folder, camera)
@@ -91,7 +90,7 @@ def recognise(folder: Folder, fmt: str, camera: Camera) -> Layout:
 
 
 def expected(fmt: str, camera: Camera) -> str:
-    """Return in words which files the layout `fmt` has; with ``auto`` all layouts."""
+    """Describe the files of the layout `fmt` in words; with ``auto`` those of all layouts."""
     if fmt != "auto":
         return _READERS[fmt].EXPECTED.format(files=camera.files)
     return "one of: " + "; ".join(expected(name, camera) for name in _READERS)
@@ -125,7 +124,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
     Raises
     ------
     FrameError
-        If the frame cannot be read or measured: truncated, empty, no image, a channel missing, blank or saturated
-        all over, larger than a frame may be.
+        If the frame cannot be read or measured: truncated, empty, not an image, a channel missing, blank or saturated
+        all over, or larger than a frame may be.
     """
     return _READERS[ref.format].read(ref, camera)

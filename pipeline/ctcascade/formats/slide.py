@@ -1,4 +1,4 @@
-"""Whole-slide images: one large TIFF, tiled or pyramidal, that is read as overlapping frames and never whole.
+"""Whole-slide images: one large TIFF, tiled or pyramidal, read as overlapping frames and never whole.
 
 Only the full resolution is read.
 """
@@ -23,7 +23,7 @@ _SUFFIX = re.compile(r"(\.ome)?\.(tiff?)$", re.IGNORECASE)
 
 
 def is_large(path: Path) -> bool:
-    """Return whether a TIFF is larger than a frame; False for what is no TIFF."""
+    """Return whether a TIFF is larger than a frame; False for a file that is not a TIFF."""
     try:
         with reading("the file"), tifffile.TiffFile(path) as file:
             page = file.pages.first
@@ -38,7 +38,7 @@ def group(folder: Folder, camera: Camera) -> Layout:
     Raises
     ------
     InputError
-        If the header of a file cannot be read, or says more than its data can hold.
+        If the header of a file cannot be read, or claims more than its data can hold.
     """
     stems = {name: _SUFFIX.sub("", name) for name in folder.images if _SUFFIX.search(name)}
     what = f"TIFFs of more than {parts.WHOLE_PX} pixels"
@@ -46,7 +46,7 @@ def group(folder: Folder, camera: Camera) -> Layout:
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:
-    """Return one frame of an image, and decode only the tiles or strips that it needs."""
+    """Return one frame of an image; only the tiles or strips that it needs are decoded."""
     path = ref.files[0]
     with reading("the file") as shapes, _opened(path) as (pages, said, size):
         box = ref.box_px or (0, 0, *pages[0].shape)
@@ -61,7 +61,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[list[Any], Described, int]]:
-    """Open an image; yield its pages of full resolution, what it says of itself, and its bytes."""
+    """Open an image; yield its pages of full resolution, its metadata, and its size in bytes."""
     size = path.stat().st_size
     if size == 0:
         raise FrameError("the file is empty (0 bytes)")
@@ -80,7 +80,7 @@ def _opened(path: Path) -> Iterator[tuple[list[Any], Described, int]]:
 
 
 def _check(page: Any, shape: tuple[int, ...], size: int) -> None:
-    """Refuse a page that is no plane of the image, or that its data cannot hold; the image may be as large as it is."""
+    """Refuse a page that is not a plane of the image, or that its data cannot hold; the image may be large."""
     if len(page.shape) != 2 or page.shape != shape:
         raise FrameError(f"a page of shape {page.shape} beside one of {shape}; grey pages of one size are expected")
     if math.prod(shape) > parts.LARGEST_PX:
@@ -90,7 +90,7 @@ def _check(page: Any, shape: tuple[int, ...], size: int) -> None:
         raise FrameError(f"strips or tiles of {rows} x {columns} pixels; at most {MAX_PIXELS} are read: save it tiled")
     needed = -(-shape[0] // rows) * -(-shape[1] // columns)
     if len(page.dataoffsets) != needed or len(page.databytecounts) != needed:
-        raise FrameError(f"{len(page.dataoffsets)} strips or tiles, where its size needs {needed}")
+        raise FrameError(f"{len(page.dataoffsets)} strips or tiles; its size needs {needed}")
     if page.is_contiguous and page.dataoffsets[0] + page.nbytes > size:
         raise FrameError("truncated: the file ends before its pixels do")
 

@@ -1,4 +1,4 @@
-"""TIFF files below any vendor's layout: pages that are checked before they cost memory."""
+"""TIFF files of any vendor: pages are checked before memory is allocated for them."""
 
 import contextlib
 import io
@@ -22,7 +22,7 @@ _BEST_TO_ONE = 32768  # zstd: 128 KiB of one value in four bytes
 
 @dataclass(frozen=True)
 class Plane:
-    """A grey plane of an open TIFF: a page, or what lies `shift` bytes behind the data of a page."""
+    """A grey plane of an open TIFF: a page, or the data `shift` bytes after the data of a page."""
 
     page: Any
     shift: int = 0
@@ -42,7 +42,7 @@ class Plane:
         return out
 
     def _mapped(self) -> NDArray[Any]:
-        """Return the plane as it lies in the file, of which only what is used is read, or in the file's bytes."""
+        """Return the plane as stored: mapped from the file, so that only what is used is read, or from its bytes."""
         file, page, start = self.page.parent.filehandle, self.page, self.page.dataoffsets[0] + self.shift
         dtype = page.dtype.newbyteorder(self.page.parent.byteorder)
         if file.is_file:
@@ -58,7 +58,7 @@ class Plane:
         for row in range(y0 // rows, -(-y1 // rows)):
             for column in range(x0 // columns, -(-x1 // columns)):
                 index = row * across + column
-                if page.databytecounts[index] == 0:  # TIFF leaves out tiles that are black
+                if page.databytecounts[index] == 0:  # TIFF omits tiles that are black
                     continue
                 if page.dataoffsets[index] + page.databytecounts[index] > file.size:
                     raise FrameError("truncated: the file ends before its pixels do")
@@ -90,8 +90,8 @@ def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile
     Raises
     ------
     FrameError
-        If the file is empty or cut off, or a page is none of grey values, larger than a frame may be, or said to be
-        larger than its bytes can hold.
+        If the file is empty or truncated, or a page is not grey, larger than a frame may be, or larger than its bytes
+        can hold.
     """
     data = bytes_of(path)
     size = len(data)
@@ -104,7 +104,7 @@ def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile
 
 
 def refuse_truncated(pages: Sequence[Any], size: int) -> None:
-    """Refuse TIFF pages whose headers say more than a file of `size` bytes can hold."""
+    """Refuse TIFF pages whose headers claim more than a file of `size` bytes can hold."""
     for page in pages:
         if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)):
             raise FrameError("truncated: the file ends before its pixels do")
@@ -113,11 +113,11 @@ def refuse_truncated(pages: Sequence[Any], size: int) -> None:
 
 
 def _pages(tiff: tifffile.TiffFile) -> list[Any]:
-    """Return the file's pages after a look at what their headers claim."""
+    """Return the pages of the file after checking what their headers claim."""
     if not len(tiff.pages):
         raise FrameError("a TIFF without a page")
     if len(tiff.pages) > _MAX_PAGES:
-        raise FrameError(f"{len(tiff.pages)} pages; at most {_MAX_PAGES} make up a frame")
+        raise FrameError(f"{len(tiff.pages)} pages; a frame has at most {_MAX_PAGES}")
     pages = [page.aspage() for page in tiff.pages]
     for page in pages:
         if len(page.shape) != 2:

@@ -1,7 +1,8 @@
-"""The segments of a CZI file (ZISRAW): where its pieces of image lie, their pixels, and its metadata.
+"""The segments of a CZI file (ZISRAW): where its pieces of image are, their pixels, and its metadata.
 
-Each segment begins with its name and length; a directory lists the pieces (sub-blocks) with their place in the mosaic.
-Pieces of the pyramid are left aside. Nothing is allocated that the length of the file or the size of a piece rules out.
+Each segment begins with its name and length; a directory lists the pieces (sub-blocks) with their positions in the
+mosaic. Pieces of the pyramid are skipped. Sizes that the length of the file or of a piece rules out are refused before
+anything is allocated.
 """
 
 import os
@@ -38,7 +39,7 @@ class Piece:
     channel, scene, tile : int
         `tile` is the number within the mosaic, -1 without one.
     others : tuple of (str, int)
-        Its place along each further axis, as depth and time are.
+        Its index along each further axis, such as depth and time.
     box : Box
         Its rows and columns in the mosaic.
     pixel_type, compression : int
@@ -84,7 +85,7 @@ def pieces(path: Path) -> tuple[Piece, ...]:
     Raises
     ------
     FrameError
-        If the file is no CZI, was not closed, has a part elsewhere, or tells of more than it can hold.
+        If the file is not a CZI, was not closed, continues in another file, or claims more than it can hold.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -98,7 +99,7 @@ def pieces(path: Path) -> tuple[Piece, ...]:
 
 
 def metadata(path: Path) -> str:
-    """Return the XML that tells of channels and scale; empty where the file has none."""
+    """Return the XML that describes channels and scale; empty if the file has none."""
     with path.open("rb") as file:
         _, position = _start(file)
         if position == 0:
@@ -115,20 +116,20 @@ def _start(file: BinaryIO) -> tuple[int, int]:
     _used(file, 0, b"ZISRAWFILE")
     part, directory, metadata_at, pending = struct.unpack("<48xiqqi", _exactly(file, 72))
     if part != 0:
-        raise FrameError("a part of a CZI that goes on in other files; one file is expected")
+        raise FrameError("a CZI that continues in other files; a single file is expected")
     if pending or directory <= 0:
         raise FrameError("a CZI that was not closed: its directory was never written")
     return directory, metadata_at
 
 
 def _used(file: BinaryIO, at: int, name: bytes) -> int:
-    """Go to what a segment holds; return its length."""
+    """Go to the content of a segment; return its length."""
     if not 0 <= at <= os.fstat(file.fileno()).st_size:
         raise FrameError(f"truncated: {name.decode()} is expected at byte {at}")
     file.seek(at)
     found, _, used = _HEAD.unpack(_exactly(file, _HEAD.size))
     if found.rstrip(b"\0") != name:
-        raise FrameError(f"no CZI: {name.decode()} is expected at byte {at}")
+        raise FrameError(f"not a CZI: {name.decode()} is expected at byte {at}")
     return int(used)
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 
 from ctcascade.images.background import Channel, blur
-from ctcascade.images.labels import Floats, Labels, components, flood, kept, kernel, nearest, paint, runs_of, tops
+from ctcascade.images.distances import nearest
+from ctcascade.images.labels import Floats, Labels, components, kept, kernel, paint, runs_of, tops
+from ctcascade.images.watershed import flood
 from ctcascade.study.settings import CellsSettings, DetectSettings
 
 

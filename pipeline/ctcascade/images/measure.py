@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ctcascade.data.vocabulary import ABOVE_NOISE
 from ctcascade.images.background import Channel
-from ctcascade.images.labels import Runs, kernel, rings, runs_of
+from ctcascade.images.distances import rings
+from ctcascade.images.labels import Runs, kernel, runs_of
 from ctcascade.images.segment import Segmentation
 from ctcascade.study.settings import MeasureSettings
 

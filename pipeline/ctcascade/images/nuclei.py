@@ -8,21 +8,21 @@ from numpy.typing import NDArray
 
 from ctcascade.images import learned
 from ctcascade.images.background import Channel, blur, centre_and_noise, sorted_sample
+from ctcascade.images.distances import rings
 from ctcascade.images.labels import (
     Floats,
     Labels,
     Runs,
     components,
-    flood,
     kept,
     kernel,
     means,
     paint,
     painted,
-    rings,
     runs_of,
     tops,
 )
+from ctcascade.images.watershed import flood
 from ctcascade.study.settings import DetectSettings, NucleiSettings
 
 
