@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
+from ctcascade.blood.course import Assay, Tube
+from ctcascade.blood.factors import Factor
+from ctcascade.blood.seen import Seen
 from ctcascade.cascade import conditioning, engine
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
@@ -26,8 +28,7 @@ from verification.oracles import lesions
 from verification.oracles.network import Network, founders
 
 DRAWS, MONTHS = 10_000, [month / 12 for month in range(1, 61)]
-TABLE = (np.arange(256) + 0.5) / 256
-QUANTILES = [(stats.gamma.ppf(TABLE, n + 0.5) / 0.75).tolist() for n in (5, 0)]
+EXACT = Assay(Factor(0.75, 0.75, 0.75), Factor(1, 1, 1), Factor(0, 0, 0))
 
 
 def _cpu() -> float:
@@ -41,7 +42,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 def _build(draws: int) -> engine.Cascade:
     return conditioning.build(
-        "breast", [conditioning.Sample(0.0, 0, *QUANTILES)], Draws(1, draws), sex="female", early=True
+        "breast", [conditioning.Sample(0.0, Tube(Seen(5), 1.0, EXACT))], Draws(1, draws), sex="female", early=True
     )
 
 
@@ -88,8 +89,7 @@ def _draws() -> tuple[str, str, str]:
 def _stage() -> tuple[str, str, str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        posterior = {"ctc_quantiles_per_7_5_ml": QUANTILES[0], "cluster_quantiles_per_7_5_ml": QUANTILES[1]}
-        store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0, **posterior))
+        store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0))
         patient = {"patient": "P1", "primary": "breast", "setting": "early", "sex": "female"}
         settings = {
             "patient": patient,

@@ -17,17 +17,18 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from ctcascade import evidence
+from ctcascade.blood.course import Assay, Tube
+from ctcascade.blood.factors import Factor
+from ctcascade.blood.seen import Seen
 from ctcascade.cascade import conditioning, engine
 from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Draws
-from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data.vocabulary import Z95
 
 CLASSES = (0, 1, 2, 3, 5)
 """Least counts of the classes of patients."""
 HORIZONS_YEARS = (0.0, *range(1, 11))
 
-_QUANTILES = (np.arange(256) + 0.5) / 256
 _MEMBERS = (np.arange(4) + 0.5) / 4  # quantiles of the counts within an open class
 _LARGEST_COUNT = 2000
 _FACTOR_AROUND = {"founding_rate": 2.0, "unseen_shedding": 3.0}
@@ -207,10 +208,8 @@ def tube(count: int) -> conditioning.Sample:
     facts = evidence.load("assay_facts")
     recovery = float(facts.central["reference_recovery"])
     false = Factor(*_false_cells(["central", "low", "high"]))
-    assay = Observation(7.5, 1, 1, Factor(recovery, recovery, recovery), Factor(1, 1, 1), false)
-    ctc = assay.blood(count).quantiles(_QUANTILES)
-    clusters = replace(assay, background_per_7_5_ml=Factor(0, 0, 0)).blood(0).quantiles(_QUANTILES)
-    return conditioning.Sample(0.0, 0, ctc.tolist(), clusters.tolist())
+    assay = Assay(Factor(recovery, recovery, recovery), Factor(1, 1, 1), false)
+    return conditioning.Sample(0.0, Tube(Seen(count), 1.0, assay))
 
 
 def share_with(least: int, factor: float = 1.0) -> float:

@@ -62,16 +62,16 @@ MUTANTS = (
     Mutant(
         "recovery applied twice",
         "pipeline/ctcascade/counting/observation.py",
-        "return self._posterior(count, [_share(self.recovery), _share(self.sensitivity), *self._tube])",
-        "return self._posterior(count, [_share(self.recovery), _share(self.recovery), _share(self.sensitivity)])",
+        "return self._posterior(count, [share(self.recovery), share(self.sensitivity), *self._tube])",
+        "return self._posterior(count, [share(self.recovery), share(self.recovery), share(self.sensitivity)])",
         "tests/test_observation.py tests/test_count.py",
     ),
     Mutant(
         "recovery in the reference count",
         "pipeline/ctcascade/counting/observation.py",
-        "return self._posterior(count, [_share(self.sensitivity), _positive(self.reference_equivalent)])",
-        "return self._posterior(\n            count, [_share(self.recovery), _share(self.sensitivity), "
-        "_positive(self.reference_equivalent)]\n        )",
+        "return self._posterior(count, [share(self.sensitivity), positive(self.reference_equivalent)])",
+        "return self._posterior(\n            count, [share(self.recovery), share(self.sensitivity), "
+        "positive(self.reference_equivalent)]\n        )",
         "tests/test_observation.py tests/test_count.py",
     ),
     Mutant(

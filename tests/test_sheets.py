@@ -32,7 +32,7 @@ def test_a_study_is_read_as_written(folder):
         "blood_volume_ml": 7.5,
         "format": "auto",
         "sampled_fraction": 1.0,
-        **dict.fromkeys(("role", "lot", "tube", "hours_to_processing", "note")),
+        **dict.fromkeys(("drawn", "role", "lot", "tube", "hours_to_processing", "note")),
     }
     assert study.samples["S2"].images == ("slides/a", "slides/b")
     assert study.samples["S2"].blood_volume_ml == 7.25
@@ -617,6 +617,10 @@ def test_each_stage_gets_its_own_settings_only(folder):
         "sample": "S1",
         "patient": "P1",
         "collected": "2026-05-01",
+        "drawn": None,
+        "primary": study.patients["P1"].primary,
+        "setting": study.patients["P1"].setting,
+        "after": [],
         "role": None,
         "note": None,
         "blood_volume_ml": 7.5,

@@ -19,6 +19,9 @@ from scipy import stats
 
 from calibration import recurrence, tropism
 from ctcascade import evidence
+from ctcascade.blood.course import Assay, Tube
+from ctcascade.blood.factors import Factor
+from ctcascade.blood.seen import Seen
 from ctcascade.cascade import conditioning, engine, simulate
 from ctcascade.cascade.circulation import Circulation, Flow
 from ctcascade.cascade.model import Growth, Waiting, seen_from_history, sphere_cells
@@ -31,7 +34,8 @@ from verification.oracles import lesions, sensitivity, theory
 Row = tuple[str, str, str]
 DRAWS, SEED, ALARM = 4000, 20261122, 0.001
 FIXED = f"fixed seed, {DRAWS} draws where any"
-TABLE = (np.arange(256) + 0.5) / 256
+_FOUND = 0.75  # of the blood's cells, by an assay that is known exactly
+_EXACT = Assay(Factor(_FOUND, _FOUND, _FOUND), Factor(1, 1, 1), Factor(0, 0, 0))
 
 SKIPPED = {
     "V24 other autopsy series": "kept aside, checked elsewhere",
@@ -63,8 +67,7 @@ def verdict(good: bool, limit: str = "") -> str:
 
 
 def _sample(n_ctc: int) -> conditioning.Sample:
-    ctc, clusters = ((stats.gamma.ppf(TABLE, n + 0.5) / 0.75).tolist() for n in (n_ctc, 0))
-    return conditioning.Sample(0.0, 0, ctc, clusters)
+    return conditioning.Sample(0.0, Tube(Seen(n_ctc), 1.0, _EXACT))
 
 
 def cascade(primary: str, n_ctc: int = 5, early: bool = True) -> engine.Cascade:
@@ -381,12 +384,7 @@ def _written(job: tuple[str, str]) -> bytes:
     patient, primary = job
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        found = _sample(5)
-        tables = {
-            "ctc_quantiles_per_7_5_ml": found.ctc_quantiles,
-            "cluster_quantiles_per_7_5_ml": found.cluster_quantiles,
-        }
-        store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0, **tables))
+        store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0))
         about = {"patient": patient, "primary": primary, "setting": "early", "sex": "female"}
         job = SimulateJob(patient=about, random_seed=SEED, draws=1000)
         simulate.simulate(job, [folder / "counts.json"], folder / "cascade.json")
@@ -406,39 +404,13 @@ def _workers() -> Row:
 
 
 def _coverage() -> Iterator[Row]:
-    """Draw patients from the prior, count their tubes, and see how often the band holds a patient's own risk."""
-    shape, rate = 0.5, 0.025  # CTC per 7.5 mL: Gamma of mean 20, which the stage is given
-
-    def gamma(seed: int, own_shape: float, own_rate: float) -> engine.Cascade:
-        return _read("colon", stats.gamma(own_shape, scale=1 / own_rate).ppf(_FINE), seed)
-
-    truth = gamma(SEED + 1, shape, rate)
-    yield from _held("colon", truth, lambda count: gamma(SEED, shape + count, rate + _FOUND))
-    # early breast cancer: concentrations of the population that the cascade assumes for the counts; the count stage's
-    # posterior, which knows none, as its input
-    central = evidence.load("parameters").central
-    recovery = evidence.load("assay_facts").central["reference_recovery"]
-    z = np.clip(np.random.default_rng(SEED).standard_normal(DRAWS), -3, 3)
-    own = np.exp(central["early_count_ln_mean"] + central["early_count_ln_sd"] * z) / recovery
-    model = _read("breast", stats.gamma(5.5, scale=1 / _FOUND).ppf(_FINE), SEED + 1)
-    unseen = Draws(SEED + 1, DRAWS).parameter("unseen_shedding")
-    level = unseen + (model.shedding.levels[0] - unseen) * own / model.ctc
-    truth = dataclasses.replace(model, ctc=own, shedding=dataclasses.replace(model.shedding, levels=level[None]))
-    jeffreys = 0.5
-    yield from _held(
-        "breast, counts read in their population",
-        truth,
-        lambda count: _read("breast", stats.gamma(jeffreys + count, scale=1 / _FOUND).ppf(_FINE), SEED),
-    )
-
-
-_FINE = (np.arange(4096) + 0.5) / 4096
-_FOUND = 0.75  # of the blood's cells, by an assay that is known exactly
-
-
-def _read(primary: str, quantiles: np.ndarray, seed: int) -> engine.Cascade:
-    sample = conditioning.Sample(0.0, 0, quantiles.tolist(), [1e9] * len(quantiles))
-    return conditioning.build(primary, [sample], Draws(seed, DRAWS), sex="female", early=True)
+    """Draw patients from the population, count their tubes, and see how often the band holds a patient's own risk."""
+    for primary in ("colon", "breast"):
+        no_blood = conditioning.Sample(0.0, Tube(Seen(0), 1e-12, _EXACT))
+        sex = "female"
+        truth = conditioning.build(primary, [no_blood], Draws(SEED + 1, DRAWS), sex=sex, early=True)
+        yield from _held(primary, truth, lambda count, primary=primary: cascade(primary, int(count)))
+    yield _workers()
 
 
 def _held(who: str, truth: engine.Cascade, of_count: Callable[[int], engine.Cascade]) -> Iterator[Row]:

@@ -4,8 +4,10 @@ import dataclasses
 import json
 
 import numpy as np
-from scipy import stats
 
+from ctcascade.blood.course import Assay, Tube
+from ctcascade.blood.factors import Factor
+from ctcascade.blood.seen import Seen
 from ctcascade.cascade import conditioning
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.simulate import simulate
@@ -16,6 +18,7 @@ from ctcascade.study.jobs import SimulateJob
 from tests.support import report_cases
 
 TABLE = (np.arange(256) + 0.5) / 256
+EXACT = Assay(Factor(0.75, 0.75, 0.75), Factor(1, 1, 1), Factor(0, 0, 0))
 FOUND = 0.75  # of the blood's cells, by an assay that is known exactly
 
 
@@ -31,8 +34,7 @@ class Same(Draws):
 
 def sample(n_ctc=5, n_clusters=0, age_years=0.0):
     """Return a sample as the model takes it."""
-    ctc, clusters = ((stats.gamma.ppf(TABLE, n + 0.5) / FOUND).tolist() for n in (n_ctc, n_clusters))
-    return conditioning.Sample(age_years, n_clusters, ctc, clusters)
+    return conditioning.Sample(age_years, Tube(Seen(n_ctc), 1.0, EXACT), n_clusters)
 
 
 def cascade(primary="breast", n_ctc=5, draws=500, early=False, off=(), **kwargs):
@@ -51,12 +53,7 @@ def expected_cascade(n=4000, samples=None, founding=1.0, off=(), primary="colon"
 
 def counts_file(folder, name="S1", n_ctc=5, n_clusters=0, collected="2026-02-01", **other):
     """Write the counts of a sample; return the file."""
-    found = sample(n_ctc, n_clusters)
-    tables = {
-        "ctc_quantiles_per_7_5_ml": found.ctc_quantiles,
-        "cluster_quantiles_per_7_5_ml": found.cluster_quantiles,
-    }
-    data = report_cases.counts(name, n_ctc=n_ctc, n_clusters=n_clusters, collected=collected, **{**tables, **other})
+    data = report_cases.counts(name, n_ctc=n_ctc, n_clusters=n_clusters, collected=collected, **other)
     store.write_json(folder / f"{name}.json", Counts.model_validate(data))
     return folder / f"{name}.json"
 

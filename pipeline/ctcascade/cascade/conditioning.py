@@ -1,12 +1,11 @@
 """Conditioning: the evidence and the counts of one patient, drawn into the steps of the model.
 
-The counts come as the posterior quantiles of each sample, which know no population; where the counts of such patients
-before treatment were published (early breast cancer) these are the prior instead. The setting comes by the meaning of
-its word only: what was in sight at the sample, and whether the shedding goes on. No other statement about the patient
-changes a draw.
+The counts come as they were seen: every tube is a likelihood on one course of the patient's level (`blood.course`),
+and what is known of such patients before any tube is its prior (`blood.population`). The setting comes by the meaning
+of its word only: what was in sight at the sample, and whether the shedding goes on. No other statement about the
+patient changes a draw.
 """
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -15,11 +14,13 @@ import pandas as pd
 from scipy import special
 
 from ctcascade import evidence
+from ctcascade.blood.course import Course, Stop, Tube, pooled
+from ctcascade.blood.population import Population, changes_by, population_of
 from ctcascade.cascade.circulation import Arrival, Circulation, Flow
 from ctcascade.cascade.engine import Cascade
 from ctcascade.cascade.model import Detection, Floats, Founding, Growth, Shedding, Waiting, sphere_cells
 from ctcascade.cascade.parameters import Draws
-from ctcascade.data.vocabulary import DAYS_PER_YEAR
+from ctcascade.data.vocabulary import DAYS_PER_YEAR, Z95
 
 SWITCHES = {
     "clusters": "a cluster founds no more than its cells would one by one",
@@ -37,6 +38,8 @@ SWITCHES = {
 """Steps that can be left out, and what is then taken for true."""
 
 _NO_FRAILTY = 1e9
+_CLUSTER_REACH = 8.0  # standard deviations of the share of clusters
+_CLUSTER_NODES = 161
 DIAMETER = {
     "breast": "ctc_diameter_breast",
     "prostate": "ctc_diameter_prostate",
@@ -46,7 +49,7 @@ DIAMETER = {
 }
 """Cancers of whose CTCs the usual diameter was published."""
 _FITTED = "breast"
-"""The cancer whose recurrences the founding rate was fitted to, and whose counts in early patients were published."""
+"""The cancer whose recurrences the founding rate was fitted to."""
 _DORMANCY = {
     "colon": "dormancy_share_colorectal",
     "rectum": "dormancy_share_colorectal",
@@ -57,20 +60,28 @@ _DORMANCY = {
 
 @dataclass(frozen=True)
 class Sample:
-    """One evaluable sample: its age in years before the latest one, what was seen, and the posterior quantiles.
+    """One evaluable sample: its age in years before the latest one, what was seen, and in how much blood.
 
-    The quantiles are per 7.5 mL of blood, at probabilities (i + 1/2) / their number; recovery, background and every
-    other error of observation is inside them.
+    Parameters
+    ----------
+    age_years : float
+    tube : Tube
+        The CTCs.
+    n_clusters : int
+    cluster_cells : int
+        Cells in the clusters that were seen, all together.
+    diameters_um : (int, float)
+        How many single CTCs were measured, and their mean diameter.
+    after : tuple of str
+        The interventions before it, from the first on: words of `vocabulary.INTERVENTIONS`.
     """
 
     age_years: float
-    n_clusters: int
-    ctc_quantiles: Sequence[float]
-    cluster_quantiles: Sequence[float]
+    tube: Tube
+    n_clusters: int = 0
     cluster_cells: int = 0
-    """Cells in the clusters that were seen, all together."""
     diameters_um: tuple[int, float] = (0, 0.0)
-    """How many single CTCs were measured, and their mean diameter."""
+    after: tuple[str, ...] = ()
 
 
 def build(
@@ -84,6 +95,7 @@ def build(
     resected_years: float | None = None,
     reseeding: bool = False,
     switched_off: Collection[str] = (),
+    population: Population | None = None,
 ) -> Cascade:
     """Return the cascade of a patient, drawn from the evidence and conditioned on the samples.
 
@@ -92,7 +104,7 @@ def build(
     primary : str
         As in the patient sheet, but not "none".
     samples : sequence of Sample
-        At least one, the latest first.
+        At least one, in any order.
     draws : Draws
     sex : {"female", "male"}
     early : bool
@@ -107,6 +119,8 @@ def build(
         Whether cells that circulate after local therapy found lesions as those before it did.
     switched_off : collection of str
         Keys of `SWITCHES`.
+    population : Population, optional
+        Of the CTCs of such patients before therapy; by default that of the primary, early or metastatic.
     """
     on = SWITCHES.keys() - set(switched_off)
     table = evidence.load("organs")
@@ -115,9 +129,10 @@ def build(
     circulation = blood(draws, sex, on)
     larger = _larger(draws, primary, samples)
     arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on, larger=larger)
-    course = _course(draws, early=early, resected_years=resected_years, reseeding=reseeding)
-    population = _population(draws, primary, early=early)
-    shedding, ctc, cluster_share, unseen_share = _shedding(draws, samples, course, on, population)
+    onward = _onward(draws, early=early, resected_years=resected_years, reseeding=reseeding)
+    prior = population or population_of(primary, "early" if early else "metastatic")
+    known = _days(samples, resected_years if early else None)
+    shedding, ctc, cluster_share, unseen_share = _shedding(draws, known, onward, on, prior)
     avascular = draws.parameter("angiogenic_size")
     density = draws.parameter("cell_density")
     scans = _scans(draws, organs, density, avascular)
@@ -261,103 +276,131 @@ def _drainage(draws: Draws, cancer: str) -> dict[str, Floats]:
     return nodes
 
 
-@dataclass(frozen=True)
-class _Course:
-    """What becomes of the shedding: where it changes and to what; and of cells found after a removal, what they mean.
-
-    `removed` is when all that sheds was removed, if before the latest sample, and which share of the cells is still
-    found after it.
-    """
-
-    onward: tuple[tuple[float, Floats], ...]
-    removed: tuple[float, Floats] | None = None
-
-    def found_at(self, sample: Sample) -> float:
-        """Return which share of the cells of an untreated patient a sample finds, in the middle of the draws."""
-        if self.removed is None or sample.age_years > -self.removed[0]:
-            return 1.0
-        return float(np.median(self.removed[1]))
-
-
-def _course(draws: Draws, *, early: bool, resected_years: float | None, reseeding: bool) -> _Course:
+def _onward(
+    draws: Draws, *, early: bool, resected_years: float | None, reseeding: bool
+) -> tuple[tuple[float, Floats], ...]:
+    """Return what becomes of the shedding: where it changes, and to which multiple."""
     if not early:
-        return _Course(((0.0, draws.parameter("shed_after_advanced")),))
+        return ((0.0, draws.parameter("shed_after_advanced")),)
     left = draws.parameter("shed_after_early")
-    time = resected_years or 0.0
-    onward = ((time, left if reseeding else np.zeros(draws.n)),)
-    return _Course(onward, (time, left) if time < 0 else None)
+    return ((resected_years or 0.0, left if reseeding else np.zeros(draws.n)),)
 
 
 @dataclass(frozen=True)
-class _Population:
-    """How the CTCs in 7.5 mL differ between patients of one kind: lognormal, by the mean and SD of the logarithm."""
+class _Day:
+    """The samples of one day that have the same interventions before them; none: a day that the level is asked for."""
 
-    ln_mean: float
-    ln_sd: float
+    age_years: float
+    after: tuple[str, ...]
+    samples: tuple[Sample, ...] = ()
 
-    def times(self, factor: float) -> "_Population":
-        """Return the population in which every patient has this multiple of the cells."""
-        return _Population(self.ln_mean + math.log(factor), self.ln_sd)
+    @property
+    def removed(self) -> bool:
+        """Whether all that sheds was removed before it."""
+        return "removal" in self.after
 
-    def reread(self, quantiles: Sequence[float]) -> tuple[Floats, Floats]:
-        """Return the count stage's quantiles and the probabilities up to them once the population is its prior.
+    @property
+    def stop(self) -> Stop:
+        """The day on the course of the level."""
+        return Stop(-DAYS_PER_YEAR * self.age_years, pooled([s.tube for s in self.samples]), changes_by(self.after))
 
-        The count stage knows no population: its prior of the concentration c is ``c^-1/2``. Each quantile stands for
-        an equal share of its posterior, so with the population's density p(c) it weighs ``p(c) c^1/2``.
-        """
-        ln = np.log(quantiles)
-        ln_weight = -(((ln - self.ln_mean) / self.ln_sd) ** 2) / 2 - ln / 2
-        weight = np.exp(ln_weight - ln_weight.max())
-        return np.exp(ln), (weight.cumsum() - weight / 2) / weight.sum()
+    @property
+    def n_clusters(self) -> int:
+        """Clusters that were seen."""
+        return sum(sample.n_clusters for sample in self.samples)
+
+    @property
+    def cluster_cells(self) -> int:
+        """Their cells, all together."""
+        return sum(sample.cluster_cells for sample in self.samples)
+
+    @property
+    def searched(self) -> float:
+        """Blood in which a cluster would have been seen, in units of 7.5 mL."""
+        tubes = pooled([sample.tube for sample in self.samples])
+        return sum(tube.exposure * tube.assay.found for tube in tubes)
 
 
-def _population(draws: Draws, primary: str, *, early: bool) -> _Population | None:
-    """Return the population that a patient's count is read in, where one was published."""
-    if not early or primary != _FITTED:
-        return None
-    facts = evidence.load("assay_facts").loc[["reference_recovery"]]
-    draws.record("assay_facts", facts)
-    ln_mean, ln_sd = (float(draws.parameter(f"early_count_ln_{moment}")[0]) for moment in ("mean", "sd"))
-    return _Population(ln_mean - math.log(facts.central.iloc[0]), ln_sd)
+def _days(samples: Sequence[Sample], resected_years: float | None) -> list[_Day]:
+    """Return the days with a sample, the latest first; after a removal that of the removal is among them."""
+    by_day: dict[tuple[float, tuple[str, ...]], list[Sample]] = {}
+    for sample in samples:
+        removed = resected_years is not None and sample.age_years < -resected_years
+        after = (*sample.after, "removal") if removed and "removal" not in sample.after else sample.after
+        by_day.setdefault((sample.age_years, after), []).append(sample)
+    days = [_Day(age, after, tuple(own)) for (age, after), own in by_day.items()]
+    days.sort(key=lambda day: (day.age_years, -len(day.after), day.after))
+    if not days[0].removed or resected_years is None:
+        return days
+    later = [day for day in days if day.removed]
+    before = [day for day in days if not day.removed]
+    if not before or before[0].age_years != -resected_years:
+        therapies = tuple(word for word in later[-1].after if word != "removal")
+        before.insert(0, _Day(-resected_years, therapies))
+    return [*later, *before]
 
 
 def _shedding(
-    draws: Draws, samples: Sequence[Sample], course: _Course, on: Collection[str], population: _Population | None
+    draws: Draws,
+    days: Sequence[_Day],
+    onward: tuple[tuple[float, Floats], ...],
+    on: Collection[str],
+    population: Population,
 ) -> tuple[Shedding, Floats, Floats, Floats]:
     """Return the shedding, the CTCs per 7.5 mL at the latest sample, and the shares of clusters and of the unseen.
 
-    Where no cluster was seen, the posterior of the clusters knows only the volume; the share of clusters among CTCs
-    then bounds it. Of the samples after a removal the latest stands for the day of the removal: its cells are the
-    share that is left of those before it.
+    The level that founds lesions is that of the days before a removal: cells found after it say what it was.
     """
+    rows = evidence.load("assay_facts").loc[["reference_recovery"]]
+    draws.record("assay_facts", rows)
+    draws.record("populations", evidence.load("populations").loc[[population.id]])
     unseen = draws.parameter("unseen_shedding") if "unseen_shedding" in on else np.zeros(draws.n)
-    usual_share = draws.parameter("cluster_share")
-    seen = [
-        _concentrations(draws, i, sample, usual_share, population and population.times(course.found_at(sample)))
-        for i, sample in enumerate(samples)
-    ]
-    of_clusters = [_cluster_weight(draws, sample, on) for sample in samples]
-    cells = [ctc + extra * clusters for (ctc, clusters), (extra, _) in zip(seen, of_clusters, strict=True)]
-    ages = [sample.age_years for sample in samples]
-    (ctc, clusters), (extra, size) = seen[0], of_clusters[0]
-    now = cells[0]
-    cluster_share = (extra * clusters + np.minimum(size * clusters, ctc)) / (unseen + now)
-    if course.removed:
-        time, left = course.removed
-        before = [i for i, age in enumerate(ages) if age > -time]
-        cells = [cells[0] / left, *(cells[i] for i in before)]
-        ages = [-time, *(ages[i] for i in before)]
+    memory = float(draws.parameter("count_memory")[0]) * DAYS_PER_YEAR
+    course = Course(population, tuple(day.stop for day in reversed(days)), memory)
+    ctc = course.draw([draws.uniform(f"ctc: {i}") for i in range(len(days))])
+    levels, ages = [], []
+    shares: list[Floats] = []
+    for i, (day, cells) in enumerate(zip(days, ctc, strict=True)):
+        if day.removed:
+            continue
+        extra, size = _cluster_weight(draws, day.n_clusters, day.cluster_cells, on)
+        clusters = _clusters(draws, i, day, cells)
+        levels.append(unseen + cells + extra * clusters)
+        ages.append(day.age_years)
+        shares.append((extra * clusters + np.minimum(size * clusters, cells)) / levels[-1])
     doubling = draws.parameter("shed_doubling_time") / DAYS_PER_YEAR
     shedding = Shedding(
-        levels=unseen + np.stack(cells),
-        ages=np.array(ages),
-        growth_per_year=np.log(2) / doubling,
-        course=course.onward,
+        levels=np.stack(levels), ages=np.array(ages), growth_per_year=np.log(2) / doubling, course=onward
     )
-    return shedding, ctc, cluster_share, unseen / (unseen + now)
+    return shedding, ctc[0], shares[0], unseen / levels[0]
 
 
-def _cluster_weight(draws: Draws, sample: Sample, on: Collection[str]) -> tuple[Floats, Floats]:
+def _clusters(draws: Draws, number: int, day: _Day, ctc: Floats) -> Floats:
+    """Return draws of the clusters in 7.5 mL on a day, given the CTCs.
+
+    Their share among the CTCs is `cluster_share` before any was looked for; seeing n of them in the blood searched is
+    Poisson. The more CTCs, the more clusters, whatever was seen; a cluster more is never a sign of fewer.
+    """
+    rows = evidence.load("parameters").loc[["cluster_share"]]
+    draws.record("parameters", rows)
+    central, low, high = rows[["central", "low", "high"]].to_numpy(float)[0]
+    z = np.linspace(-_CLUSTER_REACH, _CLUSTER_REACH, _CLUSTER_NODES)
+    ln_share = np.log(central) + z * np.where(z < 0, np.log(central / low), np.log(high / central)) / Z95
+    share = np.minimum(np.exp(ln_share), 0.5)  # a cluster has two cells or more
+    mean = day.searched * ctc[:, None] * share
+    ln = -(z**2) / 2 + special.xlogy(day.n_clusters, mean) - mean
+    weight = np.exp(ln - ln.max(axis=1, keepdims=True))
+    below = weight.cumsum(axis=1) / weight.sum(axis=1, keepdims=True)
+    uniform = draws.uniform(f"clusters: {number}")[:, None]
+    at = np.clip((below < uniform).sum(axis=1), 1, _CLUSTER_NODES - 1)
+    low, high = (np.take_along_axis(below, at[:, None] - back, axis=1)[:, 0] for back in (1, 0))
+    part = np.clip((uniform[:, 0] - low) / np.maximum(high - low, np.finfo(float).tiny), 0, 1)
+    ln = np.log(share)
+    found: Floats = ctc * np.exp(ln[at - 1] + part * (ln[at] - ln[at - 1]))
+    return found
+
+
+def _cluster_weight(draws: Draws, n_clusters: int, cluster_cells: int, on: Collection[str]) -> tuple[Floats, Floats]:
     """Return the CTCs that one cluster is worth beyond its own cells, and its cells, (n,) each.
 
     A cluster is held ``1 / rho`` times faster than a single cell, so its flux is larger by that, and it founds R times
@@ -366,31 +409,11 @@ def _cluster_weight(draws: Draws, sample: Sample, on: Collection[str]) -> tuple[
     set k, with one more of size k0.
     """
     usual = draws.parameter("cluster_size")
-    size = (usual + sample.cluster_cells) / (1 + sample.n_clusters) if sample.cluster_cells else usual
+    size = (usual + max(cluster_cells, 2 * n_clusters)) / (1 + n_clusters) if cluster_cells else usual
     ln_dies_out = np.log1p(-draws.parameter("death_over_birth_complement"))
     lives_on = np.expm1(size * ln_dies_out) / np.expm1(usual * ln_dies_out)
     potency = lives_on * draws.parameter("cluster_potency") / draws.parameter("cluster_half_life_ratio")
     return np.maximum(potency - size, 0.0) if "clusters" in on else np.zeros(draws.n), size
-
-
-def _concentrations(
-    draws: Draws, number: int, sample: Sample, usual_share: Floats, population: _Population | None
-) -> tuple[Floats, Floats]:
-    """Return draws of the CTCs and of the clusters in 7.5 mL at a sample."""
-    uniform = draws.uniform(f"ctc: {number}")
-    if population:
-        values, known = population.reread(sample.ctc_quantiles)
-        ctc = np.interp(uniform, known, values)
-    else:
-        ctc = _from_quantiles(uniform, sample.ctc_quantiles)
-    clusters = _from_quantiles(draws.uniform(f"clusters: {number}"), sample.cluster_quantiles)
-    return ctc, clusters if sample.n_clusters else np.minimum(clusters, usual_share * ctc)
-
-
-def _from_quantiles(uniform: Floats, quantiles: Sequence[float]) -> Floats:
-    """Return the inverse of a distribution given by its quantiles at (i + 1/2) / number; flat beyond the last ones."""
-    known = (np.arange(len(quantiles)) + 0.5) / len(quantiles)
-    return np.interp(uniform, known, quantiles)
 
 
 def _waiting(draws: Draws, primary: str, subtype: str | None, on: Collection[str]) -> Waiting:

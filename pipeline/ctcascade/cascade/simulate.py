@@ -23,6 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade import evidence
+from ctcascade.blood.course import Assay, Tube
+from ctcascade.blood.factors import Factor
+from ctcascade.blood.population import population_of
+from ctcascade.blood.seen import Seen
 from ctcascade.cascade import conditioning, engine, findings, uncertainty, what_if
 from ctcascade.cascade.findings import Finding, Imaged
 from ctcascade.cascade.model import Floats
@@ -30,7 +34,7 @@ from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.statements import OUTSIDE, statements
 from ctcascade.data import results, store
 from ctcascade.data.results import ChangeBand, Counts, Provenance, ShareBand
-from ctcascade.data.vocabulary import DAYS_PER_YEAR, HORIZONS_YEARS, NOT_METASTATIC
+from ctcascade.data.vocabulary import DAYS_PER_YEAR, HORIZONS_YEARS, NOT_METASTATIC, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.jobs import SimulateJob
 from ctcascade.study.patient import Patient
@@ -75,7 +79,7 @@ def assess(
     job: SimulateJob, samples: Sequence[Counts], scenarios: Mapping[str, Scenario], made_by: Provenance
 ) -> results.Cascade:
     """Return the cascade of one patient, or why there is none: from the counts of all samples, in any order."""
-    latest_first = sorted(samples, key=lambda c: (c.collected, c.sample), reverse=True)
+    latest_first = sorted(samples, key=lambda c: (c.collected, c.drawn == "after", c.sample), reverse=True)
     usable = [c for c in latest_first if c.status == "ok"]
     names = [c.sample for c in latest_first]
     if job.patient.primary in _NO_MODEL:
@@ -200,7 +204,7 @@ def _condition(job: SimulateJob, usable: Sequence[Counts]) -> Conditioned:
     latest = datetime.date.fromisoformat(usable[0].collected)
     cascade = conditioning.build(
         patient.primary,
-        [_sample(c, latest, cell_sizes=job.cell_sizes) for c in usable],
+        [_sample(c, patient, latest, cell_sizes=job.cell_sizes) for c in usable],
         draws,
         sex=patient.sex,
         early=patient.setting in NOT_METASTATIC,
@@ -208,6 +212,7 @@ def _condition(job: SimulateJob, usable: Sequence[Counts]) -> Conditioned:
         resected_years=_years(patient.resected, latest) if patient.resected else None,
         reseeding=job.reseeding,
         switched_off=job.switched_off,
+        population=population_of(patient.primary, patient.setting),
     )
     cascade = _under_therapies(cascade, patient, latest)
     found = findings.dated(patient.imaging, latest)
@@ -216,21 +221,32 @@ def _condition(job: SimulateJob, usable: Sequence[Counts]) -> Conditioned:
     return Conditioned(cascade, found, imaged, findings.resample(weights), softened, draws, job.level)
 
 
-def _sample(counts: Counts, latest: datetime.date, *, cell_sizes: bool) -> conditioning.Sample:
+def _sample(counts: Counts, patient: Patient, latest: datetime.date, *, cell_sizes: bool) -> conditioning.Sample:
     """Return what the model needs of a sample; ValueError where it could not be evaluated."""
-    ctc, clusters = counts.ctc_quantiles_per_7_5_ml, counts.cluster_quantiles_per_7_5_ml
-    if counts.n_clusters is None or ctc is None or clusters is None:
+    if counts.n_clusters is None or counts.n_ctc is None:
         raise ValueError(f"{counts.sample}: not evaluable, but its status is {counts.status}")
     sizes = {int(size): times for size, times in counts.cluster_sizes.items()} if counts.n_clusters else {}
+    collected = datetime.date.fromisoformat(counts.collected)
+    candidates = [(c.p_ctc, c.n) for c in counts.candidates]
+    known = sum(n for _, n in candidates) == counts.n_ctc + (counts.n_uncertain or 0)
+    seen = Seen.of(counts.n_ctc, candidates if known else [])
     measured = counts.ctc_diameters_um if cell_sizes else None
     return conditioning.Sample(
-        age_years=-_years(datetime.date.fromisoformat(counts.collected), latest),
+        age_years=-_years(collected, latest),
+        tube=Tube(seen, counts.blood_analysed_ml / REFERENCE_VOLUME_ML, _assay(counts)),
         n_clusters=counts.n_clusters,
-        ctc_quantiles=ctc,
-        cluster_quantiles=clusters,
         cluster_cells=sum(size * times for size, times in sizes.items()),
         diameters_um=(measured.n, float(np.mean(measured.quantiles))) if measured else (0, 0.0),
+        after=patient.interventions_before(collected, counts.drawn),
     )
+
+
+def _assay(counts: Counts) -> Assay:
+    recovery, sensitivity, background = (
+        Factor(f.mean, f.low, f.high) for f in (counts.recovery, counts.sensitivity, counts.background_per_7_5_ml)
+    )
+    tube = counts.tube_to_tube
+    return Assay(recovery, sensitivity, background, Factor(tube.mean, tube.low, tube.high) if tube else None)
 
 
 def _under_therapies(cascade: engine.Cascade, patient: Patient, latest: datetime.date) -> engine.Cascade:

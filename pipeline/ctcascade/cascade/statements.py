@@ -88,7 +88,10 @@ def _on_therapy(therapy: Therapy) -> str:
     until = f"to {therapy.end}" if therapy.end else "on, without an end"
     when = f"{kind} from {therapy.start} {until}"
     if not therapy.rates:
-        return f"{when}, is not used: its effect in this patient is not known here; the patient sheet may state it."
+        return (
+            f"{when}, is not used, but for reading later counts as those of patients under therapy: its effect in this "
+            "patient is not known here; the patient sheet may state it."
+        )
     left = ", ".join(f"{rate} times {value:g}" for rate, value in sorted(therapy.rates.items()))
     acts = f"is taken to act as the patient sheet says ({left}), which nothing here tests"
     return f"{when}, {acts}; dormant cells wake as before."

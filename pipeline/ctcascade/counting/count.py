@@ -4,21 +4,28 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from ctcascade import evidence
+from ctcascade.blood.factors import Factor
+from ctcascade.blood.population import Population, changes_by, population_of
+from ctcascade.blood.seen import Candidates
 from ctcascade.calling.markers import no_markers, tally_markers
 from ctcascade.counting import reviewed_calls
-from ctcascade.counting.observation import Factor, Interval, Observation
+from ctcascade.counting.observation import Interval, Observation
 from ctcascade.data import results, store
 from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
+from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.assay import Factor as AssayFactor
 from ctcascade.study.jobs import CountJob
 
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
 _CELL = ["frame", "cell"]
+_EVEN = 0.5
 _DIAMETERS = 32  # quantiles at most
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
@@ -60,6 +67,7 @@ class _Estimates:
     ctc_quantiles_per_7_5_ml: tuple[float, ...] | None = None
     cluster_quantiles_per_7_5_ml: tuple[float, ...] | None = None
     p_at_least: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(map(str, CUTOFFS)))
+    in_population: results.InPopulation | None = None
     above_blank: bool | None = None
 
 
@@ -106,7 +114,12 @@ def count(
     counts = count_ctcs(job, fields, called, measured)
     if review:
         counts = counts.model_copy(update={"review": review})
-    store.write_json(out, counts.model_copy(update={"provenance": store.provenance(job, inputs)}))
+    store.write_json(
+        out,
+        counts.model_copy(
+            update={"provenance": store.provenance(job, inputs, evidence.evidence_hash(READ_BY["count"]))}
+        ),
+    )
 
 
 def count_ctcs(
@@ -134,18 +147,24 @@ def count_ctcs(
         blood_volume_ml=job.blood_volume_ml,
         sampled_fraction=job.sampled_fraction,
         imaged_fraction=imaged_fraction(frames),
-        **known,
+        recovery=known["recovery"],
+        sensitivity=known["sensitivity"],
+        background_per_7_5_ml=known["background_per_7_5_ml"],
+        reference_equivalent=known.get("reference_equivalent"),
+        tube_to_tube=known.get("tube_to_tube"),
     )
     evaluable = observation.exposure > 0
     reason = "" if evaluable else _why_not(frames)
     seen = tally(calls) if evaluable else Tally()  # nothing was seen, which is not the same as nothing there
-    estimates = _estimates(observation, seen, job.level)
+    observation = replace(observation, candidates=candidates(calls) if evaluable else ())
+    estimates = _estimates(job, observation, seen)
     markers = job.assay.markers
     entries = tally_markers(calls, markers, job.level) if evaluable else no_markers(markers, reason)
     return results.Counts(
         sample=job.sample,
         patient=job.patient,
         collected=job.collected.isoformat(),
+        **({"drawn": job.drawn} if job.drawn else {}),
         assay=job.assay.name,
         role=job.role,
         note=job.note,
@@ -177,6 +196,9 @@ def count_ctcs(
         p_at_least=estimates.p_at_least,
         limit_of_blank=results.LimitOfBlank(count=observation.limit_of_blank(job.level), level=job.level),
         above_blank=estimates.above_blank,
+        candidates=tuple(results.Candidate(p_ctc=p, n=n) for p, n in observation.candidates),
+        in_population=estimates.in_population,
+        evidence=_evidence(job, observation, seen),
         assumptions=(*(name for name, f in given.items() if f and f.kind == "assumption"), "clusters_per_7_5_ml"),
         ctc_diameters_um=_diameters(calls, cells) if cells is not None and evaluable else None,
         markers=entries,
@@ -211,27 +233,79 @@ def tally(calls: pd.DataFrame) -> Tally:
     )
 
 
+def candidates(calls: pd.DataFrame) -> Candidates:
+    """Return ``p_ctc`` of the cells called CTC or uncertain, in hundredths, with their number.
+
+    Where a reviewer's call goes against ``p_ctc``, the call stands: a CTC is one, an uncertain cell is as likely one as
+    not.
+    """
+    called, uncertain = calls["call"].eq("ctc"), calls["call"].eq("uncertain")
+    p = calls["p_ctc"].to_numpy(np.float64)
+    p = np.where(called & (p <= _EVEN), 1.0, np.where(uncertain, np.minimum(p, _EVEN), p)).round(2)
+    return tuple(sorted(Counter(p[called | uncertain].tolist()).items()))
+
+
 def imaged_fraction(frames: pd.DataFrame) -> float:
     """Return the share of the area of all frames that was analysed, 0 to 1; 0 where there is no frame."""
     analysed, whole = (float(frames[column].to_numpy(np.float64).sum()) for column in ("area_um2", "frame_area_um2"))
     return analysed / whole if whole > 0 else 0.0
 
 
-def _estimates(observation: Observation, seen: Tally, level: float) -> _Estimates:
+def _estimates(job: CountJob, observation: Observation, seen: Tally) -> _Estimates:
     if seen.n_ctc is None or seen.n_clusters is None:
         return _Estimates()
-    of_clusters = replace(observation, background_per_7_5_ml=_NO_BACKGROUND)
-    cells = observation.interval(seen.n_ctc, level)
-    reference = observation.reference(seen.n_ctc) if observation.reference_equivalent else None
+    of_clusters = replace(observation, background_per_7_5_ml=_NO_BACKGROUND, candidates=())
+    cells = observation.interval(seen.n_ctc, job.level)
+    population = _population(job)
     return _Estimates(
         ctc_per_7_5_ml=_interval(cells),
         ctc_per_ml=_interval(cells, REFERENCE_VOLUME_ML),
-        clusters_per_7_5_ml=_interval(of_clusters.interval(seen.n_clusters, level)),
+        clusters_per_7_5_ml=_interval(of_clusters.interval(seen.n_clusters, job.level)),
         ctc_quantiles_per_7_5_ml=tuple(observation.blood(seen.n_ctc).quantiles(_PROBABILITIES).tolist()),
         cluster_quantiles_per_7_5_ml=tuple(of_clusters.blood(seen.n_clusters).quantiles(_PROBABILITIES).tolist()),
-        p_at_least={str(k): reference.p_at_least(k) if reference else None for k in CUTOFFS},
-        above_blank=seen.n_ctc > observation.limit_of_blank(level),
+        p_at_least=_p_at_least(observation, seen.n_ctc, population),
+        in_population=_in_population(job, observation, seen.n_ctc, population) if population else None,
+        above_blank=seen.n_ctc > observation.limit_of_blank(job.level),
     )
+
+
+def _population(job: CountJob) -> Population | None:
+    """Return the population of the sample's patient; None without a tumour or where no patient is known."""
+    if job.primary in (None, "none") or job.setting is None:
+        return None
+    return population_of(job.primary or "", job.setting).after(*changes_by(job.after))
+
+
+def _p_at_least(observation: Observation, n_ctc: int, population: Population | None) -> dict[str, float | None]:
+    if observation.reference_equivalent is None:
+        return dict.fromkeys(map(str, CUTOFFS))
+    counted = (
+        observation.reference_in_population(n_ctc, population.by_reference)
+        if population
+        else observation.reference(n_ctc)
+    )
+    return {str(k): counted.p_at_least(k) for k in CUTOFFS}
+
+
+def _in_population(job: CountJob, observation: Observation, n_ctc: int, population: Population) -> results.InPopulation:
+    known = observation.in_population(n_ctc, population)
+    probabilities = [(1 - job.level) / 2, 0.5, (1 + job.level) / 2]
+    low, median, high = known.quantiles(probabilities).tolist()
+    least, middle, most = (population.quantile(p) for p in probabilities)
+    return results.InPopulation(
+        ctc_per_7_5_ml=results.Interval(estimate=median, low=low, high=high, level=job.level),
+        population=population.id,
+        kind=population.kind,
+        after=job.after,
+        population_per_7_5_ml=results.Interval(estimate=middle, low=least, high=most, level=job.level),
+    )
+
+
+def _evidence(job: CountJob, observation: Observation, seen: Tally) -> Literal["enough", "too_little_blood"]:
+    """Return whether the sample says enough of the blood for a number: by the blood looked at, or by its cells."""
+    blood_ml = observation.exposure * REFERENCE_VOLUME_ML
+    enough = blood_ml >= job.least_blood_ml or (seen.n_ctc or 0) >= job.least_ctcs
+    return "enough" if enough else "too_little_blood"
 
 
 def _diameters(calls: pd.DataFrame, cells: pd.DataFrame) -> results.CtcDiameters | None:

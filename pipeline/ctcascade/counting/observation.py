@@ -10,30 +10,19 @@ Beta distributions, background and the factor to the reference assay as lognorma
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import optimize, special, stats
 
-from ctcascade.data.errors import refuse
-from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML, Z95
+from ctcascade.blood.course import Assay, Course, Stop, Tube
+from ctcascade.blood.factors import FLOOR, STEP, TAIL, Factor, Floats, Grid, background_nodes, positive, product, share
+from ctcascade.blood.population import Population
+from ctcascade.blood.seen import Candidates, Seen
+from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML
 
-Floats = NDArray[np.float64]
 Verdict = Literal["decline established", "rise established", "compatible with no change", "not evaluable"]
-
-_STEP = 0.004  # of the logarithmic grid: 0.4 %, far below any assay's own spread
-_TAIL = 1e-8  # probability left out at each end of a factor
-_FLOOR = 1e-9  # expected cells below which a concentration is as good as none
-
-
-class Factor(NamedTuple):
-    """A factor of the assay: its mean, and the limits that hold it with 95 % probability; equal limits: exact."""
-
-    mean: float
-    low: float
-    high: float
 
 
 class Interval(NamedTuple):
@@ -52,7 +41,7 @@ class Posterior:
     Attributes
     ----------
     values : ndarray of float, shape (n,)
-        Concentration per 7.5 mL, ascending, each 0.4 % above the one before.
+        Concentration per 7.5 mL, ascending, each above the one before by the same factor.
     weights : ndarray of float, shape (n,)
         Their probabilities; the sum is 1.
     """
@@ -67,7 +56,8 @@ class Posterior:
 
     def quantiles(self, probabilities: Sequence[float] | Floats) -> Floats:
         """Return the quantiles at `probabilities`, in (0, 1), per 7.5 mL."""
-        upper_edges = np.log(self.values) + _STEP / 2
+        step = math.log(self.values[-1] / self.values[0]) / (len(self.values) - 1)
+        upper_edges = np.log(self.values) + step / 2
         return np.exp(np.interp(probabilities, np.cumsum(self.weights), upper_edges))
 
     def p_at_least(self, count: int) -> float:
@@ -95,6 +85,8 @@ class Observation:
         Recovery relative to that of the reference assay (1: equal); lognormal.
     tube_to_tube : Factor, optional
         The blood of one tube relative to the patient's, beyond chance and beyond `recovery`; lognormal, mean 1.
+    candidates : tuple of (float, int), optional
+        ``p_ctc`` of the cells called CTC or uncertain, with their number, where calls are in doubt (`blood.seen`).
 
     Notes
     -----
@@ -117,6 +109,7 @@ class Observation:
     background_per_7_5_ml: Factor
     reference_equivalent: Factor | None = None
     tube_to_tube: Factor | None = None
+    candidates: Candidates = ()
 
     @property
     def exposure(self) -> float:
@@ -125,7 +118,7 @@ class Observation:
 
     def blood(self, count: int) -> Posterior:
         """Return the posterior of the CTCs in 7.5 mL of blood after `count` calls on the slide."""
-        return self._posterior(count, [_share(self.recovery), _share(self.sensitivity), *self._tube])
+        return self._posterior(count, [share(self.recovery), share(self.sensitivity), *self._tube])
 
     def reference(self, count: int) -> Posterior:
         """Return the posterior of the mean count of the reference assay in 7.5 mL, the scale of published cut-offs.
@@ -144,15 +137,41 @@ class Observation:
         """
         if self.reference_equivalent is None:
             raise ValueError("no reference_equivalent")
-        return self._posterior(count, [_share(self.sensitivity), _positive(self.reference_equivalent)])
+        return self._posterior(count, [share(self.sensitivity), positive(self.reference_equivalent)])
+
+    def in_population(self, count: int, population: Population) -> Posterior:
+        """Return the posterior of the CTCs in 7.5 mL of blood of a patient of a population."""
+        assay = Assay(self.recovery, self.sensitivity, self.background_per_7_5_ml, self.tube_to_tube)
+        return self._joined(count, assay, population)
+
+    def reference_in_population(self, count: int, population: Population) -> Posterior:
+        """Return the posterior of the mean count of the reference assay, as `reference` does, in a population.
+
+        Parameters
+        ----------
+        count : int
+        population : Population
+            Of counts by the reference assay.
+        """
+        if self.reference_equivalent is None:
+            raise ValueError("no reference_equivalent")
+        exact = Factor(1.0, 1.0, 1.0)
+        assay = Assay(exact, self.sensitivity, self.background_per_7_5_ml, self.reference_equivalent)
+        return self._joined(count, assay, population)
+
+    def _joined(self, count: int, assay: Assay, population: Population) -> Posterior:
+        tube = Tube(Seen.of(count, self.candidates), self.exposure, assay)
+        course = Course(population, (Stop(0.0, (tube,)),), memory_days=math.inf)
+        return Posterior(np.exp(course.ln_ctc), course.latest)
 
     def interval(self, count: int, level: float) -> Interval:
         """Return the CTCs in 7.5 mL of blood: an estimate, and limits that hold the truth with probability `level`.
 
         Notes
         -----
-        The estimate is what one would work out by hand, ``max(0, x / e - b) / q`` at the factors' means: zero for an
-        empty slide, and right on average, which neither the posterior's mean nor its median is. Where it lies outside
+        The estimate is what one would work out by hand, ``max(0, x / e - b) / q`` at the factors' means, x the calls,
+        or where they are in doubt the CTCs among the candidates at their most probable prevalence: zero for an empty
+        slide, and right on average, which neither the posterior's mean nor its median is. Where it lies outside
         the limits (a low `level` and a background much in doubt) it is moved to the nearer one.
 
         The limits are the posterior's equal-tailed ones, but the lower is zero where background alone gives such a
@@ -163,7 +182,8 @@ class Observation:
         low, high = self.blood(count).quantiles([tail, 1 - tail])
         if self.p_shows(count, concentration=0.0) > tail:
             low = 0.0
-        above_background = max(0.0, count / self.exposure - self.background_per_7_5_ml.mean)
+        seen = Seen.of(count, self.candidates).expected()
+        above_background = max(0.0, seen / self.exposure - self.background_per_7_5_ml.mean)
         estimate = np.clip(above_background / (self.recovery.mean * self.sensitivity.mean), low, high)
         return Interval(float(estimate), float(low), float(high), level)
 
@@ -181,9 +201,9 @@ class Observation:
         background, weights = self._background
         if concentration == 0:
             return float(weights @ special.gammainc(count, self.exposure * background))
-        share = _product([_share(self.recovery), _share(self.sensitivity), *self._tube])
-        mean = self.exposure * (concentration * share.values[:, None] + background)
-        return float(share.weights @ special.gammainc(count, mean) @ weights)
+        found = product([share(self.recovery), share(self.sensitivity), *self._tube])
+        mean = self.exposure * (concentration * found.values[:, None] + background)
+        return float(found.weights @ special.gammainc(count, mean) @ weights)
 
     def limit_of_blank(self, level: float) -> int:
         """Return the smallest count that blood without CTCs exceeds with a probability of at most 1 - `level`."""
@@ -193,18 +213,18 @@ class Observation:
         return count
 
     @cached_property
-    def _tube(self) -> list["_Grid"]:
-        return [_positive(self.tube_to_tube)] if self.tube_to_tube else []
+    def _tube(self) -> list["Grid"]:
+        return [positive(self.tube_to_tube)] if self.tube_to_tube else []
 
     @cached_property
     def _background(self) -> tuple[Floats, Floats]:
-        return _background_nodes(self.background_per_7_5_ml)
+        return background_nodes(self.background_per_7_5_ml)
 
-    def _posterior(self, count: int, divisors: Sequence["_Grid"]) -> Posterior:
+    def _posterior(self, count: int, divisors: Sequence["Grid"]) -> Posterior:
         if not 0 < self.exposure < math.inf:
             raise ValueError(f"a sample of which nothing was looked at (exposure {self.exposure})")
-        signal = _signal(count, self.exposure, *self._background)
-        result = _product([signal, *(_Grid(-d.last, d.weights[::-1]) for d in divisors)])
+        signal = _signal(Seen.of(count, self.candidates), self.exposure, *self._background)
+        result = product([signal, *(Grid(-d.last, d.weights[::-1]) for d in divisors)])
         return Posterior(result.values, result.weights)
 
 
@@ -289,106 +309,13 @@ def change(
     return Change(ratio, low, high, level, p_decline, p_rise, p_value, verdict)
 
 
-@dataclass(frozen=True)
-class _Grid:
-    """Weights at ``exp(first + i * _STEP)``: logarithms that can be added by convolution."""
-
-    first: float
-    weights: Floats
-
-    @property
-    def last(self) -> float:
-        return self.first + _STEP * (len(self.weights) - 1)
-
-    @property
-    def values(self) -> Floats:
-        return np.asarray(np.exp(self.first + _STEP * np.arange(len(self.weights))))
-
-
-def _product(factors: Sequence[_Grid]) -> _Grid:
-    total, *others = factors
-    for other in others:
-        total = _Grid(total.first + other.first, np.convolve(total.weights, other.weights))
-    return total
-
-
-def _signal(count: int, exposure: float, background: Floats, weights: Floats) -> _Grid:
+def _signal(seen: Seen, exposure: float, background: Floats, weights: Floats) -> Grid:
     """Return the posterior of the calls per 7.5 mL that are no background, averaged over the background."""
-    highest = special.gammainccinv(count + 0.5, _TAIL) / exposure
-    lowest = special.gammaincinv(count + 0.5, _TAIL) / exposure - background.max()
-    first = math.log(max(lowest, _FLOOR / exposure))
-    logs = first + _STEP * np.arange(math.ceil((math.log(highest) - first) / _STEP) + 1)
-    mean = exposure * (np.exp(logs)[:, None] + background)
-    log_density = special.xlogy(count, mean) - mean + logs[:, None] / 2  # half a log: Jeffreys' prior on a log scale
-    density = np.exp(log_density - log_density.max()) @ weights
-    return _Grid(first, density / density.sum())
-
-
-@lru_cache(maxsize=256)
-def _share(factor: Factor) -> _Grid:
-    """Return a Beta variable of the factor's mean whose 95 % interval is as wide as stated."""
-    if factor.low == factor.high:
-        return _exactly(factor.mean)
-
-    def beta(log_size: float) -> tuple[float, float]:
-        return factor.mean * math.exp(log_size), (1 - factor.mean) * math.exp(log_size)
-
-    def excess(log_size: float) -> float:
-        low, high = special.betaincinv(*beta(log_size), [0.025, 0.975])
-        return float(high - low - (factor.high - factor.low))
-
-    # the width first grows with the size and then falls: the root on the falling side is the one with a single mode
-    sizes = np.arange(-2.0, 30.0, 0.25)
-    wide = sizes[[excess(size) >= 0 for size in sizes]]
-    if not len(wide):
-        refuse(
-            "assay",
-            f"mean {factor.mean}",
-            f"limits {factor.low} and {factor.high}",
-            "limits that a share of this mean can have",
-            "narrow them",
-        )
-    a, b = beta(optimize.brentq(excess, wide[-1], wide[-1] + 0.25))
-    lowest = math.log(max(special.betaincinv(a, b, _TAIL), _FLOOR))
-    edges = -_STEP * np.arange(math.ceil(-lowest / _STEP), -1, -1)
-    below = special.betainc(a, b, np.exp(edges))
-    below[0] = 0.0
-    return _Grid(edges[0] + _STEP / 2, np.diff(below))
-
-
-@lru_cache(maxsize=256)
-def _positive(factor: Factor) -> _Grid:
-    """Return a lognormal variable of the factor's mean whose 95 % limits have the stated ratio."""
-    median, sd = _lognormal(factor)
-    if sd == 0:
-        return _exactly(median)
-    reach = -special.ndtri(_TAIL)
-    edges = _STEP * np.arange(math.ceil(2 * reach * sd / _STEP) + 1) - reach * sd
-    below = special.ndtr(edges / sd)
-    below[0], below[-1] = 0.0, 1.0
-    return _Grid(math.log(median) + edges[0] + _STEP / 2, np.diff(below))
-
-
-@lru_cache(maxsize=256)
-def _background_nodes(factor: Factor) -> tuple[Floats, Floats]:
-    """Return values of the background and their weights, evenly spaced on the log scale out to four deviations."""
-    if factor.mean == 0:
-        return np.zeros(1), np.ones(1)
-    median, sd = _lognormal(factor)
-    if sd == 0:
-        return np.array([median]), np.ones(1)
-    z = np.linspace(-4, 4, 41)
-    weights = np.exp(-(z**2) / 2)
-    return median * np.exp(sd * z), weights / weights.sum()
-
-
-def _lognormal(factor: Factor) -> tuple[float, float]:
-    if factor.low <= 0:
-        wanted = "a lower limit above 0, or 0 in all three"
-        refuse("assay", f"mean {factor.mean}", f"low {factor.low}", wanted, "give the smallest value that is plausible")
-    sd = math.log(factor.high / factor.low) / (2 * Z95)
-    return factor.mean * math.exp(-(sd**2) / 2), sd
-
-
-def _exactly(value: float) -> _Grid:
-    return _Grid(math.log(value), np.ones(1))
+    least = 0 if seen.candidates else seen.count
+    highest = special.gammainccinv(seen.most + 0.5, TAIL) / exposure
+    lowest = special.gammaincinv(least + 0.5, TAIL) / exposure - background.max()
+    first = math.log(max(lowest, FLOOR / exposure))
+    logs = first + STEP * np.arange(math.ceil((math.log(highest) - first) / STEP) + 1)
+    ln = seen.ln_likelihood(exposure, np.exp(logs), background, weights) + logs / 2
+    density = np.exp(ln - ln.max())  # half a log: Jeffreys' prior on a log scale
+    return Grid(first, density / density.sum())

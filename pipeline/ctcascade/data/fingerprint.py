@@ -44,20 +44,23 @@ class Stage:
 
 _ALL = (
     *("assay_facts", "autopsy", "clusters", "count_distributions", "detection", "drainage", "flow", "kinetics"),
-    *("organ_forms", "organs", "parameters", "phenotype", "references", "shapes", "stage", "strata", "survival"),
-    "targets",
+    *("organ_forms", "organs", "parameters", "phenotype", "populations", "references", "shapes", "stage", "strata"),
+    *("survival", "targets"),
 )
 STAGES = {
     "detect": Stage(("images.detect",), weights=("images/weights/*",)),
     "classify": Stage(("calling.classify",)),
     "crops": Stage(("images.crops",)),
-    "count": Stage(("counting.count",)),
+    "count": Stage(
+        ("counting.count",),
+        evidence=("assay_facts", "parameters", "populations"),
+    ),
     "quality": Stage(("counting.quality",)),
     "operator": Stage(("counting.operator",)),
     "controls": Stage(("counting.controls",)),
     "simulate": Stage(
         ("cascade.simulate",),
-        evidence=("assay_facts", "detection", "drainage", "flow", "organs", "parameters"),
+        evidence=("assay_facts", "detection", "drainage", "flow", "organs", "parameters", "populations"),
     ),
     "prognose": Stage(
         ("prognosis.prognose",),

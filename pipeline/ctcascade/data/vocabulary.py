@@ -51,6 +51,8 @@ OWN_ORGAN = {"lung_nsclc": "lung", "lung_sclc": "lung", "liver": "liver", "kidne
 """Primary tumours that sit in one of `ORGANS`; lesions there cannot be distinguished from the tumour."""
 ONE_SEX = {"prostate": "male", "ovary": "female"}
 """Primary tumours of an organ that one sex has."""
+INTERVENTIONS = ("therapy", "further_therapy", "removal")
+"""What moves the level of CTCs: the first systemic therapy, any other one, and the removal of all that sheds."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 

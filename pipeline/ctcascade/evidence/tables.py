@@ -112,6 +112,8 @@ TABLES = {
         filled="meaning central low high support",
     ),
     "count_distributions": _table("id primary setting meaning", "size mean", filled="setting meaning size mean"),
+    # What the reference assay counts in patients before therapy: the prior of a patient's level.
+    "populations": _table("id primary setting meaning", "ln_mean ln_sd", filled="meaning ln_mean ln_sd"),
     # Published on clusters, on markers of the cells, and on the category of distant metastasis; no survival curve rests
     # on it. Clusters were found in `share_below` of samples below `cutoff` cells, else in `share_above`.
     "clusters": _table(

@@ -86,6 +86,10 @@ class CountJob(CountSettings):
     sample: str
     patient: str
     collected: datetime.date
+    drawn: str | None = None
+    primary: str | None = None
+    setting: str | None = None
+    after: tuple[str, ...] = ()
     role: Role | None = None
     note: str | None = None
     blood_volume_ml: Number
@@ -261,8 +265,11 @@ def count_job(study: Study, sample: str) -> CountJob:
     row = study.samples[sample]
     assay = study.assays[row.assay]
     factors = {name: getattr(assay, name) for name in Factors.model_fields}
-    columns = ("patient", "collected", "role", "note", "blood_volume_ml", "sampled_fraction")
+    columns = ("patient", "collected", "drawn", "role", "note", "blood_volume_ml", "sampled_fraction")
     about = {name: getattr(row, name) for name in columns}
+    patient = study.patients[row.patient]
+    about |= {"primary": patient.primary, "setting": patient.setting}
+    about["after"] = patient.interventions_before(row.collected, row.drawn)
     counted = CountAssay(name=row.assay, markers=assay.markers, **factors)
     return _job(CountJob, study.settings.count, sample=sample, assay=counted, **about)
 

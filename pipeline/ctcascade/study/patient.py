@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Name, Number, Typed, Whole
-from ctcascade.data.vocabulary import IMAGING, ORGANS, SETTINGS, SUBTYPES
+from ctcascade.data.vocabulary import IMAGING, NOT_METASTATIC, ORGANS, SETTINGS, SUBTYPES
 from ctcascade.study.checking import nearest, not_one_of
 from ctcascade.study.primaries import not_a_primary
 from ctcascade.study.text_files import Row
@@ -194,6 +194,38 @@ class Patient(Typed):
         description="DATE:MODALITY:ORGAN=LESIONS,ORGAN=LESIONS; several with ';' between",
         examples=["2026-05-01:CT:liver=2,lung=0"],
     )
+
+    @property
+    def interventions(self) -> tuple[tuple[datetime.date, str], ...]:
+        """The days on which the level of CTCs changes, in order, and whether by ``removal`` or ``therapy``.
+
+        A removal is one only where it takes all that sheds: in settings without a distant lesion.
+        """
+        days = {(therapy.start, "therapy") for therapy in self.therapies}
+        if self.therapy_start:
+            days.add((self.therapy_start, "therapy"))
+        if self.resected and self.setting in NOT_METASTATIC:
+            days.add((self.resected, "removal"))
+        return tuple(sorted(days))
+
+    def interventions_before(self, collected: datetime.date, drawn: str | None) -> tuple[str, ...]:
+        """Return the interventions before a sample, words of `vocabulary.INTERVENTIONS` in order.
+
+        Parameters
+        ----------
+        collected : date
+        drawn : str or None
+            As in the sample sheet: "after" an intervention of the same day; else it counts as before it.
+        """
+        before = [
+            kind for day, kind in self.interventions if day < collected or (day == collected and drawn == "after")
+        ]
+        first = "removal" not in before  # the published drop at a removal includes that by the therapy before it
+        words = []
+        for kind in before:
+            words.append("further_therapy" if kind == "therapy" and not first else kind)
+            first = first and kind != "therapy"
+        return tuple(words)
 
 
 class PatientRow(Patient):

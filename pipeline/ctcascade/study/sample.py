@@ -47,6 +47,13 @@ class SampleColumns(Typed):
     sample: Name = Field(examples=["P1_2026-05-01"])
     patient: Name = Field(examples=["P1"])
     collected: Day
+    drawn: str | None = Field(
+        default=None,
+        pattern="^(before|after|([01][0-9]|2[0-3]):[0-5][0-9])$",
+        description="on the day of an operation or of the start of a therapy whether the blood was drawn before or "
+        "after it; on other days nothing, or the time as HH:MM",
+        examples=["before"],
+    )
     images: Annotated[Images, AfterValidator(_each_once)] = Field(
         min_length=1,
         description="a folder or file of images, relative to the sheet; several with ';' between",

@@ -355,6 +355,17 @@ class CountSettings(Typed):
         "majority or unanimous",
         "How the calls of several reviewers are joined; with unanimous, a cell that they disagree on is uncertain.",
     )
+    least_blood_ml: Number = setting(
+        1.0,
+        "from 0 to 1000",
+        "Blood looked at, in mL, below which a sample says too little for a number, unless it shows `least_ctcs`. In "
+        "1 mL three of five patients with 5 CTCs in 7.5 mL show none.",
+        ge=0,
+        le=1000,
+    )
+    least_ctcs: Whole = setting(
+        5, "1 or more", "CTCs that are evidence enough in any volume of blood.", ge=1, le=1000000
+    )
 
 
 class FrameLimits(Typed):

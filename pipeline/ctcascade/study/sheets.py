@@ -142,6 +142,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         faults += _samples_before_diagnosis(sheet, samples, patients)
         faults += _samples_after_follow_up(sheet, samples, patients)
         faults += _days_after_follow_up(patient_sheet, samples, patients)
+        faults += _samples_beside_interventions(sheet, samples, patients)
     review_folder, names = config.path("reviews"), [row.text["sample"] for row in samples if "sample" in row.text]
     by_sample, unused = reviews.find(review_folder, names, faults) if review_folder else ({}, [])
     what_if = config.path("what_if", "simulate")
@@ -220,6 +221,24 @@ def _samples_before_diagnosis(
             at = f"line {line}, {sample.sample}, collected"
             wanted = f"a day from the patient's diagnosis on, {day}"
             yield Fault(str(sheet), at, str(sample.collected), wanted, "fix one of the dates")
+
+
+def _samples_beside_interventions(
+    sheet: Path, samples: Sequence[Row[SampleRow]], patients: Sequence[Row[PatientRow]]
+) -> Iterator[Fault]:
+    """Yield samples drawn before or after nothing, and times on a day on which before or after is the question."""
+    days = {row.value.patient: dict(row.value.interventions) for row in patients if row.value}
+    for line, sample in ((row.line, row.value) for row in samples if row.value and row.value.drawn):
+        kind = days.get(sample.patient, {}).get(sample.collected)
+        at, drawn = f"line {line}, {sample.sample}, drawn", sample.drawn
+        if drawn in ("before", "after") and kind is None:
+            found = f"{drawn}, but the patient has no operation and no start of a therapy on {sample.collected}"
+            wanted = "nothing, or the time as HH:MM"
+            todo = "empty it, or fix collected, or the patient's resected, therapy_start or therapies"
+            yield Fault(str(sheet), at, found, wanted, todo)
+        elif drawn not in ("before", "after") and kind is not None:
+            what = "operation" if kind == "removal" else "start of a therapy"
+            yield Fault(str(sheet), at, f"{drawn} on the day of the {what}", "before or after", "say which it was")
 
 
 def _samples_after_follow_up(

@@ -11,6 +11,7 @@ from ctcascade.data.results.base import (
     Factor,
     Flag,
     Interval,
+    Kind,
     MarkerName,
     Number,
     Provenance,
@@ -178,6 +179,23 @@ class CtcDiameters(Result):
     quantiles: tuple[Amount, ...] = Field(description="diameters in um at the probabilities (i + 0.5) / number of them")
 
 
+class Candidate(Result):
+    """Cells that are CTCs with one probability."""
+
+    p_ctc: Share = Field(description="probability that each is a CTC")
+    n: Count = Field(description="number of cells")
+
+
+class InPopulation(Result):
+    """What the tube says of a patient of a population: what is known of such patients joined with what was seen."""
+
+    ctc_per_7_5_ml: Interval = Field(description="CTCs in 7.5 mL of blood; the estimate is the median")
+    population: Text = Field(description="row of populations")
+    kind: Kind = Field(description="what that row rests on")
+    after: tuple[Text, ...] = Field(description="interventions before the sample, which move the population")
+    population_per_7_5_ml: Interval = Field(description="CTCs in 7.5 mL of such patients before any blood is looked at")
+
+
 class Counts(ResultFile):
     """What was counted in one sample, and the estimate for 7.5 mL of blood."""
 
@@ -186,6 +204,9 @@ class Counts(ResultFile):
     sample: Text = Field(description="name of the sample")
     patient: Text = Field(description="name of the patient")
     collected: Text = Field(description="day of collection, YYYY-MM-DD")
+    drawn: Text | None = Field(
+        default=None, description="before or after an intervention of that day, or the time; null: not stated"
+    )
     assay: Text = Field(description="name of the assay")
     role: Text | None = Field(description="role of a control sample, else null")
     note: Text | None = Field(description="note of the sample sheet")
@@ -240,6 +261,17 @@ class Counts(ResultFile):
     )
     markers: tuple[Marker, ...] = Field(default=(), description="further markers of the CTCs")
     review: Review | None = Field(default=None, description="null without one: the calls are the classifier's")
+
+    candidates: tuple[Candidate, ...] = Field(
+        default=(), description="cells called CTC or uncertain, by p_ctc; empty: the calls are taken as certain"
+    )
+    in_population: InPopulation | None = Field(
+        default=None, description="the count with the population of such patients; null without a tumour"
+    )
+    evidence: Literal["enough", "too_little_blood"] = Field(
+        default="enough",
+        description="too_little_blood: what is said of the blood is the population's, hardly the tube's",
+    )
 
     @property
     def blood_analysed_ml(self) -> float:

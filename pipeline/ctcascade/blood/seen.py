@@ -1,0 +1,113 @@
+"""What was seen of a tube, and how probable that is at each rate of true cells: the likelihood that all stages share.
+
+With certain calls the number of CTCs is Poisson, of true and of false ones together. Where calls are in doubt every
+candidate j (a cell called CTC, or uncertain) counts by its odds ``o_j = p_ctc / (1 - p_ctc)``. Candidates are a mixture
+of what looks like a CTC, ``l = e (m + b)``, and of look-alikes, ``a``, which have the odds only by chance::
+
+    L(m) = integral of exp(-l - a) product over j of (l o_j + a), over a
+
+So how common CTCs are among the candidates is inferred together with their number: ten cells of p = 0.3 beside five
+sure ones are more often CTCs than ten of them alone. The doubt about a cell enters once, by its odds; `b` are the false
+calls that no measured property tells from CTCs.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from ctcascade.blood.factors import TAIL, Floats
+
+Candidates = tuple[tuple[float, int], ...]
+"""``p_ctc`` and how many cells have it."""
+
+_NODES = 41  # of the square root of the look-alikes; their prior is flat
+_TABLE = 800
+_SURE = 1e6  # largest odds
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The calls of a tube, or of several tubes of one day.
+
+    Parameters
+    ----------
+    count : int
+        Cells called CTC.
+    candidates : tuple of (float, int)
+        ``p_ctc`` of the cells called CTC or uncertain, with their number; empty: the calls are taken as certain.
+    """
+
+    count: int
+    candidates: Candidates = ()
+
+    @classmethod
+    def of(cls, count: int, candidates: Sequence[tuple[float, int]]) -> "Seen":
+        """Return what was seen; candidates that are all certain CTCs are the count itself."""
+        doubtful = any(0 < p < 1 for p, _ in candidates)
+        return cls(count, tuple(sorted((float(p), int(n)) for p, n in candidates if p > 0)) if doubtful else ())
+
+    def __add__(self, other: "Seen") -> "Seen":
+        both: dict[float, int] = {}
+        for p, n in (*self.whole, *other.whole):
+            both[p] = both.get(p, 0) + n
+        if not (self.candidates or other.candidates):
+            return Seen(self.count + other.count)
+        return Seen(self.count + other.count, tuple(sorted(both.items())))
+
+    @property
+    def whole(self) -> Candidates:
+        """The candidates; of certain calls each with the probability 1."""
+        return self.candidates or (((1.0, self.count),) if self.count else ())
+
+    @property
+    def most(self) -> int:
+        """Cells that may be CTCs at most."""
+        return max(self.count, sum(n for _, n in self.candidates))
+
+    def expected(self) -> float:
+        """Return the number of CTCs among the candidates at their most probable prevalence; the count if certain."""
+        if not self.candidates:
+            return float(self.count)
+        odds, times = self._odds
+        share = 0.5
+        for _ in range(200):
+            share = float(times @ (share * odds / (share * odds + 1 - share))) / times.sum()
+        return share * float(times.sum())
+
+    def ln_likelihood(self, exposure: float, rate: Floats, background: Floats, weights: Floats) -> Floats:
+        """Return ln of the probability of what was seen, up to a constant, shape of `rate`.
+
+        Parameters
+        ----------
+        exposure : float
+            Blood looked at, in units of 7.5 mL.
+        rate : ndarray, shape (n,)
+            True cells that are called per 7.5 mL.
+        background, weights : ndarray
+            False calls per 7.5 mL, which it is averaged over.
+        """
+        like = exposure * (rate[:, None] + background)
+        ln = self._doubtful(like) if self.candidates else special.xlogy(self.count, like) - like
+        top = ln.max()
+        with np.errstate(divide="ignore"):  # a rate of zero cannot show cells without background
+            averaged: Floats = np.log(np.exp(ln - top) @ weights) + top
+        return averaged
+
+    @property
+    def _odds(self) -> tuple[Floats, Floats]:
+        p, times = (np.array(column, float) for column in zip(*self.candidates, strict=True))
+        return np.minimum(p / np.maximum(1 - p, 1 / _SURE), _SURE), times
+
+    def _doubtful(self, like: Floats) -> Floats:
+        """Return ln of the likelihood of the candidates, tabulated over what looks like a CTC; shape of `like`."""
+        odds, times = self._odds
+        root = (np.arange(_NODES) + 0.5) / _NODES * math.sqrt(special.gammainccinv(times.sum() + 0.5, TAIL))
+        at = np.linspace(0.0, math.sqrt(float(like.max())), _TABLE)
+        ln = np.log(root) - root**2
+        for o, n in zip(odds, times, strict=True):
+            ln = ln + n * np.log((at**2)[:, None] * o + root**2)
+        found: Floats = np.interp(np.sqrt(like), at, special.logsumexp(ln, axis=1)) - like
+        return found
