@@ -24,8 +24,7 @@ from ctcascade.cascade import conditioning, engine
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data import store
 from tests.support import networks, report_cases
-from verification.oracles import lesions
-from verification.oracles.network import Network, founders
+from tests.support.networks import Network, founders, lesions
 
 DRAWS, MONTHS = 10_000, [month / 12 for month in range(1, 61)]
 EXACT = Assay(Factor(0.75, 0.75, 0.75), Factor(1, 1, 1), Factor(0, 0, 0))

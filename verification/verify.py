@@ -7,7 +7,7 @@ fails ends this with 1.
 import sys
 from pathlib import Path
 
-from benchmarks.bench import table
+from tests.support.rows import table
 
 HERE = Path(__file__).parent
 

@@ -1,6 +1,9 @@
 """The scaled-down network on which the cascade is compared, and the same network for other simulators."""
 
-from verification.oracles.network import Network, Rates
+from verification.oracles import lesions
+from verification.oracles.network import Network, Rates, founders
+
+__all__ = ["Network", "Rates", "founders", "lesions"]  # the peers import the oracles from here
 
 ARREST_PER_DAY = {
     "lung": 4.4, "liver": 1.2, "bone": 0.25, "brain": 0.55, "adrenal": 0.02, "kidney": 0.9, "muscle": 0.8, "other": 1.7,
