@@ -351,6 +351,16 @@ def test_metastatic_prostate_cancer_asks_which_of_the_two_it_is(run):
     assert "which" not in run("lung_nsclc", "early", sample(n=12))["reason"]
 
 
+def test_findings_without_a_ratio_are_told_in_their_own_words(run):
+    """Hepatocellular carcinoma: survival times and stages in words, since the abstract prints no ratio."""
+    result = run("liver", "metastatic", sample(n=6))
+    assert result["status"] == "relative_only"
+    assert [r["evidence_id"] for r in result["relative"]] == ["LI01"]
+    assert "460 days with 1 cell or more" in result["relative"][0]["text"]
+    discordant = {r["evidence_id"] for r in run("breast", "metastatic", sample(n=6))["relative"]}
+    assert "K16" in discordant
+
+
 def test_a_tumour_of_no_list_has_counts_and_no_prognosis(run):
     result = run("other", "metastatic", sample(n=12))
     assert (result["status"], result["n_ctc_observed"]) == ("no_evidence", 12)

@@ -23,27 +23,30 @@ WITH_CURVES = [
     ("colon", "metastatic", "CR04"),
     ("rectum", "metastatic", "CR04"),
     ("lung_sclc", "limited", "SC08"),
+    ("kidney", "metastatic", "KI02"),
 ]
 RELATIVE = [
     ("breast", "early"),
+    ("colon", "early"),
+    ("rectum", "early"),
     ("lung_nsclc", "advanced"),
     ("lung_sclc", "extensive"),
     ("melanoma", "stage_iii"),
     ("melanoma", "stage_iv"),
     ("bladder", "m0"),
-    ("oesophagus", "early"),
+    *itertools.product(("oesophagus", "stomach", "pancreas", "liver", "ovary"), ("early", "metastatic")),
 ]
 REFUSED = [
-    *itertools.product(("pancreas", "stomach", "kidney", "liver", "ovary"), ("early", "metastatic")),
+    ("kidney", "early"),
     ("other", "metastatic"),
     ("other", "early"),
     ("prostate", "localized"),
     ("prostate", "metastatic"),
-    ("colon", "early"),
+    ("prostate", "early"),
     ("bladder", "metastatic"),
-    ("oesophagus", "metastatic"),
     ("melanoma", "early"),
     ("lung_nsclc", "early"),
+    ("lung_sclc", "early"),
 ]
 
 

@@ -22,6 +22,9 @@ class Endpoint:
 ENDPOINTS = {
     "OS": Endpoint("overall survival", "death", "alive"),
     "PFS": Endpoint("progression-free survival", "progression or death", "alive without progression"),
+    "DDFS": Endpoint(
+        "distant disease-free survival", "distant recurrence or death", "alive without distant recurrence"
+    ),
     "DFS": Endpoint("disease-free survival", "recurrence or death", "alive without recurrence"),
     "RFS": Endpoint("recurrence-free survival", "recurrence", "free of recurrence"),
 }

@@ -101,7 +101,7 @@ def blank_caution(sample: Sample, rows: Sequence[Comparison]) -> str:
 def is_blank_throughout(rows: Sequence[Comparison], sample: Sample) -> bool:
     """Whether there are cells, but no more than blank samples hold, and every published row begins within that."""
     blank = sample.counts.limit_of_blank.count
-    begins = [min((s.count_low for s in c.strata if s.count_low > 0), default=math.inf) for c in rows]
+    begins = [min((s.count_low for s in c.strata if s.count_low > 0), default=math.inf) for c in rows if c.strata]
     return 0 < sample.n_ctc <= blank and all(low <= blank for low in begins)
 
 
@@ -117,14 +117,12 @@ def summary(main: Comparison, drawn: Curve, level: float) -> str:
 
 
 def hazards(rows: Sequence[Comparison], sample: Sample) -> tuple[Statement, ...]:
-    """Return what rows with hazard ratios say that give no curve, one statement a group."""
-    return tuple(
-        Statement(evidence_id=s.Index, text=_hazard(c, s))
-        for c in rows
-        if sample.is_baseline and c.is_baseline and (c.row.no_curve or not c.has_medians)
-        for s in c.strata
-        if not math.isnan(s.hr)
-    )
+    """Return what rows say that give no curve: one statement for each hazard ratio, and findings in words."""
+    silent = [c for c in rows if sample.is_baseline and c.is_baseline and (c.row.no_curve or not c.has_medians)]
+    ratios = [
+        Statement(evidence_id=s.Index, text=_hazard(c, s)) for c in silent for s in c.strata if not math.isnan(s.hr)
+    ]
+    return (*ratios, *(Statement(evidence_id=c.id, text=c.row.finding) for c in silent if c.row.finding))
 
 
 def _hazard(c: Comparison, s: Group) -> str:
