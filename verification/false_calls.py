@@ -99,9 +99,8 @@ def counted(kind: str, seed: int, commit: str = "") -> Row:
     of = KINDS[kind]
     about = assay(of.assay)
     truth, cells, noise = seen(of.slide, seed, about)
-    called = call_cells(
-        cells, reference_of(cells, noise, SETTINGS), noise, Gates.model_validate(about["gates"]), SETTINGS
-    )
+    gates = Gates.model_validate(about["gates"])
+    called = call_cells(cells, reference_of(cells, noise, gates, SETTINGS), noise, gates, SETTINGS)
     calls, p_ctc = called["call"].to_numpy(str), called["p_ctc"].to_numpy()
     ctcs = truth["kind"].isin(phantom.CTC_KINDS).to_numpy()
     shown = np.isin(calls, ("ctc", "uncertain"))

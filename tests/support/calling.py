@@ -35,7 +35,7 @@ def assay(name):
 
 def classify_job(of, sample="s"):
     """Return the job that calls a sample's cells with an assay (its gates, and markers where it has any)."""
-    about = {key: of[key] for key in ("name", "gates", "markers") if key in of}
+    about = {key: of[key] for key in ("name", "gates", "markers", "bleed", "leukocytes") if key in of}
     return ClassifyJob.model_validate({"sample": sample, "assay": about, **CONFIG["classify"]})
 
 

@@ -1,13 +1,13 @@
 """Cells to calls: what each object is, how probably it is a CTC, why, and which CTCs hang together.
 
 Nothing is compared with an absolute grey value. Cytokeratin is set against that of the sample's own leukocytes, CD45
-against their median, both above the cell's own surroundings; the assay's gates say how far from them a CTC has to be.
+against their median, both above the cell's own surroundings and less what bleeds over from other stains
+(`compensation`); the assay's gates say how far from them a CTC has to be.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,22 +15,17 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
 from ctcascade.calling.clusters import group
-from ctcascade.calling.markers import contrast_of, log_scale, marker_columns
+from ctcascade.calling.compensation import bleed_of, signals_of
+from ctcascade.calling.markers import marker_columns
+from ctcascade.calling.reference import Reference, drawn, reference_from
+from ctcascade.calling.stains import claims_of
 from ctcascade.data import store
-from ctcascade.data.results import (
-    CallsReference,
-    ChannelCentre,
-    ChannelPeak,
-    ChannelReference,
-    Gate,
-    TableProvenance,
-)
+from ctcascade.data.results import CallsReference, TableProvenance
 from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
 from ctcascade.study.assay import Gates
 from ctcascade.study.jobs import ClassifyJob
 from ctcascade.study.settings import ClassifySettings, GateWidths
 
-_CURVE_POINTS = 17  # of the bent gate, as pages draw it
 _GATES = {
     "ck_min_z": "ck-",
     "cd45_max_ratio": "cd45+",
@@ -48,81 +43,6 @@ _UNUSED = ("y0_px", "x0_px", "y1_px", "x1_px", "area_um2", "perimeter_um", "p2a"
 _UNUSED_OF_NUCLEUS = ("nucleus_perimeter_um", "nucleus_p2a", "nucleus_eccentricity")
 
 Floats = NDArray[np.float64]
-Contrast = Mapping[str, Floats]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """What cells are compared with: the sample's own leukocytes, or its noise where there are too few of them.
-
-    Attributes
-    ----------
-    leukocytes : ndarray of bool, shape (n,)
-        Cells that the reference was taken from; none where it is the noise.
-    ck_centre, ck_spread : float
-        Median, and upper standard deviation, of ln(cytokeratin + `ck_floor`).
-    ck_floor : float
-        Counts below which cytokeratin is noise.
-    cd45 : float
-        Median CD45, counts; without leukocytes, the median DNA of the nucleated cells, and well above the noise.
-    dna_peak : float
-        Median of the brightest DNA over the mean of the nucleus.
-    """
-
-    leukocytes: NDArray[np.bool_]
-    ck_centre: float
-    ck_spread: float
-    ck_floor: float
-    cd45: float
-    dna_peak: float
-
-    @property
-    def n_leukocytes(self) -> int:
-        """Cells that the reference was taken from; 0 where it is the noise."""
-        return int(self.leukocytes.sum())
-
-    def z_ck(self, contrast: Floats) -> Floats:
-        """Return how many upper spreads cytokeratin (counts above the surroundings) lies above the leukocytes'."""
-        return np.asarray((np.log(np.maximum(contrast, 0) + self.ck_floor) - self.ck_centre) / self.ck_spread)
-
-    def ck_at(self, z: Floats | float) -> Floats:
-        """Return the counts above the surroundings at so many spreads: the inverse of `z_ck`."""
-        return np.asarray(np.exp(self.ck_centre + self.ck_spread * np.asarray(z)) - self.ck_floor)
-
-    def least_z(self, cd45: Floats, gates: Gates) -> Floats:
-        """Return the spreads of cytokeratin that a CTC with so much CD45 (over `cd45`) has at least.
-
-        Without leukocytes there are none to be mistaken for CTCs, and no spread of theirs to count in.
-        """
-        rise = gates.ck_rise_with_cd45 if self.n_leukocytes else 0.0
-        return np.asarray(gates.ck_min_z * (1 + rise * (cd45 / gates.cd45_max_ratio) ** 2))
-
-    def drawn(self, gates: Gates) -> CallsReference:
-        """Return centres, scales and gates in the units of what was measured."""
-        cd45 = gates.cd45_max_ratio * self.cd45
-        bound: dict[str, tuple[str, float, Literal["above", "below"]]] = {
-            "ck_min_z": ("ck_contrast", float(self.ck_at(gates.ck_min_z)), "above"),
-            "cd45_max_ratio": ("cd45_contrast", cd45, "below"),
-            "min_nucleus_um2": ("nucleus_area_um2", gates.min_nucleus_um2, "above"),
-            "min_nucleus_solidity": ("nucleus_solidity", gates.min_nucleus_solidity, "above"),
-            "max_dna_peak": ("dna_peak", gates.max_dna_peak * self.dna_peak, "below"),
-            "min_diameter_um": ("equivalent_diameter_um", gates.min_diameter_um, "above"),
-            "max_diameter_um": ("equivalent_diameter_um", gates.max_diameter_um, "below"),
-            "min_ck_fill": ("ck_evenness", gates.min_ck_fill, "above"),
-        }
-        share = np.linspace(0, 1, _CURVE_POINTS)
-        bent = np.stack([share * cd45, self.ck_at(self.least_z(share * gates.cd45_max_ratio, gates))], axis=1)
-        return CallsReference(
-            n_leukocytes=self.n_leukocytes,
-            ck=ChannelReference(centre=float(self.ck_at(0)), scale_ln=self.ck_spread, floor=self.ck_floor),
-            cd45=ChannelCentre(centre=self.cd45),
-            dna=ChannelPeak(peak=self.dna_peak),
-            gates={
-                name: Gate(feature=feature, threshold=float(threshold), direction=direction)
-                for name, (feature, threshold, direction) in bound.items()
-            },
-            ck_by_cd45=tuple((float(x), float(y)) for x, y in bent),
-        )
 
 
 def classify(job: ClassifyJob, frames: Path, cells: Path, out: Path) -> None:
@@ -160,10 +80,11 @@ def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame) -> 
         Tables of the whole sample.
     """
     noise, gates = _noise(frames), job.assay.gates
-    reference = reference_of(cells, noise, job)
+    reference = reference_of(cells, noise, gates, job, job.assay.shares)
     calls = call_cells(cells, reference, noise, gates, job)
     further = marker_columns(cells, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
-    return CalledSample(pd.concat([calls, further], axis=1), reference.drawn(gates))
+    claims = claims_of(job, frames, cells, noise, reference)
+    return CalledSample(pd.concat([calls, further], axis=1), drawn(reference, gates, claims))
 
 
 def _unused(roles: Iterable[str]) -> list[str]:
@@ -238,13 +159,14 @@ def _called(
 ) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
     """Return the probability, the call and its reason of each cell by itself."""
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    z_ck = reference.z_ck(contrast_of(cells, "ck"))
-    cd45 = np.maximum(contrast_of(cells, "cd45"), 1e-3 * reference.cd45) / reference.cd45
+    signals = signals_of(cells, reference.bleed)
+    z_ck = reference.z_ck(signals.ck)
+    cd45 = np.maximum(signals.cd45 - signals.cd45_sd, 1e-3 * reference.cd45) / reference.cd45
     shown = {
         "nucleus": nucleated,
-        "dna": contrast_of(cells, "dna") > settings.min_snr * noise["dna"],
+        "dna": signals.dna > settings.min_snr * noise["dna"],
         "ck": z_ck > gates.ck_min_z,
-        "cd45": cd45 >= gates.cd45_max_ratio,
+        "cd45": cd45 >= reference.cd45_max_ratio,
     }
     dye = shown["cd45"] & (shown["ck"] | ~nucleated)
     dye &= _bright_everywhere(cells, nucleated & shown["cd45"] & ~shown["ck"], noise, settings)
@@ -253,7 +175,8 @@ def _called(
         "peak": _peak(cells, settings) / reference.dna_peak,
         "even": _evenness(cells, "ck", noise["ck"], settings),
     }
-    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, gates, settings.gate_widths)
+    applied = gates.model_copy(update={"cd45_max_ratio": reference.cd45_max_ratio})
+    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, applied, settings.gate_widths)
     p_ctc = np.prod(terms, axis=0)
     call, reason = _named(dict(zip(_REASONS, terms, strict=True)), shown, dye)
     is_ctc = (p_ctc >= settings.p_ctc_call) & nucleated
@@ -263,29 +186,26 @@ def _called(
     return p_ctc, call, reason
 
 
-def reference_of(cells: pd.DataFrame, noise: Mapping[str, float], settings: ClassifySettings) -> Reference:
-    """Return what the cells of this sample are compared with.
+def reference_of(
+    cells: pd.DataFrame,
+    noise: Mapping[str, float],
+    gates: Gates,
+    settings: ClassifySettings,
+    given: Mapping[str, Mapping[str, float]] | None = None,
+) -> Reference:
+    """Return what the cells of this sample are compared with: `reference.reference_from`.
 
-    Leukocytes are the nucleated cells with at least half the median CD45 of those that show CD45 at all: CTCs do not,
-    and neither bare nuclei nor weakly stained leukocytes move the median.
+    Parameters
+    ----------
+    cells : DataFrame
+    noise : mapping of str to float
+    gates : Gates
+    settings : ClassifySettings
+    given : mapping, optional
+        What bleeds from channel to channel, as the assay knows it (`compensation.bleed_of`).
     """
-    floor = max(noise["ck"], 1e-6)
-    given = settings.reference
-    peak = _peak(cells, settings)
-    contrast = {role: contrast_of(cells, role) for role in ROLES}
-    leukocytes = _leukocytes(cells, contrast, noise, settings)
-    if leukocytes.any():
-        centre, spread = log_scale(contrast["ck"][leukocytes], floor, given.min_spread_ln)
-        cd45 = float(np.median(contrast["cd45"][leukocytes]))
-        return Reference(leukocytes, centre, spread, floor, cd45, _median(peak[leukocytes]))
-    # exposures are set so that what is stained fills a like part of the camera's range in each channel
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    cd45 = max(_median(contrast["dna"][nucleated]), given.noise_cd45_snr * max(noise["cd45"], 1e-6))
-    return Reference(leukocytes, float(np.log(2 * floor)), given.noise_spread_ln, floor, cd45, _median(peak[nucleated]))
-
-
-def _median(values: Floats) -> float:
-    return float(np.median(values)) if len(values) else 1.0
+    bleed = bleed_of(cells, noise, given)
+    return reference_from(cells, signals_of(cells, bleed), noise, gates, settings, _peak(cells, settings))
 
 
 def _peak(cells: pd.DataFrame, settings: ClassifySettings) -> Floats:
@@ -299,18 +219,6 @@ def _evenness(cells: pd.DataFrame, role: str, noise: float, settings: ClassifySe
     """Return the share of the cell in which the role rises above the noise, over that of an evenly lit cell."""
     even = ndtr(cells[f"{role}_mean"].to_numpy(float) / max(noise, 1e-6) - ABOVE_NOISE)
     return np.asarray(cells[f"{role}_fill"].to_numpy(float) / np.maximum(even, settings.min_even_fill))
-
-
-def _leukocytes(
-    cells: pd.DataFrame, contrast: Contrast, noise: Mapping[str, float], settings: ClassifySettings
-) -> NDArray[np.bool_]:
-    """Return the leukocytes that the sample's cells are compared with; none where there are too few of them."""
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    stained = np.asarray(nucleated & (contrast["cd45"] > settings.min_snr * noise["cd45"]))
-    if stained.sum() < settings.reference.min_leukocytes:
-        return np.zeros(len(cells), np.bool_)
-    usual = np.median(contrast["cd45"][stained])
-    return np.asarray(stained & (contrast["cd45"] > settings.reference.min_cd45_share * usual))
 
 
 def _noise(frames: pd.DataFrame) -> dict[str, float]:

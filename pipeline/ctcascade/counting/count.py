@@ -99,11 +99,13 @@ def count(
         If a table cannot be read, the assay's factors cannot be, or a review is not about these calls.
     """
     fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
+    made_by = store.table_provenance(calls)
+    claims = made_by.reference.claims if made_by.reference else ()
     inputs, review = {"frames": frames, "calls": calls}, None
     if reviews:
         assert cells is not None
         found = reviewed_calls.read_all(reviews, job.sample)
-        gap_um = store.table_provenance(calls).settings["cluster_gap_um"]
+        gap_um = made_by.settings["cluster_gap_um"]
         called, review = reviewed_calls.apply_reviews(
             found, called, store.read_table(cells, "cells"), gap_um, job.consensus, job.level
         )
@@ -111,7 +113,7 @@ def count(
     if cells:
         inputs |= {"cells": cells}
     measured = store.read_table(cells, "cells", only=[*_CELL, "equivalent_diameter_um"]) if cells else None
-    counts = count_ctcs(job, fields, called, measured)
+    counts = count_ctcs(job, fields, called, measured, claims)
     if review:
         counts = counts.model_copy(update={"review": review})
     store.write_json(
@@ -123,7 +125,11 @@ def count(
 
 
 def count_ctcs(
-    job: CountJob, frames: pd.DataFrame, calls: pd.DataFrame, cells: pd.DataFrame | None = None
+    job: CountJob,
+    frames: pd.DataFrame,
+    calls: pd.DataFrame,
+    cells: pd.DataFrame | None = None,
+    claims: Sequence[results.Claim] = (),
 ) -> results.Counts:
     """Return the counts of a sample, and what they say about 7.5 mL of blood.
 
@@ -134,6 +140,9 @@ def count_ctcs(
         Tables of the sample.
     cells : DataFrame, optional
         ``frame, cell, equivalent_diameter_um`` of its cells, for the diameters of its CTCs.
+    claims : sequence of Claim
+        What the calls rest on (`reference.claims` of what was called). Where one fails there is no count: the calls
+        are for the eye.
 
     Notes
     -----
@@ -153,8 +162,9 @@ def count_ctcs(
         reference_equivalent=known.get("reference_equivalent"),
         tube_to_tube=known.get("tube_to_tube"),
     )
-    evaluable = observation.exposure > 0
-    reason = "" if evaluable else _why_not(frames)
+    failed = "; ".join(claim.reason for claim in claims if claim.verdict == "fails")
+    evaluable = observation.exposure > 0 and not failed
+    reason = "" if evaluable else failed if observation.exposure > 0 else _why_not(frames)
     seen = tally(calls) if evaluable else Tally()  # nothing was seen, which is not the same as nothing there
     observation = replace(observation, candidates=candidates(calls) if evaluable else ())
     estimates = _estimates(job, observation, seen)
@@ -202,6 +212,7 @@ def count_ctcs(
         assumptions=(*(name for name, f in given.items() if f and f.kind == "assumption"), "clusters_per_7_5_ml"),
         ctc_diameters_um=_diameters(calls, cells) if cells is not None and evaluable else None,
         markers=entries,
+        claims=tuple(claims),
         review=None,
         provenance=store.provenance(job, {}),
     )

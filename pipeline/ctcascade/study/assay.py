@@ -24,6 +24,10 @@ FromZero = Annotated[Number, Field(ge=0, le=1000, description="a number from 0 t
 AboveZero = Annotated[Number, Field(gt=0, le=100, description="a number above 0 and at most 100")]
 One = Annotated[Number, Field(ge=1, le=1, description="1: what tubes hold on average is what the blood holds")]
 Place = Literal["cell", "nucleus"]
+Leukocytes = Literal["expected", "none"]
+BleedShare = Annotated[Number, Field(ge=0, le=0.5, description="a share from 0 to 0.5")]
+Stain = Literal["dna", "ck", "cd45"]
+BleedShares = dict[Stain, dict[Stain, BleedShare]]
 ChannelNames = Annotated[tuple[ChannelName, ...], Field(min_length=1, description="a list of channel names")]
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 
@@ -163,6 +167,15 @@ class Method(Typed):
     files: FilePattern | None = Field(
         description="null (one file a frame), or the pattern of one file a channel with {frame} and {channel}",
         examples=["'{frame}_{channel}'"],
+    )
+    bleed: Sourced[BleedShares] | None = Field(
+        default=None,
+        description="value (for each stain the share of its light that is seen in other channels, from single-stain "
+        "controls) and source",
+    )
+    leukocytes: Leukocytes = Field(
+        default="expected",
+        description="expected, or none (cell lines, purified samples), where none have to be found",
     )
     gates: SourcedGates = Field(description="gates by name, each with value and source")
     markers: dict[Role, Marker] = Field(

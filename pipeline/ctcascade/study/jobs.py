@@ -14,7 +14,7 @@ from ctcascade.data.camera import Camera
 from ctcascade.data.errors import Fault, refuse, refuse_all
 from ctcascade.data.typed import Number, Typed
 from ctcascade.study import checking
-from ctcascade.study.assay import Assay, Factors, Gates, Marker, MarkerGate
+from ctcascade.study.assay import Assay, BleedShares, Factors, Gates, Leukocytes, Marker, MarkerGate
 from ctcascade.study.patient import Patient
 from ctcascade.study.sample import Images, Role
 from ctcascade.study.settings import (
@@ -59,11 +59,18 @@ class CropsJob(ReportSettings):
 
 
 class ClassifyAssay(Typed):
-    """What calls rest on: gates, and further markers by channel role."""
+    """What calls rest on: gates, further markers by channel role, what bleeds over, whether leukocytes are expected."""
 
     name: str
     gates: Gates
     markers: dict[str, MarkerGate] = Field(default_factory=dict)
+    bleed: BleedShares | None = None
+    leukocytes: Leukocytes = "expected"
+
+    @property
+    def shares(self) -> dict[str, dict[str, float]]:
+        """What bleeds over, by source and target; empty where the assay does not know it."""
+        return {str(source): {str(t): share for t, share in to.items()} for source, to in (self.bleed or {}).items()}
 
 
 class ClassifyJob(ClassifySettings):
@@ -376,7 +383,10 @@ def _classify_spiked(study: Study, assay: str) -> ClassifyJob:
 def _classify(study: Study, sample: str, name: str) -> ClassifyJob:
     assay = study.assays[name]
     markers = {role: marker.gate for role, marker in assay.markers.items()}
-    judged = ClassifyAssay(name=name, gates=assay.gate_values(), markers=markers)
+    bleed = assay.bleed.value if assay.bleed else None
+    judged = ClassifyAssay(
+        name=name, gates=assay.gate_values(), markers=markers, bleed=bleed, leukocytes=assay.leukocytes
+    )
     return _job(ClassifyJob, study.settings.classify, sample=sample, assay=judged)
 
 

@@ -290,7 +290,7 @@ class ReferenceSettings(Typed):
         0.2, _POSITIVE, "Least spread of ln(signal): no sample of leukocytes is more alike than that.", gt=0, le=1000
     )
     noise_spread_ln: Number = setting(
-        0.5, _POSITIVE, "Spread of ln(cytokeratin) where the noise is the reference.", gt=0, le=1000
+        0.25, _POSITIVE, "Spread of ln(cytokeratin) where the noise is the reference.", gt=0, le=1000
     )
     noise_cd45_snr: Number = setting(
         20.0,

@@ -91,7 +91,11 @@ def _nucleus(y: Floats, x: Floats, thing: Thing, rng: np.random.Generator) -> Fl
     if thing.kind == "apoptotic":
         spots = [(rng.normal(0, 2.0), rng.normal(0, 2.0), rng.uniform(1.2, 2.2)) for _ in range(5)]
         return np.asarray(np.max([_blob(y - a, x - b, d, rng, 0.05) for a, b, d in spots], axis=0), np.float64)
-    lobed = thing.kind == "granulocyte" or (
+    if thing.kind == "ctc_mitotic":  # two condensed plates
+        turn = rng.uniform(0, np.pi)
+        v, u = y * np.cos(turn) + x * np.sin(turn), -y * np.sin(turn) + x * np.cos(turn)
+        return np.maximum(*(_blob(2.2 * (v + a * 0.3 * size), u, 0.75 * size, rng, 0.05) for a in (-1, 1)))
+    lobed = thing.kind in ("granulocyte", "ctc_lobed") or (
         thing.kind in LEUKOCYTE_KINDS[2:] and thing.nucleus_um < 0.7 * thing.diameter_um
     )
     if not lobed:

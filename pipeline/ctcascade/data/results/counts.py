@@ -102,6 +102,28 @@ class Gate(Result):
     direction: Literal["above", "below"] = Field(description="side of the threshold on which a CTC lies")
 
 
+class PairBleed(Result):
+    """The share of one stain's light that is seen in the channel of another, and was taken off."""
+
+    source: Text = Field(description="role of the stain")
+    target: Text = Field(description="role of the channel")
+    share: Amount | None = Field(description="share of the light; null where it could not be estimated")
+    low: Amount = Field(description="lower 95 % limit")
+    high: Amount = Field(description="upper 95 % limit; of a share that could not be estimated, what is assumed")
+    n: Count = Field(description="objects that it was estimated from; 0 where the assay states it")
+    how: Literal["assay", "sample", "not_estimable"] = Field(description="where it is from")
+
+
+class Claim(Result):
+    """Something that calls rest on, and whether it holds in this sample."""
+
+    claim: Text = Field(description="name of the claim")
+    checked_with: Text = Field(description="what it was checked with")
+    value: Number | None = Field(description="the figure; null where there was nothing to check it with")
+    verdict: Literal["holds", "fails", "not_checked"] = Field(description="fails: the sample has no count")
+    reason: Text = Field(description="why it fails or could not be checked, else empty")
+
+
 class CallsReference(Result):
     """What a sample's cells were compared with: `reference` in the metadata of calls, for drawing the gates."""
 
@@ -114,6 +136,8 @@ class CallsReference(Result):
         description="points [cd45_contrast, ck_contrast] of the line above which a CTC lies: the more CD45, the more "
         "cytokeratin"
     )
+    bleed: tuple[PairBleed, ...] = Field(default=(), description="what was taken off before any gate")
+    claims: tuple[Claim, ...] = Field(default=(), description="what the calls rest on, and whether it holds")
 
 
 class Layout(Result):
@@ -210,7 +234,9 @@ class Counts(ResultFile):
     assay: Text = Field(description="name of the assay")
     role: Text | None = Field(description="role of a control sample, else null")
     note: Text | None = Field(description="note of the sample sheet")
-    status: Literal["ok", "not_evaluable"] = Field(description="not_evaluable: no frame could be analysed")
+    status: Literal["ok", "not_evaluable"] = Field(
+        description="not_evaluable: no frame could be analysed, or what the calls rest on does not hold"
+    )
     reason: Text = Field(description="why it is not evaluable, else empty")
     n_frames: Count = Field(description="frames that the sample has")
     n_frames_usable: Count = Field(description="frames that could be analysed")
@@ -260,6 +286,7 @@ class Counts(ResultFile):
         default=None, description="one tube's blood relative to the patient's; null: not allowed for"
     )
     markers: tuple[Marker, ...] = Field(default=(), description="further markers of the CTCs")
+    claims: tuple[Claim, ...] = Field(default=(), description="what the calls rest on, and whether it holds")
     review: Review | None = Field(default=None, description="null without one: the calls are the classifier's")
 
     candidates: tuple[Candidate, ...] = Field(

@@ -1,0 +1,330 @@
+"""Whether what calls rest on holds in this sample: each stain, and the leukocytes that cells are compared with.
+
+Every check is an object: the claim, what it was checked with, the figure, the verdict. A check that could not be made
+has not been passed. Where one fails, calls are still made for the eye, but the sample has no count.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from ctcascade.calling.compensation import Bleed, Signals, signals_of
+from ctcascade.calling.reference import Reference
+from ctcascade.data.results import Claim
+from ctcascade.data.vocabulary import ROLES
+from ctcascade.study.jobs import ClassifyJob
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+NAMES = {"dna": "DNA", "ck": "cytokeratin", "cd45": "CD45"}
+_FEWEST = 8  # objects that a check needs
+_BRIGHT = 8.0  # standard deviations of the noise from which an object shows a stain
+_ON_LINE = 0.15  # of ln(light / light): objects this near to one ratio lie on one line
+_MOST_ON_LINE = 0.8  # share of objects on one line from which on a channel is a copy of another
+_FAINT_SNR = 0.1  # and standard deviations of the noise
+_TAIL = 0.9  # of normal values, those from half a spread above the centre to those within one spread below it
+_MOST_BETWEEN = 0.08
+_MOST_CUT = 0.1  # share of CTCs below the gate of cytokeratin
+_MOST_NEGATIVE = 0.45
+_MOST_DOUBTFUL = 0.75
+_NOISE_SHARPNESS = 0.75  # of a channel without any structure: noise alone has about 0.5
+_MOST_LOST = 0.05  # share of the sample's area in frames whose stain failed
+_WITH_NUCLEUS = 0.5  # share of cells with CD45 that show a nucleus
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What all checks look at."""
+
+    cells: pd.DataFrame
+    signals: Signals
+    noise: Mapping[str, float]
+    reference: Reference
+    found: Bools  # leukocytes, also where they are too few to compare with
+    frame: NDArray[np.int64]
+    frames: pd.DataFrame  # usable ones
+
+    @property
+    def nucleated(self) -> Bools:
+        return np.asarray(self.cells["nucleus_area_um2"].to_numpy() > 0)
+
+
+def claims_of(
+    job: ClassifyJob,
+    frames: pd.DataFrame,
+    cells: pd.DataFrame,
+    noise: Mapping[str, float],
+    reference: Reference,
+) -> tuple[Claim, ...]:
+    """Return what calls of this sample rest on, and whether it holds.
+
+    Parameters
+    ----------
+    job : ClassifyJob
+    frames, cells : DataFrame
+    noise : mapping of str to float
+    reference : Reference
+    """
+    usable = frames[frames["usable"]].reset_index(drop=True)
+    number = pd.Index(usable["frame"]).get_indexer(cells["frame"])
+    seen = _Seen(cells, signals_of(cells, reference.bleed), noise, reference, reference.found, number, usable)
+    expected = job.assay.leukocytes != "none"
+    return tuple(_claims(seen, job, expected))
+
+
+def _claims(seen: _Seen, job: ClassifyJob, expected: bool) -> Iterator[Claim]:
+    yield _dna(seen)
+    yield _ck(seen)
+    if expected:
+        least = job.reference.min_leukocytes
+        yield _leukocytes(seen, least)
+        yield _cd45_apart(seen)
+        yield _ck_apart(seen, job.assay.gates.cd45_max_ratio)
+    for first, second in (("dna", "ck"), ("dna", "cd45"), ("ck", "cd45")):
+        if expected or "cd45" not in (first, second):
+            yield _copy(seen, first, second)
+    if expected and seen.reference.n_leukocytes and len(seen.frames) > 1:
+        yield from _by_frame(seen)
+    yield from (_bleed(one) for one in seen.signals.bleed)
+
+
+def _dna(seen: _Seen) -> Claim:
+    """Return whether the DNA stain worked: there are nuclei, and what shows CD45 has one."""
+    lit = seen.nucleated & (seen.signals.dna > 3 * seen.noise["dna"])
+    n = int(lit.sum())
+    bright = seen.signals.cd45 > _BRIGHT * seen.noise["cd45"]
+    bright &= seen.cells["equivalent_diameter_um"].to_numpy(float) > 5
+    share = float(lit[bright].mean()) if bright.sum() >= _FEWEST else 1.0
+    holds = n > 0 and share >= _WITH_NUCLEUS
+    why = "" if holds else f"no DNA stain: {n} nuclei, and {share:.0%} of the cells with CD45 have one"
+    if not n and not bright.any():
+        why = "nothing found: no nucleus and no cell with CD45 in readable frames"
+    return _claim("dna_stained", "nuclei above the noise, and in cells that show CD45", float(n), holds, why)
+
+
+def _ck(seen: _Seen) -> Claim:
+    """Return whether cytokeratin worked: bright objects, or leukocytes' faint light that no bleed explains."""
+    ck, noise = seen.signals.ck, seen.noise["ck"]
+    area = seen.cells["equivalent_diameter_um"].to_numpy(float) > 4
+    own = ck > _BRIGHT * noise
+    own &= (ck > 0.3 * seen.signals.cd45) & (ck > 0.3 * seen.signals.dna) & area
+    n = int(own.sum())
+    faint, error = _faint(seen)
+    holds = n >= _FEWEST or (faint > 2 * error and faint > _FAINT_SNR * noise)
+    how = f"{n} bright objects; leukocytes' own light {faint:.2g} +- {error:.1g} counts, noise {noise:.2g}"
+    why = "" if holds else f"no cytokeratin stain: {how}"
+    return _claim("ck_stained", "bright objects of its own, or leukocytes' faint light beyond bleed", faint, holds, why)
+
+
+def _faint(seen: _Seen) -> tuple[float, float]:
+    """Return leukocytes' own cytokeratin in the cytoplasm, counts, and its standard error.
+
+    What bleeds over from DNA is in the nucleus as DNA is; what bleeds over from CD45 is proportional to it.
+    """
+    rows = np.flatnonzero(seen.found & (seen.signals.ck < seen.signals.cd45))
+    if len(rows) < _FEWEST:
+        return 0.0, np.inf
+    parts = {
+        (r, p): seen.cells[f"{r}_{p}_mean"].to_numpy(float)[rows]
+        for r in ROLES
+        for p in ("nucleus", "cytoplasm", "ring")
+    }
+    good = np.isfinite(np.stack(list(parts.values()))).all(axis=0)
+    if good.sum() < _FEWEST:
+        return 0.0, np.inf
+    parts = {key: value[good] for key, value in parts.items()}
+    rise = np.median(parts["dna", "nucleus"] - parts["dna", "cytoplasm"])
+    share = max(float(np.median(parts["ck", "nucleus"] - parts["ck", "cytoplasm"])) / max(float(rise), 1e-9), 0.0)
+    lit = {role: parts[role, "cytoplasm"] - np.maximum(parts[role, "ring"], 0) for role in ROLES}
+    own = lit["ck"] - share * lit["dna"]
+    slope, level, error, slope_error = _line(lit["cd45"], own)
+    if slope < 3 * slope_error:
+        spread = 1.4826 * float(np.median(np.abs(own - np.median(own))))
+        return float(np.median(own)), 2 * 1.25 * spread / np.sqrt(len(own))
+    return level, error
+
+
+def _line(x: Floats, y: Floats) -> tuple[float, float, float, float]:
+    """Return slope and intercept of a line by reweighted least squares, and the standard errors of both, reversed."""
+    weight = np.ones(len(x))
+    slope = level = 0.0
+    for _ in range(12):
+        total = weight.sum()
+        mx, my = (weight * x).sum() / total, (weight * y).sum() / total
+        sxx = (weight * (x - mx) ** 2).sum()
+        slope = float((weight * (x - mx) * (y - my)).sum() / max(sxx, 1e-12))
+        level = float(my - slope * mx)
+        off = np.abs(y - slope * x - level)
+        scale = max(1.4826 * float(np.median(off)), 1e-9)
+        weight = 1 / np.maximum(off / scale, 1.0)
+    error = scale * float(np.sqrt(1 / total + mx**2 / max(sxx, 1e-12)))
+    return slope, level, error, scale / float(np.sqrt(max(sxx, 1e-12)))
+
+
+def _leukocytes(seen: _Seen, least: int) -> Claim:
+    """Return whether there are leukocytes to compare with."""
+    n = int(seen.found.sum())
+    why = "" if n >= least else f"{n} leukocytes with CD45 found, at least {least} needed: too few, or no CD45 stain"
+    return _claim("leukocytes_found", "nucleated cells with CD45 above noise and bleed", float(n), n >= least, why)
+
+
+def _cd45_apart(seen: _Seen) -> Claim:
+    """Return whether CD45 tells leukocytes from cells that have none."""
+    reference, noise = seen.reference, seen.noise["cd45"]
+    what = "CD45 of cells with cytokeratin and none of their own, over the leukocytes' median"
+    if not reference.n_leukocytes:
+        return Claim(claim="cd45_apart", checked_with=what, value=None, verdict="not_checked", reason="no leukocytes")
+    upper, doubtful = reference.negative_ratio, _doubtful(seen)
+    holds = upper <= _MOST_NEGATIVE and reference.cd45 > 5 * noise and not doubtful
+    why = "" if holds else f"CD45 does not tell leukocytes ({reference.cd45:.3g} counts, noise {noise:.2g}) from others"
+    if doubtful:
+        why = f"{doubtful} cells have the cytokeratin of CTCs and the CD45 of weakly stained leukocytes"
+    return _claim("cd45_apart", what, upper, holds, why)
+
+
+def _doubtful(seen: _Seen) -> int:
+    """Return how many cells are as bright in cytokeratin as CTCs and have less CD45 than leukocytes; 0 if hardly any.
+
+    Leukocytes that took up cytokeratin have CD45 like the others.
+    """
+    reference = seen.reference
+    ratio = seen.signals.cd45 / reference.cd45
+    with_ck = seen.nucleated & (reference.z_ck(seen.signals.ck) > reference.ck_min_z)
+    ctc = with_ck & (ratio < reference.cd45_max_ratio)
+    if not ctc.any():
+        return 0
+    other = with_ck & ~ctc & (seen.signals.ck > 0.5 * np.median(seen.signals.ck[ctc]))
+    n = int(other.sum())
+    return n if n >= _FEWEST and n > 0.1 * ctc.sum() and np.median(ratio[other]) < _MOST_DOUBTFUL else 0
+
+
+def _ck_apart(seen: _Seen, gate: float) -> Claim:
+    """Return whether cytokeratin tells CTCs from cells that have neither it nor CD45."""
+    reference = seen.reference
+    what = "share of cells without CD45 that have more cytokeratin than leukocytes have, but not enough for a CTC"
+    if not reference.n_leukocytes:
+        return Claim(claim="ck_apart", checked_with=what, value=None, verdict="not_checked", reason="no leukocytes")
+    z = reference.z_ck(seen.signals.ck)
+    alone = seen.nucleated & (seen.signals.cd45 < gate * reference.cd45) & (seen.signals.dna > 5 * seen.noise["dna"])
+    above, between = z[alone & (z > reference.ck_min_z)], int((alone & (z > 0.5) & (z <= reference.ck_min_z)).sum())
+    usual = _TAIL * int((alone & (z < 0) & (z > -1)).sum())
+    excess = max(between - usual - 2 * np.sqrt(usual + 1), 0.0)
+    share = float(excess) / max(len(above) + float(excess), 1)
+    cut = _cut_off(above, reference.ck_min_z)
+    holds = (share <= _MOST_BETWEEN or excess < 3) and cut <= _MOST_CUT
+    why = (
+        "" if holds else f"cytokeratin does not tell CTCs from others: {between} cells beside {len(above)} are neither"
+    )
+    if cut > _MOST_CUT:
+        why = f"the gate of cytokeratin cuts through the CTCs: {cut:.0%} of them would lie below it"
+    return _claim("ck_apart", what, max(share, cut), holds, why)
+
+
+def _cut_off(above: Floats, gate: float) -> float:
+    """Return which share of a population lies below a gate, from the upper half of those above; 0 if these are few."""
+    if len(above) < 2 * _FEWEST:
+        return 0.0
+    centre, high = np.quantile(above, [0.5, 0.84])
+    return float(ndtr((gate - centre) / max(float(high - centre), 1e-6)))
+
+
+def _copy(seen: _Seen, first: str, second: str) -> Claim:
+    """Return whether two channels are two stains: not one light, or the bleed of one, in both."""
+    a = seen.signals.of(first)
+    raw = {r: seen.cells[f"{r}_mean"].to_numpy(float) for r in (first, second)}
+    bright = (a > _BRIGHT * seen.noise[first]) | (raw[second] > _BRIGHT * seen.noise[second])
+    bright &= seen.cells["equivalent_diameter_um"].to_numpy(float) > 5
+    n = int(bright.sum())
+    what = f"share of objects with one ratio of {NAMES[second]} to {NAMES[first]}"
+    name = f"{second}_is_no_copy_of_{first}"
+    if n < _FEWEST:
+        return Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason=f"{n} bright objects")
+    x, y = raw[first][bright], raw[second][bright]
+    lit = (x > 2 * seen.noise[first]) & (y > 2 * seen.noise[second])
+    if lit.sum() < max(_FEWEST, 0.5 * n):
+        return _claim(name, what, float(lit.mean()), True, "")
+    ratio = np.log(y[lit] / x[lit])
+    near = float((np.abs(ratio - np.median(ratio)) < _ON_LINE).mean()) * float(lit.mean())
+    holds = near < _MOST_ON_LINE
+    why = (
+        "" if holds else f"{NAMES[second]} and {NAMES[first]} show one light: {near:.0%} of the objects have one ratio"
+    )
+    return _claim(name, what, near, holds, why)
+
+
+def _by_frame(seen: _Seen) -> Iterator[Claim]:
+    """Yield whether each stain works in every frame as in the sample."""
+    frames, n = seen.frames, len(seen.frames)
+    area = frames["area_um2"].to_numpy(float)
+    held = seen.frame >= 0
+    nuclei = np.bincount(seen.frame[held & seen.nucleated], minlength=n)
+    found = np.bincount(seen.frame[held & seen.found], minlength=n)
+    failed = {
+        "dna": _without_nuclei(nuclei, frames),
+        "cd45": _fewer(found, nuclei),
+        "ck": _dark(seen, n),
+    }
+    for role, bad in failed.items():
+        lost = float(area[bad].sum() / max(area.sum(), 1e-9))
+        names = ", ".join(frames["frame"][bad].astype(str).head(5))
+        holds = lost <= _MOST_LOST
+        why = "" if holds else f"{NAMES[role]} is missing in {int(bad.sum())} of {n} frames ({names})"
+        what = "share of the area in frames where the stain is missing that the others show"
+        yield _claim(f"{role}_in_every_frame", what, lost, holds, why)
+
+
+def _fewer(some: NDArray[np.int64], of: NDArray[np.int64]) -> Bools:
+    """Return the frames with far fewer of some cells than their share in all: under a third, and not by chance."""
+    share = some.sum() / max(of.sum(), 1)
+    expected = share * of
+    return np.asarray((some < expected / 3) & (expected - some > 4 * np.sqrt(np.maximum(expected, 1))))
+
+
+def _without_nuclei(nuclei: NDArray[np.int64], frames: pd.DataFrame) -> Bools:
+    """Return the frames that show cells in CD45 as the others do, but hardly a nucleus."""
+    usual = np.median(nuclei / frames["area_um2"]) * frames["area_um2"].to_numpy(float)
+    sharp = frames["cd45_focus"].to_numpy(float)
+    return np.asarray((nuclei < usual / 5) & (usual > 10) & (sharp > 0.3 * np.median(sharp)) & (sharp > 1.5))
+
+
+def _dark(seen: _Seen, n: int) -> Bools:
+    """Return the frames with leukocytes but without structure, or without the faint light that the sample's show."""
+    ck, rows = seen.signals.ck, np.flatnonzero(seen.found & (seen.frame >= 0))
+    usual = float(np.median(ck[rows]))
+    spread = 1.4826 * float(np.median(np.abs(ck[rows] - usual)))
+    sharp = seen.frames["ck_focus"].to_numpy(float)
+    plain = (sharp < _NOISE_SHARPNESS) & (np.median(sharp) > 2 * _NOISE_SHARPNESS)
+    dark = np.zeros(n, np.bool_)
+    for frame in range(n):
+        here = ck[rows[seen.frame[rows] == frame]]
+        if len(here) >= _FEWEST:
+            error = 1.25 * spread / np.sqrt(len(here))
+            dark[frame] = plain[frame] or (usual - np.median(here) > max(4 * error, 0.7 * usual) and usual > 0)
+    return dark
+
+
+def _bleed(bleed: Bleed) -> Claim:
+    """Return whether what bleeds over is known."""
+    known = bleed.how != "not_estimable"
+    low, high = max(bleed.share - 2 * bleed.sd, 0.0), bleed.share + 2 * bleed.sd
+    how = {
+        "assay": "single-stain controls of the assay",
+        "sample": f"lower envelope of {bleed.n} bright objects: {bleed.share:.3f} ({low:.3f} to {high:.3f})",
+        "not_estimable": f"{bleed.n} bright objects, too few",
+    }[bleed.how]
+    return Claim(
+        claim=f"{bleed.source}_into_{bleed.target}_known",
+        checked_with=how,
+        value=bleed.share if known else None,
+        verdict="holds" if known else "not_checked",
+        reason="" if known else "not estimable from this sample; the assay states none",
+    )
+
+
+def _claim(claim: str, what: str, value: float, holds: bool, why: str) -> Claim:
+    return Claim(claim=claim, checked_with=what, value=value, verdict="holds" if holds else "fails", reason=why)

@@ -1,0 +1,107 @@
+"""States of stain and blood: counted right, or refused with a reason; and the estimates behind that."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ctcascade.calling.compensation import MOST, bleed_of, envelope, signals_of
+from ctcascade.calling.reference import ck_scale
+from tests.support.calling import SETTINGS
+from verification import stress
+from verification.stress_states import STATES
+
+pytestmark = pytest.mark.unit
+
+BY_NAME = {state.name: state for state in STATES}
+COUNTED = ("plain", "donor, no CTC", "CK into CD45 10 %", "eosinophils 20 %", "80 % of cells are CTCs", "all pairs 5 %")
+REFUSED = {
+    "6 leukocytes in all": "leukocytes with CD45 found, at least 20 needed",
+    "CD45 absent, donor": "leukocytes with CD45 found, at least 20 needed",
+    "CK absent, donor": "no cytokeratin stain",
+    "CK absent, DNA into CK 10 %, donor": "cytokeratin",
+    "ck is noise, donor": "no cytokeratin stain",
+    "dna is noise": "no DNA stain",
+    "cd45 is half of ck": "CD45 and cytokeratin show one light",
+    "dna is a copy of cd45, donor": "CD45 and DNA show one light",
+    "cd45 is noise in one frame of three": "CD45 is missing in 1 of 3 frames (f003)",
+    "ck is noise in one frame of three": "cytokeratin is missing in 1 of 3 frames (f003)",
+    "dna is noise in one frame of three": "DNA is missing in 1 of 3 frames (f003)",
+}
+
+
+def test_states_are_many_and_named_once():
+    assert len(BY_NAME) == len(STATES) >= 80
+
+
+@pytest.mark.parametrize("maker", stress.MAKERS)
+@pytest.mark.parametrize("name", COUNTED)
+def test_a_state_that_can_be_counted_is_counted_right(name, maker):
+    outcome = stress.run(BY_NAME[name], maker, 11)
+    assert (outcome.status, outcome.reason) == ("ok", "")
+    assert min(outcome.recall, outcome.precision) >= stress.LEAST
+
+
+@pytest.mark.parametrize("maker", stress.MAKERS)
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_state_that_cannot_be_counted_is_refused_with_its_reason(name, maker):
+    outcome = stress.run(BY_NAME[name], maker, 11)
+    assert outcome.status == "not_evaluable"
+    assert REFUSED[name] in outcome.reason
+
+
+def test_candidates_are_called_where_no_count_can_be_given():
+    outcome = stress.run(BY_NAME["0 leukocytes in all"], "phantom", 11)
+    assert outcome.status == "not_evaluable"
+    assert outcome.recall >= stress.LEAST
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.2])
+def test_the_interval_of_bleed_covers_the_true_share(share):
+    rng = np.random.default_rng(3)
+    ck = 800 * np.exp(rng.normal(0, 0.4, 30))
+    noise = {"ck": 5.0, "cd45": 5.0}
+    leukocytes = 30 * np.exp(rng.normal(0, 0.5, 200)), 400 * np.exp(rng.normal(0, 0.4, 200))
+    took_up = 500 * np.exp(rng.normal(0, 0.4, 8)), 400 * np.exp(rng.normal(0, 0.4, 8))
+    own = rng.normal(4, 2, 30)
+    source = np.concatenate([ck, leukocytes[0], took_up[0]])
+    target = np.concatenate([share * ck + own, leukocytes[1] + share * leukocytes[0], took_up[1] + share * took_up[0]])
+    found = envelope(source, target, noise, np.full(len(source), 10.0))
+    assert found.how == "sample"
+    assert found.share == pytest.approx(share, abs=0.01)
+    assert found.share - 3 * found.sd <= share + 0.005
+
+
+def test_too_few_bright_objects_are_not_estimable_and_leave_a_wide_interval():
+    ck, cd45 = np.array([900.0, 700.0, 20.0, 30.0]), np.array([90.0, 70.0, 400.0, 500.0])
+    found = envelope(ck, cd45, {"ck": 5.0, "cd45": 5.0}, np.full(4, 10.0))
+    assert (found.how, found.share, found.n) == ("not_estimable", 0.0, 2)
+    assert found.sd > 0.01
+
+
+def test_cells_with_cd45_of_their_own_are_no_bleed():
+    ck = np.full(40, 800.0)
+    found = envelope(ck, (MOST + 0.05) * ck, {"ck": 5.0, "cd45": 5.0}, np.full(40, 10.0))
+    assert found.how == "not_estimable"
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_eosinophils_do_not_widen_the_leukocytes_cytokeratin(share):
+    rng = np.random.default_rng(5)
+    plain = 30 * np.exp(rng.normal(0, 0.3, 1000))
+    mixed = np.concatenate([plain[: round(1000 * (1 - share))], 300 * np.exp(rng.normal(0, 0.3, round(1000 * share)))])
+    _, spread = ck_scale(plain, 5.0, SETTINGS.reference)
+    _, widened = ck_scale(mixed, 5.0, SETTINGS.reference)
+    assert widened < 1.35 * spread
+
+
+def test_what_the_assay_knows_of_bleed_is_taken_off():
+    parts = ("mean", "nucleus_mean", "ring_mean")
+    light = {"dna": 100.0, "ck": 50.0, "cd45": 25.0}
+    row = {f"{role}_{part}": 0.0 if part == "ring_mean" else value for role, value in light.items() for part in parts}
+    cells = pd.DataFrame([{**row, "equivalent_diameter_um": 10.0}])
+    bleed = bleed_of(cells, {"ck": 5.0, "cd45": 5.0}, {"dna": {"cd45": 0.1}, "ck": {"cd45": 0.2}, "cd45": {"ck": 0.4}})
+    found = signals_of(cells, bleed)
+    assert found.cd45[0] == pytest.approx(25 - 0.1 * 100 - 0.2 * 50)
+    assert found.ck[0] == pytest.approx(50 - 0.4 * 25)
+    assert found.dna[0] == 100.0
