@@ -22,8 +22,8 @@ from ctcascade.blood.factors import Factor
 from ctcascade.blood.seen import Seen
 from ctcascade.cascade import conditioning, engine
 from ctcascade.cascade.parameters import Draws
-from ctcascade.data import store
 from tests.support import networks, report_cases
+from tests.support.json_results import write_result
 from tests.support.networks import Network, founders, lesions
 
 DRAWS, MONTHS = 10_000, [month / 12 for month in range(1, 61)]
@@ -88,7 +88,7 @@ def _draws() -> tuple[str, str, str]:
 def _stage() -> tuple[str, str, str]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0))
+        write_result(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0))
         patient = {"patient": "P1", "primary": "breast", "setting": "early", "sex": "female"}
         settings = {
             "patient": patient,

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctcascade.data import store
 from ctcascade.validation import phantom
+from tests.support.json_results import read_result
 
 ROOT = Path(__file__).parents[1]
 DISTINCT = 6
@@ -76,7 +76,7 @@ def _line(folder: Path, files: list[Path], number: int) -> str:
     taken = _processor_seconds() - before
     most = _jobs(folder).groupby("rule")["max_rss"].max()
     memory = ", ".join(f"{most[rule]:.0f}" for rule in ("detect", "gather", "classify", "count"))
-    cells = store.read_json(target, "counts")["n_cells"]
+    cells = read_result(target, "counts")["n_cells"]
     return f"{number}  {cells}  {wall:.0f}  {taken:.0f}  {1e3 * taken / number:.0f}  {memory}"
 
 

@@ -9,6 +9,7 @@ import tifffile
 
 from ctcascade import __main__ as cli
 from ctcascade.data import store
+from tests.support.json_results import read_result
 from tests.support.runs import run_in_one_process
 from tests.support.slides import edit
 
@@ -161,9 +162,7 @@ def test_a_frame_that_cannot_be_measured_is_a_row_with_its_reason(broken, frame)
 
 
 def test_what_cannot_be_measured_lowers_the_share_imaged_and_nothing_else(broken):
-    mixed, sound = (
-        store.read_json(broken.results / "samples" / n / "counts.json", "counts") for n in ("mixed", "sound")
-    )
+    mixed, sound = (read_result(broken.results / "samples" / n / "counts.json", "counts") for n in ("mixed", "sound"))
     good = mixed["n_frames_usable"]
     assert good == sound["n_frames"] == sound["n_frames_usable"]
     assert mixed["n_frames"] == good + len(FAULTS)
@@ -173,7 +172,7 @@ def test_what_cannot_be_measured_lowers_the_share_imaged_and_nothing_else(broken
 
 
 def test_a_slide_with_no_frame_to_measure_is_not_evaluable_and_stops_nothing(broken):
-    counts = store.read_json(broken.results / "samples" / "nothing" / "counts.json", "counts")
+    counts = read_result(broken.results / "samples" / "nothing" / "counts.json", "counts")
     assert counts["status"] == "not_evaluable"
     assert counts["reason"]
     assert counts["n_ctc"] is None
@@ -183,5 +182,5 @@ def test_a_slide_with_no_frame_to_measure_is_not_evaluable_and_stops_nothing(bro
     assert len(table(broken, "nothing", "cells")) == len(table(broken, "nothing", "calls")) == 0
     for page in ("samples/nothing", "samples/mixed", "patients/P1", "patients/P2"):
         assert (broken.results / page / "report.html").exists()
-    assert store.read_json(broken.results / "patients" / "P2" / "cascade.json", "cascade")["status"] == "not_evaluable"
-    assert store.read_json(broken.results / "patients" / "P1" / "cascade.json", "cascade")["status"] == "ok"
+    assert read_result(broken.results / "patients" / "P2" / "cascade.json", "cascade")["status"] == "not_evaluable"
+    assert read_result(broken.results / "patients" / "P1" / "cascade.json", "cascade")["status"] == "ok"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ctcascade.data import store
+from tests.support.json_results import read_result
 from tests.support.runs import run_in_one_process
 from tests.support.slides import add_ctc, empty_place
 
@@ -57,8 +58,8 @@ def runs(demo, tmp_path_factory):
 
 
 def results_of(run, name):
-    counts = store.read_json(run.results / "samples" / name / "counts.json", "counts")
-    cascade = store.read_json(run.results / "patients" / name / "cascade.json", "cascade")
+    counts = read_result(run.results / "samples" / name / "counts.json", "counts")
+    cascade = read_result(run.results / "patients" / name / "cascade.json", "cascade")
     return counts, cascade
 
 
@@ -68,7 +69,7 @@ def page(run, name):
 
 def test_the_same_images_give_the_same_count(demo, runs):
     run, *_ = runs
-    first = store.read_json(demo.results / "samples" / SAMPLE / "counts.json", "counts")
+    first = read_result(demo.results / "samples" / SAMPLE / "counts.json", "counts")
     again, _ = results_of(run, "same")
     for key in ("n_frames", "n_cells", "n_ctc", "n_clusters", "n_leukocytes", "imaged_fraction"):
         assert again[key] == first[key]

@@ -23,6 +23,7 @@ from ctcascade.study.jobs import CohortJob, FollowedPatient
 from ctcascade.validation import calibration, follow_up, survival
 from tests.support import report_cases as cases
 from tests.support.browser import opened
+from tests.support.json_results import write_result
 from tests.support.runs import digests
 from tests.support.sheets import PATIENT, SAMPLE, faults, only_fault, read
 
@@ -208,8 +209,8 @@ def written(place, n=60, first=0, **about):
         found = cases.counts(f"Secret-{k}", f"Name-{k}", int(seen), p_at_least=odds, ctc_per_7_5_ml=rate)
         counts.append(place / f"{k}.counts.json")
         prognoses.append(place / f"{k}.prognosis.json")
-        store.write_json(counts[-1], "counts", found)
-        store.write_json(prognoses[-1], "prognosis", cases.prognosis(f"Name-{k}", f"Secret-{k}"))
+        write_result(counts[-1], "counts", found)
+        write_result(prognoses[-1], "prognosis", cases.prognosis(f"Name-{k}", f"Secret-{k}"))
         row = {"patient": f"Name-{k}", "sample": f"Secret-{k}", "primary": "breast", "setting": "metastatic"}
         rows.append({**row, "event": int(dead), "time_months": float(time), **about})
     return rows, counts, prognoses
@@ -252,12 +253,12 @@ def test_patients_who_cannot_be_judged_are_left_out_with_the_reason(tmp_path):
     rows, counts, prognoses = written(tmp_path, n=5)
     odds = dict.fromkeys(map(str, CUTOFFS))
     lost = cases.counts("Secret-0", "Name-0", status="not_evaluable", reason="no frame", n_ctc=0)
-    store.write_json(counts[0], "counts", lost)
-    store.write_json(counts[1], "counts", cases.counts("Secret-1", "Name-1", blood_volume_ml=0.5))
-    store.write_json(counts[2], "counts", cases.counts("Secret-2", "Name-2", p_at_least=odds))
+    write_result(counts[0], "counts", lost)
+    write_result(counts[1], "counts", cases.counts("Secret-1", "Name-1", blood_volume_ml=0.5))
+    write_result(counts[2], "counts", cases.counts("Secret-2", "Name-2", p_at_least=odds))
     later = cases.prognosis("Name-3", "Secret-later")
-    store.write_json(prognoses[3], "prognosis", later)
-    store.write_json(prognoses[4], "prognosis", cases.prognosis("Name-4", "Secret-4", endpoint="PFS"))
+    write_result(prognoses[3], "prognosis", later)
+    write_result(prognoses[4], "prognosis", cases.prognosis("Name-4", "Secret-4", endpoint="PFS"))
     found = compared(tmp_path, rows, counts, prognoses)
     assert [(each.reason, each.n) for each in found.left_out] == [
         ("the first draw could not be evaluated", 1),
@@ -293,7 +294,7 @@ def test_the_earlier_curve_of_the_first_draw_is_taken(tmp_path):
         "reason": "",
         "main_evidence_id": "X",
     }
-    store.write_json(prognoses[0], "prognosis", {**main, "earlier_curve": earlier})
+    write_result(prognoses[0], "prognosis", {**main, "earlier_curve": earlier})
     found = follow_up.followed(
         FollowedPatient(**rows[0]), store.read_json(counts[0], Counts), store.read_json(prognoses[0], Prognosis)
     )
@@ -305,7 +306,7 @@ def test_a_setting_without_a_curve_is_divided_at_its_largest_study(tmp_path):
     rows, counts, prognoses = written(tmp_path, n=30, primary="lung_nsclc", setting="advanced")
     for k, path in enumerate(prognoses):
         bare = cases.prognosis(f"Name-{k}", f"Secret-{k}", survival=[], cutoff=None, endpoint=None)
-        store.write_json(path, "prognosis", {**bare, "status": "relative_only"})
+        write_result(path, "prognosis", {**bare, "status": "relative_only"})
     (group,) = compared(tmp_path, rows, counts, prognoses).groups
     assert (group.cutoff, group.cutoff_evidence_id) == (2, "NS01")
     assert "no published curve" in group.why_no_calibration

@@ -13,6 +13,7 @@ from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store, tables
 from ctcascade.data.errors import InputError
 from tests.support.counts import EXACT, calls_table, frames_table, settings
+from tests.support.json_results import read_result
 
 pytestmark = pytest.mark.unit
 
@@ -25,7 +26,7 @@ def run(tmp_path):
         store.write_table(tmp_path / "calls.parquet", "calls", calls, made_by)
         out = tmp_path / "counts.json"
         count(settings(**changes), tmp_path / "frames.parquet", tmp_path / "calls.parquet", out)
-        return store.read_json(out, "counts")
+        return read_result(out, "counts")
 
     return run
 
@@ -43,11 +44,11 @@ def test_diameters_are_of_single_whole_ctcs(tmp_path):
         store.write_table(tmp_path / f"{name}.parquet", name, table, store.provenance({}, {}))
     paths = [tmp_path / f"{name}.parquet" for name in ("frames", "calls")]
     count(settings(), *paths, tmp_path / "counts.json", tmp_path / "cells.parquet")
-    found = store.read_json(tmp_path / "counts.json", "counts")
+    found = read_result(tmp_path / "counts.json", "counts")
     assert found["ctc_diameters_um"] == {"n": 2, "quantiles": [10.0, 20.0]}
     assert "cells" in found["provenance"]["inputs"]
     count(settings(), *paths, tmp_path / "counts.json")
-    assert store.read_json(tmp_path / "counts.json", "counts")["ctc_diameters_um"] is None
+    assert read_result(tmp_path / "counts.json", "counts")["ctc_diameters_um"] is None
 
 
 MIXED = calls_table(

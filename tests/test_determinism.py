@@ -16,6 +16,7 @@ from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from ctcascade.data import store
 from ctcascade.study import jobs, sheets
+from tests.support.json_results import read_result
 from tests.support.runs import ROOT
 
 SAMPLE = "P01_1"
@@ -33,6 +34,7 @@ PLAIN = {
 STILL_ON = """
 import cv2
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
+from tests.support.json_results import read_result
 print(*(name for name in __cpu_dispatch__ if __cpu_features__.get(name)))
 print(*(name for name in cv2.getCPUFeaturesLine().split() if name.startswith("*") and not name.endswith("?")))
 """
@@ -75,7 +77,7 @@ def test_tables_do_not_depend_on_the_processor(kind, demo, plain):
 
 def test_counts_do_not_depend_on_the_processor(demo, plain):
     here, there = (
-        store.read_json(folder / "counts.json", "counts") for folder in (demo.results / "samples" / SAMPLE, plain)
+        read_result(folder / "counts.json", "counts") for folder in (demo.results / "samples" / SAMPLE, plain)
     )
     for counts in (here, there):
         del counts["provenance"]["inputs"]  # hashes of tables that may differ in the last digits

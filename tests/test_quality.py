@@ -12,6 +12,7 @@ from ctcascade.data.results import Provenance
 from ctcascade.study import jobs
 from ctcascade.study.jobs import QualityJob
 from tests.support import report_cases as cases
+from tests.support.json_results import read_result
 from tests.support.sheets import ROOT, SAMPLE, only_fault, read
 
 pytestmark = pytest.mark.unit
@@ -28,7 +29,7 @@ def run(tmp_path):
         out = tmp_path / "quality.json"
         job = QualityJob.model_validate_json(json.dumps({"sample": about, **LIMITS, **limits}))
         quality(job, *(tmp_path / kind for kind in ("frames", "cells", "calls")), out)
-        found = store.read_json(out, "quality")
+        found = read_result(out, "quality")
         return found, {check["check"]: check for check in found["checks"]}
 
     return run

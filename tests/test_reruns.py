@@ -141,7 +141,7 @@ def seen(demo, tmp_path_factory):
     return {rule: found[rule] for rule in ORDER}
 
 
-OF_THE_DOOR = re.compile(r"(cli|__main__|(\w+\.)?verbs)")
+OF_THE_DOOR = re.compile(r"(__main__|(\w+\.)?verbs)")
 """Modules that only read the command line."""
 
 

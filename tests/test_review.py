@@ -20,6 +20,7 @@ from ctcascade.study import reviews
 from ctcascade.study.reviews import calls_hash
 from tests.support import report_cases as cases
 from tests.support.counts import calls_table, frames_table, settings
+from tests.support.json_results import read_result
 
 pytestmark = pytest.mark.unit
 
@@ -260,7 +261,7 @@ def test_counts_follow_the_review(tmp_path):
 
     def counted(*reviews):
         count(given, frames, calls, out, cells, reviews)
-        return store.read_json(out, "counts")
+        return read_result(out, "counts")
 
     before = counted()
     one = write(tmp_path / "S1.AB.csv", [line(CALLS, 2, "debris", note="a fold, no cell"), line(CALLS, 4, "ctc")])

@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from ctcascade.data import store
 from tests.support import report_cases as cases
 from tests.support.browser import opened
+from tests.support.json_results import read_result
 
 pytestmark = [pytest.mark.browser, pytest.mark.workflow]
 SAMPLE, PATIENT = "P01_2", "P01"
@@ -51,7 +51,7 @@ def test_review_by_keyboard_changes_the_count_and_the_patient(browser, own, snak
         results / kind / name / "report.html" for kind, name in (("samples", SAMPLE), ("patients", PATIENT))
     )
     others = {p: p.read_bytes() for p in sorted(results.glob("samples/*/counts.json")) if p.parent.name != SAMPLE}
-    before = store.read_json(results / "samples" / SAMPLE / "counts.json", "counts")
+    before = read_result(results / "samples" / SAMPLE / "counts.json", "counts")
     seen_before = headline(browser, page), headline(browser, patient)
 
     def reject_all_but_one(seen):
@@ -72,7 +72,7 @@ def test_review_by_keyboard_changes_the_count_and_the_patient(browser, own, snak
     assert path.name == f"{SAMPLE}.AB.csv"
     again = snakemake(own, "--config", "reviews=reviews")
     assert again.code == 0, again.output
-    after = store.read_json(results / "samples" / SAMPLE / "counts.json", "counts")
+    after = read_result(results / "samples" / SAMPLE / "counts.json", "counts")
     assert (before["n_ctc"] > 1, after["n_ctc"], before["review"]) == (True, 1, None)
     assert after["review"]["n_changed"] >= before["n_ctc"] - 1
     assert {p: p.read_bytes() for p in others} == others

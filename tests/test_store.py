@@ -12,6 +12,7 @@ from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.results import Counts, Operator, Provenance, Quality
 from ctcascade.data.tables import CALL_TABLE, TABLES
+from tests.support.json_results import write_result
 
 pytestmark = pytest.mark.unit
 
@@ -105,7 +106,7 @@ def test_provenance_has_hashes_and_no_path(tmp_path):
 
 def test_a_result_that_breaks_its_schema_is_a_bug(tmp_path):
     with pytest.raises(ValidationError):
-        store.write_json(tmp_path / "c.json", "counts", {"status": "fine"})
+        write_result(tmp_path / "c.json", "counts", {"status": "fine"})
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from ctcascade.data import store
+from tests.support.json_results import read_result
 from tests.support.runs import digests, write_study
 
 ROOT = Path(__file__).parents[1]
@@ -55,7 +56,7 @@ def test_every_frame_and_every_cell_of_the_demonstration_is_accounted_for(demo):
     for row in sheet("samples.tsv"):
         folder = demo.results / "samples" / row["sample"]
         frames, cells, calls = (store.read_table(folder / f"{t}.parquet", t) for t in ("frames", "cells", "calls"))
-        counts = store.read_json(folder / "counts.json", "counts")
+        counts = read_result(folder / "counts.json", "counts")
         truth = pd.read_csv(ROOT / "test_data" / "truth" / f"{row['sample']}.tsv", sep="\t")
         assert frames["frame"].tolist() == sorted(set(truth["frame"]))
         assert (frames["usable"] == (frames["reason"] == "")).all()
@@ -208,7 +209,7 @@ def test_the_pages_are_in_the_report_of_snakemake(demo, snakemake, tmp_path):
     refused = 0
     for row in sheet("patients.tsv"):
         for kind, keys in withheld.items():
-            data = store.read_json(demo.results / "patients" / row["patient"] / f"{kind}.json", kind)
+            data = read_result(demo.results / "patients" / row["patient"] / f"{kind}.json", kind)
             here = {key for of, name, key in said if (of, name) == (kind, row["patient"])}
             assert here & keys == (keys if data["status"] == "ok" else set())
             refused += data["status"] != "ok"

@@ -26,9 +26,9 @@ from ctcascade.cascade import conditioning, engine, simulate
 from ctcascade.cascade.circulation import Circulation, Flow
 from ctcascade.cascade.model import Growth, Waiting, seen_from_history, sphere_cells
 from ctcascade.cascade.parameters import Draws
-from ctcascade.data import store
 from ctcascade.study.jobs import SimulateJob
 from tests.support import report_cases
+from tests.support.json_results import write_result
 from verification.oracles import lesions, sensitivity, theory
 
 Row = tuple[str, str, str]
@@ -384,7 +384,7 @@ def _written(job: tuple[str, str]) -> bytes:
     patient, primary = job
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store.write_json(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0))
+        write_result(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0))
         about = {"patient": patient, "primary": primary, "setting": "early", "sex": "female"}
         job = SimulateJob(patient=about, random_seed=SEED, draws=1000)
         simulate.simulate(job, [folder / "counts.json"], folder / "cascade.json")

@@ -13,6 +13,7 @@ from ctcascade.prognosis.prognose import prognose
 from ctcascade.prognosis.rows import Sample
 from ctcascade.study.jobs import PrognoseJob
 from tests.support import report_cases
+from tests.support.json_results import read_result
 
 EXACT = Factor(1.0, 1.0, 1.0)
 NONE = Factor(0.0, 0.0, 0.0)
@@ -142,7 +143,7 @@ def runner(tmp_path):
         known = {key: value for key, value in who.items() if value is not None}
         job = PrognoseJob(patient=known, random_seed=seed, draws=n_draws, level=level)
         prognose(job, paths, folder / "cascade.json", folder / "prognosis.json", checks)
-        return store.read_json(folder / "prognosis.json", "prognosis")
+        return read_result(folder / "prognosis.json", "prognosis")
 
     return run
 

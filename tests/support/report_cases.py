@@ -24,6 +24,7 @@ from ctcascade.study.jobs import CropsJob, ReportAssay, ReportCohortJob, ReportP
 from ctcascade.study.patient import Patient
 from ctcascade.study.settings import BackgroundSettings, ControlsSettings
 from tests.support.detecting import camera_of, detect_job
+from tests.support.json_results import write_result
 
 HOSTILE = "<script>alert(1)</script>\"'>&{{7*7}}\u202eevil\u200f<img src=x onerror=alert(2)>"
 PROVENANCE = {
@@ -398,7 +399,7 @@ def refused(status, patient="P1", reason="No published row sets counts against o
 
 
 def write(path, kind, data):
-    store.write_json(path, kind, data)
+    write_result(path, kind, data)
     return path
 
 

@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar
 
 import pandas as pd
 import pyarrow as pa
@@ -16,12 +16,11 @@ from pydantic import BaseModel, ValidationError
 
 from ctcascade import __version__
 from ctcascade.data.errors import refuse
-from ctcascade.data.results import FILES, Provenance, ResultFile, TableProvenance
+from ctcascade.data.results import Provenance, ResultFile, TableProvenance
 from ctcascade.data.tables import TABLES, Table
 
 _KEY = b"ctcascade"
 _ROW_GROUP = 65536
-_KINDS = {file.file_name.removesuffix(".json"): file for file in FILES}
 
 R = TypeVar("R", bound=ResultFile)
 
@@ -75,13 +74,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
-@overload
-def write_json(path: Path, result: ResultFile) -> None: ...
-@overload
-def write_json(path: Path, result: str, data: Mapping[str, Any]) -> None: ...
-
-
-def write_json(path: Path, result: ResultFile | str, data: Mapping[str, Any] | None = None) -> None:
+def write_json(path: Path, result: ResultFile) -> None:
     """Write a result as JSON with sorted keys.
 
     Parameters
@@ -90,19 +83,11 @@ def write_json(path: Path, result: ResultFile | str, data: Mapping[str, Any] | N
     result : ResultFile
         Checked when it was made. Keys with a default that was not given are not written.
     """
-    if isinstance(result, str):  # for as long as a stage still hands on a mapping
-        result = _KINDS[result].model_validate(data)
     content = result.model_dump(exclude_unset=True)
     write_text(path, json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-@overload
-def read_json(path: Path, kind: type[R]) -> R: ...
-@overload
-def read_json(path: Path, kind: str) -> dict[str, Any]: ...
-
-
-def read_json(path: Path, kind: type[R] | str) -> R | dict[str, Any]:
+def read_json(path: Path, kind: type[R]) -> R:
     """Return a result that `write_json` wrote.
 
     Parameters
@@ -117,21 +102,17 @@ def read_json(path: Path, kind: type[R] | str) -> R | dict[str, Any]:
         If the file cannot be read or holds anything else; the first fault is named.
     """
     again = "run the stage before this one again"
-    model: type[ResultFile] = _KINDS[kind] if isinstance(kind, str) else kind
     try:
         text = Path(path).read_text(encoding="utf-8")
-        result = model.model_validate_json(text)
+        return kind.model_validate_json(text)
     except (OSError, UnicodeDecodeError) as error:
-        refuse(path, "", error, f"{_named(model)} written by ctcascade", again)
+        refuse(path, "", error, f"{_named(kind)} written by ctcascade", again)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
         value = fault["input"]
         shown = f" ({value!r})" if isinstance(value, str | int | float) and fault["loc"] else ""
-        refuse(path, f"${place}", fault["msg"] + shown, f"{_named(model)} of this version of ctcascade", again)
-    if isinstance(kind, str):  # for as long as a stage still reads a mapping
-        return dict(json.loads(text))
-    return cast(R, result)
+        refuse(path, f"${place}", fault["msg"] + shown, f"{_named(kind)} of this version of ctcascade", again)
 
 
 def _named(model: type[ResultFile]) -> str:
