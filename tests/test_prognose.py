@@ -181,7 +181,7 @@ def numbers_in(value, path=()):
 SEEN = {"n_clusters", "cluster_sizes", "clusters_with_leukocytes", "n_ctc_leukocyte_groups"}
 SEEN |= {"n_evaluable", "n_positive", "n_negative", "share", "marker", "rule"}
 NAMES = {"patient", "sample", "collected", "setting", "provenance", "evidence_ids", "evidence_id"}
-ALLOWED = {"level", "n_ctc_observed", "stage", "remarks", *NAMES, *SEEN}
+ALLOWED = {"level", "n_ctc_observed", "stage", "remarks", "responses", *NAMES, *SEEN}  # what was counted, no outcome
 
 
 def assert_no_prognostic_number(result):

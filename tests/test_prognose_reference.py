@@ -61,6 +61,15 @@ def test_uncertain_cells_mix_by_how_many_may_be_cells():
     assert count_of(4, n_uncertain=3).why_mixed == "3 cells are called uncertain"
 
 
+def test_uncertain_cells_with_a_probability_mix_by_it():
+    """Four calls and two open cells of p = 0.3: at least one of them is a CTC with probability 1 - 0.7 * 0.7."""
+    candidates = [{"p_ctc": 0.97, "n": 4}, {"p_ctc": 0.3, "n": 2}]
+    found = count_of(4, n_uncertain=2, candidates=candidates)
+    assert found.at_least(5) == pytest.approx(1 - 0.7**2, abs=1e-12)
+    assert found.at_least(6) == pytest.approx(0.3**2, abs=1e-12)
+    assert count_of(4, candidates=[{"p_ctc": 0.97, "n": 4}]).how == "observed"
+
+
 def test_of_more_blood_a_tube_is_a_part():
     """Ten cells in 15 mL: each is in the first 7.5 mL with probability a half."""
     found = count_of(10, blood_volume_ml=15.0)

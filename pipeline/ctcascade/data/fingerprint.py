@@ -44,8 +44,8 @@ class Stage:
 
 _ALL = (
     *("assay_facts", "autopsy", "clusters", "count_distributions", "detection", "drainage", "flow", "kinetics"),
-    *("organ_forms", "organs", "parameters", "phenotype", "populations", "references", "shapes", "stage", "strata"),
-    *("survival", "targets"),
+    *("organ_forms", "organs", "parameters", "phenotype", "populations", "references", "response", "shapes", "stage"),
+    *("strata", "survival", "targets"),
 )
 STAGES = {
     "detect": Stage(("images.detect",), weights=("images/weights/*",)),
@@ -66,7 +66,7 @@ STAGES = {
         ("prognosis.prognose",),
         evidence=(
             *("assay_facts", "clusters", "count_distributions", "kinetics", "phenotype", "references"),
-            *("shapes", "stage", "strata", "survival"),
+            *("response", "shapes", "stage", "strata", "survival"),
         ),
     ),
     "spike": Stage(("validation.spike_in",)),

@@ -109,6 +109,12 @@ TABLES = {
         "lower_bound",
         filled="setting study label accrual",
     ),
+    # End points that rest on a count before and one within a window of weeks on therapy.
+    "response": _table(
+        "id meaning",
+        "before_low after_high week_low week_high",
+        filled="meaning before_low after_high week_low week_high",
+    ),
     "shapes": _table(
         "id primary setting endpoint meaning unit distribution",
         "central low high n_arms support",

@@ -34,6 +34,7 @@ from ctcascade.data.results import (
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.prognosis import panels, reasons, survive
 from ctcascade.prognosis.monitor import monitor
+from ctcascade.prognosis.response import responses
 from ctcascade.prognosis.rows import Comparison, Sample, evaluable, main_row, matching, shape_of
 from ctcascade.prognosis.stage import stage
 from ctcascade.study.contradictions import remarks
@@ -192,6 +193,7 @@ def assess(
         assumptions=_assumptions(curve, verdict.used) if curve else (),
         group_by=curve.sample.reference.how if curve and curve.sample.reference else None,
         why_mixed=curve.sample.reference.why_mixed if curve and curve.sample.reference else "",
+        responses=responses(evaluated) if job.patient.primary != "none" else (),
         remarks=_remarks(job.patient, evaluated, known),
         provenance=made_by,
     )

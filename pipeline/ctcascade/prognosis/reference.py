@@ -3,7 +3,7 @@
 Published groups are defined by the count that a reader of the reference assay saw, with all the chance of one tube in
 it. Where the sample is such a count, it decides the group. Where it is not, the groups are mixed:
 
-- a cell whose call is open may or may not be a CTC to a reader;
+- a cell that is called uncertain may or may not be a CTC to a reader;
 - of `v` mL more than 7.5 a reader's tube is a part: each of x cells is in it with probability ``7.5 / v``;
 - of less, the rest of the tube was not looked at: it adds a negative binomial count, which is the Poisson count of the
   rest averaged over what x cells in ``e = v / 7.5`` of a tube say of the rate (Jeffreys' prior), ``NB(x + 1/2, e)``;
@@ -94,13 +94,20 @@ def is_reference(counts: Counts) -> bool:
 def _called(counts: Counts) -> Floats:
     """Return the probabilities of 0, 1, ... CTCs to a reader of the slide.
 
-    Of `u` uncertain cells every number from 0 to `u` is as probable as any other: their common probability of being a
-    CTC is not known.
+    A cell called CTC is one, as it is to a reader, whose errors are in what was published. An uncertain one is a CTC
+    with its own `p_ctc` where the candidates tell it: they are the least probable of them. Else, of `u` uncertain cells
+    every number from 0 to `u` is as probable as any other.
     """
     sure, open_ = counts.n_ctc or 0, counts.n_uncertain or 0
-    share = np.zeros(sure + open_ + 1)
-    share[sure:] = 1 / (open_ + 1)
-    return share
+    each = [
+        candidate.p_ctc for candidate in sorted(counts.candidates, key=lambda c: c.p_ctc) for _ in range(candidate.n)
+    ]
+    among = np.full(open_ + 1, 1 / (open_ + 1))
+    if len(each) == sure + open_:
+        among = np.ones(1)
+        for p in each[:open_]:
+            among = np.convolve(among, [1 - p, p])
+    return np.concatenate([np.zeros(sure), among])
 
 
 def _of_part(share: Floats, exposure: float) -> Floats:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
 from ctcascade.data.results import Cascade, Controls, Counts, Prognosis, Quality
@@ -167,7 +168,17 @@ def patient_row(row: PatientRow) -> Row:
         "latest_n_clusters": latest.n_clusters if latest else None,
         **{f"p_any_2_years_{end}": getattr(risk, end, None) for end in _BAND},
         "prognosis": row.prognosis.data.status,
+        **_responses(row.prognosis.data),
     }
+
+
+def _responses(prognosis: Prognosis) -> Row:
+    """Return the end points that rest on two counts, each with whether its sample is missing."""
+    found = {response.name: response for response in prognosis.responses}
+    given = {name: found.get(name) for name in evidence.load("response").index}
+    status: Row = {name: response.status if response else None for name, response in given.items()}
+    missing: Row = {f"{name}_missing": response.missing if response else None for name, response in given.items()}
+    return {**status, **missing}
 
 
 def cohort_csv(samples: Sequence[Row], patients: Sequence[Row]) -> str:

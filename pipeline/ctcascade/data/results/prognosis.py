@@ -269,6 +269,25 @@ class MarkerPanel(MarkerVerdict):
     why_no_statement: Text = Field(description="why there is none, else empty")
 
 
+class Response(Result):
+    """An end point that rests on a count before therapy and one some weeks into it."""
+
+    name: Text = Field(description="row of evidence: ctc0, conversion")
+    definition: Text = Field(description="what a responder is")
+    status: Literal["responder", "non_responder", "not_applicable", "not_evaluable"] = Field(
+        description="not_applicable: too few cells before therapy; not_evaluable: no count before it"
+    )
+    missing: Flag = Field(description="no usable sample in the window, which counts as no response")
+    p: Share | None = Field(
+        description="probability that the reference assay's counts meet the definition; 0 or 1 where they were observed"
+    )
+    baseline_sample: Text | None = Field(description="the last usable sample before therapy")
+    n_ctc_baseline: Count | None = Field(description="CTCs counted in it")
+    sample: Text | None = Field(description="the last usable sample within the window")
+    n_ctc: Count | None = Field(description="CTCs counted in it")
+    reason: Text = Field(description="why there is no response to be judged, or why it counts as none; else empty")
+
+
 class Scan(Result):
     """A scan of one organ."""
 
@@ -348,6 +367,9 @@ class Prognosis(ResultFile):
         description="observed: the count seen decides the published group; mixed: groups are weighed; null: no group",
     )
     why_mixed: Text = Field(default="", description="what leaves the group in doubt")
+    responses: tuple[Response, ...] = Field(
+        default=(), description="end points of a trial that rest on two counts; empty without a tumour"
+    )
     remarks: tuple[Text, ...] = Field(
         default=(), description="what contradicts what in the sheet, and samples that are not used"
     )
