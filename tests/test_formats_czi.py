@@ -10,7 +10,7 @@ from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
 from tests.support import czi_bytes, zarr_bytes
-from tests.support.slide_layouts import ASSAY, NAMES, listed
+from tests.support.slide_layouts import ASSAY, NAMES, TRUSTED, listed
 from tests.support.zarr_planes import planes
 
 pytestmark = pytest.mark.unit
@@ -30,9 +30,9 @@ def one(**how):
     return [czi_bytes.tile(plane, 0, 0, c, **(how if c == 0 else {})) for c, plane in enumerate(planes((30, 40)))]
 
 
-def only(base):
+def only(base, of=ASSAY):
     (ref,) = listed(base).frames
-    return formats.read(ref, ASSAY)
+    return formats.read(ref, of)
 
 
 @pytest.mark.parametrize("number", [True, False])
@@ -98,11 +98,14 @@ def test_channels_go_by_name_or_dye(tmp_path):
 
 def test_a_file_without_metadata_has_the_assays_channels_and_scale(tmp_path):
     put(tmp_path, one(), words="")
-    frame = only(tmp_path)
-    assert (frame.roles, frame.pixel_size_um, frame.notes) == (("dna", "ck", "cd45", "fitc"), 0.645, ())
+    with pytest.raises(FrameError, match="channel_order: trusted"):
+        only(tmp_path)
+    frame = only(tmp_path, TRUSTED)
+    told = (frame.roles, frame.pixel_size_um, frame.notes)
+    assert told == (("dna", "ck", "cd45", "fitc"), 0.645, ("pixel_size_assumed",))
     put(tmp_path, one()[:3], words="")
     with pytest.raises(FrameError, match="3 planes without channel names"):
-        only(tmp_path)
+        only(tmp_path, TRUSTED)
 
 
 def test_a_tile_without_a_channel_that_every_call_needs_is_no_usable_frame(tmp_path):

@@ -15,7 +15,7 @@ from tests.support import czi_bytes, tiff_bytes, zarr_bytes
 from tests.support.calling import assay, matched
 from tests.support.detecting import camera_of
 from tests.support.runs import ROOT
-from tests.support.slide_layouts import ASSAY, NAMES, gradient, listed, through
+from tests.support.slide_layouts import ASSAY, NAMES, TRUSTED, gradient, listed, through
 
 pytestmark = pytest.mark.unit
 
@@ -182,7 +182,10 @@ def test_an_imagej_hyperstack_is_a_frame_with_its_pixel_size(tmp_path, in_one, b
     whole = hyperstack(tmp_path / "f.tif", in_one, byteorder)
     found = listed(tmp_path, "f.tif")
     assert found.format == "ome-tiff"
-    frame = formats.read(found.frames[0], ASSAY)
+    with pytest.raises(FrameError, match="channel_order: trusted"):
+        formats.read(found.frames[0], ASSAY)
+    frame = formats.read(found.frames[0], TRUSTED)
+    assert frame.channels_from == "order"
     np.testing.assert_array_equal(frame.pixels, whole)
     assert frame.pixel_size_um == pytest.approx(0.5)
 
@@ -210,7 +213,7 @@ def test_a_large_hyperstack_is_read_in_parts(tmp_path):
     assert (found.format, len(found.frames)) == ("slide", 2)
     for ref in found.frames:
         y0, x0, y1, x1 = ref.box_px
-        np.testing.assert_array_equal(formats.read(ref, ASSAY).pixels, whole[:, y0:y1, x0:x1])
+        np.testing.assert_array_equal(formats.read(ref, TRUSTED).pixels, whole[:, y0:y1, x0:x1])
 
 
 @pytest.fixture(scope="module")
@@ -310,7 +313,8 @@ def test_a_cell_that_a_border_cuts_is_kept_and_marked(tmp_path):
     cut = phantom.add_ctc(big, optics, 300, 150, seed=2)[:, :300]
     assert pixels.shape == cut.shape
     assert xml
-    pages = [tiff_bytes.Page(np.ascontiguousarray(p)) for p in cut]
+    xml = ome(("DAPI", "CK-PE", "CD45-APC", "FITC"), 'PhysicalSizeX="0.645" PhysicalSizeY="0.645"')
+    pages = [tiff_bytes.Page(np.ascontiguousarray(p), description="" if k else xml) for k, p in enumerate(cut)]
     tiff_bytes.write(path.with_name("f001.ome.tif"), pages)
     found = through(tmp_path, "s", of, chunks=1)
     calls, cells = found["calls"], found["cells"]

@@ -12,7 +12,7 @@ from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
 from tests.support import zarr_bytes
 from tests.support.calling import assay
-from tests.support.slide_layouts import ASSAY, NAMES, listed, through
+from tests.support.slide_layouts import ASSAY, NAMES, TRUSTED, listed, through
 from tests.support.zarr_planes import planes
 
 pytestmark = pytest.mark.unit
@@ -24,10 +24,10 @@ def image(base, pixels, names=NAMES, name="a.ome.zarr", **how):
     return zarr_bytes.write(base / "s" / name, pixels, names, **how)
 
 
-def only(base):
+def only(base, of=ASSAY):
     """Return the one frame of the samples' folder."""
     (ref,) = listed(base).frames
-    return formats.read(ref, ASSAY)
+    return formats.read(ref, of)
 
 
 @pytest.mark.parametrize("version", [2, 3])
@@ -86,10 +86,12 @@ def test_numbers_are_read_in_their_own_type(tmp_path, dtype):
 
 def test_planes_without_names_are_the_assays_channels(tmp_path):
     image(tmp_path, planes((300, 400)), names=())
-    assert only(tmp_path).roles == ("dna", "ck", "cd45", "fitc")
+    with pytest.raises(FrameError, match="channel_order: trusted"):
+        only(tmp_path)
+    assert only(tmp_path, TRUSTED).roles == ("dna", "ck", "cd45", "fitc")
     image(tmp_path, planes((300, 400), 3), names=())
     with pytest.raises(FrameError, match="3 planes without channel names; the assay has 4 channels"):
-        only(tmp_path)
+        only(tmp_path, TRUSTED)
 
 
 @pytest.mark.parametrize(("unit", "scale", "size"), [("nanometer", 500.0, 0.5), ("micrometer", 0.25, 0.25)])
@@ -107,7 +109,7 @@ def test_a_scale_without_a_unit_is_not_a_pixel_size(tmp_path):
     folder = image(tmp_path, planes((300, 400)))
     zarr_bytes.write_json(folder / ".zattrs", zarr_bytes.describe("czyx", 7.0, NAMES, unit=None))
     frame = only(tmp_path)
-    assert (frame.pixel_size_um, frame.notes) == (0.645, ())
+    assert (frame.pixel_size_um, frame.notes) == (0.645, ("pixel_size_assumed",))
 
 
 @pytest.mark.parametrize(("version", "how"), [(2, {}), (3, {}), (3, {"shard": (2, 2)})])

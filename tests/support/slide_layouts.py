@@ -18,6 +18,7 @@ ASSAY = camera(
 )
 
 
+TRUSTED = ASSAY.model_copy(update={"channel_order": "trusted"})
 NAMES = ("DAPI", "CK", "CD45", "FITC")
 
 

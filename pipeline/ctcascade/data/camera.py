@@ -1,7 +1,7 @@
 """What is known of the images before the first one is opened: channels, files, pixel size, bit depth, frame size."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -33,6 +33,9 @@ FilePattern = Annotated[
 ]
 
 
+ChannelOrder = Literal["named", "trusted"]
+
+
 class Camera(Typed):
     """How an assay's frames are to be read where the files themselves do not say it."""
 
@@ -46,3 +49,7 @@ class Camera(Typed):
     pixel_size_um: PixelSize = Field(description="the edge of a pixel, um, where the file states none")
     frame_px: FrameSize = Field(description="nominal rows and columns of a frame")
     bit_depth: BitDepth = Field(description="bits of the camera")
+    channel_order: ChannelOrder = Field(
+        default="named",
+        description="named: planes without names are refused; trusted: they come in the order of channels",
+    )

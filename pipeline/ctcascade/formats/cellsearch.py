@@ -75,6 +75,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
     """
     planes: dict[str, NDArray[Any]] = {}
     with reading("the file") as shapes, tiff.opened(ref.files[0], shapes) as (_, pages):
+        tiff.check_pages(pages, ref.files[0].stat().st_size)
         for name, page in zip(ref.channels or _PAGES, pages, strict=False):
             role = role_of(name, camera.channels)
             if role is None:
@@ -83,7 +84,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
                 raise FrameError(f"two channels are {role}")
             planes[role] = _restored(page)
     with sized(shapes):
-        return assemble(planes, camera, None)
+        return assemble(planes, camera, None, restored=True)
 
 
 def is_stretched(path: Path) -> bool:

@@ -1,15 +1,19 @@
-"""What the OME or ImageJ metadata of a TIFF says: channels, pixel size, stage position, where the planes are."""
+"""What a TIFF says of itself, in the words of OME, ImageJ or a vendor: channels, scale, place, where planes lie."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-from xml.etree import ElementTree
 
-from ctcascade.formats.frame import STACK, UM, FrameError, square
-from ctcascade.formats.markup import MarkupError, parse
+from ctcascade.data.camera import Camera
+from ctcascade.data.errors import plain
+from ctcascade.formats.frame import STACK, UM, FrameError, role_of, square
+from ctcascade.formats.ome_xml import OmeImage, read_ome
+from ctcascade.formats.page_words import known_first, pages_in_words
 from ctcascade.formats.tiff import Plane
 
-_LABEL = re.compile(r"(?:c:\d+/\d+\s*-?\s*)?(.*)", re.DOTALL)
+_LABEL = re.compile(r"(c:\d+/\d+\s*(?:-\s*)?)?(.*)", re.DOTALL)
+_TITLE = re.compile(r"\.(tiff?|czi|nd2?|lif|lsm|oi[bf]|png|jpe?g|ome|stk|vsi|zvi|dv)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,8 @@ class Described:
 
     Attributes
     ----------
-    names : tuple of str
-        One for each channel; empty if the file names none.
+    names : tuple of tuple of str
+        The names of each channel, the best first; empty where the file names none.
     n_channels : int or None
     pixel_size_um : float or None
     position_um : (float, float) or None
@@ -28,35 +32,90 @@ class Described:
         The page of each channel; empty for the order of the pages.
     in_one : bool
         All planes follow the plane of the only page in the file (ImageJ).
+    bits : int or None
+        Significant bits of the camera.
+    stored_counts : bool
+        The stored values are the counts, whatever colours a palette shows them in.
     """
 
-    names: tuple[str, ...] = ()
+    names: tuple[tuple[str, ...], ...] = ()
     n_channels: int | None = None
     pixel_size_um: float | None = None
     position_um: tuple[float, float] | None = None
     pages: tuple[int, ...] = ()
     in_one: bool = False
+    bits: int | None = None
+    stored_counts: bool = False
+
+    def known_names(self, camera: Camera) -> tuple[str, ...]:
+        """Return for each channel the one of its names that the assay knows, else the first."""
+        return known_first(self.names, lambda name: role_of(name, camera.channels) is not None)
 
 
 def describe(file: Any) -> Described:
-    """Return what the metadata of an open TIFF says; no pixels are decoded.
+    """Return what an open TIFF that holds all of one image says of itself; nothing is decoded.
 
     Raises
     ------
     FrameError
-        If the metadata cannot be read, or describes a stack in depth or time or pixels that are not square.
+        If its metadata cannot be read, tell of a stack in depth or time, of pixels that are not square, of several
+        images, or of planes in other files.
     """
     if file.ome_metadata:
-        return _ome(file.ome_metadata)
-    return _imagej(file) if file.is_imagej else Described()
+        ome = read_ome(file.ome_metadata, file.filename)
+        if ome.in_other_files:
+            raise FrameError("an image that is spread over several files")
+        if len(ome.images) > 1:
+            titles = ", ".join(plain(image.title) for image in ome.images[:4])
+            raise FrameError(f"{len(ome.images)} images in one file ({titles}); save each by itself")
+        return of_image(ome.images[0]) if ome.images else Described()
+    if file.is_imagej:
+        return _imagej(file)
+    words = pages_in_words(file)
+    if words is None:
+        return Described()
+    names = words.names if any(words.names) else ()
+    return Described(names, len(words.pages), words.pixel_size_um, pages=words.pages, bits=words.bits)
 
 
-def planes(pages: list[Any], said: Described, size: int) -> list[Plane]:
+def described_alone(file: Any) -> Described:
+    """Return what an open TIFF says of the planes in it, where it may be one file of a set whose names say the rest.
+
+    Of a set's metadata only the places in this file are used.
+    """
+    if not file.ome_metadata:
+        return describe(file)
+    ome = read_ome(file.ome_metadata, file.filename)
+    if len(ome.images) != 1:
+        return Described(stored_counts=True)
+    image = ome.images[0]
+    own = tuple(place if place is not None and not place.file else None for place in image.places)
+    return of_image(replace(image, places=own))
+
+
+def of_image(image: OmeImage) -> Described:
+    """Return what the metadata say of one image, whose planes lie in this file; channels without a plane left out."""
+    if image.colour:
+        raise FrameError("planes of several colours; one grey plane a channel is expected")
+    held = [(c, place.page) for c, place in enumerate(image.places) if place is not None]
+    names = tuple((image.names[c],) for c, _ in held) if image.names else ()
+    return Described(
+        names,
+        len(held),
+        image.pixel_size_um,
+        image.position_um,
+        tuple(page for _, page in held),
+        bits=image.bits,
+        stored_counts=True,
+    )
+
+
+def planes(pages: Sequence[Any], said: Described, size: int) -> list[Plane]:
     """Return the plane of each channel.
 
     Parameters
     ----------
-    pages : list of TiffPage
+    pages : sequence of TiffPage
         Of equal shape.
     said : Described
     size : int
@@ -77,55 +136,29 @@ def planes(pages: list[Any], said: Described, size: int) -> list[Plane]:
     return [Plane(pages[k]) for k in said.pages] if said.pages else [Plane(page) for page in pages]
 
 
-def _ome(xml: str) -> Described:
-    try:
-        pixels = parse(xml).find(".//{*}Pixels")
-    except MarkupError as error:
-        raise FrameError(f"OME metadata: {error}") from error
-    if pixels is None:
-        return Described()
-    if int(pixels.get("SizeZ", 1)) * int(pixels.get("SizeT", 1)) != 1:
-        raise FrameError(STACK)
-    names = tuple(channel.get("Name", "").strip() for channel in pixels.findall("{*}Channel"))
-    order = list(range(len(names)))
-    for data in pixels.findall("{*}TiffData"):
-        if data.get("FirstC") is not None and data.get("IFD") is not None and int(data.get("PlaneCount", 1)) == 1:
-            order[int(data.get("FirstC", 0))] = int(data.get("IFD", 0))
-    down, across = (_length_um(pixels, f"PhysicalSize{axis}", "µm") for axis in "YX")
-    place = pixels.find("{*}Plane")
-    y, x = (None, None) if place is None else (_length_um(place, f"Position{axis}", "") for axis in "YX")
-    return Described(
-        names if any(names) else (),
-        len(names),
-        square(down, across),
-        None if y is None or x is None else (y, x),
-        tuple(order),
-    )
-
-
 def _imagej(file: Any) -> Described:
     said = file.imagej_metadata
     number = {key: int(said.get(key, 1)) for key in ("images", "channels", "slices", "frames")}
     if number["slices"] * number["frames"] != 1:
         raise FrameError(STACK)
-    labels = said.get("Labels", [])
-    names = tuple(_LABEL.fullmatch(str(label))[1].strip() for label in labels)  # type: ignore[index]
-    um = UM.get(str(said.get("unit", "")).replace("\\u00B5", "µ"))
+    unit = str(said.get("unit", "")).replace("\\u00B5", "µ")
+    um = UM.get(unit) if unit != "inch" else None  # a screen's resolution
     resolution = (file.pages.first.tags.get(tag) for tag in (283, 282))
     down, across = (_per_pixel(tag.value) if tag is not None else None for tag in resolution)
     size = square(down and um and down * um, across and um and across * um)
-    named = len(names) == number["images"] and all(names)
-    return Described(
-        names if named else (), number["images"], size, in_one=len(file.pages) == 1 and number["images"] > 1
-    )
+    names = _labels([str(label) for label in said.get("Labels", [])], number["images"])
+    one = len(file.pages) == 1 and number["images"] > 1
+    return Described(tuple((name,) for name in names), number["images"], size, in_one=one, stored_counts=True)
+
+
+def _labels(labels: Sequence[str], n: int) -> tuple[str, ...]:
+    """Return the labels of an ImageJ stack where they name channels: one each, no two alike, no name of a file."""
+    told = [_LABEL.fullmatch(label) for label in labels]
+    names = tuple(match[2].strip() if match else "" for match in told)
+    are_names = len(names) == n and all(names) and len(set(names)) == n
+    return names if are_names and not any(_TITLE.search(name) for name in names) else ()
 
 
 def _per_pixel(resolution: tuple[int, int]) -> float | None:
     """Return the pixel size from the resolution in a TIFF, which is pixels per unit of length."""
     return resolution[1] / resolution[0] if resolution[0] else None
-
-
-def _length_um(element: ElementTree.Element, name: str, usual: str) -> float | None:
-    """Return a length in um; None if it is missing or its unit is not a length (OME: a "reference frame")."""
-    value, unit = element.get(name), element.get(f"{name}Unit", usual)
-    return float(value) * UM[unit] if value is not None and unit in UM else None

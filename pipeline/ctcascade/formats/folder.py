@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-PICTURES = (".tif", ".tiff", ".jpg", ".jpeg", ".png")
+PICTURES = (".tif", ".tiff", ".qptiff", ".jpg", ".jpeg", ".png")
 _SLIDES = (".czi",)
 _FOLDER = ".zarr"  # of an image that is a folder
 _MARKS = (".zattrs", ".zgroup", "zarr.json")

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.data.vocabulary import ROLES
+from ctcascade.formats.frame_error import FrameError as FrameError
+from ctcascade.formats.scale import Counts, to_counts
 
 MAX_PIXELS = 64_000_000
 """Pixels a channel; a header that declares more is refused before anything is allocated."""
@@ -23,23 +26,12 @@ UM |= {"micron": 1.0, "microns": 1.0, "inch": 25_400.0}
 UM |= {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6, "angstrom": 1e-4}
 """Units of length, as files write them, in um."""
 _NOT_SQUARE = 0.01
-_OFFSET = 32768  # some cameras' software stores 12 bits above the middle of 16
-_TWELVE_BITS = 4095
+_OTHER_SIZE = 0.01
+_NUMBERED = re.compile(r"((channel|ch|c|image|wavelength|w|default)?[ :_#-]*\d*([ :_-]\d+)?|default)", re.IGNORECASE)
 _MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE)
 Box = tuple[int, int, int, int]
 Planes = Mapping[str, NDArray[Any]]
 T = TypeVar("T")
-
-
-class FrameError(Exception):
-    """The frame cannot be read or measured; the message is the reason given to the user.
-
-    ``shape`` is (rows, columns) where the file still tells its size.
-    """
-
-    def __init__(self, reason: str, shape: tuple[int, int] | None = None):
-        self.shape = shape
-        super().__init__(reason)
 
 
 @dataclass(frozen=True)
@@ -68,6 +60,8 @@ class FrameRef:
         y and x of its first pixel, if known before the frame is read.
     pixel_size_um : float or None
         If a file beside the images states it.
+    image : int
+        Which of the images that the file's metadata tell of, from 0.
     """
 
     frame: str
@@ -80,6 +74,7 @@ class FrameRef:
     box_px: Box | None = None
     position_um: tuple[float, float] | None = None
     pixel_size_um: float | None = None
+    image: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,6 +103,8 @@ class Layout:
         The file with the calls of the scanner's operator, if there is one.
     repeated : tuple of (str, str, str)
         Frame name and two files that both claim to be the same channel of it.
+    images : dict of str to int
+        By frame name: which of the images of a file it is, where there are several.
     """
 
     format: str
@@ -122,6 +119,7 @@ class Layout:
     pixel_size_um: float | None = None
     events: str = ""
     repeated: tuple[tuple[str, str, str], ...] = ()
+    images: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,6 +141,16 @@ class Frame:
         y and x of its first pixel on the slide, except for a common shift and the directions of the stage.
     written : float
         The share of its pixels that the file holds; the others have the fill value of the format.
+    step : float
+        The smallest difference between two values.
+    scale : str
+        Bits of the numbers that hold the counts, ``8`` or ``16``; frames of two scales are not compared.
+    size_from : str
+        What states the pixel size: ``file`` or ``assay``.
+    channels_from : str
+        ``names``, or ``order`` where the planes have no names and the assay trusts their order.
+    page_order : str
+        The roles of the planes in the order of the file, with commas; empty where each lies in a file of its own.
     """
 
     pixels: NDArray[np.float32]
@@ -152,6 +160,11 @@ class Frame:
     notes: tuple[str, ...] = ()
     position_um: tuple[float, float] | None = None
     written: float = 1.0
+    step: float = 1.0
+    scale: str = "16"
+    size_from: str = "file"
+    channels_from: str = "names"
+    page_order: str = ""
 
 
 @contextlib.contextmanager
@@ -201,7 +214,8 @@ def check_size(rows: int, columns: int) -> None:
 
 
 def square(down: float | None, across: float | None) -> float | None:
-    """Return the pixel size in um; refuse impossible sizes and pixels that are not square."""
+    """Return the edge of a pixel in um, None where it is not stated or 0; refuse what is no pixel, or no square one."""
+    down, across = down or None, across or None
     for size in (down, across):
         if size is not None and not 0.01 <= size <= 20:
             raise FrameError(f"a pixel size of {plain(size)} um")
@@ -233,14 +247,24 @@ def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
 
 
 def by_role(found: Sequence[T], names: Sequence[str], camera: Camera) -> dict[str, T]:
-    """Return the planes by role; without names they are the assay's channels in order, if their number agrees.
+    """Return the planes by role; planes without names in the order of the assay's channels, where it trusts that.
+
+    Names that only number the channels (``Channel 1``, ``C0``) and that the assay does not know are no names.
 
     Raises
     ------
     FrameError
-        If two planes have the same role, or if there are no names and the number of planes differs.
+        If two planes have one role, a channel that every call needs has none, or there are no names and the assay does
+        not trust the order or has another number of channels.
     """
-    if not names:
+    if is_unnamed(names, camera):
+        if camera.channel_order != "trusted":
+            told = f" (numbered: {', '.join(map(plain, names))})" if any(names) else ""
+            raise FrameError(
+                f"{len(found)} planes without channel names{told}: which is {', '.join(camera.channels)}? Save the "
+                "images with names, or, if the planes always come in the order of the assay's channels, write "
+                "channel_order: trusted in the assay"
+            )
         if len(found) != len(camera.channels):
             raise FrameError(
                 f"{len(found)} planes without channel names; the assay has {len(camera.channels)} channels"
@@ -250,10 +274,20 @@ def by_role(found: Sequence[T], names: Sequence[str], camera: Camera) -> dict[st
     for name, plane in zip(names, found, strict=True):
         role = role_of(name, camera.channels)
         if role in named:
-            raise FrameError(f"two channels are {role}")
+            raise FrameError(f"two channels are {role}: the file names {', '.join(map(plain, names))}")
         if role is not None:
             named[role] = plane
+    missing = [role for role in ROLES if role not in named]
+    if missing:
+        raise FrameError(f"channel missing: {', '.join(missing)}; the file names {', '.join(map(plain, names))}")
     return named
+
+
+def is_unnamed(names: Sequence[str], camera: Camera) -> bool:
+    """Return whether names are none, or only number the channels in words that the assay does not know."""
+    if not any(names):
+        return True
+    return not any(role_of(name, camera.channels) for name in names) and all(map(_NUMBERED.fullmatch, names))
 
 
 def assemble(
@@ -263,12 +297,18 @@ def assemble(
     ceiling: float | None = None,
     position_um: tuple[float, float] | None = None,
     written: float = 1.0,
+    *,
+    bits: int | None = None,
+    restored: bool = False,
+    named: bool = True,
+    one_file: bool = True,
 ) -> Frame:
     """Return the frame of planes by role, on one scale; refuse one that cannot be measured.
 
     Parameters
     ----------
     planes : mapping of str to ndarray of integers, shape (Y, X)
+        In the order of the file.
     camera : Camera
     pixel_size_um : float or None
         From the file; None if the file does not state it.
@@ -278,6 +318,14 @@ def assemble(
         y and x of the frame on the stage.
     written : float, optional
         The share of the pixels that the file holds.
+    bits : int, optional
+        Significant bits of the camera, where the file states them.
+    restored : bool, optional
+        The reader has brought the planes to the camera's counts already.
+    named : bool, optional
+        The file names the planes.
+    one_file : bool, optional
+        All planes lie in one file, in an order.
     """
     missing = [role for role in ROLES if role not in planes]
     if missing:
@@ -287,40 +335,45 @@ def assemble(
         raise FrameError(f"the file did not give planes of pixels: {sorted(shapes)}")
     if len(shapes) > 1:
         raise FrameError(f"channels of different size: {sorted(shapes)}")
-    roles = tuple(role for role in camera.channels if role in planes)
+    order = ",".join(planes) if one_file else ""
+    ordered = {role: planes[role] for role in camera.channels if role in planes}
     full = 2**camera.bit_depth - 1
-    scaled = [_scaled(planes[role], full) for role in roles]
-    ceiling = _ceiling(planes.values(), scaled, full) if ceiling is None else ceiling
-    _refuse_blank(dict(zip(roles, scaled, strict=True)), ceiling)
-    notes = []
-    if pixel_size_um is not None and abs(pixel_size_um / camera.pixel_size_um - 1) > 0.01:
+    counts = _as_restored(ordered, full) if restored else to_counts(ordered, full, bits)
+    full_pixel = counts.ceiling if ceiling is None else ceiling
+    _refuse_blank(counts.planes, full_pixel)
+    _refuse_equal(counts.planes)
+    notes = list(counts.notes)
+    if pixel_size_um is None:
+        notes.append("pixel_size_assumed")
+    elif abs(pixel_size_um / camera.pixel_size_um - 1) > _OTHER_SIZE:
         notes.append("pixel_size_differs")
     if written < 1:
         notes.append("partly_imaged")
-    used = pixel_size_um if pixel_size_um is not None else camera.pixel_size_um
-    return Frame(np.stack(scaled, dtype=np.float32), roles, used, ceiling, tuple(notes), position_um, written)
+    return Frame(
+        np.stack(list(counts.planes.values()), dtype=np.float32),
+        tuple(ordered),
+        pixel_size_um if pixel_size_um is not None else camera.pixel_size_um,
+        full_pixel,
+        tuple(notes),
+        position_um,
+        written,
+        counts.step,
+        counts.scale,
+        "assay" if pixel_size_um is None else "file",
+        "names" if named else "order",
+        order,
+    )
 
 
-def _scaled(plane: NDArray[Any], full: int) -> NDArray[Any]:
-    """Return counts, without the offset of cameras that store 12 bits above the middle of 16."""
-    if plane.dtype.kind == "f":
-        if not np.isfinite(plane).all():
-            raise FrameError("pixels that are not finite numbers")
-        return plane
-    sixteen_bits = plane.dtype.kind == "u" and plane.dtype.itemsize == 2
-    if sixteen_bits and plane.min() >= _OFFSET and plane.max() <= _OFFSET + max(full, _TWELVE_BITS) < 2 * _OFFSET:
-        plane = plane - np.uint16(_OFFSET)
-    return plane
+def _as_restored(planes: Planes, full: int) -> Counts:
+    """Return counts that a reader has restored itself."""
+    if not all(np.isfinite(plane).all() for plane in planes.values()):
+        raise FrameError("pixels that are no numbers")
+    top = max(float(plane.max()) for plane in planes.values())
+    return Counts(dict(planes), float(full) if top <= full else 65535.0, 1.0, "16", ())
 
 
-def _ceiling(planes: Any, scaled: Sequence[NDArray[np.float32]], full: int) -> float:
-    """Return the count of a saturated pixel: that of the assay, unless the file's type or pixels exclude it."""
-    if all(plane.dtype == np.uint8 for plane in planes):
-        return 255.0
-    return float(full) if all(plane.max() <= full for plane in scaled) else 65535.0
-
-
-def _refuse_blank(planes: Mapping[str, NDArray[np.float32]], ceiling: float) -> None:
+def _refuse_blank(planes: Planes, ceiling: float) -> None:
     """Refuse a frame in which a required channel is uniform."""
     range_of = {role: (float(planes[role].min()), float(planes[role].max())) for role in ROLES}
     saturated = [role for role, (low, _) in range_of.items() if low >= ceiling]
@@ -329,3 +382,13 @@ def _refuse_blank(planes: Mapping[str, NDArray[np.float32]], ceiling: float) -> 
     blank = [f"{role} ({low:g})" for role, (low, high) in range_of.items() if low == high]
     if blank:
         raise FrameError(f"blank, every pixel alike: {', '.join(blank)}")
+
+
+def _refuse_equal(planes: Planes) -> None:
+    """Refuse a frame in which two channels hold the same pixels: one of them was read from the wrong place."""
+    roles = list(planes)
+    for k, role in enumerate(roles):
+        for other in roles[k + 1 :]:
+            one, two = planes[role], planes[other]
+            if one.dtype == two.dtype and (one[:1] == two[:1]).all() and np.array_equal(one, two) and np.ptp(one) > 0:
+                raise FrameError(f"{role} and {other} hold the same pixels: two channels cannot be one image")

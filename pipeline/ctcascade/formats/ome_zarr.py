@@ -27,6 +27,7 @@ from ctcascade.formats.frame import (
     Layout,
     assemble,
     by_role,
+    is_unnamed,
     reading,
     sized,
     square,
@@ -80,7 +81,8 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         pixels, written = image.array.read(list(found.values()), box)
     with sized(shapes):
         planes = dict(zip(found, pixels, strict=True))
-        return assemble(planes, camera, image.pixel_size_um, position_um=ref.position_um, written=written)
+        named = not is_unnamed(image.names, camera)
+        return assemble(planes, camera, image.pixel_size_um, position_um=ref.position_um, written=written, named=named)
 
 
 def words(path: Path) -> str:

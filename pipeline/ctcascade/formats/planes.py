@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ctcascade.data.camera import Camera
+from ctcascade.data.errors import plain
+from ctcascade.formats.described import Described, described_alone
 from ctcascade.formats.folder import PICTURES, Folder
 from ctcascade.formats.frame import (
     Frame,
@@ -26,7 +28,7 @@ from ctcascade.formats.frame import (
     role_of,
     sized,
 )
-from ctcascade.formats.tiff import SUFFIXES, refuse_truncated
+from ctcascade.formats.tiff import SUFFIXES, grey, refuse_truncated
 
 Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
 EXPECTED = "files named {files} with the assay's channel names"
@@ -34,6 +36,7 @@ EXPECTED = "files named {files} with the assay's channel names"
 
 _MOST_PER_BYTE = 8 * 1032  # pixels of one bit under deflate's best ratio, of which JPEG's falls short
 _GREY = ("L", "I;16", "I;16B", "I")
+_OTHER_SIZE = 0.01
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
@@ -62,36 +65,86 @@ def assembled(
     restored: Callable[[Path, NDArray[Any]], NDArray[Any]],
     ceiling: float | None,
 ) -> Frame:
-    """Return the frame whose channels are separate files; `restored` converts each plane to the camera's counts."""
+    """Return the frame of one file a channel, each plane by its path brought back to the camera's scale.
+
+    A `ceiling` says that `restored` has done so.
+    """
     found: dict[str, NDArray[Any]] = {}
     shapes: list[tuple[int, int]] = []
+    sizes, depths = [ref.pixel_size_um] if ref.pixel_size_um else [], list[int]()
     with sized(shapes):
         for channel, path in zip(ref.channels, ref.files, strict=True):
             role = role_of(channel, camera.channels)
             if role is not None:
-                found[role] = restored(path, _plane(path, shapes))
-        return assemble(found, camera, ref.pixel_size_um, ceiling, ref.position_um)
+                plane, said = _plane(path, role, camera, shapes)
+                found[role] = restored(path, plane)
+                sizes += [said.pixel_size_um] if said.pixel_size_um else []
+                depths += [said.bits] if said.bits else []
+        if sizes and max(sizes) / min(sizes) - 1 > _OTHER_SIZE:
+            raise FrameError(f"the channels' files state pixels of {min(sizes):g} and of {max(sizes):g} um")
+        return assemble(
+            found,
+            camera,
+            sizes[0] if sizes else None,
+            ceiling,
+            ref.position_um,
+            bits=max(depths, default=None),
+            restored=ceiling is not None,
+            one_file=False,
+        )
 
 
-def _plane(path: Path, shapes: list[tuple[int, int]]) -> NDArray[Any]:
-    """Return one grey plane; for a pseudo-coloured picture the maximum of its colours. Its size goes into `shapes`."""
+def _plane(path: Path, role: str, camera: Camera, shapes: list[tuple[int, int]]) -> tuple[NDArray[Any], Described]:
+    """Return one grey plane and what its file says; of a pseudo-coloured picture the brightest of its colours.
+
+    Its size goes into `shapes`.
+    """
     with reading(path.name):
         data = bytes_of(path)
         size = len(data)
         if path.suffix.lower() in SUFFIXES:
-            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page = tiff.pages.first
+            with tifffile.TiffFile(io.BytesIO(data), name=path.name) as file:
+                number, said = _page_of(file, path.name, role, camera)
+                page = file.pages[number].aspage()
                 check_size(page.imagelength, page.imagewidth)
                 shapes.append((page.imagelength, page.imagewidth))
                 refuse_truncated([page], size)
                 plane = page.asarray()
+                if plane.ndim == 2:
+                    return grey(plane, page, said.stored_counts), said
                 plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
         else:
             # from memory: with a broken length in a PNG, Pillow would try to read gigabytes from a file
+            said = Described()
             with Image.open(io.BytesIO(data)) as image:
                 check_size(image.height, image.width)
                 if image.height * image.width > _MOST_PER_BYTE * size:
                     raise FrameError("truncated: the header declares more pixels than the file can hold")
                 shapes.append((image.height, image.width))
                 plane = np.asarray(image if image.mode in _GREY else image.convert("RGB"))
-    return plane[..., :3].max(axis=2) if plane.ndim == 3 else plane
+    return (plane[..., :3].max(axis=2) if plane.ndim == 3 else plane), said
+
+
+def _page_of(file: Any, name: str, role: str, camera: Camera) -> tuple[int, Described]:
+    """Return the page of a file that holds the channel that its name says, and what the file says of itself.
+
+    Raises
+    ------
+    FrameError
+        If the header names another channel, or there are several pages and none or more than one is named so.
+    """
+    said = described_alone(file)
+    names = said.known_names(camera)
+    roles = [role_of(channel, camera.channels) for channel in names]
+    numbers = list(said.pages or range(len(file.pages)))
+    if said.in_one:
+        raise FrameError(f"{name} holds {said.n_channels} planes, where its name says one channel, {role}")
+    if len(numbers) == 1:
+        if roles and roles[0] not in (None, role):
+            raise FrameError(f"{name} is {role} by its name, and {plain(names[0])} by its header")
+        return numbers[0], said
+    mine = [number for number, its_role in zip(numbers, roles, strict=False) if its_role == role]
+    if len(mine) != 1:
+        told = f", named {', '.join(map(plain, names))}" if any(names) else ""
+        raise FrameError(f"{name} holds {len(numbers)} planes{told}, where its name says one channel, {role}")
+    return mine[0], said

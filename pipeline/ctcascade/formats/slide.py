@@ -16,10 +16,21 @@ from ctcascade.data.camera import Camera
 from ctcascade.formats import parts, tiff
 from ctcascade.formats.described import Described, describe, planes
 from ctcascade.formats.folder import Folder
-from ctcascade.formats.frame import MAX_PIXELS, Frame, FrameError, FrameRef, Layout, assemble, by_role, reading, sized
+from ctcascade.formats.frame import (
+    MAX_PIXELS,
+    Frame,
+    FrameError,
+    FrameRef,
+    Layout,
+    assemble,
+    by_role,
+    is_unnamed,
+    reading,
+    sized,
+)
 
 EXPECTED = "whole-slide TIFF files, tiled or in strips, with one grey plane a channel"
-_SUFFIX = re.compile(r"(\.ome)?\.(tiff?)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(\.ome)?\.(tiff?|qptiff)$", re.IGNORECASE)
 
 
 def is_large(path: Path) -> bool:
@@ -53,10 +64,12 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         shapes.append((box[2] - box[0], box[3] - box[1]))
         if box[2] > pages[0].shape[0] or box[3] > pages[0].shape[1]:
             raise FrameError("the file has become smaller since its frames were listed")
-        found = by_role(planes(pages, said, size), said.names, camera)
-        pixels = {role: plane.read(box) for role, plane in found.items()}
+        names = said.known_names(camera)
+        found = by_role(planes(pages, said, size), names, camera)
+        pixels = {role: tiff.grey(plane.read(box), plane.page, said.stored_counts) for role, plane in found.items()}
     with sized(shapes):
-        return assemble(pixels, camera, said.pixel_size_um, position_um=ref.position_um)
+        named = not is_unnamed(names, camera)
+        return assemble(pixels, camera, said.pixel_size_um, position_um=ref.position_um, bits=said.bits, named=named)
 
 
 @contextlib.contextmanager

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from ctcascade.formats.frame import FrameError, bytes_of, check_size
 
-SUFFIXES = (".tif", ".tiff")
-_MAX_PAGES = 64
+SUFFIXES = (".tif", ".tiff", ".qptiff")
+_MAX_PAGES = 1024
 _MOST_TO_ONE = {1: 1, 5: 1400, 8: 1100, 32773: 65, 32946: 1100}  # stored, LZW, deflate, PackBits
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _LINEAR = 0, 1, 3, 34892
+_ONE_SHADE = 300  # of 65535, by which shades of one colour may differ from it
 _BEST_TO_ONE = 32768  # zstd: 128 KiB of one value in four bytes
 
 
@@ -90,17 +92,67 @@ def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile
     Raises
     ------
     FrameError
-        If the file is empty or truncated, or a page is not grey, larger than a frame may be, or larger than its bytes
-        can hold.
+        If the file is empty or cut off. What its pages claim is looked at by `check_pages`.
     """
     data = bytes_of(path)
     size = len(data)
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         pages = _pages(tiff)
-        shapes.append(pages[0].shape)
-        refuse_truncated(pages, size)
+        if len(pages[0].shape) == 2:
+            shapes.append(pages[0].shape)
         _refuse_lost_pages(tiff, pages[-1].offset, size)
         yield tiff, pages
+
+
+def check_pages(pages: Sequence[Any], size: int) -> None:
+    """Refuse pages that are none of grey values, or that claim more than a frame may have or a file of `size` holds."""
+    for page in pages:
+        if len(page.shape) != 2:
+            raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
+        check_size(*page.shape)
+    refuse_truncated(pages, size)
+
+
+def grey(pixels: NDArray[Any], page: Any, index: bool = False) -> NDArray[Any]:
+    """Return the values that a page's pixels mean: bright where much light fell.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        As stored.
+    page : TiffPage
+    index : bool, optional
+        The stored values are the counts, whatever colours a palette shows them in (ImageJ, OME).
+
+    Raises
+    ------
+    FrameError
+        If a palette is no ramp of one colour, or the page is stored in another way that has no counts.
+    """
+    kind = int(page.photometric)
+    if kind == _WHITE_IS_ZERO:
+        if pixels.dtype.kind != "u":
+            raise FrameError(f"{pixels.dtype.name} values of which zero is white: what is bright is not known")
+        return np.asarray(pixels.dtype.type(2 ** min(page.bitspersample, 8 * pixels.itemsize) - 1) - pixels)
+    if kind == _PALETTE and not index:
+        return _of_palette(pixels, page)
+    if kind not in (_BLACK_IS_ZERO, _PALETTE, _LINEAR):
+        raise FrameError(f"a page stored as {page.photometric.name.lower()}; grey values are expected")
+    return pixels
+
+
+def _of_palette(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+    """Return the brightness of palette colours, which must all be shades of one colour."""
+    colours = np.asarray(page.colormap, np.float64)
+    used = colours[:, np.unique(pixels)]
+    bright = used.max(axis=0)
+    strongest = used[:, int(bright.argmax())]
+    if bright.max() == 0 or np.abs(used - np.outer(strongest / bright.max(), bright)).max() > _ONE_SHADE:
+        raise FrameError("a palette of several colours; grey values, or shades of one colour, are expected")
+    values = colours.max(axis=0)
+    eight = (values % 257 == 0).all() or (values % 256 == 0).all()
+    table = np.round(values / (257 if (values % 257 == 0).all() else 256)) if eight else values
+    return np.asarray(table.astype(np.uint8 if eight else np.uint16)[pixels])
 
 
 def refuse_truncated(pages: Sequence[Any], size: int) -> None:
@@ -118,12 +170,7 @@ def _pages(tiff: tifffile.TiffFile) -> list[Any]:
         raise FrameError("a TIFF without a page")
     if len(tiff.pages) > _MAX_PAGES:
         raise FrameError(f"{len(tiff.pages)} pages; a frame has at most {_MAX_PAGES}")
-    pages = [page.aspage() for page in tiff.pages]
-    for page in pages:
-        if len(page.shape) != 2:
-            raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
-        check_size(*page.shape)
-    return pages
+    return [page.aspage() for page in tiff.pages]
 
 
 def _refuse_lost_pages(tiff: tifffile.TiffFile, last: int, size: int) -> None:

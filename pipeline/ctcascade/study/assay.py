@@ -7,7 +7,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from ctcascade.data.camera import BitDepth, Camera, ChannelName, FilePattern, FrameSize, PixelSize, Role
+from ctcascade.data.camera import BitDepth, Camera, ChannelName, ChannelOrder, FilePattern, FrameSize, PixelSize, Role
 from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Number, Typed, Whole
 from ctcascade.data.vocabulary import MARKERS, ROLES
@@ -177,6 +177,10 @@ class Method(Typed):
         default="expected",
         description="expected, or none (cell lines, purified samples), where none have to be found",
     )
+    channel_order: ChannelOrder = Field(
+        default="named",
+        description="named: planes without names are refused; trusted: they always come in the order of channels",
+    )
     gates: SourcedGates = Field(description="gates by name, each with value and source")
     markers: dict[Role, Marker] = Field(
         default_factory=dict, description="further markers by channel role, each with marker, place, min_z and rule"
@@ -195,6 +199,7 @@ class Assay(Factors, Method):
             pixel_size_um=self.pixel_size_um.value,
             frame_px=self.frame_px.value,
             bit_depth=self.bit_depth.value,
+            channel_order=self.channel_order,
         )
 
     def gate_values(self) -> Gates:
