@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.data.vocabulary import ROLES
-from ctcascade.formats.frame_error import FrameError as FrameError
+from ctcascade.formats import frame_error
 from ctcascade.formats.scale import Counts, to_counts
 
+FrameError = frame_error.FrameError
 MAX_PIXELS = 64_000_000
 """Pixels a channel; a header that declares more is refused before anything is allocated."""
 _MOST_BYTES = 32 * MAX_PIXELS  # sixteen channels of sixteen bits
