@@ -185,6 +185,17 @@ def test_calls_in_doubt_are_a_mixture_whose_prevalence_is_inferred():
     assert np.exp(found - found[0]) == pytest.approx(by_hand / by_hand[0], rel=0.01)
 
 
+@pytest.mark.oracle
+def test_the_likelihood_of_calls_in_doubt_is_the_same_on_any_grid():
+    seen = Seen.of(18, [(0.43, 1), (0.99, 1), (1.0, 17)])
+    rate = np.geomspace(5, 60, 40)
+    near = seen.ln_likelihood(0.5, rate, np.array([0.1]), np.ones(1))
+    far = seen.ln_likelihood(0.5, np.append(rate, 1e8), np.array([0.1]), np.ones(1))[:-1]
+    assert near - near.max() == pytest.approx(far - far.max(), abs=0.02)
+    certain = course((0, [Tube(Seen(18), 0.5, ROUGH)]))
+    assert mean(course((0, [Tube(seen, 0.5, ROUGH)]))) == pytest.approx(mean(certain), rel=0.12)
+
+
 def test_certain_calls_are_the_count_itself():
     assert Seen.of(5, [(1.0, 5)]) == Seen.of(5, []) == Seen(5)
     rate = np.geomspace(0.01, 100, 30)

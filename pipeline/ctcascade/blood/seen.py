@@ -24,7 +24,8 @@ Candidates = tuple[tuple[float, int], ...]
 """``p_ctc`` and how many cells have it."""
 
 _NODES = 41  # of the square root of the look-alikes; their prior is flat
-_TABLE = 800
+_TABLE = 1200
+_LEAST = 1e-5  # expected cells below which there are as good as none
 _SURE = 1e6  # largest odds
 
 
@@ -105,9 +106,10 @@ class Seen:
         """Return ln of the likelihood of the candidates, tabulated over what looks like a CTC; shape of `like`."""
         odds, times = self._odds
         root = (np.arange(_NODES) + 0.5) / _NODES * math.sqrt(special.gammainccinv(times.sum() + 0.5, TAIL))
-        at = np.linspace(0.0, math.sqrt(float(like.max())), _TABLE)
+        most = float(like.max())
+        at = np.geomspace(min(_LEAST, most / 2), most, _TABLE)
         ln = np.log(root) - root**2
         for o, n in zip(odds, times, strict=True):
-            ln = ln + n * np.log((at**2)[:, None] * o + root**2)
-        found: Floats = np.interp(np.sqrt(like), at, special.logsumexp(ln, axis=1)) - like
+            ln = ln + n * np.log(at[:, None] * o + root**2)
+        found: Floats = np.interp(np.log(np.maximum(like, at[0])), np.log(at), special.logsumexp(ln, axis=1)) - like
         return found
