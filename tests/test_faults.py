@@ -6,8 +6,10 @@ without faults. The faults are real ones, caused at a chosen moment.
 
 import builtins
 import errno
+import functools
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from ctcascade.formats import read
+from ctcascade.formats import FrameError, read
+from ctcascade.formats.frame import reading
 from ctcascade.formats.listing import list_frames
 from ctcascade.images import detect
 from ctcascade.study import jobs, sheets
@@ -36,6 +39,7 @@ def study(tmp_path):
     return write_study(tmp_path / "run", "P02")
 
 
+@functools.cache
 def job_of(sample):
     study = sheets.read_study([ROOT / "config" / "config.yaml"], {"samples": str(ROOT / "config" / "samples.tsv")})
     return jobs.detect_job(study, sample), study.base
@@ -156,11 +160,12 @@ class FailsLater(io.FileIO):
     """A file whose disk fails at the n-th read."""
 
     reads_left = 0
+    number = errno.EIO
 
     def _one_read_less(self):
         FailsLater.reads_left -= 1
         if FailsLater.reads_left < 0:
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(self.name))
+            raise OSError(FailsLater.number, os.strerror(FailsLater.number), str(self.name))
 
     def read(self, *args):
         self._one_read_less()
@@ -179,7 +184,7 @@ class FailsLater(io.FileIO):
 def failing_disk(monkeypatch):
     """A disk that fails the images' reads from the n-th on."""
     open_well, opened = io.open, []
-    FailsLater.reads_left = MANY
+    FailsLater.reads_left, FailsLater.number = MANY, errno.EIO
 
     def open_there(path, mode="r", *args, **options):
         if mode != "rb" or "test_data" not in str(path):
@@ -207,6 +212,52 @@ def test_a_read_error_is_not_blamed_on_the_frame(sample, failing_disk):
         FailsLater.reads_left = good_reads
         with pytest.raises(OSError, match="Input/output error"):
             read(frame, job.assay)
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("number", sorted(errno.errorcode), ids=lambda number: errno.errorcode[number])
+def test_no_error_of_the_file_layer_is_blamed_on_the_frame(number, failing_disk, tmp_path):
+    job, base = job_of("P03_1")
+    FailsLater.reads_left, FailsLater.number = 1, number
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))) as caught:
+        detect.detect(job, base, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
+    assert caught.value.errno == number
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [PermissionError, TimeoutError, ConnectionResetError, FileNotFoundError])
+def test_a_fault_without_a_number_or_below_another_error_is_found(kind):
+    with pytest.raises(kind), reading("f.tif"):
+        raise kind("away")
+    with pytest.raises(kind), reading("f.tif"):
+        raise ValueError("corrupt strip") from kind("away")
+    with pytest.raises(FrameError, match="corrupt strip"), reading("f.tif"):
+        raise OSError("corrupt strip")  # as a decoder says it
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT, errno.ETIMEDOUT])
+def test_a_file_that_cannot_be_opened_or_asked_for_its_size_fails_the_job(number, monkeypatch, tmp_path):
+    job, base = job_of("P02_1")
+    first = list_frames(job.images, base, job.format, job.assay).frames[0].files[0]
+    stat = Path.stat
+
+    def away(path, **options):
+        if path.name == first.name:
+            raise OSError(number, os.strerror(number), str(path))
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", away)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        detect.detect(job, base, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_changes_while_it_is_read_fails_the_job(monkeypatch, tmp_path):
+    job, base = job_of("P02_1")
+    frame = list_frames(job.images, base, job.format, job.assay).frames[0]
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"half")
+    with pytest.raises(OSError, match="changed while it was read"):
+        read(frame, job.assay)
 
 
 def test_a_read_error_after_some_frames_fails_the_job_and_writes_nothing(failing_disk, tmp_path):

@@ -32,6 +32,7 @@ from ctcascade.formats.parts import LARGEST_PX
 
 _MOST_JSON = 4_000_000  # bytes
 _LONGEST_PX = 1_000_000
+_LONGEST_NAME = 255  # bytes; file systems take no longer ones
 _LEAST_CHUNK_PX = 64 * 64  # with smaller ones a frame would be a thousand files or more
 _LEFT_OUT = 2**64 - 1  # entry of a shard's index: the chunk was not written
 _SPARE = 65_536  # bytes that a compressor may add to a chunk
@@ -187,6 +188,8 @@ def inside(path: Path, root: Path) -> Path | None:
     FrameError
         If it is outside the folder, or is not a file.
     """
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise FrameError(f"a file name of more than {_LONGEST_NAME} bytes: {plain(path.name)}")
     place = path.resolve()
     if not place.is_relative_to(root):
         raise FrameError(f"{plain(path.name)} lies outside the image's folder")

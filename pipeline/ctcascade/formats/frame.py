@@ -29,7 +29,11 @@ UM |= {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e
 _NOT_SQUARE = 0.01
 _OTHER_SIZE = 0.01
 _NUMBERED = re.compile(r"((channel|ch|c|image|wavelength|w|default)?[ :_#-]*\d*([ :_-]\d+)?|default)", re.IGNORECASE)
-_MACHINE = (errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE)
+_KINDS_OF_FAULT = (
+    *(BlockingIOError, ChildProcessError, ConnectionError, FileExistsError, FileNotFoundError, InterruptedError),
+    *(IsADirectoryError, NotADirectoryError, PermissionError, ProcessLookupError, TimeoutError),
+)
+_DEEPEST = 20  # errors that led to one another
 Box = tuple[int, int, int, int]
 Planes = Mapping[str, NDArray[Any]]
 T = TypeVar("T")
@@ -172,8 +176,9 @@ class Frame:
 def reading(what: str) -> Iterator[list[tuple[int, int]]]:
     """Turn whatever a decoder raises on a broken file into a `FrameError`, with the size if the block has noted it.
 
-    Only decoding belongs inside the block. A failing disk or too little memory is not a fault of the frame: such an
-    error passes through, so that the job fails and is run again instead of counting one frame less.
+    Only decoding belongs inside the block. What the file layer reports (a failing disk, a share that is away, a file
+    that may not be read) and too little memory are not faults of the frame: such an error passes through, so that the
+    job fails and is run again instead of counting one frame less.
     """
     shapes: list[tuple[int, int]] = []
     with sized(shapes):
@@ -182,9 +187,27 @@ def reading(what: str) -> Iterator[list[tuple[int, int]]]:
         except (FrameError, MemoryError):
             raise
         except Exception as error:  # decoders raise all kinds of errors on broken files
-            if isinstance(error, OSError) and error.errno in _MACHINE:
-                raise
+            passing = _of_the_file_layer(error)
+            if passing is not None:
+                raise passing from None
             raise FrameError(f"{what} cannot be read: {plain(error)}") from error
+
+
+def _of_the_file_layer(error: BaseException) -> OSError | None:
+    """Return the error of the operating system that an error is or comes from; None where a decoder made it.
+
+    Decoders raise `OSError` too, on what a file holds; theirs have no number, and are not of its subclasses.
+    """
+    seen: BaseException | None = error
+    for _ in range(_DEEPEST):
+        if seen is None:
+            break
+        if isinstance(seen, MemoryError):
+            raise seen
+        if isinstance(seen, _KINDS_OF_FAULT) or (isinstance(seen, OSError) and seen.errno is not None):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def bytes_of(path: Path) -> bytes:
@@ -194,7 +217,10 @@ def bytes_of(path: Path) -> bytes:
         raise FrameError(f"{path.name} is empty (0 bytes)")
     if size > _MOST_BYTES:
         raise FrameError(f"{path.name} has {size} bytes; at most {_MOST_BYTES} are read")
-    return path.read_bytes()
+    data = path.read_bytes()
+    if len(data) != size:
+        raise OSError(errno.EAGAIN, f"changed while it was read: {size} bytes, then {len(data)}", str(path))
+    return data
 
 
 @contextlib.contextmanager

@@ -68,8 +68,11 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
     if not images:
         refuse("images", "", "nothing", "folders or files of images", "name them")
     for number, part in enumerate(images):
-        folder = _folder(part, Path(base))
-        layout = formats.recognise(folder, fmt, camera)
+        try:
+            folder = _folder(part, Path(base))
+            layout = formats.recognise(folder, fmt, camera)
+        except OSError as error:
+            refuse(part, "", error, "a folder whose files can be read now", "run again once they can be read")
         layouts.append(layout)
         ignored += layout.ignored
         if not layout.frames:

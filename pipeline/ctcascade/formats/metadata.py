@@ -28,7 +28,7 @@ def read_words(ref: FrameRef) -> str:
                 with Image.open(io.BytesIO(path.read_bytes())) as image:
                     found = [*image.info.values(), *image.getexif().values()]
             return "\n".join(map(_text, found))[:_LONGEST]
-    except FrameError:
+    except (FrameError, OSError):
         return ""  # detect says why the frame cannot be read
 
 

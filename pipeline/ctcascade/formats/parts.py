@@ -73,6 +73,8 @@ def header(path: Path, expected: str, look: Callable[[Path], Header]) -> Header:
     try:
         with reading("the file"):
             return look(path)
+    except OSError as error:
+        refuse(path, "", error, "a file that can be read now", "run again once the file can be read")
     except FrameError as error:
         refuse(path, "", error, expected, "copy it again, or take it out of the folder")
 

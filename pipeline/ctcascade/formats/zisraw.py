@@ -71,6 +71,8 @@ class Piece:
         most = n_bytes + n_bytes // 8 + _SPARE
         if not (0 <= n_dimensions <= _MOST_DIMENSIONS and about >= 0 and 0 <= length <= most):
             raise FrameError(f"a piece of {length} bytes; {shape[0]} x {shape[1]} pixels have at most {most}")
+        if start > os.fstat(file.fileno()).st_size:
+            raise FrameError(f"truncated: the pixels of a piece are expected at byte {start}")
         file.seek(start)
         data = _exactly(file, length)
         if self.compression not in _DECODERS:
