@@ -32,6 +32,7 @@ HORIZONS_YEARS = (0.0, *range(1, 11))
 _MEMBERS = (np.arange(4) + 0.5) / 4  # quantiles of the counts within an open class
 _LARGEST_COUNT = 2000
 _FACTOR_AROUND = {"founding_rate": 2.0, "unseen_shedding": 3.0}
+_FIXED = ("imaging_slope",)
 _LOGITS_AROUND = 1.5
 _SHARES = (0.02, 0.98)
 
@@ -111,6 +112,8 @@ def limits(name: str, centre: float) -> tuple[float, float]:
     For the founding rate between cohorts, whose hazards differ 1.7-fold by the years of diagnosis alone: patients of a
     cohort differ by the frailty, which was fitted to all that the count leaves open.
     """
+    if name in _FIXED:
+        return centre, centre
     if name in _FACTOR_AROUND:
         return centre / _FACTOR_AROUND[name], centre * _FACTOR_AROUND[name]
     middle = float(special.logit(centre))

@@ -183,7 +183,7 @@ def score_forms(data: Autopsies) -> pd.DataFrame:
 
 def organ_table(data: Autopsies, found: Fit) -> pd.DataFrame:
     """Return the rows of the evidence table ``organs``: soil and tropism for every primary of the patient sheet."""
-    primaries = [p for p in SETTINGS if p != "none"]
+    primaries = [p for p in SETTINGS if p not in ("none", "other")]
     rows = [
         _organ_row(data, found, primary, j)
         for primary in primaries
@@ -194,7 +194,7 @@ def organ_table(data: Autopsies, found: Fit) -> pd.DataFrame:
 
 
 def _organ_row(data: Autopsies, found: Fit, primary: str, j: int) -> dict[str, object]:
-    i = int(np.flatnonzero(data.cancers == _SAME_ROW.get(primary, primary))[0])
+    i = int(np.flatnonzero(data.cancers == row_of(primary))[0])
     ln_hazard = found.level[i] + math.log(data.arrival[i, j]) + found.soil[j] + found.tropism[i, j]
     return {
         "id": f"{primary}:{ORGANS[j]}",
@@ -213,6 +213,11 @@ def _organ_row(data: Autopsies, found: Fit, primary: str, j: int) -> dict[str, o
         "how_read": "computed",
         "note": _NOTES.get(primary, ""),
     }
+
+
+def row_of(primary: str) -> str:
+    """Return the cancer of whose autopsies a primary of the patient sheet is read."""
+    return _SAME_ROW.get(primary, primary)
 
 
 def _band(name: str, value: float, sd: float) -> dict[str, float]:

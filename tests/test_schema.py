@@ -34,8 +34,8 @@ KEYS = {
     """,
     "cascade": """
         patient primary status reason latest_sample samples organs p_any level flow p_founding_per_ctc
-        share_due_to_clusters prior_dominated switched_off outside_the_model evidence_ids assumptions
-        provenance
+        share_due_to_clusters prior_dominated switched_off outside_the_model evidence_ids
+        assumptions provenance
     """,
     "operator": """
         sample status reason compared provenance

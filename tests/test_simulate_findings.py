@@ -135,8 +135,11 @@ def test_findings_that_are_not_used_say_why(tmp_path):
 
 
 def test_a_metastatic_setting_says_that_its_risk_follows_from_it(tmp_path):
-    assert any("follows mostly from the setting" in s for s in run(tmp_path, None)["statements"])
-    assert not any("follows mostly from the setting" in s for s in run(tmp_path, None, setting="early")["statements"])
+    assert any("is what the patient sheet says, and no prediction" in s for s in run(tmp_path, None)["statements"])
+    assert not any(
+        "is what the patient sheet says, and no prediction" in s
+        for s in run(tmp_path, None, setting="early")["statements"]
+    )
 
 
 @pytest.mark.property

@@ -36,7 +36,7 @@ def test_every_stream_of_a_cascade_is_in_one_group():
 
     names = set()
     lesions(Named(1, 10))
-    not_drawn_for_lesions = {"frailty_shape", "seen_if_advanced", "extravasation"}
+    not_drawn_for_lesions = {"frailty_shape", "seen_if_metastatic", "seen_if_advanced", "extravasation"}
     for name in names - not_drawn_for_lesions:
         assert sum(name.startswith(group) for group in GROUPS.values()) == 1, name
 

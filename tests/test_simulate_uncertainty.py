@@ -100,7 +100,7 @@ def test_triple_negative_recurs_earlier():
         risk = cascade(n_ctc=0, early=True, subtype=subtype).risk([5.0, 20.0])[1].mean(axis=1)
         early[subtype] = risk[0] / risk[1]
     assert early["tnbc"] > early["hr_pos_her2_neg"] + 0.1
-    assert early[None] == early["hr_pos_her2_neg"]
+    assert early[None] == pytest.approx(early["hr_pos_her2_neg"], abs=0.01)  # they differ in the organs only
 
 
 # therapies ---------------------------------------------------------------------------------------------------------

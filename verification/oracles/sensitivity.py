@@ -22,7 +22,7 @@ from ctcascade.cascade.parameters import Draws
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "counts": ("ctc:", "clusters:"),
-    "clusters": ("cluster_",),
+    "clusters": ("cluster_", "pair_true"),
     "shedding": ("unseen_shedding", "shed_"),
     "circulation": ("blood_volume", "cardiac_output", "half_life", "killer_cell_rate", "shear_rate", "cloaked_"),
     "arrest": (
@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "ctc_diameter_",
         "capillary_width",
     ),
-    "seed and soil": ("founding_", "ln_soil:", "ln_tropism:"),
+    "seed and soil": ("founding_", "imaging_slope", "ln_own:"),
     "dormancy": ("dormancy_share", "wake_half_life", "dormant_death"),
     "colonisation": ("death_over_birth_complement",),
     "angiogenesis": ("angiogenic_", "restricted_share", "escape_half_life"),

@@ -10,15 +10,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from scipy import special
 
 from ctcascade import evidence
 from ctcascade.blood.course import Course, Stop, Tube, pooled
 from ctcascade.blood.population import Population, changes_by, population_of
+from ctcascade.cascade import seeding
 from ctcascade.cascade.circulation import Arrival, Circulation, Flow
 from ctcascade.cascade.engine import Cascade
-from ctcascade.cascade.model import Detection, Floats, Founding, Growth, Shedding, Waiting, sphere_cells
+from ctcascade.cascade.model import Detection, Floats, Growth, Shedding, Waiting, sphere_cells
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data.vocabulary import DAYS_PER_YEAR, Z95
 
@@ -56,6 +56,8 @@ _DORMANCY = {
     "tnbc": "dormancy_share_tnbc",
 }
 """Cancers and subtypes of which the timing of recurrences says how many founders rest first."""
+_SEEN = {"advanced": "seen_if_advanced"}
+"""Settings in which a distant lesion need not be known."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Sample:
     n_clusters : int
     cluster_cells : int
         Cells in the clusters that were seen, all together.
+    n_pairs : int
+        Those of the clusters that have two cells, which may merely touch.
     diameters_um : (int, float)
         How many single CTCs were measured, and their mean diameter.
     after : tuple of str
@@ -80,6 +84,7 @@ class Sample:
     tube: Tube
     n_clusters: int = 0
     cluster_cells: int = 0
+    n_pairs: int = 0
     diameters_um: tuple[int, float] = (0, 0.0)
     after: tuple[str, ...] = ()
 
@@ -91,7 +96,9 @@ def build(
     *,
     sex: str,
     early: bool,
+    setting: str = "",
     subtype: str | None = None,
+    stage: str | None = None,
     resected_years: float | None = None,
     reseeding: bool = False,
     switched_off: Collection[str] = (),
@@ -110,7 +117,9 @@ def build(
     early : bool
         No lesion was in sight at the latest sample and local therapy ends the shedding; else one was, most likely, and
         the shedding stays.
-    subtype : str, optional
+    setting : str, optional
+        As in the patient sheet; without it, what holds for all settings of the cancer.
+    subtype, stage : str, optional
         As in the patient sheet.
     resected_years : float, optional
         When the tumour was or will be removed, in years after the latest sample, where `early`; at the sample if not
@@ -123,9 +132,8 @@ def build(
         Of the CTCs of such patients before therapy; by default that of the primary, early or metastatic.
     """
     on = SWITCHES.keys() - set(switched_off)
-    table = evidence.load("organs")
-    table = table[table.primary == primary].set_index("organ", drop=False)
-    organs = tuple(table.index)
+    kind = seeding.Kind(primary, setting, subtype or "", stage or "")
+    organs = tuple(seeding.organs_of(kind).index)
     circulation = blood(draws, sex, on)
     larger = _larger(draws, primary, samples)
     arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on, larger=larger)
@@ -145,7 +153,7 @@ def build(
         unseen_share=unseen_share,
         shedding=shedding,
         circulation=circulation,
-        founding=_founding(draws, table, arrival, circulation, on),
+        founding=seeding.found(draws, kind, organs, arrival, circulation, on),
         waiting=_waiting(draws, primary, subtype, on),
         growth=Growth(
             np.stack(days, axis=1) / DAYS_PER_YEAR,
@@ -156,7 +164,7 @@ def build(
         detection=_side_by_side([scans[organ, best_modality(organ)] for organ in organs]),
         scans=scans,
         frailty_shape=draws.parameter("frailty_shape") if "frailty" in on else np.full(draws.n, _NO_FRAILTY),
-        seen_already=np.zeros(draws.n) if early else draws.parameter("seen_if_advanced"),
+        seen_already=np.zeros(draws.n) if early else draws.parameter(_SEEN.get(setting, "seen_if_metastatic")),
         arrival=arrival,
         extravasation=draws.parameter("extravasation"),
     )
@@ -240,31 +248,6 @@ def _larger(draws: Draws, primary: str, samples: Sequence[Sample]) -> Floats | f
     return widths
 
 
-def _founding(
-    draws: Draws, table: pd.DataFrame, arrival: Arrival, circulation: Circulation, on: Collection[str]
-) -> Founding:
-    draws.record("organs", table.set_index(table.primary + ":" + table.organ))
-    ln_soil, ln_tropism = (
-        np.stack(
-            [
-                draws.spread(f"{term}: {organ}", row[term], row[f"{term}_low"], row[f"{term}_high"], "normal")
-                for organ, row in table.iterrows()
-            ],
-            axis=1,
-        )
-        for term in ("ln_soil", "ln_tropism")
-    )
-    cap = draws.parameter("founding_cap") * circulation.clearance_per_year
-    fitted_here = table.primary.iloc[0] == _FITTED
-    rate = draws.parameter("founding_rate") * (1 if fitted_here else draws.parameter("founding_elsewhere"))
-    return Founding(
-        rate_per_year=np.minimum(rate, cap),
-        arrival=arrival.mixed,
-        ln_soil=ln_soil,
-        ln_tropism=ln_tropism if "tropism" in on else np.zeros_like(ln_tropism),
-    )
-
-
 def _drainage(draws: Draws, cancer: str) -> dict[str, Floats]:
     table = evidence.load("drainage")
     table = table[table.cancer == cancer]
@@ -315,6 +298,11 @@ class _Day:
         return sum(sample.cluster_cells for sample in self.samples)
 
     @property
+    def n_pairs(self) -> int:
+        """Those of two cells."""
+        return sum(sample.n_pairs for sample in self.samples)
+
+    @property
     def searched(self) -> float:
         """Blood in which a cluster would have been seen, in units of 7.5 mL."""
         tubes = pooled([sample.tube for sample in self.samples])
@@ -363,7 +351,7 @@ def _shedding(
     for i, (day, cells) in enumerate(zip(days, ctc, strict=True)):
         if day.removed:
             continue
-        extra, size = _cluster_weight(draws, day.n_clusters, day.cluster_cells, on)
+        extra, size = _cluster_weight(draws, day, on)
         clusters = _clusters(draws, i, day, cells)
         levels.append(unseen + cells + extra * clusters)
         ages.append(day.age_years)
@@ -400,20 +388,22 @@ def _clusters(draws: Draws, number: int, day: _Day, ctc: Floats) -> Floats:
     return found
 
 
-def _cluster_weight(draws: Draws, n_clusters: int, cluster_cells: int, on: Collection[str]) -> tuple[Floats, Floats]:
+def _cluster_weight(draws: Draws, day: _Day, on: Collection[str]) -> tuple[Floats, Floats]:
     """Return the CTCs that one cluster is worth beyond its own cells, and its cells, (n,) each.
 
     A cluster is held ``1 / rho`` times faster than a single cell, so its flux is larger by that, and it founds R times
     as often; its k cells are in the count already. R was measured in clusters of the usual size k0; a colony begun by k
     cells lives on with probability ``1 - (d/b)^k``, so R changes by the ratio of those. The clusters that were seen
-    set k, with one more of size k0.
+    set k, with one more of size k0. Of the pairs only a share was a cluster in the blood: the others merely touch.
     """
+    n_clusters, cluster_cells = day.n_clusters, day.cluster_cells
     usual = draws.parameter("cluster_size")
     size = (usual + max(cluster_cells, 2 * n_clusters)) / (1 + n_clusters) if cluster_cells else usual
     ln_dies_out = np.log1p(-draws.parameter("death_over_birth_complement"))
     lives_on = np.expm1(size * ln_dies_out) / np.expm1(usual * ln_dies_out)
     potency = lives_on * draws.parameter("cluster_potency") / draws.parameter("cluster_half_life_ratio")
-    return np.maximum(potency - size, 0.0) if "clusters" in on else np.zeros(draws.n), size
+    true = 1 - day.n_pairs * (1 - draws.parameter("pair_true")) / (1 + n_clusters)
+    return np.maximum(potency - size, 0.0) * true if "clusters" in on else np.zeros(draws.n), size
 
 
 def _waiting(draws: Draws, primary: str, subtype: str | None, on: Collection[str]) -> Waiting:

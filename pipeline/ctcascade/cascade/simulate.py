@@ -6,7 +6,7 @@ combines them for a patient, `engine` evaluates them, `findings` adds what imagi
 no recovery and no background of its own: it takes the posterior of each sample as it is.
 
 In a setting of `NOT_METASTATIC` no lesion is in sight at first and local therapy ends the shedding. In all others a
-lesion is in sight already, in an organ of the model with the probability ``seen_if_advanced``, and the shedding stays
+lesion is in sight already, in an organ of the model with the probability ``seen_if_metastatic``, and the shedding stays
 as it is. The setting enters by this meaning of its words only: nothing ties it to the founding itself.
 
 The latest evaluable sample sets today's shedding; earlier ones set that of their own time, each for the time nearest
@@ -96,8 +96,9 @@ def assess(
         reason="",
         latest_sample=usable[0].sample,
         samples=tuple(names),
-        organs=_organs(known, by_organ),
+        organs=_organs(known, by_organ, known.model.risk([0.0])[0][0]),
         p_any=known.risks(anywhere),
+        known_metastatic=_known_metastatic(job.patient),
         level=job.level,
         flow=tuple(
             results.FlowStep(step=step.name, meaning=step.meaning, unit=step.unit, **known.band(step.values))
@@ -105,6 +106,7 @@ def assess(
         ),
         p_founding_per_ctc=ShareBand(**known.band(known.cascade.p_founding_per_ctc)),
         share_due_to_clusters=ShareBand(**known.band(known.cascade.cluster_share)),
+        risk_due_to_clusters=_due_to_clusters(job, usable, known, anywhere),
         prior_dominated=uncertainty.prior_dominated(known.cascade, usable[0].n_ctc),
         switched_off=tuple(sorted(job.switched_off)),
         outside_the_model=OUTSIDE,
@@ -140,6 +142,7 @@ def _without_risk(
         flow=(),
         p_founding_per_ctc=None,
         share_due_to_clusters=None,
+        risk_due_to_clusters=None,
         prior_dominated=None,
         switched_off=tuple(sorted(job.switched_off)),
         outside_the_model=OUTSIDE,
@@ -208,7 +211,9 @@ def _condition(job: SimulateJob, usable: Sequence[Counts]) -> Conditioned:
         draws,
         sex=patient.sex,
         early=patient.setting in NOT_METASTATIC,
+        setting=patient.setting,
         subtype=patient.subtype,
+        stage=patient.stage,
         resected_years=_years(patient.resected, latest) if patient.resected else None,
         reseeding=job.reseeding,
         switched_off=job.switched_off,
@@ -236,6 +241,7 @@ def _sample(counts: Counts, patient: Patient, latest: datetime.date, *, cell_siz
         tube=Tube(seen, counts.blood_analysed_ml / REFERENCE_VOLUME_ML, _assay(counts)),
         n_clusters=counts.n_clusters,
         cluster_cells=sum(size * times for size, times in sizes.items()),
+        n_pairs=sizes.get(2, 0),
         diameters_um=(measured.n, float(np.mean(measured.quantiles))) if measured else (0, 0.0),
         after=patient.interventions_before(collected, counts.drawn),
     )
@@ -256,18 +262,34 @@ def _under_therapies(cascade: engine.Cascade, patient: Patient, latest: datetime
     return cascade
 
 
+def _due_to_clusters(job: SimulateJob, usable: Sequence[Counts], known: Conditioned, anywhere: Floats) -> ShareBand:
+    """Return the share of the risk of the last horizon that rests on clusters founding more than their cells would."""
+    off = job.model_copy(update={"switched_off": (*job.switched_off, "clusters")})
+    without = _condition(off, usable).model.risk([max(HORIZONS_YEARS)])[1][0]
+    risk = anywhere[-1]
+    band = known.band(np.clip(1 - without / np.maximum(risk, np.finfo(float).tiny), 0.0, 1.0))
+    kept = known.kept
+    mean = float(np.clip(1 - without[kept].mean() / risk[kept].mean(), band["low"], band["high"]))
+    return ShareBand(mean=mean, low=band["low"], high=band["high"])
+
+
 def _years(day: datetime.date, latest: datetime.date) -> float:
     """Return the years of a day after the latest sample; negative before it."""
     return (day - latest).days / DAYS_PER_YEAR
 
 
-def _organs(known: Conditioned, by_organ: Floats) -> tuple[results.Organ, ...]:
+def _known_metastatic(patient: Patient) -> bool:
+    return patient.setting not in NOT_METASTATIC and patient.setting != "advanced"
+
+
+def _organs(known: Conditioned, by_organ: Floats, now: Floats) -> tuple[results.Organ, ...]:
     first, any_organ = known.model.first_organ(max(HORIZONS_YEARS))
     kept = known.kept
     return tuple(
         results.Organ(
             organ=organ,
             p_metastasis=known.risks(by_organ[:, :, i]),
+            p_new=known.risks(np.maximum(by_organ[:, :, i] - now[:, i], 0.0)),
             first_organ_share=ShareBand(
                 **{
                     **known.band(first[:, i] / any_organ),

@@ -63,10 +63,12 @@ def _on_removal(job: SimulateJob) -> str:
 
 def _on_imaging(job: SimulateJob, cascade: Cascade, imaged: Imaged | None, *, softened: bool) -> Iterator[str]:
     if job.patient.setting not in NOT_METASTATIC and (imaged is None or not imaged.bounded):
+        known = job.patient.setting != "advanced"
+        says = "The patient is known to be metastatic" if known else "The setting leaves open whether there is spread"
         yield (
-            f"That any organ holds a lesion follows mostly from the setting. It is taken to mean, with probability "
-            f"{cascade.seen_already.mean():.2f} (seen_if_advanced, an assumption), that a lesion was in sight at the "
-            f"latest sample; the count and the model say in which organ, and what comes later."
+            f"{says}: that any organ holds a lesion is what the patient sheet says, and no prediction. It is taken to "
+            f"mean, with probability {cascade.seen_already.mean():.2f} (an assumption), that a lesion was in sight at "
+            f"the latest sample; the count and the model say in which organ, and which organ comes next."
         )
     if imaged is not None and imaged.overruled:
         yield "The setting says that no metastasis was in sight, imaging says that one was: imaging is believed."

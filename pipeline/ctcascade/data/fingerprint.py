@@ -44,8 +44,8 @@ class Stage:
 
 _ALL = (
     *("assay_facts", "autopsy", "clusters", "count_distributions", "detection", "drainage", "flow", "kinetics"),
-    *("organ_forms", "organs", "parameters", "phenotype", "populations", "references", "response", "shapes", "stage"),
-    *("strata", "survival", "targets"),
+    *("founding", "imaged", "imaging_forms", "organ_forms", "organs", "organs_imaged", "parameters", "phenotype"),
+    *("populations", "references", "response", "shapes", "spread", "stage", "strata", "survival", "targets"),
 )
 STAGES = {
     "detect": Stage(("images.detect",), weights=("images/weights/*",)),
@@ -60,7 +60,16 @@ STAGES = {
     "controls": Stage(("counting.controls",)),
     "simulate": Stage(
         ("cascade.simulate",),
-        evidence=("assay_facts", "detection", "drainage", "flow", "organs", "parameters", "populations"),
+        evidence=(
+            "assay_facts",
+            "detection",
+            "drainage",
+            "flow",
+            "founding",
+            "organs_imaged",
+            "parameters",
+            "populations",
+        ),
     ),
     "prognose": Stage(
         ("prognosis.prognose",),

@@ -53,6 +53,8 @@ ONE_SEX = {"prostate": "male", "ovary": "female"}
 """Primary tumours of an organ that one sex has."""
 INTERVENTIONS = ("therapy", "further_therapy", "removal")
 """What moves the level of CTCs: the first systemic therapy, any other one, and the removal of all that sheds."""
+STAGES_AT_DIAGNOSIS = ("I", "II", "III", "IV")
+"""Stages of the patient sheet, sub-stages left out."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 

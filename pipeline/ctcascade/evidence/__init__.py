@@ -1,7 +1,7 @@
 """Every number that the project claims about biology, survival or assays: one row each, with its source."""
 
 from ctcascade.evidence.citations import Cited, Reference, cite, is_known, references_of
-from ctcascade.evidence.library import FOLDER, IMPLIED_SHAPE, evidence_hash, load
+from ctcascade.evidence.library import FOLDER, IMPLIED_SHAPE, evidence_hash, forget, load
 
 __all__ = [
     "FOLDER",
@@ -10,6 +10,7 @@ __all__ = [
     "Reference",
     "cite",
     "evidence_hash",
+    "forget",
     "is_known",
     "load",
     "references_of",

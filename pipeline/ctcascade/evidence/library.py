@@ -55,6 +55,12 @@ def table_of(evidence_id: str, folder: Path = FOLDER) -> str:
     return next(iter(_tables_of_ids(Path(folder)).get(evidence_id, ())), "")
 
 
+def forget() -> None:
+    """Read tables again that were written since they were loaded; for the scripts that fit them."""
+    _load.cache_clear()
+    _tables_of_ids.cache_clear()
+
+
 def evidence_hash(tables: Collection[str] = TABLES.keys(), folder: Path = FOLDER) -> str:
     """Return one hash over tables that `load` can read, for a result's provenance; all of them by default."""
     digest = hashlib.sha256()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ctcascade.data.fingerprint import STAGES
-from ctcascade.data.vocabulary import MARKERS, SETTINGS, SUBTYPES
+from ctcascade.data.vocabulary import MARKERS, SETTINGS, STAGES_AT_DIAGNOSIS, SUBTYPES
 
 KINDS = ("measured", "derived", "assumption")
 HOW_READ = ("full text", "abstract", "page", "secondary source", "computed")
@@ -51,6 +51,8 @@ WORDS = {
     "marker": frozenset(MARKERS),
     # of a published association: found, looked for and not found, both or within a wide interval, nothing tested
     "direction": frozenset({"positive", "negative", "mixed", "descriptive"}),
+    "stage": frozenset({"", *STAGES_AT_DIAGNOSIS}),
+    "layer": frozenset({"diagnosis", "in_patients", "first_site", "target"}),
     "adjusted": frozenset({"yes", "no", "not_stated"}),
 }
 """Columns that hold words of a list, wherever they stand; several of them are joined by ``;``."""
@@ -149,6 +151,15 @@ TABLES = {
         filled="organ modality d50_mm slope_mm ceiling",
     ),
     "autopsy": _table("id", "n_autopsies lung liver bone brain adrenal kidney spleen heart pancreas thyroid skin"),
+    # Shares of patients in whom imaging found a lesion, by organ; those of a row are alike in what they are shares of.
+    # `target`: an organ that no registry counts, against another organ of the row or the metastatic patients of all.
+    "imaged": _table(
+        "id primary setting subtype layer", "n lung liver bone brain adrenal kidney other", filled="primary"
+    ),
+    # Share of patients without spread at first in whom distant spread shows within so many years, by cancer and stage.
+    "spread": _table("id primary setting stage", "years central low high", filled="primary years central low high"),
+    # The founding rate of a cancer, setting or stage over that of early breast cancer, fitted to `spread`.
+    "founding": _table("id primary setting stage", "central low high", filled="primary central low high"),
     # What `calibration.calibrate` fits to, and what the verification suite compares with.
     "targets": _table("id meaning unit", "central low high", filled="meaning unit central low high"),
     # Fitted to the autopsies by `calibration.calibrate`, with the score of every form that was tried.
@@ -158,6 +169,14 @@ TABLES = {
         " ln_tropism ln_tropism_low ln_tropism_high",
         filled="primary organ ln_soil ln_soil_low ln_soil_high ln_tropism ln_tropism_low ln_tropism_high",
     ),
+    # The imaging layer on top of `organs`: what an organ adds for all cancers, and each cancer, setting or subtype for
+    # itself.
+    "organs_imaged": _table(
+        "id primary setting subtype organ",
+        "share_observed share_fitted ln_layer ln_own ln_own_low ln_own_high",
+        filled="primary organ ln_layer ln_own ln_own_low ln_own_high",
+    ),
+    "imaging_forms": _table("id meaning", "slope first_organ_right log2_error divergence n_primaries", sourced=False),
     "organ_forms": _table(
         "id meaning", "log_loss gain gain_low gain_high rho_median first_organ_right n_primaries", sourced=False
     ),

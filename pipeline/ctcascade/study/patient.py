@@ -26,6 +26,7 @@ ACTS_ON: dict[str, tuple[Rate, ...]] = {
 """The rates that a class of systemic therapy acts on."""
 _RANGES: dict[Rate, tuple[float, float]] = {"shedding": (0.01, 1.0), "growth": (0.0, 1.0), "killing": (0.0, 100.0)}
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
+_STAGE = re.compile(r"(IV|III|II|I)[ABC]?[1-3]?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -170,6 +171,11 @@ def _therapies(given: Any) -> Any:
     return read_therapies(given) if isinstance(given, str) else (given or ())
 
 
+def _stage(given: Any) -> Any:
+    found = _STAGE.fullmatch(given) if isinstance(given, str) else None
+    return found.group(1) if found else given
+
+
 class Patient(Typed):
     """What a stage may know of a patient: the sheet's row without the outcome."""
 
@@ -178,6 +184,11 @@ class Patient(Typed):
     setting: str = Field(default="none", description="the clinical setting (early or metastatic ...)")
     sex: Literal["female", "male"] = Field(description="female or male")
     subtype: str | None = Field(default=None, description="the tumour's subtype")
+    stage: Annotated[Literal["I", "II", "III", "IV"], BeforeValidator(_stage)] | None = Field(
+        default=None,
+        description="the stage of the tumour when the setting began: I, II, III or IV, with or without a sub-stage",
+        examples=["IIA"],
+    )
     line: Whole | None = Field(
         default=None, ge=1, le=20, description="the line of therapy as a whole number from 1 to 20", examples=["1"]
     )
@@ -283,6 +294,21 @@ def _clinical_faults(file: str, at: str, text: dict[str, str]) -> Iterator[Fault
         yield not_one_of(file, f"{at}, setting", setting, SETTINGS[primary], f" for {primary}")
     if subtype is not None and subtype not in SUBTYPES.get(primary, ()):
         yield not_one_of(file, f"{at}, subtype", subtype, SUBTYPES.get(primary, ()), f" for {primary}")
+    yield from _stage_faults(file, at, setting, text.get("stage"))
+
+
+def _stage_faults(file: str, at: str, setting: str | None, stage: str | None) -> Iterator[Fault]:
+    """Yield a stage that says of spread the opposite of the setting."""
+    found = _STAGE.fullmatch(stage) if stage else None
+    if found is None or setting is None:
+        return
+    spread = found.group(1) == "IV"
+    wanted = "III" if setting == "stage_iii" else "IV" if setting not in (*NOT_METASTATIC, "advanced") else ""
+    if (wanted and found.group(1) != wanted) or (spread and setting in NOT_METASTATIC):
+        expected = f"stage {wanted or 'I to III'} in the setting {setting}"
+        yield Fault(
+            file, f"{at}, stage", str(stage), expected, "fix one of the two; the stage is that when the setting began"
+        )
 
 
 def _therapy_faults(file: str, at: str, patient: Patient) -> Iterator[Fault]:

@@ -42,6 +42,11 @@ class OrganRisk(Result):
 class Organ(OrganRisk):
     """What the cascade says of one organ."""
 
+    p_new: ByHorizon[RiskBand] | None = Field(
+        default=None,
+        description="probability that the organ shows none at the latest sample and its first lesion comes into sight "
+        "within so many years",
+    )
     first_organ_share: ShareBand = Field(description="probability that the first lesion in sight is here")
     founders_per_year: AmountBand = Field(description="lesions founded per year at the latest sample")
     modality: Text = Field(description="the imaging that shows this organ's lesions best")
@@ -118,12 +123,21 @@ class Cascade(ResultFile):
     samples: tuple[Text, ...] = Field(description="all samples used")
     organs: tuple[Organ, ...] = Field(description="the risk by organ; empty unless ok")
     p_any: ByHorizon[RiskBand] | None = Field(description="probability of a lesion in any organ, by years")
+    known_metastatic: Flag = Field(
+        default=False,
+        description="whether the patient sheet says that there is spread: p_any then repeats it and predicts nothing",
+    )
     level: Share = Field(description="probability of every interval")
     flow: tuple[FlowStep, ...] = Field(
         description="the steps from shedding to a detectable lesion, in order, per day at the latest sample"
     )
     p_founding_per_ctc: ShareBand | None = Field(description="probability that one CTC founds a lesion")
     share_due_to_clusters: ShareBand | None = Field(description="share of the lesions that clusters found")
+    risk_due_to_clusters: ShareBand | None = Field(
+        default=None,
+        description="share of the risk of any organ, at the last horizon, that rests on clusters founding more than "
+        "their cells would one by one",
+    )
     prior_dominated: Flag | None = Field(description="the result rests on the prior rather than on the count")
     switched_off: tuple[Text, ...] = Field(description="steps of the model that the settings switch off")
     outside_the_model: tuple[Text, ...] = Field(description="what the model leaves out")

@@ -1,0 +1,101 @@
+"""The organs of a page are those that imaging shows: by cancer, setting and subtype; the level by stage; the fit."""
+
+import numpy as np
+import pytest
+
+from calibration import imaging, tropism
+from ctcascade import evidence
+from ctcascade.cascade.parameters import Draws
+from ctcascade.cascade.seeding import Kind, level_of, organs_of
+from ctcascade.data.vocabulary import SETTINGS, SUBTYPES
+from tests.support.cascades import cascade
+
+pytestmark = pytest.mark.unit
+
+
+def risks(primary, setting, years=1.0, **kwargs):
+    early = setting in ("early", "stage_iii", "limited")
+    model = cascade(primary, draws=1000, early=early, setting=setting, **kwargs)
+    return dict(zip(model.organs, model.risk([years])[0][0].mean(axis=0), strict=True))
+
+
+def test_organs_come_in_the_order_of_imaging():
+    prostate = risks("prostate", "mcrpc")
+    assert prostate["bone"] > 5 * prostate["lung"]
+    breast = risks("breast", "metastatic")
+    assert breast["bone"] > 1.5 * breast["lung"] > breast["liver"]
+    lung = risks("lung_nsclc", "metastatic")
+    assert lung["bone"] > lung["brain"] > 3 * lung["kidney"]
+    assert risks("rectum", "metastatic")["liver"] > 1.3 * risks("rectum", "metastatic")["lung"]
+    assert risks("colon", "metastatic")["kidney"] < 0.03
+
+
+def test_settings_that_differ_in_life_differ_in_the_result():
+    pairs = [
+        ("prostate", "mhspc", "mcrpc"),
+        ("lung_nsclc", "advanced", "metastatic"),
+        ("melanoma", "early", "stage_iii"),
+    ]
+    for primary, one, other in pairs:
+        assert risks(primary, one) != risks(primary, other)
+    assert risks("lung_sclc", "metastatic")["liver"] > 2 * risks("lung_nsclc", "metastatic")["liver"]
+    by_subtype = {s: risks("breast", "metastatic", subtype=s) for s in SUBTYPES["breast"]}
+    assert by_subtype["hr_pos_her2_neg"]["bone"] > by_subtype["tnbc"]["bone"] > by_subtype["her2_pos"]["bone"]
+    assert by_subtype["her2_pos"]["brain"] > 1.5 * by_subtype["hr_pos_her2_neg"]["brain"]
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("primary", ["breast", "colon", "lung_nsclc"])
+def test_risk_rises_with_the_stage(primary):
+    found = [sum(risks(primary, "early", 5.0, stage=stage).values()) for stage in ("I", "II", "III")]
+    assert (np.diff(found) > 0).all()
+
+
+@pytest.mark.property
+def test_every_kind_of_patient_has_organs_and_a_level():
+    for primary in (p for p in SETTINGS if p not in ("none", "other")):
+        for setting in SETTINGS[primary]:
+            for subtype in ("", *SUBTYPES.get(primary, ())):
+                kind = Kind(primary, setting, subtype, "II")
+                assert len(organs_of(kind)) >= 6
+                assert len(level_of(kind)) == 1
+
+
+@pytest.mark.property
+def test_one_cell_more_lowers_no_organ_in_any_draw():
+    for primary in ("prostate", "colon", "melanoma"):
+        few, more = (cascade(primary, n, early=early).risk([1, 5])[0] for n, early in ((5, True), (6, True)))
+        assert (more >= few - 1e-12).all()
+
+
+@pytest.mark.regression
+def test_the_layer_is_what_the_registries_give():
+    data = tropism.read_autopsies()
+    found = tropism.fit(data, tropism.forms(data)[tropism.MAIN][1])
+    scores = imaging.score_forms(data, found).set_index("id")
+    committed = evidence.load("imaging_forms")
+    assert scores.divergence.to_dict() == pytest.approx(committed.divergence.to_dict(), abs=1e-3)
+    assert scores.divergence.idxmin() == imaging.MAIN
+    assert scores.divergence[imaging.MAIN] < 0.6 * scores.divergence["A0_autopsies"]
+    assert evidence.load("parameters").central["imaging_slope"] == pytest.approx(scores.slope[imaging.MAIN], abs=1e-3)
+
+
+@pytest.mark.oracle
+def test_what_the_model_shows_at_diagnosis_is_what_was_fitted():
+    for primary, setting in (("prostate", "mcrpc"), ("stomach", "metastatic"), ("bladder", "metastatic")):
+        model = cascade(primary, draws=2000, setting=setting)
+        shown = np.log(model.risk([0.0])[0][0].mean(axis=0))
+        rows = organs_of(Kind(primary, setting))
+        known = rows.share_observed.notna().to_numpy()
+        gap = shown - np.log(rows.share_fitted.to_numpy(float))
+        assert np.ptp(gap[known]) < 0.35
+
+
+def test_the_error_of_the_fit_is_in_the_bands():
+    rows = organs_of(Kind("melanoma"))
+    widths = (rows.ln_own_high - rows.ln_own_low).to_numpy(float)
+    registry = organs_of(Kind("breast"))
+    assert widths.min() > 2 * (registry.ln_own_high - registry.ln_own_low)[["lung", "liver", "bone"]].max()
+    assert np.ptp(
+        Draws(1, 500).spread("ln_own: lung", *rows.loc["lung", ["ln_own", "ln_own_low", "ln_own_high"]], "normal")
+    )
