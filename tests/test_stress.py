@@ -3,10 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from ctcascade.calling.classify import call_sample
 from ctcascade.calling.compensation import MOST, bleed_of, envelope, signals_of
 from ctcascade.calling.reference import ck_scale
-from tests.support.calling import SETTINGS
+from ctcascade.counting.count import count_ctcs
+from ctcascade.counting.quality import quality
+from ctcascade.data import store
+from ctcascade.data.results import Claim, Quality, TableProvenance
+from ctcascade.study.jobs import QualityJob
+from tests.support.calling import SETTINGS, assay, classify_job
+from tests.support.counts import calls_table, frames_table, settings
+from tests.support.runs import ROOT
 from verification import stress
 from verification.stress_states import STATES
 
@@ -105,3 +114,35 @@ def test_what_the_assay_knows_of_bleed_is_taken_off():
     assert found.cd45[0] == pytest.approx(25 - 0.1 * 100 - 0.2 * 50)
     assert found.ck[0] == pytest.approx(50 - 0.4 * 25)
     assert found.dna[0] == 100.0
+
+
+FAILED = Claim(claim="ck_stained", checked_with="a test", value=0.0, verdict="fails", reason="no cytokeratin stain")
+UNCHECKED = Claim(claim="ck_into_cd45_known", checked_with="nothing", value=None, verdict="not_checked", reason="none")
+
+
+def test_a_claim_that_fails_withholds_the_count_and_one_that_was_not_checked_does_not():
+    calls, frames = calls_table(("ctc", None), ("leukocyte", None)), frames_table([1000.0])
+    found = count_ctcs(settings(), frames, calls, claims=[UNCHECKED, FAILED])
+    assert (found.status, found.reason) == ("not_evaluable", "no cytokeratin stain")
+    assert (found.n_ctc, found.n_leukocytes, found.ctc_per_7_5_ml) == (None, None, None)
+    assert set(found.p_at_least.values()) == {None}
+    assert found.claims == (UNCHECKED, FAILED)
+    counted = count_ctcs(settings(), frames, calls, claims=[UNCHECKED])
+    assert (counted.status, counted.n_ctc) == ("ok", 1)
+
+
+def test_a_claim_that_fails_fails_the_quality_of_the_sample(tmp_path):
+    limits = yaml.safe_load((ROOT / "config" / "config.yaml").read_text(encoding="utf-8"))["quality"]
+    job = QualityJob.model_validate({"sample": {"sample": "S1"}, **limits})
+    state = BY_NAME["CK absent, donor"]
+    _, frames, cells = stress.seen(state, "phantom", 11)
+    made = call_sample(classify_job(assay("cellsearch")), frames, cells)
+    about = store.provenance({}, {})
+    kept = TableProvenance(**about.model_dump(exclude_unset=True), reference=made.reference)
+    store.write_table(tmp_path / "frames", "frames", frames, about)
+    store.write_table(tmp_path / "cells", "cells", cells, about)
+    store.write_table(tmp_path / "calls", "calls", made.calls, kept)
+    quality(job, *(tmp_path / kind for kind in ("frames", "cells", "calls")), tmp_path / "quality.json")
+    found = store.read_json(tmp_path / "quality.json", Quality)
+    assert found.status == "fail"
+    assert [claim.claim for claim in found.claims if claim.verdict == "fails"] == ["ck_stained"]

@@ -102,7 +102,7 @@ def run(state: State, maker: str, seed: int, folder: Path | None = None) -> Outc
     folder : Path, optional
         Where frames and cells are kept from one call to the next, so that only calling is repeated.
     """
-    return score(state, maker, *_seen(state, maker, seed, folder))
+    return score(state, maker, *seen(state, maker, seed, folder))
 
 
 def score(state: State, maker: str, truth: pd.DataFrame, frames: pd.DataFrame, cells: pd.DataFrame) -> Outcome:
@@ -156,7 +156,9 @@ def _count_job() -> CountJob:
     return CountJob.model_validate({**about, "assay": {"name": "cellsearch", **factors}, **CONFIG["count"]})
 
 
-def _seen(state: State, maker: str, seed: int, folder: Path | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def seen(
+    state: State, maker: str, seed: int, folder: Path | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return truth, frames and cells of one state."""
     with tempfile.TemporaryDirectory() as place:
         kept = (folder or Path(place)) / maker / f"{state.name.replace('/', '_')} {seed}"

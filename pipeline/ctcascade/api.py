@@ -19,7 +19,7 @@ from ctcascade.calling import classify
 from ctcascade.counting import count
 from ctcascade.data.errors import InputError, refuse
 from ctcascade.data.finished import PatientResults, RunResults, SampleResults, read_results
-from ctcascade.data.results import Counts
+from ctcascade.data.results import Claim, Counts
 from ctcascade.formats import Frame, FrameError, listing, read
 from ctcascade.images import detect
 from ctcascade.study.jobs import ClassifyAssay, ClassifyJob, CountAssay, CountJob, NamedAssay
@@ -142,12 +142,26 @@ def call_cells(
     assay : NamedAssay
     settings : ClassifySettings, optional
         Those of config/config.yaml where none are given.
+
+    Returns
+    -------
+    DataFrame
+        Its ``attrs["claims"]`` say what the calls rest on and whether it holds; where it does not, `count_ctcs` of
+        this table gives no count.
     """
     given = settings or ClassifySettings()
     markers = {role: marker.gate for role, marker in assay.markers.items()}
-    about = ClassifyAssay(name=assay.name, gates=assay.gate_values(), markers=markers)
+    about = ClassifyAssay(
+        name=assay.name,
+        gates=assay.gate_values(),
+        markers=markers,
+        bleed=assay.bleed.value if assay.bleed else None,
+        leukocytes=assay.leukocytes,
+    )
     job = ClassifyJob(**dict(given), sample="sample", assay=about)
-    return classify.call_sample(job, frames.reset_index(drop=True), cells.reset_index(drop=True)).calls
+    called = classify.call_sample(job, frames.reset_index(drop=True), cells.reset_index(drop=True))
+    called.calls.attrs["claims"] = [claim.model_dump() for claim in called.reference.claims]
+    return called.calls
 
 
 def count_ctcs(
@@ -192,4 +206,5 @@ def count_ctcs(
         sampled_fraction=sampled_fraction,
         assay=CountAssay(name=assay.name, markers=assay.markers, **factors),
     )
-    return count.count_ctcs(job, frames, calls, cells)
+    claims = [Claim.model_validate(claim) for claim in calls.attrs.get("claims", ())]
+    return count.count_ctcs(job, frames, calls, cells, claims)

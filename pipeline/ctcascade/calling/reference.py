@@ -36,7 +36,7 @@ _NEGATIVES = 8  # cells that a population without CD45 needs to move the gate
 _FEW_BETWEEN = 5  # cells with cytokeratin between the gate of CD45 and half of it that are not yet many
 _HALF = 0.5
 _RANGE = 8.0  # spreads of cytokeratin that CTCs are found over
-_LEAST_Z = 2.0
+_LEAST_Z = 1.7
 _MOST_RATIO = 0.4  # of the leukocytes' CD45: no gate lies higher
 
 
@@ -265,7 +265,7 @@ def _least_z(z: Floats, alone: Bools, most: float) -> float:
     Of cells without CD45 those that are no CTCs have cytokeratin as leukocytes have, half of them less than the
     median, and a CTC has not. So twice the number below the median is at most how many are no CTCs; the rest, p, lies
     anywhere up to eight spreads. The two are equally likely where ``(1 - p) phi(z) = p / 8``. The assay's gate is the
-    limit where CTCs are rare, and never passed; two spreads are the least.
+    limit where CTCs are rare, and never passed; `_LEAST_Z` spreads are the least.
     """
     n, below = int(alone.sum()), int((alone & (z < 0)).sum())
     if n < _NEGATIVES:

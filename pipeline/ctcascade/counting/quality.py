@@ -1,7 +1,7 @@
 """Frames, cells and calls to a verdict on the sample's quality: each check with its value and the limits it is held to.
 
-Limits are settings, no facts of biology: a laboratory sets them from its own runs. A sample that fails keeps its
-count.
+Limits are settings, no facts of biology: a laboratory sets them from its own runs. A sample that fails a limit keeps
+its count; one of which a claim fails that its calls rest on has none (`calling.stains`).
 """
 
 from collections import Counter
@@ -46,13 +46,18 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
     lights = _frame_lights(fields, job.frame)
     measured = _measured(fields, found, called, lights, job.sample.hours_to_processing)
     checks = tuple(_judged(*check, getattr(job, check[0])) for check in measured)
+    reference = store.table_provenance(calls).reference
+    claims = reference.claims if reference else ()
+    states: list[State] = [check.state for check in checks]
+    states += ["fail" for claim in claims if claim.verdict == "fails"]
     result = Quality(
         sample=job.sample.sample,
         lot=job.sample.lot,
         tube=job.sample.tube,
         hours_to_processing=job.sample.hours_to_processing,
-        status=max((check.state for check in checks), key=STATES.index),
+        status=max(states, key=STATES.index),
         checks=checks,
+        claims=claims,
         frames=lights,
         frame_states={state: sum(light.state == state for light in lights) for state in STATES},
         lost_frames=_tally(fields.loc[~fields["usable"], "reason"]),

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from ctcascade.data.results.base import Amount, Count, Flag, Keys, Number, OneOf, Result, ResultFile, Text
-from ctcascade.data.results.counts import Agreement
+from ctcascade.data.results.counts import Agreement, Claim
 from ctcascade.data.vocabulary import CONTROLS
 
 State = Literal["ok", "warn", "fail"]
@@ -41,8 +41,9 @@ class Quality(ResultFile):
     lot: Text | None = Field(description="lot of the reagents")
     tube: Text | None = Field(description="kind of blood tube")
     hours_to_processing: Amount | None = Field(description="hours from collection to processing")
-    status: State = Field(description="the worst of the checks")
+    status: State = Field(description="the worst of the checks; fail where a claim fails")
     checks: tuple[Check, ...] = Field(description="each check of the sample")
+    claims: tuple[Claim, ...] = Field(default=(), description="what its calls rest on, and whether it holds")
     frames: tuple[FrameQuality, ...] = Field(description="each frame")
     frame_states: Annotated[dict[str, Count], Keys(("ok", "warn", "fail"))] = Field(
         description="number of frames by verdict"
