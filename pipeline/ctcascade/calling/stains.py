@@ -221,16 +221,20 @@ def _ck_apart(seen: _Seen, gate: float) -> Claim:
         "" if holds else f"cytokeratin does not tell CTCs from others: {between} cells beside {len(above)} are neither"
     )
     if cut > _MOST_CUT:
-        why = f"the gate of cytokeratin cuts through the CTCs: {cut:.0%} of them would lie below it"
+        why = f"the gate of cytokeratin cuts through the CTCs: about {cut:.0%} of them lie beside it"
     return _claim("ck_apart", what, max(share, cut), holds, why)
 
 
 def _cut_off(above: Floats, gate: float) -> float:
-    """Return which share of a population lies below a gate, from the upper half of those above; 0 if these are few."""
+    """Return which share of a population lies below a gate; 0 where hardly any lies above.
+
+    It is at least what the upper half of those above says if the logarithm is normal, and what lies within one spread
+    above the gate: so many may lie within the next spread below it.
+    """
     if len(above) < 2 * _FEWEST:
         return 0.0
     centre, high = np.quantile(above, [0.5, 0.84])
-    return float(ndtr((gate - centre) / max(float(high - centre), 1e-6)))
+    return max(float(ndtr((gate - centre) / max(float(high - centre), 1e-6))), float((above < gate + 1).mean()))
 
 
 def _copy(seen: _Seen, first: str, second: str) -> Claim:
