@@ -89,6 +89,15 @@ def test_a_sample_on_the_day_that_therapy_starts_is_a_baseline_sample(run):
     assert result["time_zero"] == "baseline"
 
 
+def test_a_sample_drawn_after_the_start_on_its_day_is_no_baseline_sample(run):
+    drawn = {
+        w: run("breast", "metastatic", sample(day="2026-01-19", drawn=w), therapy_start="2026-01-19")
+        for w in ("before", "after")
+    }
+    assert drawn["before"]["time_zero"] == "baseline"
+    assert drawn["after"]["status"] == "no_evidence"
+
+
 def test_a_lone_sample_on_therapy_without_a_published_start_is_refused(run):
     result = run("prostate", "mcrpc", sample(n=12, day="2026-03-19"), therapy_start="2026-01-19")
     assert result["status"] == "no_evidence"

@@ -17,6 +17,8 @@ from ctcascade.prognosis.curves import Shape, Stratum
 from ctcascade.prognosis.reference import ReferenceCount, reference_count
 from ctcascade.study.patient import Patient
 
+_HOUR_IN_WEEKS = 1 / 168
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -98,6 +100,8 @@ def evaluable(counts: Iterable[Counts], patient: Patient, against: Mapping[str, 
             collected = date.fromisoformat(c.collected)
             start = therapy_start(patient, collected)
             weeks = None if start is None else (collected - start).days / 7
+            if weeks == 0 and c.drawn == "after":  # of the day of the start itself, by the sheet
+                weeks = _HOUR_IN_WEEKS
             found.append(Sample(c, collected, c.n_ctc, weeks, tuple(against.get(c.sample, ()))))
     return sorted(found, key=lambda s: (s.collected, s.name))
 
