@@ -313,9 +313,71 @@ def test_a_setting_without_a_curve_is_divided_at_its_largest_study(tmp_path):
     assert group.log_rank is not None
 
 
-def test_nobody_with_follow_up_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no patient with follow-up; expected at least one; fill the columns event"):
-        compared(tmp_path, [], [], [])
+def test_nobody_with_follow_up_gives_a_page_that_says_so(tmp_path):
+    found = compared(tmp_path, [], [], [])
+    assert (found.n_patients, found.groups) == (0, ())
+    follow_up_page.report_follow_up(tmp_path / "cohort.json", tmp_path / "page.html")
+    text = cases.Page(tmp_path / "page.html").text
+    assert "Nothing can be computed" in text
+    assert "No patient with a tumour has follow-up." in text
+
+
+def test_only_patients_who_cannot_be_judged_give_a_page_that_says_so(tmp_path):
+    rows, counts, prognoses = written(tmp_path, n=1)
+    lost = cases.counts("Secret-0", "Name-0", status="not_evaluable", reason="no frame", n_ctc=0)
+    write_result(counts[0], "counts", lost)
+    found = compared(tmp_path, rows, counts, prognoses)
+    assert (found.n_patients, found.groups) == (1, ())
+    follow_up_page.report_follow_up(tmp_path / "cohort.json", tmp_path / "page.html")
+    assert "1: the first draw could not be evaluated" in cases.Page(tmp_path / "page.html").text
+
+
+@pytest.mark.parametrize(
+    ("groups", "why"),
+    [
+        ([([1], [0]), ([5], [1])], "one group only were still followed"),
+        ([([1, 2], [1, 1]), ([5, 6], [1, 1])], ""),
+        ([([3, 3], [1, 1]), ([3], [1])], "all died at once"),
+        ([([3, 4], [0, 0]), ([5], [0])], "Nobody died."),
+        ([([3, 4], [1, 0])], "There is one group only."),
+        ([([9, 9], [1, 0]), ([9, 9], [0, 0]), ([1], [0])], "not followed to any death"),
+    ],
+)
+def test_a_log_rank_test_is_made_only_where_deaths_tell_groups_apart(groups, why):
+    parts = [followed(*group) for group in groups]
+    assert why in survival.why_no_log_rank(parts)
+    assert bool(survival.why_no_log_rank(parts)) == bool(why)
+    assert (survival.log_rank(parts) is None) == bool(why)
+
+
+def test_deaths_on_one_day_give_no_model(tmp_path):
+    members = [patient(5, True, float(k)) for k in range(12)]
+    assert follow_up.cox_model(JOB, members) == (None, "Of no two patients is it known who died first.")
+    curve = np.array([[0.0, 1.0], [24.0, 0.2]])
+    members = [patient(0, True, float(k), curve=curve, cutoff=5) for k in range(12)]
+    found, why = calibration.calibrate(JOB, members, {})
+    assert found is None
+    assert "no ratio follows" in why
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("seed", range(40))
+def test_any_small_cohort_gives_a_result_and_a_page(seed, tmp_path):
+    rng = np.random.default_rng(seed)
+    rows, counts, prognoses = written(tmp_path, n=int(rng.integers(1, 15)))
+    latest = int(rng.choice([0, 1, 3, 30]))
+    for row in rows:
+        row |= {"event": int(rng.uniform() < rng.choice([0.2, 0.9])), "time_months": float(rng.integers(0, latest + 1))}
+    found = compared(tmp_path, rows, counts, prognoses, min_events=5)
+    for group in found.groups:
+        assert (group.log_rank is None) == bool(group.why_no_log_rank)
+        assert (group.model is None) == bool(group.why_no_model)
+        assert (group.calibration is None) == bool(group.why_no_calibration)
+    follow_up_page.report_follow_up(tmp_path / "cohort.json", tmp_path / "page.html")
+    assert cases.Page(tmp_path / "page.html").text
+
+
+def test_files_in_another_order_than_the_patients_are_refused(tmp_path):
     rows, counts, prognoses = written(tmp_path, n=2)
     with pytest.raises(InputError, match="found Secret-1; expected Secret-0"):
         compared(tmp_path, rows, counts[::-1], prognoses)

@@ -74,6 +74,8 @@ def calibrate(
     if why:
         return None, why
     alive = np.array([_predicted(p, t) for p, t in zip(with_curve, until, strict=True)])
+    if alive.min() <= 0 or alive.min() == 1:
+        return None, "The published curves give the patients' own times no chance or all of it: no ratio follows."
     expected = float(-np.log(alive).sum())
     tail = (1 - job.level) / 2
     low, high = stats.chi2.ppf([tail, 1 - tail], [2 * seen, 2 * seen + 2]) / 2

@@ -34,7 +34,14 @@ from ctcascade.validation.calibration import (
     times_and_deaths,
     too_few_deaths,
 )
-from ctcascade.validation.survival import concordance, hazard_ratio, kaplan_meier, log_rank
+from ctcascade.validation.survival import (
+    comparable_pairs,
+    concordance,
+    hazard_ratio,
+    kaplan_meier,
+    log_rank,
+    why_no_log_rank,
+)
 
 _STEPS = (1, 3, 6, 12, 24, 60, 120)  # months between the numbers at risk
 _MOST_TICKS = 8
@@ -58,7 +65,7 @@ def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], ou
     Raises
     ------
     InputError
-        If nobody has follow-up, a file is not a result of this version, or is of another patient or draw.
+        If a file is not a result of this version, or is of another patient or draw.
 
     Notes
     -----
@@ -69,6 +76,8 @@ def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], ou
 
     *Cox.* The covariate is ``log2(1 + CTCs per 7.5 mL)``, so that the hazard ratio is that of a doubling; ties by
     Efron, limits by Wald.
+
+    *Nobody.* Without any patient with follow-up the result has no group, and its page says so.
 
     *Refused.* With fewer than ``min_events`` deaths no ratio, no concordance and no calibration is given.
     Ten deaths a covariate are the usual least [1]_; fewer may do [2]_.
@@ -81,9 +90,6 @@ def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], ou
     .. [3] Collins GS, Ogundimu EO, Altman DG, Stat Med 2016;35:214. doi:10.1002/sim.6787
     """
     about = job.patients
-    if not about:
-        todo = "fill the columns event and time_months of patients with a tumour (config/README.md)"
-        refuse("the patient sheet", "event, time_months", "no patient with follow-up", "at least one", todo)
     least_ml = float(evidence.load("assay_facts").central["least_volume"])
     left_out: Counter[str] = Counter()
     groups: dict[tuple[str, str], list[Followed]] = {}
@@ -155,10 +161,15 @@ def cox_model(job: CohortJob, patients: Sequence[Followed]) -> tuple[CoxModel | 
     ahead = np.where(still, x - x[died][:, None], 0.0)
     if (ahead <= 0).all() or (ahead >= 0).all():
         return None, "Whoever died had the most extreme count of those then alive: no finite hazard ratio fits that."
+    if not comparable_pairs(times, died):
+        return None, "Of no two patients is it known who died first."
+    ratio = hazard_ratio(times, died, x, job.level)
+    if ratio is None:
+        return None, "The deaths do not bound the hazard ratio."
     rng = np.random.default_rng([job.random_seed, len(x)])
     return CoxModel(
         covariate="log2(1 + CTCs per 7.5 mL)",
-        hr_per_doubling=hazard_ratio(times, died, x, job.level),
+        hr_per_doubling=ratio,
         c_index=concordance(times, died, x, job.level, job.bootstrap, rng),
     ), ""
 
@@ -178,6 +189,7 @@ def _group(job: CohortJob, primary: str, setting: str, patients: Sequence[Follow
     months = range(0, int(last) + 1, step)
     model, why_no_model = cox_model(job, patients)
     calibration, why_no_calibration = calibrate(job, patients, parts)
+    compared = [times_and_deaths(part) for part in parts.values()]
     return FollowUpGroup(
         primary=primary,
         setting=setting,
@@ -190,7 +202,8 @@ def _group(job: CohortJob, primary: str, setting: str, patients: Sequence[Follow
             _stratum(label, members, months, job.level)
             for label, members in ({"all": patients} if len(parts) < 2 else parts).items()
         ),
-        log_rank=log_rank([times_and_deaths(part) for part in parts.values()]),
+        log_rank=log_rank(compared),
+        why_no_log_rank=why_no_log_rank(compared),
         model=model,
         why_no_model=why_no_model,
         calibration=calibration,

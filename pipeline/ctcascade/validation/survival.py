@@ -13,6 +13,7 @@ from ctcascade.data.results import HazardRatio, Interval, LogRank, SurvivalPoint
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+_LARGEST = 300.0  # exp of more has no meaning as a ratio, and soon no value
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,53 @@ def kaplan_meier(times: Floats, died: Bools, level: float) -> KaplanMeier:
 
 
 def log_rank(parts: Sequence[tuple[Floats, Bools]]) -> LogRank | None:
-    """Return chi-square and p of groups, each times and deaths; None without two groups or any death."""
-    if len(parts) < 2:
+    """Return chi-square and p of groups, each times and deaths; None where `why_no_log_rank` says why."""
+    if why_no_log_rank(parts):
         return None
     times, died = (np.concatenate(each) for each in zip(*parts, strict=True))
-    if not died.any():
-        return None
     side = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
     chi2, p = survdiff(times, died.astype(np.int64), side)
     return LogRank(chi2=float(chi2), p=float(p))
 
 
-def hazard_ratio(times: Floats, died: Bools, x: Floats, level: float) -> HazardRatio:
-    """Return the hazard ratio of one more of `x` by Cox's model (ties by Efron), with Wald limits and p."""
+def why_no_log_rank(parts: Sequence[tuple[Floats, Bools]]) -> str:
+    """Return why groups, each times and deaths, cannot be compared by the log-rank test; empty where they can.
+
+    A death tells groups apart only where some but not all of those at risk die, and those at risk are of more than one
+    group. A group that is at risk at no such death makes the covariance of the groups singular.
+    """
+    if len(parts) < 2:
+        return "There is one group only."
+    times, died = (np.concatenate(each) for each in zip(*parts, strict=True))
+    if not died.any():
+        return "Nobody died."
+    at = np.unique(times[died])
+    at_risk = np.array([[(own >= month).sum() for month in at] for own, _ in parts])
+    deaths = np.array([((times == month) & died).sum() for month in at])
+    tells = ((at_risk > 0).sum(axis=0) > 1) & (deaths < at_risk.sum(axis=0))
+    if not tells.any():
+        return "At each death patients of one group only were still followed, or all died at once: nothing to compare."
+    if not (at_risk[:, tells] > 0).any(axis=1).all():
+        return "A group was not followed to any death at which patients of another group were: nothing to compare."
+    return ""
+
+
+def comparable_pairs(times: Floats, died: Bools) -> int:
+    """Return of how many pairs of patients it is known who died first."""
+    outlived = (times[:, None] < times) | ((times[:, None] == times) & ~died)
+    return int((died[:, None] & outlived).sum())
+
+
+def hazard_ratio(times: Floats, died: Bools, x: Floats, level: float) -> HazardRatio | None:
+    """Return the hazard ratio of one more of `x` by Cox's model (ties by Efron), with Wald limits and p.
+
+    None where the data do not bound it.
+    """
     fitted = PHReg(times, x[:, None], status=died.astype(np.int64), ties="efron").fit(disp=0)
     beta, error = float(fitted.params[0]), float(fitted.bse[0])
     z = float(special.ndtri((1 + level) / 2))
+    if not (np.isfinite([beta, error]).all() and error > 0 and abs(beta) + z * error < _LARGEST):
+        return None
     return HazardRatio(
         estimate=float(np.exp(beta)),
         low=float(np.exp(beta - z * error)),
@@ -94,9 +126,12 @@ def hazard_ratio(times: Floats, died: Bools, x: Floats, level: float) -> HazardR
 def concordance(times: Floats, died: Bools, x: Floats, level: float, draws: int, rng: np.random.Generator) -> Interval:
     """Return Harrell's c: of pairs in which it is known who died first, the share where that one had the higher `x`.
 
+    There must be such a pair (`comparable_pairs`).
+
     Notes
     -----
-    Equal `x` count half. The limits are percentiles over resampled patients: a patient drawn w times weighs w.
+    Equal `x` count half. The limits are percentiles over resampled patients: a patient drawn w times weighs w. Where
+    no draw has a pair they are 0 and 1.
 
     References
     ----------
@@ -108,5 +143,5 @@ def concordance(times: Floats, died: Bools, x: Floats, level: float, draws: int,
     weights = rng.multinomial(len(times), np.full(len(times), 1 / len(times)), size=draws).astype(np.float64)
     pairs, won = (((weights @ matrix) * weights).sum(axis=1) for matrix in (known, right))
     drawn = won[pairs > 0] / pairs[pairs > 0]
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]) if drawn.size else (0.0, 1.0)
     return Interval(estimate=float(right.sum() / known.sum()), low=float(low), high=float(high), level=level)

@@ -185,6 +185,7 @@ class FollowUpGroup(Result):
     n_without_group: Count = Field(description="patients whose reference count is not known")
     strata: tuple[FollowUpStratum, ...] = Field(description="patients by cut-off")
     log_rank: LogRank | None = Field(description="test of the groups' difference; null: not made")
+    why_no_log_rank: Text = Field(default="", description="why not, else empty")
     model: CoxModel | None = Field(description="model of the count; null: not fitted")
     why_no_model: Text = Field(description="why not, else empty")
     calibration: Calibration | None = Field(description="predicted beside seen; null: not compared")
