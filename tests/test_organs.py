@@ -8,7 +8,7 @@ from ctcascade import evidence
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.seeding import Kind, level_of, organs_of
 from ctcascade.data.vocabulary import SETTINGS, SUBTYPES
-from tests.support.cascades import cascade
+from tests.support.cascades import cascade, counts_file, run
 
 pytestmark = pytest.mark.unit
 
@@ -99,3 +99,24 @@ def test_the_error_of_the_fit_is_in_the_bands():
     assert np.ptp(
         Draws(1, 500).spread("ln_own: lung", *rows.loc["lung", ["ln_own", "ln_own_low", "ln_own_high"]], "normal")
     )
+
+
+def test_cells_after_a_removal_and_the_end_of_a_therapy_are_said(tmp_path):
+    path = counts_file(tmp_path, n_ctc=1, collected="2026-05-01")
+    late = run(tmp_path, [path], setting="early", resected="2021-04-01")["statements"]
+    soon = run(tmp_path, [path], setting="early", resected="2026-04-01")["statements"]
+    assert any("no rest of the operation" in s for s in late)
+    assert not any("no rest of the operation" in s for s in soon)
+    ends = run(tmp_path, [path], therapies="chemotherapy:2026-04-01:2026-08-01:growth=0.1")["statements"]
+    assert any("end, not the count" in s for s in ends)
+    goes_on = run(tmp_path, [path], therapies="chemotherapy:2026-04-01::growth=0.1")["statements"]
+    assert not any("end, not the count" in s for s in goes_on)
+
+
+def test_a_patient_known_to_be_metastatic_is_said_to_be(tmp_path):
+    path = counts_file(tmp_path)
+    known, early = (run(tmp_path, [path], setting=s) for s in ("metastatic", "early"))
+    assert (known["known_metastatic"], early["known_metastatic"]) == (True, False)
+    new = {o["organ"]: o["p_new"]["5"]["mean"] for o in known["organs"]}
+    for organ in known["organs"]:
+        assert 0 < new[organ["organ"]] < organ["p_metastasis"]["5"]["mean"]

@@ -28,14 +28,18 @@ def founders(primary, **kwargs):
 
 
 def test_portal_route_decides_between_liver_and_lung():
-    colon, breast, rerouted = founders("colon"), founders("breast"), founders("colon", off=["portal_route"])
+    colon, rerouted = founders("colon"), founders("colon", off=["portal_route"])
     assert colon["liver"] > 1.3 * colon["lung"]
     assert rerouted["lung"] > 1.3 * rerouted["liver"]
     factor = colon["liver"] / colon["lung"] / (rerouted["liver"] / rerouted["lung"])
     slope = evidence.load("parameters").central["imaging_slope"]
     assert 15 < factor ** (1 / slope) < 35  # the gut drains elsewhere for recirculating cells too
-    imaged = colon["liver"] / colon["lung"] / (breast["liver"] / breast["lung"])
-    assert 3 < imaged < 10  # registries: 13.8 / 3.7 over 3,434 / 4,167
+    shown = {}
+    for primary in ("colon", "breast"):
+        model = cascade(primary, draws=300)
+        by_organ = dict(zip(model.organs, model.risk([0.0])[0][0].mean(axis=0), strict=True))
+        shown[primary] = by_organ["liver"] / by_organ["lung"]
+    assert 3 < shown["colon"] / shown["breast"] < 7  # registries: 13.8 / 3.7 over 3,434 / 4,167, which is 4.5
 
 
 def sized(primary, n, mean, **kwargs):

@@ -1,5 +1,6 @@
 """What the reader of a cascade must know, in sentences: what setting, imaging, therapies and cell sizes stand for."""
 
+import datetime
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ from ctcascade.cascade import conditioning
 from ctcascade.cascade.engine import Cascade
 from ctcascade.cascade.findings import Imaged
 from ctcascade.data.results import Counts
-from ctcascade.data.vocabulary import NOT_METASTATIC
+from ctcascade.data.vocabulary import DAYS_PER_YEAR, NOT_METASTATIC
 from ctcascade.study.jobs import SimulateJob
 from ctcascade.study.patient import Therapy
 
@@ -44,9 +45,11 @@ def statements(
     """
     return [
         _on_removal(job),
+        *_on_cells_after_removal(job, usable),
         *_on_imaging(job, cascade, imaged, softened=softened),
         *(_on_size(job.patient.primary, usable) if job.cell_sizes else []),
         *map(_on_therapy, job.patient.therapies),
+        *_on_ends(job.patient.therapies, max(datetime.date.fromisoformat(c.collected) for c in usable)),
     ]
 
 
@@ -59,6 +62,34 @@ def _on_removal(job: SimulateJob) -> str:
     if job.reseeding:
         return f"Most of the shedding ends {when}; reseeding is on: what remains of it founds lesions as before."
     return f"The shedding that founds lesions ends {when}; cells found later come from lesions founded before."
+
+
+def _on_cells_after_removal(job: SimulateJob, usable: Sequence[Counts]) -> Iterator[str]:
+    """Yield what cells mean that were found long after all that sheds was removed."""
+    resected = job.patient.resected
+    if resected is None or job.patient.setting not in NOT_METASTATIC:
+        return
+    days = {c.sample: (datetime.date.fromisoformat(c.collected) - resected).days for c in usable if c.n_ctc}
+    late = [sample for sample, after in days.items() if after > DAYS_PER_YEAR]
+    if late:
+        yield (
+            f"{', '.join(late)}: cells found more than a year after the removal come from lesions that "
+            "nobody has seen, and are no rest of the operation. The model takes them as a sign of how much was shed "
+            "before it; that lesions which shed are near to being seen is not in it, so that this risk is too low, the "
+            "more so for the first years."
+        )
+
+
+def _on_ends(therapies: Sequence[Therapy], latest: datetime.date) -> Iterator[str]:
+    """Yield therapies whose end after the latest sample raises the risk by itself."""
+    for therapy in therapies:
+        left = [rate for rate in ("shedding", "growth") if therapy.rates.get(rate, 1.0) < 1]
+        if therapy.end and therapy.end > latest and left:
+            back = " and ".join(left)
+            yield (
+                f"On {therapy.end} {therapy.kind} ends, and {back} return to what they are without it. It is this "
+                "end, not the count, that makes the risk after it higher than under a therapy that goes on."
+            )
 
 
 def _on_imaging(job: SimulateJob, cascade: Cascade, imaged: Imaged | None, *, softened: bool) -> Iterator[str]:
