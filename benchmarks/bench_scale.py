@@ -5,7 +5,6 @@ Frames are hard links to a few phantom frames of full size: they take as long to
 """
 
 import csv
-import os
 import resource
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from ctcascade.validation import phantom
+from tests.support import slides
 
 ROOT = Path(__file__).parents[1]
 POOL = phantom.Slide(4, (1036, 1384), recipe=phantom.Recipe(leukocytes=400, ctcs=4))
@@ -29,7 +29,7 @@ main()
 def rows() -> list[tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as name:
         many, few = Path(name, "many"), Path(name, "few")
-        write_study(many, 1000, 175)
+        write_study(many, 1000, 175, planned=True)
         write_study(few, 4, 48)
         planned, jobs = plan(many)
         done = run(few, cores=2)
@@ -44,8 +44,8 @@ def overhead(done: dict[str, float]) -> str:
     return f"Snakemake itself: {100 * share:.1f} % of the processor time of its jobs"
 
 
-def write_study(folder: Path, samples: int, frames: int) -> None:
-    """Write sheets and hard-linked frames of a study; two samples a patient."""
+def write_study(folder: Path, samples: int, frames: int, planned: bool = False) -> None:
+    """Write sheets and frames of a study, two samples a patient; frames that are only planned are hard links."""
     (folder / "config").mkdir(parents=True)
     phantom.write_slide(folder / "pool", POOL, seed=11)
     pool = sorted((folder / "pool").iterdir())
@@ -56,7 +56,11 @@ def write_study(folder: Path, samples: int, frames: int) -> None:
         images = folder / "images" / f"S{number:05d}"
         images.mkdir(parents=True)
         for frame in range(frames):
-            os.link(pool[frame % len(pool)], images / f"f{frame + 1:04d}.ome.tif")
+            source, target = pool[frame % len(pool)], images / f"f{frame + 1:04d}.ome.tif"
+            if planned:
+                os.link(source, target)
+            else:  # copies would be counted once
+                slides.repeat(source, target, number * frames + frame)
         sheet.append(f"S{number:05d}\tP{patient:05d}\t2026-0{draw + 1}-01\t../images/S{number:05d}\tcellsearch\t7.5")
         if not draw:
             patients.append(f"P{patient:05d}\tbreast\tmetastatic\tfemale")

@@ -9,7 +9,6 @@ work too, look at the processor time.
 """
 
 import argparse
-import os
 import resource
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctcascade.validation import phantom
+from tests.support import slides
 from tests.support.json_results import read_result
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +53,7 @@ def _line(folder: Path, files: list[Path], number: int) -> str:
     images = folder / "frames"
     images.mkdir(parents=True)
     for k in range(number):
-        os.link(files[k % len(files)], images / f"f{k + 1:04d}.ome.tif")
+        slides.repeat(files[k % len(files)], images / f"f{k + 1:04d}.ome.tif", k)
     (folder / "samples.tsv").write_text(SAMPLES.format(assay=ASSAY))
     (folder / "patients.tsv").write_text(PATIENTS)
     results = folder / "results"

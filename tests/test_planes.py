@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from ctcascade import formats
+from ctcascade.data import store
 from ctcascade.formats import FrameError
 from ctcascade.formats.listing import list_frames
+from ctcascade.images.detect import detect, gather
 from tests.support import tiff_bytes
-from tests.support.detecting import camera
+from tests.support.detecting import camera, detect_job
 
 pytestmark = pytest.mark.unit
 
@@ -314,3 +316,65 @@ def test_a_screens_resolution_and_a_zero_are_no_pixel_size(tmp_path):
     pages = [tiff_bytes.Page(p, rational=dpi, tags=[(296, 3, [2])]) for p in planes()]
     tiff_bytes.write(tmp_path / "s" / "f1.ome.tif", pages)
     assert frames(tmp_path, TRUSTED)["f1"].size_from == "assay"
+
+
+def sample(tmp_path, images, of=ASSAY, chunks=1):
+    """Return frames and cells of a sample after detection, chunk by chunk, and gathering."""
+    job = detect_job(of, *images)
+    paths = [[tmp_path / f"{kind}{k}" for k in range(chunks)] for kind in ("f", "c")]
+    for k in range(chunks):
+        detect(job, tmp_path, (k + 1, chunks), paths[0][k], paths[1][k])
+    gather(*paths, tmp_path / "frames", tmp_path / "cells")
+    return [store.read_table(tmp_path / kind, kind) for kind in ("frames", "cells")]
+
+
+def frame_file(path, pixels, shift=0, names=("DAPI", "CK", "CD45"), more='PhysicalSizeX="0.5" PhysicalSizeY="0.5"'):
+    blocks = [block(0, 0, 3)]
+    put(path, [plane << shift for plane in pixels], ome(image(blocks, names=names, more=more)) if names else "")
+
+
+def noisy(seed):
+    return np.random.default_rng(seed).normal(300, 20, (3, 120, 140)).round().astype(np.uint16)
+
+
+@pytest.mark.parametrize("images", [("s",), ("s", "t")])
+def test_a_copy_is_counted_once_and_named(tmp_path, images):
+    for k in range(2):
+        frame_file(tmp_path / "s" / f"f{k}.ome.tif", noisy(k))
+    frame_file(tmp_path / images[-1] / "f1 - Copy.ome.tif", noisy(1), shift=3)  # saved anew on another scale
+    table, _ = sample(tmp_path, images, chunks=2)
+    assert list(table["usable"]) == [True, True, False]
+    assert table["reason"].iloc[2] == f"a copy: the same pixels as frame {table['frame'].iloc[1]}, which is counted"
+    assert list(table["frame_area_um2"] > 0) == [True, True, False]
+    other = noisy(1)
+    other[0, 0, 0] += 1
+    frame_file(tmp_path / images[-1] / "f1 - Copy.ome.tif", other)
+    assert sample(tmp_path, images)[0]["usable"].all()
+
+
+def test_frames_on_another_scale_than_the_sample_are_left_out(tmp_path):
+    for k in range(3):
+        frame_file(tmp_path / "s" / f"f{k}.ome.tif", noisy(k))
+    frame_file(tmp_path / "s" / "f3.ome.tif", noisy(3), shift=4)  # proved by its values: brought to one scale
+    frame_file(tmp_path / "s" / "f4.ome.tif", (noisy(4) >> 2).astype(np.uint8))
+    table, _ = sample(tmp_path, ["s"])
+    assert list(table["usable"]) == [True, True, True, True, False]
+    assert table["reason"].iloc[4] == "counts of 8 bits, where the sample's other frames have 16: not comparable"
+    assert table["dna_background"].iloc[3] == pytest.approx(table["dna_background"].iloc[0], rel=0.02)
+
+
+def test_a_frame_without_a_pixel_size_is_not_measured_with_another_than_its_neighbours_state(tmp_path):
+    for k in range(2):
+        frame_file(tmp_path / "s" / f"f{k}.ome.tif", noisy(k), more='PhysicalSizeX="0.3" PhysicalSizeY="0.3"')
+    frame_file(tmp_path / "s" / "f2.ome.tif", noisy(2), more="")
+    table, _ = sample(tmp_path, ["s"])
+    assert list(table["usable"]) == [True, True, False]
+    assert table["reason"].iloc[2] == "no pixel size in the file; other frames state 0.3 um, and the assay 0.5 um"
+
+
+def test_an_order_that_the_names_of_other_frames_contradict_is_not_trusted(tmp_path):
+    for k in range(2):
+        frame_file(tmp_path / "s" / f"f{k}.ome.tif", noisy(k), names=("CK", "DAPI", "CD45"))
+    frame_file(tmp_path / "s" / "f2.ome.tif", noisy(2), names=())
+    table, _ = sample(tmp_path, ["s"], of=TRUSTED)
+    assert "taken as dna,ck,cd45; other frames of the sample name them ck,dna,cd45" in table["reason"].iloc[2]

@@ -24,6 +24,17 @@ def add_ctc(source, target, y_px, x_px, seed=1):
     edit(source, target, lambda pixels: phantom.add_ctc(pixels, phantom.Optics(), y_px, x_px, seed))
 
 
+def repeat(source, target, number):
+    """Write the frame with one pixel changed by `number`: copies of a frame would be counted once."""
+
+    def vary(pixels):
+        plane = pixels[0].reshape(-1)
+        plane[number] ^= 1
+        return pixels
+
+    edit(source, target, vary)
+
+
 def empty_place(cells, shape, radius_px=24):
     """Return (y, x) of a disc, in a frame of `shape`, that no cell's bounding box touches."""
     for y in range(2 * radius_px, shape[0] - 2 * radius_px, 4):

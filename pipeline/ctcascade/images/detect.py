@@ -5,6 +5,7 @@ and memory does not grow with their number.
 """
 
 import contextlib
+import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,8 +20,9 @@ from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES, Row
+from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
-from ctcascade.images import learned, overlap
+from ctcascade.images import alike, learned, overlap
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, registration, sharpness
@@ -112,7 +114,8 @@ def gather(
 ) -> None:
     """Join the chunks of one sample, in the order given, into one frames, one cells and one outlines table.
 
-    Cells that overlapping frames show twice are counted once (`overlap.resolve`).
+    Frames that are copies of another, or on another scale than most, are left out with their reason (`alike.compare`);
+    cells that overlapping frames show twice are counted once (`overlap.resolve`).
 
     Raises
     ------
@@ -125,19 +128,24 @@ def gather(
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
 
-    def places() -> Iterator[pd.DataFrame]:
-        return (part.select(overlap.COLUMNS).to_pandas() for path in cells for part in store.read_parts(path))
+    compared = alike.compare(pd.concat(tables, ignore_index=True))
 
-    overlaps = overlap.resolve(pd.concat(tables, ignore_index=True), places)
+    def parts_of(paths: Sequence[Path]) -> Iterator[pa.Table]:
+        return map(compared.without, itertools.chain.from_iterable(map(store.read_parts, paths)))
+
+    def places() -> Iterator[pd.DataFrame]:
+        return (part.select(overlap.COLUMNS).to_pandas() for part in parts_of(cells))
+
+    overlaps = overlap.resolve(compared.frames, places)
     store.write_table(out_frames, "frames", overlaps.frames, made_by)
     # not from the settings inside: JSON has sorted them
     roles = [name.removesuffix("_noise") for name in tables[0].columns if name.endswith("_noise")]
     with store.table_writer(out_cells, "cells", roles, made_by) as write:
-        for part in itertools.chain.from_iterable(map(store.read_parts, cells)):
+        for part in parts_of(cells):
             write(overlaps.kept(part.to_pandas()) if overlaps.dropped else part)
     if out_outlines is not None:
         with store.table_writer(out_outlines, "outlines", [], made_by) as write:
-            for part in itertools.chain.from_iterable(map(store.read_parts, outlines)):
+            for part in parts_of(outlines):
                 write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
 
 
@@ -153,13 +161,29 @@ def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Seg
         area = height * width * camera.pixel_size_um**2
         row |= {"usable": False, "reason": str(error), "flags": "", "height_px": height, "width_px": width}
         row |= {"pixel_size_um": camera.pixel_size_um, "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
+        row |= {"scale_bits": "", "size_from": "", "channels_from": "", "page_order": "", "pixels_digest": ""}
         return row, pd.DataFrame(), None
     seen, cells, found = _measured(frame, ref.frame, job, job.frame_limits)
     for column in CELLS.for_roles(set(camera.channels) - set(frame.roles)):
         if column.name not in cells:
             cells[column.name] = np.nan
     row["y_um"], row["x_um"] = frame.position_um or (np.nan, np.nan)
+    row |= _origin(frame)
     return {**row, **seen}, cells, found
+
+
+def _origin(frame: Frame) -> Row:
+    """Return what is compared between frames: scale, where size and channels come from, and a digest of the pixels."""
+    digest = hashlib.blake2b(digest_size=16)
+    for role in ROLES:
+        digest.update(np.ascontiguousarray(frame.pixels[frame.roles.index(role)]).data)
+    return {
+        "scale_bits": frame.scale,
+        "size_from": frame.size_from,
+        "channels_from": frame.channels_from,
+        "page_order": frame.page_order,
+        "pixels_digest": digest.hexdigest(),
+    }
 
 
 def detect_frame(
@@ -178,7 +202,7 @@ def detect_frame(
     """
     seen, cells, found = _measured(frame, name, settings, limits)
     y_um, x_um = frame.position_um or (np.nan, np.nan)
-    row = {"frame": name, "path": "", "part": 0, "y_um": y_um, "x_um": x_um, **seen}
+    row = {"frame": name, "path": "", "part": 0, "y_um": y_um, "x_um": x_um, **_origin(frame), **seen}
     names = [column.name for column in FRAMES.for_roles(frame.roles)]
     return pd.DataFrame([row], columns=names), cells, found.nuclei, found.cells
 
