@@ -5,6 +5,7 @@ Frames are hard links to a few phantom frames of full size: they take as long to
 """
 
 import csv
+import os
 import resource
 import subprocess
 import sys
