@@ -183,3 +183,17 @@ def test_the_frames_of_a_page_have_their_lights(tmp_path, monkeypatch):
     assert "■ failsbeyond the limit: registration (µm), focus30" in rows["f000"]
     assert "● goodweak focus30" in rows["f001"]
     assert "■ unusablethe file ends early0" in rows["f003"]
+
+
+@pytest.mark.parametrize(
+    ("diameter_um", "state"), [(4.8, "fail"), (5.1, "ok"), (7.0, "ok"), (9.3, "ok"), (9.6, "fail")]
+)
+def test_nuclei_of_leukocytes_outside_the_published_range_fail_the_sample(run, slide, diameter_um, state):
+    """A pixel size that is wrong by 1.4 or by 2 moves the nuclei out of the range."""
+    frames, cells, calls = slide
+    cells = cells.assign(nucleus_area_um2=np.float32(np.pi * diameter_um**2 / 4))
+    found, checks = run(frames, cells, calls)
+    check = checks["leukocyte_nucleus_ratio"]
+    assert check["state"] == state
+    assert check["value"] == pytest.approx(max(4.95 / diameter_um, diameter_um / 9.4), rel=1e-5)
+    assert (found["status"] == "fail") == (state == "fail")

@@ -4,6 +4,7 @@ Limits are settings, no facts of biology: a laboratory sets them from its own ru
 its count; one of which a claim fails that its calls rest on has none (`calling.stains`).
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.results import Check, FrameQuality, Quality, State
 from ctcascade.data.vocabulary import AT_LEAST
 from ctcascade.study.jobs import QualityJob
 from ctcascade.study.settings import FrameLimits, Limits
 
+_RULER = "median diameter of leukocytes' nuclei against the published range: outside it where above 1"
+_ENOUGH_NUCLEI = 20
 STATES: tuple[State, ...] = ("ok", "warn", "fail")
 _SHARES = {
     "focus": ("weak_focus_share", "share of usable frames without a sharp edge"),
@@ -117,6 +121,7 @@ def _measured(
     measured.append(("staining_index", "CD45 of leukocytes above the background, in twice its noise", index))
     nuclei = int((cells["nucleus_area_um2"] > 0).sum())
     measured.append(("nuclei_per_mm2", "nuclei per square millimetre analysed", 1e6 * nuclei / area if area else None))
+    measured.append(("leukocyte_nucleus_ratio", _RULER, _nucleus_ratio(cells, calls)))
     measured.append(("hours_to_processing", "hours from the draw to processing", hours))
     return measured
 
@@ -130,6 +135,24 @@ def _staining_index(frames: pd.DataFrame, cells: pd.DataFrame, calls: pd.DataFra
     around = np.nan_to_num(cells["cd45_ring_mean"].to_numpy(float))
     contrast = cells["cd45_mean"].to_numpy(float) - np.maximum(around, 0)
     return float(np.median(contrast[leukocytes])) / (2 * noise)
+
+
+def _nucleus_ratio(cells: pd.DataFrame, calls: pd.DataFrame) -> float | None:
+    """Return by how much the median diameter of leukocytes' nuclei lies outside the published range: 1 is its border.
+
+    Nuclei of leukocytes are the ruler in every image: a wrong pixel size, or another binning, moves them out of it.
+    Where hardly any cell is called a leukocyte, all whole nuclei are measured.
+    """
+    area = cells["nucleus_area_um2"].to_numpy(np.float64)
+    whole = (area > 0) & ~cells["touches_border"].to_numpy(bool)
+    leukocytes = whole & (calls["call"].to_numpy(object) == "leukocyte")
+    measured = area[leukocytes if leukocytes.sum() >= _ENOUGH_NUCLEI else whole]
+    if len(measured) < _ENOUGH_NUCLEI:
+        return None
+    diameter = 2 * math.sqrt(float(np.median(measured)) / math.pi)
+    facts = evidence.load("assay_facts")
+    low, high = (float(facts[end]["leukocyte_nucleus"]) for end in ("low", "high"))
+    return max(low / diameter, diameter / high)
 
 
 def _judged(check: str, meaning: str, value: float | None, limits: Limits) -> Check:

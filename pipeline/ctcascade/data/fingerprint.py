@@ -55,7 +55,7 @@ STAGES = {
         ("counting.count",),
         evidence=("assay_facts", "parameters", "populations"),
     ),
-    "quality": Stage(("counting.quality",)),
+    "quality": Stage(("counting.quality",), evidence=("assay_facts",)),
     "operator": Stage(("counting.operator",)),
     "controls": Stage(("counting.controls",)),
     "simulate": Stage(

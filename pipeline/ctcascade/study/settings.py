@@ -393,6 +393,9 @@ class QualitySettings(Typed):
     registration_um: Limits = limits(1.0, 3.0, "At most: shift of a channel against DNA, um, median of the frames.")
     staining_index: Limits = limits(5.0, 2.0, "At least: CD45 of leukocytes in twice the noise.")
     nuclei_per_mm2: Limits = limits(5.0, None, "At least: nuclei per mm2 analysed.")
+    leukocyte_nucleus_ratio: Limits = limits(
+        1.0, 1.0, "At most: median diameter of leukocytes' nuclei against the published range; above 1 is outside it."
+    )
     hours_to_processing: Limits = limits(72.0, 96.0, "At most: hours from the blood draw to processing.")
     frame: FrameLimits = section(FrameLimits, "the limits of a single frame")
 
