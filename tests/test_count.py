@@ -216,3 +216,29 @@ def test_tables_of_another_kind_are_refused(tmp_path):
     with pytest.raises(InputError, match="calls"):
         count(settings(), tmp_path / "frames.parquet", tmp_path / "calls.parquet", tmp_path / "counts.json")
     assert not (tmp_path / "counts.json").exists()
+
+
+@pytest.mark.unit
+def test_a_sample_of_little_blood_says_so_unless_it_shows_cells(run):
+    none = calls_table(("leukocyte", None))
+    five = calls_table(*[("ctc", None)] * 5)
+    for calls, volume, expected in (
+        (none, 7.5, "enough"), (none, 0.5, "too_little_blood"), (five, 0.5, "enough"),
+    ):  # fmt: skip
+        assert run(frames_table([1000.0]), calls, blood_volume_ml=volume)["evidence"] == expected
+
+
+@pytest.mark.property
+def test_the_count_says_what_the_tube_says_and_what_it_says_with_the_population(run):
+    about = {"primary": "colon", "setting": "metastatic"}
+    frames, none, five = frames_table([1000.0]), calls_table(("leukocyte", None)), calls_table(*[("ctc", None)] * 5)
+    assert run(frames, five)["in_population"] is None
+    of_patients = run(frames, five, **about)
+    assert of_patients["ctc_per_7_5_ml"] == run(frames, five)["ctc_per_7_5_ml"]
+    assert of_patients["in_population"]["population"] == "population_colorectal"
+    assert of_patients["in_population"]["ctc_per_7_5_ml"]["estimate"] == pytest.approx(4.5, rel=0.1)
+    found = [run(frames, none, blood_volume_ml=v, **about) for v in (7.5, 0.1, 0.0001)]
+    high = [f["in_population"]["ctc_per_7_5_ml"]["high"] for f in found]
+    assert high == sorted(high)
+    assert high[-1] == pytest.approx(found[0]["in_population"]["population_per_7_5_ml"]["high"], rel=0.1)
+    assert found[-1]["p_at_least"]["3"] == pytest.approx(129 / 451, abs=0.02)  # as published

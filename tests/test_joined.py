@@ -266,3 +266,12 @@ def test_a_tube_after_the_operation_is_read_as_one(tmp_path):
     )
     assert after > before
     assert after == pytest.approx(later, rel=0.01)
+
+
+def test_with_too_little_blood_the_cascade_says_so(tmp_path):
+    little = counts_file(tmp_path, "A", n_ctc=0, blood_volume_ml=0.1, evidence="too_little_blood")
+    found = run(tmp_path, [little])
+    assert (found["status"], found["evidence"]) == ("ok", "too_little_blood")
+    assert "too little blood" in found["reason"]
+    more = run(tmp_path, [little, counts_file(tmp_path, "B", n_ctc=0)])
+    assert (more["evidence"], more["reason"]) == ("enough", "")

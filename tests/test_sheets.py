@@ -743,3 +743,29 @@ def test_a_removal_before_the_diagnosis_is_refused(folder):
         InputError, match="resected: found 2020-01-01; expected a day from the diagnosis on, 2021-01-01"
     ):
         read([SAMPLE], [{**PATIENT, "diagnosed": "2021-01-01", "resected": "2020-01-01"}])
+
+
+@pytest.mark.parametrize(
+    ("drawn", "collected", "found"),
+    [
+        ("after", "2026-05-02", "no operation and no start of a therapy on 2026-05-02"),
+        ("10:30", "2026-05-01", "before or after"),
+        ("noon", "2026-05-01", "noon"),
+    ],
+)
+def test_before_and_after_need_an_intervention_of_that_day(folder, drawn, collected, found):
+    operated = {**PATIENT, "setting": "early", "resected": "2026-05-01"}
+    sample = {**SAMPLE, "collected": collected, "drawn": drawn}
+    fault = only_fault([sample], [operated])
+    assert found in fault
+    assert "drawn" in fault
+
+
+def test_drawn_says_which_interventions_came_before(folder):
+    operated = {**PATIENT, "setting": "early", "resected": "2026-05-01"}
+    for drawn, after in (("before", ()), ("after", ("removal",))):
+        study = read([{**SAMPLE, "collected": "2026-05-01", "drawn": drawn}], [operated])
+        assert jobs.count_job(study, "S1").after == after
+    treated = {**PATIENT, "therapy_start": "2026-01-01", "therapies": "chemotherapy:2026-03-01:"}
+    study = read([{**SAMPLE, "collected": "2026-05-01", "drawn": "10:30"}], [treated])
+    assert jobs.count_job(study, "S1").after == ("therapy", "further_therapy")

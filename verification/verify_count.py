@@ -6,6 +6,7 @@ whose mean and 95 % limits the package is given. A row that breaks the model's o
 misses is printed as a miss.
 """
 
+import math
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -22,6 +23,8 @@ RECOVERY, SENSITIVITY = stats.beta(9.0, 2.3), stats.beta(13.0, 1.5)
 BACKGROUND = stats.lognorm(s=1.1, scale=0.1)
 REFERENCE_RECOVERY = stats.beta(9.0, 2.3)
 
+SPREAD = math.sqrt(6.0)  # of ln odds in doubt
+
 Draw = Callable[[np.random.Generator], float]
 STRATA: dict[str, Draw] = {
     "0": lambda rng: 0.0,
@@ -35,7 +38,37 @@ STRATA: dict[str, Draw] = {
 
 def rows() -> list[tuple[str, str, str]]:
     """Return what was checked, what came out, and the verdict."""
-    return [*_coverage(), *_cluster_coverage(), *_calibration(), *_type_one()]
+    return [*_coverage(), *_cluster_coverage(), *_in_doubt(), *_calibration(), *_type_one()]
+
+
+def _in_doubt() -> list[tuple[str, str, str]]:
+    """Count tubes whose cells have odds, beside few and many look-alikes, by odds and by the calls alone.
+
+    ln odds are normal with the variance twice the mean, so that they are the ratio of the two densities.
+    """
+    mean_ln, n = 3.0, N // 5
+    result = []
+    for look_alikes in (1.0, 10.0):
+        for stratum, (label, draw) in enumerate(STRATA.items()):
+            if label.startswith("50"):
+                continue
+            rng = np.random.default_rng([20261130, int(look_alikes), stratum])
+            held = {"by odds": 0, "by calls": 0}
+            for _ in range(n):
+                truth = draw(rng)
+                seen, _, _ = _sample(rng, truth, blood=(7.5, 1.0))
+                others = rng.poisson(rng.exponential(look_alikes))
+                ln = np.append(rng.normal(mean_ln, SPREAD, seen), rng.normal(-mean_ln, SPREAD, others))
+                p = (1 / (1 + np.exp(-ln))).round(2)
+                candidates = tuple((float(v), int((p == v).sum())) for v in np.unique(p[p > 0]))
+                for how, known in (("by odds", candidates), ("by calls", ())):
+                    found = Observation(7.5, 1.0, 1.0, *FACTORS, None, known).interval(int((p >= 0.5).sum()), 0.95)
+                    held[how] += found.low <= truth <= found.high
+            share = {how: k / n for how, k in held.items()}
+            good = "pass" if share["by odds"] > 0.93 - 3 * math.sqrt(0.05 / n) else "fail"
+            figure = f"{share['by odds']:.3f} (0.93 to 0.97; the calls alone: {share['by calls']:.3f}), n {n}"
+            result.append((f"95 % of counts in doubt, {label} CTCs, {look_alikes:g} look-alikes", figure, good))
+    return result
 
 
 def _factor(values: np.ndarray) -> Factor:

@@ -42,6 +42,7 @@ from ctcascade.study.scenarios import Scenario
 from ctcascade.study.scenarios import read as read_scenarios
 
 _NO_END_YEARS = 100.0
+_TOO_LITTLE = "too little blood was looked at: the risks are hardly more than those of any such patient"
 _NO_MODEL = {
     "none": "no primary tumour: there is nothing to spread",
     "other": "the primary tumour is not one of those that the model has organs for",
@@ -88,12 +89,13 @@ def assess(
         reason = "no sample of this patient could be evaluated"
         return _without_risk(job, names, made_by, "not_evaluable", reason)
     known = _condition(job, usable)
+    enough = any(c.evidence == "enough" for c in usable)
     by_organ, anywhere = known.model.risk(HORIZONS_YEARS)
     return results.Cascade(
         patient=job.patient.patient,
         primary=job.patient.primary,
         status="ok",
-        reason="",
+        reason="" if enough else _TOO_LITTLE,
         latest_sample=usable[0].sample,
         samples=tuple(names),
         organs=_organs(known, by_organ, known.model.risk([0.0])[0][0]),
@@ -107,6 +109,7 @@ def assess(
         p_founding_per_ctc=ShareBand(**known.band(known.cascade.p_founding_per_ctc)),
         share_due_to_clusters=ShareBand(**known.band(known.cascade.cluster_share)),
         risk_due_to_clusters=_due_to_clusters(job, usable, known, anywhere),
+        evidence="enough" if enough else "too_little_blood",
         prior_dominated=uncertainty.prior_dominated(known.cascade, usable[0].n_ctc),
         switched_off=tuple(sorted(job.switched_off)),
         outside_the_model=OUTSIDE,

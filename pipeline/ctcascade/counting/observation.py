@@ -176,16 +176,29 @@ class Observation:
 
         The limits are the posterior's equal-tailed ones, but the lower is zero where background alone gives such a
         count or more with a probability above (1 - level) / 2. No interval can cover a true zero at just its level: a
-        count of zero is nearly certain then, and its interval holds zero always.
+        count of zero is nearly certain then, and its interval holds zero always. Where calls are in doubt it is zero
+        where the likelihood does not rule out that all of them are look-alikes.
         """
         tail = (1 - level) / 2
         low, high = self.blood(count).quantiles([tail, 1 - tail])
-        if self.p_shows(count, concentration=0.0) > tail:
+        if self._may_be_none(count, tail):
             low = 0.0
         seen = Seen.of(count, self.candidates).expected()
         above_background = max(0.0, seen / self.exposure - self.background_per_7_5_ml.mean)
         estimate = np.clip(above_background / (self.recovery.mean * self.sensitivity.mean), low, high)
         return Interval(float(estimate), float(low), float(high), level)
+
+    def _may_be_none(self, count: int, tail: float) -> bool:
+        """Return whether blood without a CTC would show this, with a probability above `tail`.
+
+        Calls in doubt are judged by the ratio of likelihoods, no CTC against the most probable number.
+        """
+        seen = Seen.of(count, self.candidates)
+        if self.p_shows(count, concentration=0.0) > tail or not seen.candidates:
+            return self.p_shows(count, concentration=0.0) > tail
+        rate = np.append(0.0, np.geomspace(1e-3, 2.0 * seen.most, 200) / self.exposure)
+        ln = seen.ln_likelihood(self.exposure, rate, *self._background)
+        return bool(2 * (ln.max() - ln[0]) < special.ndtri(tail) ** 2)
 
     def p_shows(self, count: int, concentration: float) -> float:
         """Return the probability that this sample shows `count` or more calls if the blood holds `concentration`.

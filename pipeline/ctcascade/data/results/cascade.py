@@ -138,6 +138,9 @@ class Cascade(ResultFile):
         description="share of the risk of any organ, at the last horizon, that rests on clusters founding more than "
         "their cells would one by one",
     )
+    evidence: Literal["enough", "too_little_blood"] = Field(
+        default="enough", description="too_little_blood: every sample says so; the risks are those of any such patient"
+    )
     prior_dominated: Flag | None = Field(description="the result rests on the prior rather than on the count")
     switched_off: tuple[Text, ...] = Field(description="steps of the model that the settings switch off")
     outside_the_model: tuple[Text, ...] = Field(description="what the model leaves out")
