@@ -32,6 +32,7 @@ _MOST_BETWEEN = 0.08
 _MOST_CUT = 0.1  # share of CTCs below the gate of cytokeratin
 _MOST_NEGATIVE = 0.45
 _MOST_DOUBTFUL = 0.75
+_MOST_SHIFT_UM = {"ck": 1.4, "cd45": 3.0}  # as `registration` sees it, in outlines drawn around nuclei
 _NOISE_SHARPNESS = 0.75  # of a channel without any structure: noise alone has about 0.5
 _MOST_LOST = 0.05  # share of the sample's area in frames whose stain failed
 _WITH_NUCLEUS = 0.5  # share of cells with CD45 that show a nucleus
@@ -90,6 +91,7 @@ def _claims(seen: _Seen, job: ClassifyJob, expected: bool) -> Iterator[Claim]:
             yield _copy(seen, first, second)
     if expected and seen.reference.n_leukocytes and len(seen.frames) > 1:
         yield from _by_frame(seen)
+    yield from (_in_place(seen, role, most) for role, most in _MOST_SHIFT_UM.items())
     yield from (_bleed(one) for one in seen.signals.bleed)
 
 
@@ -310,6 +312,19 @@ def _dark(seen: _Seen, n: int) -> Bools:
             error = 1.25 * spread / np.sqrt(len(here))
             dark[frame] = plain[frame] or (usual - np.median(here) > max(4 * error, 0.7 * usual) and usual > 0)
     return dark
+
+
+def _in_place(seen: _Seen, role: str, most: float) -> Claim:
+    """Return whether a channel lies upon DNA: the median over the frames of the shift that was measured."""
+    what = "shift against DNA, um: median over the frames; a shift beyond a cell's own size is not seen"
+    column = f"{role}_shift_um"
+    shifts = seen.frames[column].dropna().to_numpy(float) if column in seen.frames else np.empty(0)
+    if not len(shifts):
+        why = "too few cells show both channels"
+        return Claim(claim=f"{role}_in_place", checked_with=what, value=None, verdict="not_checked", reason=why)
+    shift = float(np.median(shifts))
+    why = "" if shift <= most else f"{NAMES[role]} lies {shift:.1f} um beside DNA, at most {most:g} um can be called"
+    return _claim(f"{role}_in_place", what, shift, shift <= most, why)
 
 
 def _bleed(bleed: Bleed) -> Claim:
