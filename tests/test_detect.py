@@ -369,3 +369,11 @@ def test_kernels_work_without_a_writable_cache(monkeypatch):
 
     monkeypatch.setattr(numba, "njit", nowhere)
     assert kernel(lambda a, b: a - b)(5, 3) == 2
+
+
+def test_a_chunk_that_stands_twice_or_has_other_cells_is_not_joined(slide, tmp_path):
+    one, two = (run(slide, tmp_path / str(k), (k, 2)) for k in (1, 2))
+    with pytest.raises(InputError, match="holds too"):
+        gather([one[0], two[0], one[0]], [one[1], two[1], one[1]], tmp_path / "f", tmp_path / "c")
+    with pytest.raises(InputError, match="expected 0, as "):
+        gather([one[0], two[0]], [one[1], one[1]], tmp_path / "f", tmp_path / "c")

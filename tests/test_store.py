@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
-from ctcascade.data import store
+from ctcascade.data import sealed, store
 from ctcascade.data.errors import InputError
 from ctcascade.data.results import Counts, Operator, Provenance, Quality
 from ctcascade.data.tables import CALL_TABLE, TABLES
@@ -78,6 +78,7 @@ def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"t2.parquet"):
         store.read_table(tmp_path / "t2.parquet", "calls")
     calls()[["frame", "cell"]].to_parquet(tmp_path / "few.parquet")
+    sealed.seal(tmp_path / "few.parquet")
     with pytest.raises(InputError, match="y_px, x_px, call"):
         store.read_table(tmp_path / "few.parquet", "calls")
 
@@ -192,3 +193,51 @@ def test_the_place_of_a_fault_is_named(tmp_path, change, said):
     with pytest.raises(InputError) as refused:
         store.read_json(tmp_path / "o.json", Operator)
     assert re.search(said, str(refused.value))
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("seed", range(4))
+def test_any_bit_that_turns_in_a_table_is_seen(seed, tmp_path):
+    path = tmp_path / "calls.parquet"
+    store.write_table(path, "calls", calls(200), MADE_BY)
+    written, rng = path.read_bytes(), np.random.default_rng(seed)
+    for bit in [*rng.integers(0, 8 * len(written), 60), 0, 8 * len(written) - 1]:
+        changed = bytearray(written)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        path.write_bytes(bytes(changed))
+        with pytest.raises(InputError, match="run the stage before this one again"):
+            store.read_table(path, "calls")
+        with pytest.raises(InputError):
+            store.table_provenance(path)
+        with pytest.raises(InputError):
+            list(store.read_parts(path))
+    path.write_bytes(written)
+    assert len(store.read_table(path, "calls")) == 200
+    for length in rng.integers(0, len(written), 20):
+        path.write_bytes(written[:length])
+        with pytest.raises(InputError):
+            store.read_table(path, "calls")
+
+
+def test_a_table_of_another_program_is_refused_and_ours_is_read_by_others(tmp_path):
+    calls().to_parquet(tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="without its checksum"):
+        store.read_table(tmp_path / "other.parquet", "calls")
+    store.write_table(tmp_path / "ours.parquet", "calls", calls(), MADE_BY)
+    assert pd.read_parquet(tmp_path / "ours.parquet")["cell"].tolist() == [1, 2]
+    assert len(pq.read_table(tmp_path / "ours.parquet", page_checksum_verification=True)) == 2
+
+
+@pytest.mark.parametrize("change", ['"n_ctc": NaN', '"n_ctc": Infinity', '"n_ctc": 1, "n_ctc": 2', '"n_ctc": 1,'])
+def test_json_that_is_not_ours_is_refused_in_words(change, tmp_path):
+    path = tmp_path / "counts.json"
+    path.write_text('{"provenance": {"settings": {' + change + "}}}")
+    with pytest.raises(InputError, match="run the stage before this one again"):
+        store.read_json(path, Counts)
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(store.os, "fsync", lambda handle: synced.append((tmp_path / "a").exists()))
+    store.write_text(tmp_path / "a", "text")
+    assert synced == [False]

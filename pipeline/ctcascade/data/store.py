@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from ctcascade import __version__
+from ctcascade.data import sealed
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance, ResultFile, TableProvenance
 from ctcascade.data.tables import TABLES, Table
@@ -39,9 +40,19 @@ def whole(path: Path) -> Iterator[Path]:
     try:
         part.chmod(0o666 & ~_umask())
         yield part
+        _to_disk(part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _to_disk(part: Path) -> None:
+    """Have the system write a file out before it gets its name: after a power failure the name holds all or nothing."""
+    handle = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -104,8 +115,9 @@ def read_json(path: Path, kind: type[R]) -> R:
     again = "run the stage before this one again"
     try:
         text = Path(path).read_text(encoding="utf-8")
+        json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
         return kind.model_validate_json(text)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, _NotOursError) as error:
         refuse(path, "", error, f"{_named(kind)} written by ctcascade", again)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
@@ -113,6 +125,22 @@ def read_json(path: Path, kind: type[R]) -> R:
         value = fault["input"]
         shown = f" ({value!r})" if isinstance(value, str | int | float) and fault["loc"] else ""
         refuse(path, f"${place}", fault["msg"] + shown, f"{_named(kind)} of this version of ctcascade", again)
+
+
+class _NotOursError(Exception):
+    """JSON that this module never writes."""
+
+
+def _no_number(word: str) -> float:
+    raise _NotOursError(f"{word}, which is no number")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping; refuse one that names a key twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _NotOursError("a key that stands twice")
+    return found
 
 
 def _named(model: type[ResultFile]) -> str:
@@ -135,7 +163,8 @@ def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Provenance) 
     table = pa.Table.from_pandas(data, schema=schema, preserve_index=False)
     table = table.replace_schema_metadata({_KEY: _as_metadata(made_by)})
     with whole(path) as part:
-        pq.write_table(table, part, compression="zstd")
+        pq.write_table(table, part, compression="zstd", write_page_checksum=True)
+        sealed.seal(part)
 
 
 @contextlib.contextmanager
@@ -150,30 +179,33 @@ def table_writer(
     fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in TABLES[kind].for_roles(roles)]
     schema = pa.schema(fields, metadata={_KEY: _as_metadata(made_by)})
     waiting = schema.empty_table()
-    with whole(path) as part, pq.ParquetWriter(part, schema, compression="zstd") as writer:
+    with whole(path) as part:
+        with pq.ParquetWriter(part, schema, compression="zstd", write_page_checksum=True) as writer:
 
-        def append(rows: pd.DataFrame | pa.Table) -> None:
-            nonlocal waiting
-            if isinstance(rows, pd.DataFrame):
-                rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
-            waiting = pa.concat_tables([waiting, rows.cast(schema)])
-            while waiting.num_rows >= _ROW_GROUP:
-                writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
-                waiting = waiting.slice(_ROW_GROUP)
+            def append(rows: pd.DataFrame | pa.Table) -> None:
+                nonlocal waiting
+                if isinstance(rows, pd.DataFrame):
+                    rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+                waiting = pa.concat_tables([waiting, rows.cast(schema)])
+                while waiting.num_rows >= _ROW_GROUP:
+                    writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
+                    waiting = waiting.slice(_ROW_GROUP)
 
-        yield append
-        writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
+            yield append
+            writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
+        sealed.seal(part)
 
 
 def read_parts(path: Path) -> Iterator[pa.Table]:
-    """Yield a table a row group at a time, as it lies in the file."""
-    with pq.ParquetFile(path) as file:
+    """Yield a table a row group at a time, as it lies in the file; refuse one whose bytes have changed."""
+    sealed.check(path)
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for number in range(file.num_row_groups):
             yield file.read_row_group(number)
 
 
 def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Collection[str] = ()) -> pd.DataFrame:
-    """Read a table that `write_table` wrote; refuse one that lacks a column.
+    """Read a table that `write_table` wrote; refuse one that lacks a column, or whose bytes have changed.
 
     Parameters
     ----------
@@ -184,10 +216,13 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
     only : collection of str
         The columns that are wanted, where they are few.
     """
+    sealed.check(path)
     try:
         names = pq.read_schema(path).names
         wanted = [name for name in names if name not in leave_out and (not only or name in only)]
-        data = pq.read_table(path, columns=wanted, use_threads=False, pre_buffer=False)  # less memory than at once
+        data = pq.read_table(
+            path, columns=wanted, use_threads=False, pre_buffer=False, page_checksum_verification=True
+        )  # less memory than at once
     except (OSError, pa.ArrowInvalid) as error:
         refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
     missing = [c.name for c in TABLES[kind].columns if c.name not in names]
@@ -205,8 +240,16 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
 
 
 def table_provenance(path: Path) -> TableProvenance:
-    """Return the provenance kept inside a table."""
-    return TableProvenance.model_validate_json(pq.read_schema(path).metadata[_KEY])
+    """Return the provenance kept inside a table; refuse a table without, or whose bytes have changed."""
+    sealed.check(path)
+    again = "run the stage before this one again"
+    try:
+        kept = (pq.read_schema(path).metadata or {}).get(_KEY)
+        if kept is None:
+            refuse(path, "", "no word of what made it", "a table written by ctcascade", again)
+        return TableProvenance.model_validate_json(kept)
+    except (OSError, pa.ArrowInvalid, ValidationError) as error:
+        refuse(path, "", " ".join(str(error).split()), "a table of this version of ctcascade", again)
 
 
 def _as_metadata(made_by: Provenance) -> bytes:

@@ -7,6 +7,7 @@ and memory does not grow with their number.
 import contextlib
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -127,6 +128,7 @@ def gather(
         if store.table_provenance(path) != made_by:
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
+    _refuse_doubled(frames, tables, cells)
 
     compared = alike.compare(pd.concat(tables, ignore_index=True))
 
@@ -147,6 +149,23 @@ def gather(
         with store.table_writer(out_outlines, "outlines", [], made_by) as write:
             for part in parts_of(outlines):
                 write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
+
+
+def _refuse_doubled(frames: Sequence[Path], tables: Sequence[pd.DataFrame], cells: Sequence[Path]) -> None:
+    """Refuse chunks in which a frame stands twice, or whose cells are not as many as their frames say."""
+    seen: dict[str, Path] = {}
+    todo = "remove the folder of chunks and run again, while no file comes into the folder of images"
+    for path, table in zip(frames, tables, strict=True):
+        for name in table["frame"]:
+            if name in seen:
+                refuse(path, f"frame {name}", f"a frame that {seen[name].name} holds too", "each frame once", todo)
+            seen[name] = path
+    for path, table, of in zip(cells, tables, frames, strict=True):
+        said = dict(zip(table["frame"], table["n_cells"].astype(int), strict=True))
+        found = Counter(name for part in store.read_parts(path) for name in part.column("frame").to_pylist())
+        for name in sorted({*said, *found}):
+            if said.get(name, 0) != found[name]:
+                refuse(path, f"frame {name}", f"{found[name]} cells", f"{said.get(name, 0)}, as {of.name} says", todo)
 
 
 def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Segmentation | None]:
