@@ -36,6 +36,11 @@ class FrameList:
     sidecars: tuple[Path, ...] = ()
     events: tuple[tuple[int, Path], ...] = ()
 
+    @property
+    def first_file(self) -> Path | None:
+        """The first image of the sample."""
+        return self.frames[0].files[0] if self.frames else None
+
 
 def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> FrameList:
     """Return the frames that a sample's images hold.

@@ -16,6 +16,7 @@ from ctcascade.study.assay import Assay, read_assay
 from ctcascade.study.configuration import Configuration
 from ctcascade.study.contradictions import contradictions, days_of, remarks
 from ctcascade.study.patient import PatientRow, patient_faults
+from ctcascade.study.same_images import same_images
 from ctcascade.study.sample import Sample, SampleRow, sample_faults
 from ctcascade.study.settings import Settings
 from ctcascade.study.text_files import Row
@@ -27,6 +28,10 @@ class Listing(Protocol):
     @property
     def ignored(self) -> tuple[str, ...]:
         """Names of files and folders that are not frames."""
+
+    @property
+    def first_file(self) -> Path | None:
+        """The first image."""
 
 
 Look = Callable[[Sequence[str], Path, str, Camera], Listing]
@@ -187,16 +192,21 @@ def _assays(folder: Path, sheet: Path, samples: Sequence[Row[SampleRow]], faults
 def _looked_into(
     look: Look, base: Path, rows: Sequence[Row[SampleRow]], assays: Mapping[str, Assay], faults: list[Fault]
 ) -> Iterator[str]:
+    first: dict[str, Path] = {}
     for row in (row.value for row in rows if row.value and row.value.assay in assays):
         if all(os.path.exists(base / part) for part in row.images):
             try:
-                ignored = look(row.images, base, row.format, assays[row.assay].camera(row.assay)).ignored
+                listing = look(row.images, base, row.format, assays[row.assay].camera(row.assay))
             except InputError as error:
                 faults.extend(error.faults)
                 continue
+            ignored = listing.ignored
+            if listing.first_file is not None:
+                first[row.sample] = listing.first_file
             if ignored:
                 some = ", ".join(map(plain, ignored[:_NAMED])) + (" ..." if len(ignored) > _NAMED else "")
                 yield f"{row.sample}: {len(ignored)} beside the frames, ignored: {some}"
+    yield from same_images(first, {row.value.sample: row.value.patient for row in rows if row.value})
 
 
 def _samples_without_patient(
