@@ -378,3 +378,12 @@ def test_an_order_that_the_names_of_other_frames_contradict_is_not_trusted(tmp_p
     frame_file(tmp_path / "s" / "f2.ome.tif", noisy(2), names=())
     table, _ = sample(tmp_path, ["s"], of=TRUSTED)
     assert "taken as dna,ck,cd45; other frames of the sample name them ck,dna,cd45" in table["reason"].iloc[2]
+
+
+def test_pages_that_point_back_are_refused_at_once(tmp_path):
+    path = put(tmp_path / "s" / "f1.tif", planes())
+    data = bytearray(path.read_bytes())
+    first = int.from_bytes(data[4:8], "little")
+    data[-4:] = first.to_bytes(4, "little")  # behind the last page's directory
+    path.write_bytes(data)
+    assert refused(tmp_path) == "its pages form a circle: one points back to an earlier one"

@@ -97,11 +97,31 @@ def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile
     data = bytes_of(path)
     size = len(data)
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        refuse_circle(tiff)
         pages = _pages(tiff)
         if len(pages[0].shape) == 2:
             shapes.append(pages[0].shape)
         _refuse_lost_pages(tiff, pages[-1].offset, size)
         yield tiff, pages
+
+
+def refuse_circle(file: tifffile.TiffFile) -> None:
+    """Refuse a TIFF whose pages point back to an earlier one, of which there would be no end."""
+    form, handle, seen = file.tiff, file.filehandle, set[int]()
+    offset = file.pages.first.offset
+    while 0 < offset < handle.size:
+        if offset in seen:
+            raise FrameError("its pages form a circle: one points back to an earlier one")
+        seen.add(offset)
+        handle.seek(offset)
+        raw = handle.read(form.tagnosize)
+        if len(raw) < form.tagnosize:
+            return
+        handle.seek(offset + form.tagnosize + struct.unpack(form.tagnoformat, raw)[0] * form.tagsize)
+        raw = handle.read(form.offsetsize)
+        if len(raw) < form.offsetsize:
+            return
+        (offset,) = struct.unpack(form.offsetformat, raw)
 
 
 def check_pages(pages: Sequence[Any], size: int) -> None:
