@@ -387,3 +387,19 @@ def test_pages_that_point_back_are_refused_at_once(tmp_path):
     data[-4:] = first.to_bytes(4, "little")  # behind the last page's directory
     path.write_bytes(data)
     assert refused(tmp_path) == "its pages form a circle: one points back to an earlier one"
+
+
+def test_an_operettas_index_tells_channels_and_size(tmp_path):
+    pixels, entries = planes(), []
+    for k, name in enumerate(NAMES):
+        url = f"r03c04f02p01-ch{k}sk1fk1fl1.tiff"
+        put(tmp_path / "s" / url, [pixels[k]])
+        words = {"Row": 3, "Col": 4, "FieldID": 2, "PlaneID": 1, "TimepointID": 0, "ChannelName": name, "URL": url}
+        size = "".join(f'<ImageResolution{axis} Unit="m">2.5E-07</ImageResolution{axis}>' for axis in "XY")
+        entries.append(f"<Image>{''.join(f'<{w}>{v}</{w}>' for w, v in words.items())}{size}</Image>")
+    index = f'<Data xmlns="u"><Wells><Well><Image id="1"/></Well></Wells><Images>{"".join(entries)}</Images></Data>'
+    (tmp_path / "s" / "Index.idx.xml").write_text(index)
+    found = frames(tmp_path)
+    assert list(found) == ["r03c04f02"]
+    np.testing.assert_array_equal(found["r03c04f02"].pixels, pixels)
+    assert (found["r03c04f02"].pixel_size_um, found["r03c04f02"].size_from) == (0.25, "file")

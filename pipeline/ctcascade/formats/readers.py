@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import axioscan, bzscanner, cellsearch, czi, ome_tiff, ome_zarr, planes, slide, tiff
+from ctcascade.formats import axioscan, bzscanner, cellsearch, czi, ome_tiff, ome_zarr, operetta, planes, slide, tiff
 from ctcascade.formats.cellsearch import Event
 from ctcascade.formats.cellsearch import read_events as operator_events
 from ctcascade.formats.folder import Folder, is_zarr, look_into, natural
@@ -51,6 +51,7 @@ class Reader(Protocol):
 _READERS: dict[str, Reader] = {
     "bzscanner": bzscanner,
     "axioscan": axioscan,
+    "operetta": operetta,
     "files": planes,
     "cellsearch": cellsearch,
     "slide": slide,
@@ -58,7 +59,7 @@ _READERS: dict[str, Reader] = {
     "czi": czi,
     "ome-tiff": ome_tiff,
 }
-_BY_NAME = ("bzscanner", "axioscan", "files")
+_BY_NAME = ("bzscanner", "axioscan", "operetta", "files")
 _LOOKED_AT = 3  # TIFF files whose header is read, should the first be broken
 FORMATS = ("auto", *_READERS)
 
