@@ -48,6 +48,7 @@ def read_study():
     return found
 
 
+@functools.cache  # a folder is taken once
 def take_results():
     """Lock the results folder and clear it of half-written files; exit with code 2 if another run uses it."""
     warning = or_exit(results_folder.lock, RESULTS)
@@ -122,6 +123,28 @@ def digest_of(sample):
     return image_files.digest_of_images(listed(sample), study.base)
 
 
+@functools.cache
+def content_of(sample):
+    return image_files.digest_of_content(listed(sample))
+
+
+def digest_of_content(wildcards):
+    return content_of(wildcards.sample)
+
+
+def remove_outdated():
+    """Remove results that are not what is wanted now, so that they are made again; a dry run only names them."""
+    from ctcascade.validation import freshness  # only here
+
+    found = freshness.outdated(study, content_of)
+    if found and not workflow.dryrun:
+        take_results()
+    for path, why in found:
+        print(f"{path}: made again: {why}", file=sys.stderr)
+        if not workflow.dryrun:
+            path.unlink(missing_ok=True)
+
+
 def digest_of_images(wildcards):
     return digest_of(wildcards.sample)
 
@@ -176,3 +199,7 @@ def charts_of(wildcards):
     own = [one] if one else study.samples_of(wildcards.patient)
     controlled = study.controls_of(own) or set(own) & set(study.controls)
     return [f"{RESULTS}/controls.json"] if controlled else []
+
+
+if workflow.is_main_process:
+    or_exit(remove_outdated)

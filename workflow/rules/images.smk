@@ -20,11 +20,12 @@ rule detect:
         base=str(study.base),
         labels=labels_option,
         images=digest_of_images,
+        planned=digest_of_content,
         code=code("detect"),
     shell:
         "ctcascade detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
         " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} {params.labels:q}"
-        " 2> {log:q}"
+        " --planned {params.planned:q} 2> {log:q}"
 
 
 # gather has the params of its chunks: chunks are deleted, and the next run must know if they would be out of date.

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
 
 from ctcascade import __version__
-from ctcascade.data import sealed
+from ctcascade.data import fingerprint, sealed
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance, ResultFile, TableProvenance
 from ctcascade.data.tables import TABLES, Table
@@ -67,7 +67,7 @@ def provenance(settings: Mapping[str, Any] | BaseModel, inputs: Mapping[str, Pat
     Parameters
     ----------
     settings : mapping or model
-        All that was set; JSON types.
+        All that was set; JSON types. The job of a stage (`study.jobs`) tells the stage, whose code is then named.
     inputs : mapping of str to Path
         Files that were read, by role (``{"calls": Path(...)}``); only their hashes are kept.
     evidence : str, optional
@@ -76,7 +76,11 @@ def provenance(settings: Mapping[str, Any] | BaseModel, inputs: Mapping[str, Pat
     given = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else dict(settings)
     hashes = {name: file_hash(path) for name, path in sorted(inputs.items())}
     made_by = Provenance(software="ctcascade", version=__version__, settings=given, inputs=hashes)
-    return made_by.model_copy(update={"evidence": evidence}) if evidence else made_by
+    stage = type(settings).__name__.removesuffix("Job").lower()
+    known = {"evidence": evidence} if evidence else {}
+    if stage in fingerprint.STAGES:
+        known["code"] = fingerprint.stage_hash(stage, given.get("segmenter") == "learned")
+    return made_by.model_copy(update=known) if known else made_by
 
 
 def file_hash(path: Path) -> str:

@@ -22,7 +22,7 @@ from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES, Row
 from ctcascade.data.vocabulary import ROLES
-from ctcascade.formats import Frame, FrameError, FrameRef, listing, read
+from ctcascade.formats import Frame, FrameError, FrameRef, image_files, listing, read
 from ctcascade.images import alike, learned, overlap
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.labels import Labels
@@ -42,6 +42,7 @@ def detect(
     labels_out: Path | None = None,
     progress: Callable[[int, int, int], None] | None = None,
     outlines_out: Path | None = None,
+    planned: str = "",
 ) -> None:
     """Write the frames table and the cells table of one chunk of a sample's frames.
 
@@ -60,18 +61,27 @@ def detect(
         Called after each frame with the frames done, those of the chunk, and the cells found so far.
     outlines_out : Path, optional
         Table of the cells' outlines to write, which pages and the export are made from.
+    planned : str, optional
+        The digest of the images that the run was planned from (`image_files.digest_of_content`).
 
     Raises
     ------
     InputError
-        If the images cannot be listed. A frame that cannot be read is no error: it is a row with its reason.
+        If the images cannot be listed, or are others than those planned. A frame that cannot be read is no error: it is
+        a row with its reason.
     """
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
     listed = listing.list_frames(job.images, base, job.format, job.assay)
+    images = image_files.digest_of_content(listed)
+    if planned and images != planned:
+        now = f"{len(listed.frames)} frames; files came, went or changed since the run started"
+        wanted = f"the {planned.partition(':')[0]} frames that it was planned from"
+        refuse(", ".join(job.images), "", now, wanted, "wait until the images are complete, and start the run again")
     number, of = chunk
     total = len(listed.frames)
     refs = listed.frames[(number - 1) * total // of : number * total // of]
     made_by = store.provenance(job, {"weights": learned.WEIGHTS} if job.segmenter == "learned" else {})
+    made_by = made_by.model_copy(update={"images": images})
     rows: list[Row] = []
     n_cells = 0
     roles = list(job.assay.channels)
@@ -129,6 +139,9 @@ def gather(
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
     _refuse_doubled(frames, tables, cells)
+    planned, listed = made_by.images.partition(":")[0], sum(map(len, tables))
+    if planned and int(planned) != listed:
+        refuse(frames[0].parent, "", f"{listed} frames", f"the {planned} of the sample", "run again")
 
     compared = alike.compare(pd.concat(tables, ignore_index=True))
 

@@ -21,6 +21,7 @@ def register(verbs: Verbs) -> None:
     add_files(verb, "--frames", "--cells", meaning="table to write")
     verb.add_argument("--outlines", type=Path, metavar="FILE", help="table of the cells' outlines to write")
     verb.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
+    verb.add_argument("--planned", default="", metavar="DIGEST", help="of the images that the run was planned from")
 
     verb = verbs.add("gather", _gather, "join the chunks of a sample", settings=False)
     add_lists_of_files(verb, "--frames", "--cells")
@@ -41,7 +42,7 @@ def _detect(args: argparse.Namespace) -> None:
 
     job = jobs.read(jobs.DetectJob, args.settings)
     tables = (args.frames, args.cells, args.labels)
-    detect.detect(job, args.base, args.chunk, *tables, progress_on_stderr(), args.outlines)
+    detect.detect(job, args.base, args.chunk, *tables, progress_on_stderr(), args.outlines, args.planned)
 
 
 def progress_on_stderr() -> Callable[[int, int, int], None]:

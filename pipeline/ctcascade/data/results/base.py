@@ -185,6 +185,8 @@ class Provenance(Result):
     settings: dict[str, Any] = Field(description="everything that was set")
     inputs: dict[str, Text] = Field(description="sha256 of each file that was read, by role")
     evidence: Text = Field(default="", description="hash of the evidence tables, where any were read")
+    code: Text = Field(default="", description="hash of the code and evidence of the stage")
+    images: Text = Field(default="", description="digest of the sample's images, in tables that are read from them")
 
 
 class ResultFile(Result):

@@ -1,0 +1,68 @@
+"""Results that are present when a run starts: what differs from what is wanted now is made again."""
+
+import shutil
+
+import pytest
+
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.images import detect
+from ctcascade.study import jobs, sheets
+from tests.support.runs import ROOT, digests, write_study
+
+pytestmark = pytest.mark.workflow
+
+P02 = "results/samples/P02_1/counts.json"
+
+
+@pytest.fixture
+def moved(demo, tmp_path):
+    """The finished results of the demonstration elsewhere, without Snakemake's notes."""
+    place = write_study(tmp_path / "run", "P01", "P02")
+    shutil.copytree(demo.results, place / "results")
+    return place
+
+
+def test_results_without_the_notes_of_snakemake_are_used_where_they_are_what_is_wanted(moved, demo, snakemake):
+    run = snakemake(moved, P02)
+    assert run.code == 0, run.output
+    assert "made again" not in run.output
+    assert "rule detect:" not in run.output
+
+
+def test_a_changed_setting_makes_results_again_without_the_notes_of_snakemake(moved, snakemake):
+    planned = snakemake(moved, P02, "-n", "--config", "classify={p_ctc_call: 0.9}")
+    assert "calls.parquet: made again: made with other settings" in planned.output
+    assert (moved / "results/samples/P02_1/calls.parquet").exists()  # a dry run removes nothing
+    run = snakemake(moved, P02, "--config", "classify={p_ctc_call: 0.9}")
+    assert run.code == 0, run.output
+    assert "rule classify:" in run.output
+    assert "rule detect:" not in run.output
+    made_by = store.table_provenance(moved / "results/samples/P02_1/calls.parquet")
+    assert made_by.settings["p_ctc_call"] == 0.9
+
+
+def test_exchanged_images_make_results_again_without_the_notes_of_snakemake(moved, snakemake):
+    (moved / "test_data").unlink()
+    shutil.copytree(ROOT / "test_data", moved / "test_data")
+    images = moved / "test_data" / "images"
+    (images / "P01_1").rename(images / "held")
+    (images / "P01_2").rename(images / "P01_1")
+    (images / "held").rename(images / "P01_2")
+    before = digests(moved / "results")
+    planned = snakemake(moved, "-n", *(f"results/samples/P01_{k}/calls.parquet" for k in (1, 2)))
+    assert planned.output.count("made from other images") == 2 * 3
+    run = snakemake(moved, *(f"results/samples/P01_{k}/calls.parquet" for k in (1, 2)))
+    assert run.code == 0, run.output
+    after = digests(moved / "results")
+    for name in ("samples/P01_1/calls.parquet", "samples/P01_2/calls.parquet"):
+        assert after[name] != before[name]
+
+
+@pytest.mark.property
+def test_images_that_came_after_the_plan_are_refused(tmp_path):
+    study = sheets.read_study([ROOT / "config" / "config.yaml"], {"samples": str(ROOT / "config" / "samples.tsv")})
+    job = jobs.detect_job(study, "P02_1")
+    with pytest.raises(InputError, match="expected the 5 frames that it was planned from"):
+        detect.detect(job, study.base, (1, 1), tmp_path / "f", tmp_path / "c", planned="5:0123456789abcdef")
+    assert list(tmp_path.iterdir()) == []
