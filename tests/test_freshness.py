@@ -8,6 +8,7 @@ from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.images import detect
 from ctcascade.study import jobs, sheets
+from ctcascade.validation.verify import verify
 from tests.support.runs import ROOT, digests, write_study
 
 pytestmark = pytest.mark.workflow
@@ -66,3 +67,16 @@ def test_images_that_came_after_the_plan_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected the 5 frames that it was planned from"):
         detect.detect(job, study.base, (1, 1), tmp_path / "f", tmp_path / "c", planned="5:0123456789abcdef")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_names_what_was_exchanged_or_changed(moved):
+    results = moved / "results"
+    lines, wrong = verify(results)
+    assert wrong == 0, lines
+    one, two = (results / "samples" / name for name in ("P01_1", "P01_2"))
+    shutil.copy(two / "cells.parquet", one / "cells.parquet")
+    (two / "calls.parquet").write_bytes((two / "calls.parquet").read_bytes()[:-1])
+    said = {line.partition(": ")[0]: line for line in verify(results)[0]}
+    assert "a result of the sample P01_2" in said[str(one / "cells.parquet")]
+    assert "made from another cells" in said[str(one / "calls.parquet")]
+    assert "no Parquet table" in said[str(two / "calls.parquet")]

@@ -1,4 +1,4 @@
-"""The verbs of this room: check, spike, recovery, cohort, phantom."""
+"""The verbs of this room: check, verify, spike, recovery, cohort, phantom."""
 
 import argparse
 import sys
@@ -12,6 +12,9 @@ def register(verbs: Verbs) -> None:
     verb = verbs.add("check", _check, "check sheets, assays and settings, and say all that is wrong", settings=False)
     verb.add_argument("--configfile", type=Path, nargs="+", default=[Path("config/config.yaml")], metavar="FILE")
     verb.add_argument("--config", type=_setting, nargs="+", default=[], metavar="NAME=VALUE", help="as of snakemake")
+
+    verb = verbs.add("verify", _verify, "say of each result of a run whether it is what it claims", settings=False)
+    verb.add_argument("results", type=Path, metavar="DIR", help="folder of results")
 
     verb = verbs.add("spike", _spike, "paste phantom CTCs of known number into frames without any")
     add_base(verb)
@@ -41,6 +44,18 @@ def _check(args: argparse.Namespace) -> None:
         print(note, file=sys.stderr)
     for line in checked.lines:
         print(line)
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from ctcascade.data.errors import refuse
+    from ctcascade.validation.verify import verify
+
+    lines, wrong = verify(args.results)
+    for line in lines:
+        print(line)
+    if wrong:
+        todo = "start the run again: what differs is made again"
+        refuse(args.results, "", f"{wrong} of {len(lines)} results that are not what they claim", "none", todo)
 
 
 def _spike(args: argparse.Namespace) -> None:
