@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import re
 import shlex
 import sys
 
@@ -132,16 +133,26 @@ def digest_of_content(wildcards):
     return content_of(wildcards.sample)
 
 
+def only_looks():
+    """Return whether this call makes nothing: Snakemake decides that only after the rules are read."""
+    words = sys.argv[1:]
+    looks = ("--dry", "--unl", "--lin", "--lis", "--su", "--det", "--da", "--rule", "--fi", "--d3", "--del", "--clean")
+    short = [w for w in words if re.fullmatch("-[A-Za-z]+", w)]
+    return any("n" in w or w in ("-l", "-S", "-D") for w in short) or any(
+        w.startswith(looks) for w in words
+    )
+
+
 def remove_outdated():
     """Remove results that are not what is wanted now, so that they are made again; a dry run only names them."""
     from ctcascade.validation import freshness  # only here
 
     found = freshness.outdated(study, content_of)
-    if found and not workflow.dryrun:
+    if found and not only_looks():
         take_results()
     for path, why in found:
         print(f"{path}: made again: {why}", file=sys.stderr)
-        if not workflow.dryrun:
+        if not only_looks():
             path.unlink(missing_ok=True)
 
 

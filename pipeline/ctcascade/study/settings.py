@@ -25,7 +25,10 @@ Limits = Annotated[
 ]
 PlainPath = Annotated[
     str,
-    Field(pattern=r"^[^{}*?\x00-\x1f]+$", json_schema_extra={"expected": "a path without {, }, * and ?"}),
+    Field(
+        pattern=r"^[^@{}*?\x00-\x1f-][^{}*?\x00-\x1f]*$",
+        json_schema_extra={"expected": "a path without {, }, * and ?, which starts with neither @ nor -"},
+    ),
 ]
 Step = Literal[
     "clusters",

@@ -88,6 +88,8 @@ def read_sheet(path: Path, kind: type[T], faults: list[Fault], delimiter: str = 
     if not lines:
         return []
     header = lines[0][1]
+    while not header[-1]:  # a spreadsheet adds empty columns
+        header.pop()
     wrong = _header_faults(str(path), header, kind, _SEPARATED[delimiter])
     faults.extend(wrong)
     return [] if wrong else list(_typed_rows(str(path), header, lines[1:], kind, faults))
@@ -147,7 +149,11 @@ def _typed_rows(
     file: str, header: list[str], lines: list[tuple[int, list[str]]], kind: type[T], faults: list[Fault]
 ) -> Iterator[Row[T]]:
     columns, whole = checking.columns(kind), checking.schema(kind)
-    for line, cells in lines:
+    for line, given in lines:
+        # spreadsheets add empty cells at the end of a line, or leave them out
+        cells = [*given, *[""] * (len(header) - len(given))]
+        while len(cells) > len(header) and not cells[-1]:
+            cells.pop()
         if len(cells) != len(header):
             wanted = f"{len(header)} cells as in the header"
             faults.append(Fault(file, f"line {line}", f"{len(cells)} cells", wanted, "fix the line"))
