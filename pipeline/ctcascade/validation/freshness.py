@@ -56,7 +56,33 @@ def outdated(study: Study, images_of: Callable[[str], str]) -> list[tuple[Path, 
     for patient in study.patients:
         for kind, stage in _OF_PATIENT.items():
             compare(results / "patients" / patient / kind.file_name, stage, kind, patient=patient)
-    return found
+    known = {path for path, _ in found}
+    return found + [(path, "made from a result that is") for path in _made_from(known, study) if path not in known]
+
+
+def _made_from(outdated_paths: set[Path], study: Study) -> list[Path]:
+    """Return the results and pages that rest on outdated ones: Snakemake takes them for good while they are there."""
+    if not outdated_paths:
+        return []
+    results = Path(study.settings.results)
+    found = {results / name for name in ("controls.json", "cohort.json", "cohort.html", "index.html", "cohort.csv")}
+    for sample, row in study.samples.items():
+        folder = results / "samples" / sample
+        names = {path.name for path in outdated_paths if path.parent == folder}
+        if names:
+            later = ["crops.parquet", "report.html", *(kind.file_name for kind in _OF_SAMPLE)]
+            from_cells = ["calls.parquet"] if names & {"frames.parquet", "cells.parquet", "outlines.parquet"} else []
+            found |= {
+                folder / name
+                for name in (*from_cells, *(later if from_cells or "calls.parquet" in names else later[1:2]))
+            }
+            folder_of_patient = results / "patients" / row.patient
+            found |= {folder_of_patient / name for name in ("cascade.json", "prognosis.json", "report.html")}
+    for patient in study.patients:
+        folder = results / "patients" / patient
+        if any(path.parent == folder for path in outdated_paths):
+            found |= {folder / "prognosis.json", folder / "report.html"}
+    return sorted(path for path in found if path.exists())
 
 
 def _differs(path: Path, kind: type[ResultFile] | None, wanted: object, code: str, images: str | None) -> str:
