@@ -10,7 +10,7 @@ least squares with a weak prior on the shifts, tau by restricted likelihood, own
 registry counts get their shift from the rows of layer ``target``. The forms that `forms` lists were written down in
 ``docs/cascade.md`` before any was scored; each score leaves a cancer out.
 
-Uncertainty: cancers are drawn with replacement, and every draw is fitted anew. What differs between the fits is the
+Uncertainty: cancers are drawn with replacement, and every draw is fitted again. What differs between the fits is the
 error of the layer.
 """
 

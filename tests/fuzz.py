@@ -54,6 +54,7 @@ ASSAY = camera(
     frame_px=[12, 16],
     bit_depth=12,
     files="{frame}_{channel}",
+    channel_order="trusted",
 )
 NAMES = ("DAPI", "CK", "CD45", "FITC")
 PLANES = (np.arange(4 * 12 * 16).reshape(4, 12, 16) * 37 % 4000).astype(np.uint16)
@@ -236,7 +237,13 @@ def _limited() -> Iterator[None]:
 
 def _frame(fmt: str, channels: tuple[str, ...] = ()) -> Callable[[Path], object]:
     def read(path: Path) -> object:
-        files = (path,) * max(1, len(channels))
+        files = [path]
+        for number in range(1, len(channels)):  # the mutant is one channel's file; the others are sound and differ
+            sound = PLANES[number] if path.suffix == ".tif" else (PLANES[number] >> 4).astype(np.uint8)
+            files.append(path.with_name(f"channel{number}.png"))
+            if not files[-1].exists():
+                Image.fromarray(sound).save(files[-1])
+        files = tuple(files)
         return formats.read(FrameRef("f", path.name, files, 0, fmt, channels), ASSAY)
 
     return read

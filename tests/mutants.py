@@ -41,8 +41,9 @@ MUTANTS = (
     Mutant(
         "CK and CD45 swapped",
         "pipeline/ctcascade/formats/frame.py",
-        "scaled = [_scaled(planes[role], full) for role in roles]",
-        'scaled = [_scaled(planes[{"ck": "cd45", "cd45": "ck"}.get(role, role)], full) for role in roles]',
+        "ordered = {role: planes[role] for role in camera.channels if role in planes}",
+        'swapped = {"ck": "cd45", "cd45": "ck"}\n    '
+        "ordered = {role: planes[swapped.get(role, role)] for role in camera.channels if role in planes}",
         "tests/test_formats.py",
     ),
     Mutant(

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.unit
 CALLS = "results/samples/P02_1/calls.parquet"
 MANY = 10**6
 BY_FRAME = ("--config", "chunk_frames=1")
-PAUSED = {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "paused"), str(ROOT)])}
+PAUSED = {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests" / "paused"), str(ROOT / "pipeline"), str(ROOT)])}
 
 
 @pytest.fixture

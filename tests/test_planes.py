@@ -341,7 +341,7 @@ def noisy(seed):
 def test_a_copy_is_counted_once_and_named(tmp_path, images):
     for k in range(2):
         frame_file(tmp_path / "s" / f"f{k}.ome.tif", noisy(k))
-    frame_file(tmp_path / images[-1] / "f1 - Copy.ome.tif", noisy(1), shift=3)  # saved anew on another scale
+    frame_file(tmp_path / images[-1] / "f1 - Copy.ome.tif", noisy(1), shift=3)  # saved again on another scale
     table, _ = sample(tmp_path, images, chunks=2)
     assert list(table["usable"]) == [True, True, False]
     assert table["reason"].iloc[2] == f"a copy: the same pixels as frame {table['frame'].iloc[1]}, which is counted"

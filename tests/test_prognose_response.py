@@ -47,8 +47,8 @@ def test_the_definitions(run, before, later, ctc0, conversion):
     by_name = found(run, before, (later, WITHIN))
     assert (by_name["ctc0"]["status"], by_name["conversion"]["status"]) == (ctc0, conversion)
     assert not by_name["ctc0"]["missing"]
-    if ctc0 == "responder":
-        assert (by_name["ctc0"]["p"], by_name["ctc0"]["sample"], by_name["ctc0"]["n_ctc"]) == (1.0, "S1", 0)
+    p, of_sample, n_ctc = (by_name["ctc0"][key] for key in ("p", "sample", "n_ctc"))
+    assert ((p, of_sample, n_ctc) == (1.0, "S1", 0)) == (ctc0 == "responder")
 
 
 @pytest.mark.parametrize("later", [[], [(0, EARLIER)], [(0, LATER)], [(0, EARLIER), (0, LATER)]])

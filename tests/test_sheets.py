@@ -39,7 +39,8 @@ def test_a_study_is_read_as_written(folder):
     assert study.samples["S2"].blood_volume_ml == 7.25
     assert study.samples["S2"].sampled_fraction == 0.5
     assert study.samples_of("P1") == ["S2", "S1"]  # by the day of the draw
-    optional = dict.fromkeys(("subtype", "line", "therapy_start", "diagnosed", "resected", "event", "time_months"))
+    columns = "subtype line therapy_start diagnosed resected stage event time_months"
+    optional = dict.fromkeys(columns.split())
     optional |= {"imaging": [], "therapies": []}
     assert {name: row.as_json() for name, row in study.patients.items()} == {"P1": {**PATIENT, **optional}}
     assert study.base == Path()
@@ -611,8 +612,10 @@ def test_each_stage_gets_its_own_settings_only(folder):
     of_patient = {
         verb: jobs.job_for(study, verb, patient="P1").as_json() for verb in ("simulate", "prognose", "report")
     }
-    assert set(of_sample["detect"]) == {"sample", "images", "format", "assay", *own["detect"]}
-    assert set(of_sample["detect"]["assay"]) == {"name", "channels", "pixel_size_um", "frame_px", "bit_depth", "files"}
+    assert set(of_sample["detect"]) == {"sample", "images", "format", "assay", "frame_limits", *own["detect"]}
+    assert set(of_sample["detect"]["assay"]) == {
+        *("name", "channels", "channel_order", "pixel_size_um", "frame_px", "bit_depth", "files")
+    }
     assert of_sample["detect"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
     assert set(of_sample["classify"]) == {"sample", "assay", *own["classify"]}
     assert of_sample["classify"]["assay"]["gates"]["min_diameter_um"] == ASSAY["gates"]["min_diameter_um"]["value"]
@@ -635,16 +638,12 @@ def test_each_stage_gets_its_own_settings_only(folder):
     row = study.patients["P1"].as_json()
     known = {key: value for key, value in row.items() if key not in ("event", "time_months")}
     assert set(row) - set(known) == {"event", "time_months"}
-    assert of_sample["report"]["patient"] == known
+    assert set(of_sample["report"]) == {"assay", *own["report"]}
     of_simulate = {name: value for name, value in own["simulate"].items() if name != "what_if"}
     assert of_patient["simulate"] == {"patient": known, "random_seed": 3, **of_simulate}
     assert of_patient["prognose"] == {"patient": known, "random_seed": 3, **own["prognose"]}
-    assert of_patient["report"] == {"patient": known, **own["report"]}
-    assert jobs.job_for(study, "report").as_json() == {
-        "patients": [known],
-        "samples": [row.as_json() for row in study.samples.values()],
-        **own["report"],
-    }
+    assert of_patient["report"] == {"patient": known}
+    assert jobs.job_for(study, "report").as_json() == {"patients": [known]}
     for found in (*of_sample.values(), *of_patient.values()):
         assert json.loads(json.dumps(found)) == found
         assert str(folder) not in json.dumps(found)

@@ -81,7 +81,7 @@ def test_founders_follow_the_shedding_of_three_samples():
 
 @pytest.mark.oracle
 def test_rare_lesions_have_the_right_frequency(fine):
-    model = expected_cascade(10000, founding=1e-5)
+    model = expected_cascade(10000, founding=5e-6)
     exact = float(-np.expm1(-0.77 * np.log1p(model.shown("liver", "CT", 5.0)[0] / 0.77)))
     assert 2e-7 < exact < 1e-5
     found = lesions.sample(model, 6, "P1", 5.0, at_least_one=True)

@@ -32,7 +32,7 @@ REFUSED = {
     "ck is noise, donor": "no cytokeratin stain",
     "dna is noise": "no DNA stain",
     "cd45 is half of ck": "CD45 and cytokeratin show one light",
-    "dna is a copy of cd45, donor": "CD45 and DNA show one light",
+    "dna is a copy of cd45, donor": "dna and cd45 hold the same pixels",
     "cd45 is noise in one frame of three": "CD45 is missing in 1 of 3 frames (f003)",
     "ck is noise in one frame of three": "cytokeratin is missing in 1 of 3 frames (f003)",
     "dna is noise in one frame of three": "DNA is missing in 1 of 3 frames (f003)",

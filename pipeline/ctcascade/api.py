@@ -174,6 +174,8 @@ def count_ctcs(
     collected: datetime.date,
     blood_volume_ml: float,
     sampled_fraction: float = 1.0,
+    primary: str | None = None,
+    setting: str | None = None,
     cells: pd.DataFrame | None = None,
     settings: CountSettings | None = None,
 ) -> Counts:
@@ -191,6 +193,9 @@ def count_ctcs(
         Blood that the whole sample stands for.
     sampled_fraction : float
         Share of the sample that the images hold.
+    primary, setting : str, optional
+        As in the patient sheet: which population of counts the patient is of. Without them the counts say what the
+        tube alone says, and `in_population` is None.
     cells : DataFrame, optional
         Table of the sample, for the diameters of its CTCs.
     settings : CountSettings, optional
@@ -204,6 +209,8 @@ def count_ctcs(
         collected=collected,
         blood_volume_ml=blood_volume_ml,
         sampled_fraction=sampled_fraction,
+        primary=primary,
+        setting=setting,
         assay=CountAssay(name=assay.name, markers=assay.markers, **factors),
     )
     claims = [Claim.model_validate(claim) for claim in calls.attrs.get("claims", ())]

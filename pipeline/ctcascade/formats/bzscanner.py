@@ -6,6 +6,7 @@ the ``.tags`` file beside it gives the range of counts that these stand for. Thi
 gains that the scanner did not apply are not applied here either, so that a saturated pixel stays saturated.
 """
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -67,6 +68,8 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
     scale: dict[Path, tuple[float, float]] = {}
     for path, tags in zip(ref.files, ref.sidecars, strict=False):
         if tags is not None:
+            if not tags.exists() and tags.name not in os.listdir(tags.parent):
+                raise FrameError(f"{tags.name} cannot be read: the folder does not hold it")  # no fault that passes
             with reading(tags.name):
                 scale[path] = _preserved(tags)
 
