@@ -136,7 +136,20 @@ def digest_of_content(wildcards):
 def only_looks():
     """Return whether this call makes nothing: Snakemake decides that only after the rules are read."""
     words = sys.argv[1:]
-    looks = ("--dry", "--unl", "--lin", "--lis", "--su", "--det", "--da", "--rule", "--fi", "--d3", "--del", "--clean")
+    looks = (
+        "--dry",
+        "--unl",
+        "--lin",
+        "--lis",
+        "--su",
+        "--det",
+        "--da",
+        "--rule",
+        "--fi",
+        "--d3",
+        "--del",
+        "--clean",
+    )
     short = [w for w in words if re.fullmatch("-[A-Za-z]+", w)]
     return any("n" in w or w in ("-l", "-S", "-D") for w in short) or any(
         w.startswith(looks) for w in words
