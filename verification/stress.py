@@ -32,6 +32,7 @@ from ctcascade.validation.phantom_objects import place_objects
 from tests.support import other_phantom
 from tests.support.calling import CONFIG, assay, classify_job, detect_job, pair_up
 from tests.support.runs import ROOT
+from verification import third_phantom
 from verification.stress_states import STATES, Blot, Scene, State
 
 Planes = dict[str, NDArray[Any]]
@@ -323,6 +324,38 @@ def _photograph_other(state: State, light: Planes, rng: np.random.Generator) -> 
     return dict(zip(other_phantom.ROLES, counts, strict=True))
 
 
+def _draw_third(
+    state: State, groups: Sequence[tuple[int, int]], rng: np.random.Generator
+) -> tuple[Planes, pd.DataFrame, float]:
+    film = _film(state.scene)
+    bodies = third_phantom.crowd(film, groups, rng)
+    if state.cell:
+        for k, body in enumerate(bodies):
+            if body.kind in phantom.CTC_KINDS or body.kind.startswith("leukocyte"):
+                lit, form = state.cell(_sort(body.kind), dict(body.light), rng)
+                bodies[k] = body._replace(light=lit, form=form or body.form)
+    light = third_phantom.paint(bodies, film, rng)
+    rows = third_phantom.truth_of(bodies, film)
+    return (
+        light,
+        _blotted(state, light, film.pixel_size_um, rows[list(TOLD)], rng).pipe(_in_pixels, film),
+        film.pixel_size_um,
+    )
+
+
+def _in_pixels(rows: pd.DataFrame, film: third_phantom.Film) -> pd.DataFrame:
+    return rows.assign(y_px=rows["y_um"] / film.pixel_size_um, x_px=rows["x_um"] / film.pixel_size_um)
+
+
+def _film(scene: Scene) -> third_phantom.Film:
+    return third_phantom.Film(shape=(600, 600), leukocytes=scene.leukocytes, ctc_um=scene.ctc_um)
+
+
+def _photograph_third(state: State, light: Planes, rng: np.random.Generator) -> Planes:
+    film = _film(state.scene)
+    return third_phantom.photograph(_through(state, light, film.pixel_size_um), film, rng)
+
+
 def _through(state: State, light: Planes, px: float) -> Planes:
     light = state.light(light) if state.light else light
     if state.defocus_um:
@@ -337,16 +370,20 @@ def _sort(kind: str) -> str:
     return "ctc" if kind in phantom.CTC_KINDS else kind
 
 
-MAKERS = {"phantom": Maker(_draw_phantom, _photograph_phantom), "other": Maker(_draw_other, _photograph_other)}
+MAKERS = {
+    "phantom": Maker(_draw_phantom, _photograph_phantom),
+    "other": Maker(_draw_other, _photograph_other),
+    "third": Maker(_draw_third, _photograph_third),
+}
 
 
-def main(names: Sequence[str], seed: int = 1, folder: Path | None = None) -> int:
+def main(names: Sequence[str], seed: int = 1, folder: Path | None = None, makers: Sequence[str] = ()) -> int:
     """Print a row for each state and generator; return how many fail silently."""
     chosen = [s for s in STATES if not names or any(name in s.name for name in names)]
     silent = 0
     print("state", "maker", "recall", "precision", "clusters_f1", "status", "true", "called", "why", sep="\t")
     for state in chosen:
-        for maker in MAKERS:
+        for maker in makers or MAKERS:
             o = run(state, maker, seed, folder)
             silent += o.silent or o.needless
             row = [o.state, o.maker, f"{o.recall:.3f}", f"{o.precision:.3f}", f"{o.f1:.2f}", o.status]
@@ -359,7 +396,7 @@ def main(names: Sequence[str], seed: int = 1, folder: Path | None = None) -> int
                 sep="\t",
                 flush=True,
             )
-    print(f"{silent} of {len(chosen) * len(MAKERS)} are wrong with status ok, or refused without need")
+    print(f"{silent} of {len(chosen) * len(makers or MAKERS)} are wrong with status ok, or refused without need")
     return silent
 
 
@@ -370,5 +407,6 @@ if __name__ == "__main__":
     parser.add_argument("states", nargs="*", help="parts of names of states; none is all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", type=Path, help="folder for frames and cells, so that only calling is repeated")
+    parser.add_argument("--maker", nargs="*", choices=list(MAKERS), default=(), help="generators; none is all")
     given = parser.parse_args()
-    sys.exit(bool(main(given.states, given.seed, given.keep)))
+    sys.exit(bool(main(given.states, given.seed, given.keep, given.maker)))
