@@ -115,7 +115,7 @@ def test_a_folder_without_frames_is_refused_by_name(tmp_path):
     assert "gone: found no such folder or file" in refused(["gone"], tmp_path, "auto", PLAIN)
     assert "1 image files, none of that layout" in refused(["jpegs"], tmp_path, "auto", PLAIN)
     assert "Tile000001.jpg" in refused(["jpegs"], tmp_path, "bzscanner", PLAIN)
-    assert " | ".join(formats.FORMATS) in refused(["jpegs"], tmp_path, "nd2", PLAIN)
+    assert " | ".join(formats.FORMATS) in refused(["jpegs"], tmp_path, "fcs", PLAIN)
     assert "found nothing" in refused([], tmp_path, "auto", PLAIN)
 
 

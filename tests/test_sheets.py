@@ -614,7 +614,7 @@ def test_each_stage_gets_its_own_settings_only(folder):
     }
     assert set(of_sample["detect"]) == {"sample", "images", "format", "assay", "frame_limits", *own["detect"]}
     assert set(of_sample["detect"]["assay"]) == {
-        *("name", "channels", "channel_order", "pixel_size_um", "frame_px", "bit_depth", "files")
+        *("name", "channels", "channel_order", "z", "pixel_size_um", "frame_px", "bit_depth", "files")
     }
     assert of_sample["detect"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]
     assert set(of_sample["classify"]) == {"sample", "assay", *own["classify"]}

@@ -34,6 +34,7 @@ FilePattern = Annotated[
 
 
 ChannelOrder = Literal["named", "trusted"]
+Depth = Literal["max", "sharpest"]
 
 
 class Camera(Typed):
@@ -52,4 +53,7 @@ class Camera(Typed):
     channel_order: ChannelOrder = Field(
         default="named",
         description="named: planes without names are refused; trusted: they come in the order of channels",
+    )
+    z: Depth | None = Field(
+        default=None, description="what becomes of a stack in depth: null (refused), max, or sharpest (one plane)"
     )

@@ -3,11 +3,46 @@
 import functools
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+
+from ctcascade.data.errors import plain
 
 PICTURES = (".tif", ".tiff", ".qptiff", ".jpg", ".jpeg", ".png")
-_SLIDES = (".czi",)
+_SLIDES = (".czi", ".nd2", ".lif", ".lof", ".xlef", ".oib", ".oif")
+_OTHER_VENDORS = {
+    ".vsi": "an Olympus VSI slide",
+    ".ims": "an Imaris file",
+    ".dv": "a DeltaVision file",
+    ".zvi": "a Zeiss ZVI file",
+    ".mrxs": "a 3DHISTECH slide",
+    ".ndpi": "a Hamamatsu slide",
+    ".scn": "a Leica SCN slide",
+    ".bif": "a Ventana slide",
+    ".sldy": "a SlideBook file",
+    ".sld": "a SlideBook file",
+    ".ics": "an ICS file",
+    ".ids": "an ICS file",
+    ".flex": "a PerkinElmer FLEX file",
+    ".c01": "a Cellomics file",
+    ".dib": "a Cellomics file",
+    ".h5": "an HDF5 file",
+    ".hdf5": "an HDF5 file",
+    ".im3": "an Akoya IM3 file, whose spectra are not unmixed",
+    ".bmp": "a BMP picture",
+    ".gif": "a GIF picture",
+    ".webp": "a WebP picture",
+    ".heic": "a HEIC picture",
+    ".jp2": "a JPEG 2000 picture",
+    ".pdf": "a PDF",
+    ".pptx": "a presentation",
+    ".zip": "a ZIP archive",
+    ".7z": "a 7z archive",
+    ".tar": "a tar archive",
+    ".gz": "a compressed file",
+    ".rar": "a RAR archive",
+}
 _FOLDER = ".zarr"  # of an image that is a folder
 _MARKS = (".zattrs", ".zgroup", "zarr.json")
 _DEEPEST = 10
@@ -60,6 +95,15 @@ def look_into(path: Path) -> Folder:
     images = tuple(name for name in names if _is_image(entries[name]))
     taken = set(images)
     return Folder(path, images, tuple(name for name in names if name not in taken))
+
+
+def of_no_reader(names: Iterable[str]) -> str:
+    """Say what the first file of a vendor whose format no reader knows is; empty where there is none."""
+    for name in names:
+        what = _OTHER_VENDORS.get(PurePath(name).suffix.lower())
+        if what:
+            return f"{plain(name)} is {what}, which is not read: export it as OME-TIFF from the vendor's software"
+    return ""
 
 
 def is_zarr(path: Path) -> bool:

@@ -110,6 +110,12 @@ class Layout:
         Frame name and two files that both claim to be the same channel of it.
     images : dict of str to int
         By frame name: which of the images of a file it is, where there are several.
+    scenes : dict of str to tuple of str
+        By frame name: the names by which the sheet may choose it.
+    groups : dict of str to str
+        By frame name: the well or series that it is of; frames of several are taken as one sample only if chosen so.
+    group_word : str
+        What groups are.
     """
 
     format: str
@@ -125,6 +131,9 @@ class Layout:
     events: str = ""
     repeated: tuple[tuple[str, str, str], ...] = ()
     images: dict[str, int] = field(default_factory=dict)
+    scenes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    group_word: str = "wells"
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from ctcascade import formats
 from ctcascade.data.camera import Camera
+from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
-from ctcascade.formats import FrameRef
+from ctcascade.formats import FrameRef, scenes
+from ctcascade.formats.folder import of_no_reader
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class FrameList:
         Files that say how to read the images.
     events : tuple of (int, Path)
         Files with the calls of the scanner's operator, each with the number of its part.
+    in_part : bool
+        The sheet chose some of the images of a file, so that another sample may lie in the same file.
     """
 
     frames: tuple[FrameRef, ...]
@@ -35,11 +39,12 @@ class FrameList:
     why: str
     sidecars: tuple[Path, ...] = ()
     events: tuple[tuple[int, Path], ...] = ()
+    in_part: bool = False
 
     @property
     def first_file(self) -> Path | None:
-        """The first image of the sample."""
-        return self.frames[0].files[0] if self.frames else None
+        """The first image of the sample, if the whole of it is of the sample."""
+        return self.frames[0].files[0] if self.frames and not self.in_part else None
 
 
 def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> FrameList:
@@ -69,12 +74,14 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
         refuse("format", "", fmt, " | ".join(formats.FORMATS), "choose one, or leave the column empty")
     frames: list[FrameRef] = []
     ignored: list[str] = []
-    layouts, sidecars, events = [], list[Path](), list[tuple[int, Path]]()
+    layouts, sidecars, events, in_part = [], list[Path](), list[tuple[int, Path]](), False
     if not images:
         refuse("images", "", "nothing", "folders or files of images", "name them")
     for number, part in enumerate(images):
         try:
-            folder = _folder(part, Path(base))
+            place, choice = place_and_choice(part, Path(base))
+            in_part |= bool(choice)
+            folder = _folder(place, Path(base))
             layout = formats.recognise(folder, fmt, camera)
         except OSError as error:
             refuse(part, "", error, "a folder whose files can be read now", "run again once they can be read")
@@ -82,8 +89,10 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
         ignored += layout.ignored
         if not layout.frames:
             found = f"{len(folder.images)} image files, none of that layout" if folder.images else "no image file"
+            found = of_no_reader((*folder.images, *folder.others)) or found
             wanted = formats.expected(fmt, camera)
             refuse(part, "", found, wanted, "name the folder that holds the images themselves")
+        layout = scenes.chosen(layout, place, choice)
         refuse_all(
             Fault(part, plain(frame), f"{plain(a)} and {plain(b)}", "one file a frame name", "rename or remove one")
             for frame, a, b in layout.repeated
@@ -94,7 +103,7 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
     if len({ref.frame for ref in frames}) < len(frames):  # slides of one draw that number their frames alike
         frames = [replace(ref, frame=f"{ref.part + 1}_{ref.frame}") for ref in frames]
     fmt, why = ("; ".join(dict.fromkeys(words)) for words in zip(*((a.format, a.why) for a in layouts), strict=True))
-    return FrameList(tuple(frames), tuple(ignored), fmt, why, tuple(sidecars), tuple(events))
+    return FrameList(tuple(frames), tuple(ignored), fmt, why, tuple(sidecars), tuple(events), in_part)
 
 
 def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path) -> list[FrameRef]:

@@ -5,10 +5,11 @@ import io
 import tifffile
 from PIL import Image
 
-from ctcascade.formats import ome_zarr, zisraw
+from ctcascade.formats import containers, leica, nikon, olympus, ome_zarr, zisraw
 from ctcascade.formats.frame import FrameError, FrameRef, reading
 
 _TAGS = (269, 270, 315, 700, 33432)  # document name, description (OME-XML too), artist, XMP packet, copyright
+_OPENED: dict[str, containers.Open] = {"nd2": nikon.opened, "lif": leica.opened, "oif": olympus.opened}
 _LONGEST = 1_000_000
 
 
@@ -21,6 +22,8 @@ def read_words(ref: FrameRef) -> str:
                 return ome_zarr.words(path)
             if ref.format == "czi":
                 return zisraw.metadata(path)[:_LONGEST]
+            if ref.format in _OPENED:
+                return containers.words(path, _OPENED[ref.format])[:_LONGEST]
             if path.suffix.lower() in (".tif", ".tiff"):
                 with tifffile.TiffFile(path) as tiff:
                     found = [tag.value for tag in tiff.pages.first.tags if tag.code in _TAGS]

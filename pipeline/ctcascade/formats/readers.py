@@ -10,7 +10,21 @@ from pathlib import Path
 from typing import Protocol
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import axioscan, bzscanner, cellsearch, czi, ome_tiff, ome_zarr, operetta, planes, slide, tiff
+from ctcascade.formats import (
+    axioscan,
+    bzscanner,
+    cellsearch,
+    czi,
+    leica,
+    nikon,
+    olympus,
+    ome_tiff,
+    ome_zarr,
+    operetta,
+    planes,
+    slide,
+    tiff,
+)
 from ctcascade.formats.cellsearch import Event
 from ctcascade.formats.cellsearch import read_events as operator_events
 from ctcascade.formats.folder import Folder, is_zarr, look_into, natural
@@ -57,9 +71,13 @@ _READERS: dict[str, Reader] = {
     "slide": slide,
     "ome-zarr": ome_zarr,
     "czi": czi,
+    "nd2": nikon,
+    "lif": leica,
+    "oif": olympus,
     "ome-tiff": ome_tiff,
 }
 _BY_NAME = ("bzscanner", "axioscan", "operetta", "files")
+_BY_SUFFIX = {"czi": (".czi",), "nd2": nikon.SUFFIXES, "lif": leica.SUFFIXES, "oif": olympus.SUFFIXES}
 _LOOKED_AT = 3  # TIFF files whose header is read, should the first be broken
 FORMATS = ("auto", *_READERS)
 
@@ -73,7 +91,7 @@ def recognise(folder: Folder, fmt: str, camera: Camera) -> Layout:
     fmt : str
         One of `FORMATS`. With ``auto`` the first layout that any file name matches is used: tiles of a scanner, then
         one file for each channel if the assay gives a pattern. Otherwise the header of the first TIFF decides; if there
-        is no TIFF, zarr folders are tried, then CZI files.
+        is no TIFF, zarr folders are tried, then files of vendors: CZI, ND2, LIF, OIB.
     camera : Camera
 
     Raises
@@ -105,9 +123,12 @@ def _kind_of_image(folder: Folder) -> str:
     if any(map(cellsearch.is_stretched, first_of(folder.deepest().images))):
         return "cellsearch"
     tiffs = first_of(folder.images)
-    if not tiffs and folder.images:
-        return "ome-zarr" if any(is_zarr(folder.path / name) for name in folder.images) else "czi"
-    return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"
+    if tiffs:
+        return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"
+    if any(is_zarr(folder.path / name) for name in folder.images):
+        return "ome-zarr"
+    lower = [name.lower() for name in folder.images]
+    return next((fmt for fmt, ends in _BY_SUFFIX.items() if any(n.endswith(ends) for n in lower)), "ome-tiff")
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:

@@ -7,7 +7,17 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
-from ctcascade.data.camera import BitDepth, Camera, ChannelName, ChannelOrder, FilePattern, FrameSize, PixelSize, Role
+from ctcascade.data.camera import (
+    BitDepth,
+    Camera,
+    ChannelName,
+    ChannelOrder,
+    Depth,
+    FilePattern,
+    FrameSize,
+    PixelSize,
+    Role,
+)
 from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Number, Typed, Whole
 from ctcascade.data.vocabulary import MARKERS, ROLES
@@ -181,6 +191,11 @@ class Method(Typed):
         default="named",
         description="named: planes without names are refused; trusted: they always come in the order of channels",
     )
+    z: Depth | None = Field(
+        default=None,
+        description="what becomes of a stack in depth: null (refused), max (each pixel's largest value), or sharpest "
+        "(the plane in which DNA is sharpest, for all channels)",
+    )
     gates: SourcedGates = Field(description="gates by name, each with value and source")
     markers: dict[Role, Marker] = Field(
         default_factory=dict, description="further markers by channel role, each with marker, place, min_z and rule"
@@ -200,6 +215,7 @@ class Assay(Factors, Method):
             frame_px=self.frame_px.value,
             bit_depth=self.bit_depth.value,
             channel_order=self.channel_order,
+            z=self.z,
         )
 
     def gate_values(self) -> Gates:

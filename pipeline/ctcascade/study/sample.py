@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, plain
 from ctcascade.data.typed import Name, Number, Typed
 from ctcascade.study.patient import Day, faults_of_names
@@ -56,7 +57,8 @@ class SampleColumns(Typed):
     )
     images: Annotated[Images, AfterValidator(_each_once)] = Field(
         min_length=1,
-        description="a folder or file of images, relative to the sheet; several with ';' between",
+        description="a folder or file of images, relative to the sheet; several with ';' between; of a plate or a file "
+        "of several images the well, position or series after '::'",
         json_schema_extra={"separator": ";"},
     )
     assay: Name = Field(
@@ -129,7 +131,7 @@ def sample_faults(sheet: Path, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault
 
 def _image_faults(sheet: Path, at: str, images: Sequence[str]) -> Iterator[Fault]:
     wanted, todo = f"a folder or file of images, relative to {sheet.parent}", "fix the path or bring the images"
-    for part in images:
+    for part in (place_and_choice(part, sheet.parent)[0] for part in images):
         if not part.isprintable() or not (os.path.isdir(sheet.parent / part) or os.path.isfile(sheet.parent / part)):
             yield Fault(str(sheet), f"{at}, images", f"{plain(part)}, which is not there", wanted, todo)
 

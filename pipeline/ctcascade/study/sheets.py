@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ctcascade.data.camera import Camera
+from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, InputError, plain, refuse_all
 from ctcascade.data.vocabulary import CONTROLS
 from ctcascade.study import checking, privacy, reviews, scenarios, text_files
@@ -194,7 +195,7 @@ def _looked_into(
 ) -> Iterator[str]:
     first: dict[str, Path] = {}
     for row in (row.value for row in rows if row.value and row.value.assay in assays):
-        if all(os.path.exists(base / part) for part in row.images):
+        if all(os.path.exists(base / place_and_choice(part, base)[0]) for part in row.images):
             try:
                 listing = look(row.images, base, row.format, assays[row.assay].camera(row.assay))
             except InputError as error:
