@@ -60,7 +60,7 @@ def _row(cell):
         row |= {f"{role}_nucleus_mean": mean if nucleated else np.nan, f"{role}_cytoplasm_mean": mean}
         row |= {f"{role}_overlap": float(mean > 15) if nucleated else np.nan, f"{role}_fill": float(mean > 15)}
         row |= {k: cell[k] for k in (f"{role}_ring_mean", f"{role}_fill", f"{role}_nucleus_mean") if k in cell}
-    row["dna_max"] = cell["dna"] * cell["dna_peak"]
+    row["dna_high"] = row["dna_max"] = cell["dna"] * cell["dna_peak"]
     return row
 
 
@@ -327,11 +327,14 @@ def mixed():
     return touch(cells, *((i, i + 1, float(rng.uniform(0, 2))) for i in range(0, len(cells) - 1, 2)))
 
 
+TOLD = ("_fill", "_overlap", "_correlation")  # what has no unit of light
+
+
 @pytest.mark.property
 @pytest.mark.parametrize("factor", [1 / 16, 0.25, 16.0])
 def test_brighter_or_dimmer_by_a_factor_is_the_same_sample(factor):
     cells = cells_table(*mixed())
-    light = [name for name in cells if name.partition("_")[0] in ALL_ROLES and not name.endswith(("_fill", "_overlap"))]
+    light = [name for name in cells if name.partition("_")[0] in ALL_ROLES and not name.endswith(TOLD)]
     scaled = cells.assign(**{name: cells[name] * factor for name in light})
     noise = {role: value * factor for role, value in NOISE.items()}
     expected = call(cells, NOISE, GATES, SETTINGS)
@@ -406,11 +409,11 @@ def test_a_cell_on_a_stated_gate_has_half_the_probability(gate):
     columns = {
         "ck_contrast": ["ck_mean"],
         "cd45_contrast": ["cd45_mean", "cd45_nucleus_mean"],
-        "dna_peak": ["dna_max"],
+        "dna_peak": ["dna_high"],
         "ck_evenness": ["ck_fill"],
     }.get(told.feature, [told.feature])
     blur = 1 + 3 / rows["nucleus_area_um2"][0]
-    scale = rows["dna_nucleus_mean"][0] * blur if columns == ["dna_max"] else 1
+    scale = rows["dna_nucleus_mean"][0] * blur if columns == ["dna_high"] else 1
     rows.loc[0, columns] = told.threshold * scale
     if gate == "cd45_max_ratio":
         rows.loc[0, "ck_mean"] = 1e5

@@ -14,14 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from scipy import ndimage
 
 from ctcascade import formats
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
 from ctcascade.data.tables import CELLS, FRAMES
 from ctcascade.images import detect as module
+from ctcascade.images.background import correct
 from ctcascade.images.detect import detect, gather
 from ctcascade.images.labels import kernel
+from ctcascade.study.settings import DetectSettings
 from ctcascade.validation import phantom
 from tests.support.detecting import camera, detect_job
 
@@ -336,6 +339,23 @@ def test_a_real_field_with_shifted_channels_is_flagged(tmp_path):
     frames = store.read_table(tmp_path / "f", "frames").set_index("frame")
     assert frames["cd45_shift_um"].to_dict() == pytest.approx({"field03": 1.75, "field06": 0.8}, abs=0.2)
     assert frames["flags"].str.contains("misregistered").to_dict() == {"field03": True, "field06": False}
+
+
+@pytest.mark.property
+def test_hot_pixels_are_taken_out_and_points_of_light_stay():
+    rng = np.random.default_rng(2)
+    light = np.zeros((200, 200), np.float32)
+    light[60:80, 60:80] = 300
+    light[120, 120] = 4000  # a point, as the optics show it
+    plane = ndimage.gaussian_filter(light, 0.7) + rng.normal(100, 5, light.shape).astype(np.float32)
+    at = np.array([[20, 30], [70, 70], [150, 40]])
+    hot = plane.copy()
+    hot[tuple(at.T)] += 1000
+    settings = DetectSettings().background
+    before, after = correct(plane, 0.645, settings), correct(hot, 0.645, settings)
+    assert len(before.hot) == 0
+    np.testing.assert_array_equal(after.hot, at)
+    assert np.abs(after.signal - before.signal).max() < 30
 
 
 @pytest.mark.property

@@ -103,12 +103,15 @@ def test_intensities_are_those_of_plain_numpy():
             values, row = channel.signal[cell].astype(float), table.loc[k]
             np.testing.assert_allclose(row[f"{role}_mean"], values.mean(), rtol=1e-5)
             np.testing.assert_allclose(row[f"{role}_max"], values.max(), rtol=1e-6)
+            top = max(round(0.02 * len(values)), 1)
+            np.testing.assert_allclose(row[f"{role}_high"], np.sort(values)[-top], rtol=1e-6)
             np.testing.assert_allclose(row[f"{role}_std"], values.std(), atol=1e-4)
             np.testing.assert_allclose(row[f"{role}_sum"], values.sum(), rtol=1e-5, atol=1e-3)
             np.testing.assert_allclose(row[f"{role}_fill"], (values > 3 * channel.noise).mean(), rtol=1e-6)
             inside, outside = channel.signal[nucleus], channel.signal[cell & ~nucleus]
             if len(inside):
                 np.testing.assert_allclose(row[f"{role}_nucleus_mean"], inside.mean(), rtol=1e-4)
+                np.testing.assert_allclose(row[f"{role}_nucleus_std"], inside.astype(float).std(), atol=1e-3)
                 np.testing.assert_allclose(row[f"{role}_overlap"], (inside > 3 * channel.noise).mean(), rtol=1e-6)
             else:
                 assert np.isnan(row[f"{role}_nucleus_mean"])
@@ -123,6 +126,36 @@ def test_intensities_are_those_of_plain_numpy():
         for role, channel in channels.items():
             ring = channel.signal[zone == k]
             np.testing.assert_allclose(table.loc[k, f"{role}_ring_mean"], ring.mean(), rtol=0.1)
+
+
+@pytest.mark.oracle
+def test_correlations_are_those_of_plain_numpy():
+    found, channels = scene()
+    channels["ck"].signal[:] = channels["ck"].signal + channels["dna"].signal
+    table = measure(found, channels, PX, 3.0).set_index("cell")
+    for k in np.flatnonzero(np.bincount(found.cells.ravel())[1:] > 3) + 1:
+        dna, ck, cd45 = (channels[role].signal[found.cells == k].astype(float) for role in ("dna", "ck", "cd45"))
+        row = table.loc[k]
+        assert row["ck_dna_correlation"] == pytest.approx(np.corrcoef(ck, dna)[0, 1], abs=1e-4)
+        assert row["cd45_dna_correlation"] == pytest.approx(np.corrcoef(cd45, dna)[0, 1], abs=1e-4)
+        assert row["marker_correlation"] == pytest.approx(np.corrcoef(ck, cd45)[0, 1], abs=1e-4)
+
+
+@pytest.mark.oracle
+def test_bodies_of_dna_are_the_components_of_scikit_image():
+    found, channels = scene(4)
+    dna = channels["dna"].signal
+    table = measure(found, channels, PX, 3.0).set_index("cell")
+    for k in range(1, int(found.cells.max()) + 1):
+        lit = (found.cells == k) & (dna > 0.5 * np.float32(table.loc[k, "dna_high"]))
+        bodies = oracle.label(lit, connectivity=1)
+        sizes = np.bincount(bodies.ravel())[1:]
+        large = np.flatnonzero(sizes * PX**2 >= 0.8) + 1
+        light = [dna[bodies == number].sum() for number in large]
+        assert table.loc[k, "nucleus_fragments"] == len(large)
+        assert table.loc[k, "nucleus_lit_um2"] == pytest.approx(PX**2 * sizes[large - 1].sum())
+        share = max(light) / sum(light) if light else np.nan
+        assert table.loc[k, "nucleus_largest_share"] == pytest.approx(share, rel=1e-4, nan_ok=True)
 
 
 @pytest.mark.oracle

@@ -39,7 +39,9 @@ _GATES = {
 """Each gate, and the reason that is given where its term is the lowest."""
 _REASONS = tuple(_GATES.values())
 _MISSHAPEN = ("apoptotic", "ragged_nucleus", "speckle", "small", "large", "small_nucleus")
-_UNUSED = ("y0_px", "x0_px", "y1_px", "x1_px", "area_um2", "perimeter_um", "p2a", "eccentricity", "solidity")
+_UNUSED = ("y0_px", "x0_px", "y1_px", "x1_px", "area_um2", "perimeter_um", "p2a", "eccentricity", "marker_correlation")
+_UNUSED_OF_ROLE = ("max", "high", "std", "sum", "nucleus_std", "overlap", "dna_correlation")
+_USED = ("dna_high", "dna_nucleus_std")
 _UNUSED_OF_NUCLEUS = ("nucleus_perimeter_um", "nucleus_p2a", "nucleus_eccentricity")
 
 Floats = NDArray[np.float64]
@@ -89,7 +91,7 @@ def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame) -> 
 
 def _unused(roles: Iterable[str]) -> list[str]:
     """Return the columns of cells that no call depends on: a slide has millions of cells."""
-    by_role = [f"{role}_{name}" for role in roles for name in ("std", "sum", "overlap")]
+    by_role = [f"{role}_{name}" for role in roles for name in _UNUSED_OF_ROLE if f"{role}_{name}" not in _USED]
     return [*_UNUSED, *_UNUSED_OF_NUCLEUS, *by_role]
 
 
@@ -211,7 +213,7 @@ def reference_of(
 def _peak(cells: pd.DataFrame, settings: ClassifySettings) -> Floats:
     """Return the brightest DNA over the mean of the nucleus, less what blur makes of it: the chromatin's grain."""
     mean = np.nan_to_num(cells["dna_nucleus_mean"].to_numpy(float))
-    peak = np.maximum(cells["dna_max"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
+    peak = np.maximum(cells["dna_high"].to_numpy(float), 1e-3) / np.maximum(mean, 1e-3)
     return np.asarray(peak / (1 + settings.blur_um2 / np.maximum(cells["nucleus_area_um2"].to_numpy(float), 1.0)))
 
 

@@ -122,19 +122,26 @@ CELLS = Table(
         Column("nucleus_solidity", "float", "null without nucleus", nullable=True),
         Column("contacts", "ints", "cells of the same frame within detect.contact_gap_max_um"),
         Column("contact_gaps_um", "floats", "edge-to-edge gap to each of them; 0 where they touch"),
+        Column("marker_correlation", "float", "of cytokeratin with CD45 in the cell, -1 to 1", nullable=True),
+        Column("nucleus_fragments", "int", "bodies of DNA in the cell above half of dna_high"),
+        Column("nucleus_largest_share", "float", "share of their light in the greatest of them", nullable=True),
+        Column("nucleus_lit_um2", "float", "their area"),
     ),
     per_role=(
         Column("{role}_mean", "float", "mean over the cell, counts above local background"),
         Column("{role}_max", "float", "maximum over the cell, likewise"),
+        Column("{role}_high", "float", "what the brightest 2 % of its pixels reach: no single pixel turns it"),
         Column("{role}_std", "float", "standard deviation over the cell"),
         Column("{role}_sum", "float", "sum over the cell"),
         Column("{role}_nucleus_mean", "float", "mean over the nucleus; null without one", nullable=True),
+        Column("{role}_nucleus_std", "float", "standard deviation over the nucleus", nullable=True),
         Column("{role}_cytoplasm_mean", "float", "mean over the cell less its nucleus; null if empty", nullable=True),
         Column("{role}_ring_mean", "float", "mean just outside the cell, other cells left out", nullable=True),
         Column(
             "{role}_overlap", "float", "share of the nucleus's pixels where the role is above its noise", nullable=True
         ),
         Column("{role}_fill", "float", "share of the cell's pixels where the role is above its noise"),
+        Column("{role}_dna_correlation", "float", "of its pixels in the cell with DNA's, -1 to 1", nullable=True),
     ),
 )
 

@@ -1,10 +1,11 @@
 """The background of a channel: followed over the frame, taken off, and what noise is left."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ctcascade.images.labels import Floats, kernel
 from ctcascade.study.settings import BackgroundSettings
@@ -24,12 +25,15 @@ class Channel:
         (largest - smallest) background over the frame / its median.
     noise : float
         Standard deviation of the background, counts; at least half the step of an integer image.
+    hot : ndarray of int64, shape (n, 2)
+        Row and column of the pixels that were hot: their signal is that of their neighbours.
     """
 
     signal: Floats
     background: float
     unevenness: float
     noise: float
+    hot: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
 def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings) -> Channel:
@@ -41,6 +45,11 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings) -
         Counts.
     pixel_size_um : float
     settings : BackgroundSettings
+
+    Notes
+    -----
+    A hot pixel rises alone: it is far above each of its eight neighbours, and these hardly above the sixteen pixels
+    around them, as no light does that has gone through a lens.
     """
     tile = max(8, round(settings.tile_um / pixel_size_um))
     per_side = settings.tile_samples
@@ -60,7 +69,9 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings) -
     centre, noise = centre_and_noise(np.sort(_less(plane, across, step, 0.0)[:, ::step], axis=None))
     signal = _less(plane, across, 1, centre)
     level = float(np.median(grid)) + centre
-    return Channel(signal, level, float(grid.max() - grid.min()) / max(level, 1.0), max(noise, 0.5))
+    noise = max(noise, 0.5)
+    hot = _cooled(signal, settings.hot_min_snr * noise, settings.hot_spread)
+    return Channel(signal, level, float(grid.max() - grid.min()) / max(level, 1.0), noise, hot)
 
 
 def sorted_sample(image: Floats, pixels: int) -> Floats:
@@ -125,8 +136,35 @@ def _less(plane: Any, across: Any, every: int, centre: float) -> Any:  # pragma:
     return signal
 
 
+@kernel
+def _cooled(signal: Any, above: float, spread: float) -> Any:  # pragma: no cover - compiled
+    """Give hot pixels the mean of their neighbours; return their rows and columns."""
+    rows, columns = signal.shape
+    hot = [(0, 0)]
+    limit = np.float32(above)
+    for y in range(2, rows - 2):
+        row, before, after = signal[y], signal[y - 1], signal[y + 1]
+        for x in range(2, columns - 2):
+            least = row[x] - limit
+            if least <= 0 or max(row[x - 1], row[x + 1], before[x], after[x]) > least:
+                continue
+            if max(before[x - 1], before[x + 1], after[x - 1], after[x + 1]) > least:
+                continue
+            near = np.sum(signal[y - 1 : y + 2, x - 1 : x + 2])
+            wide = (np.sum(signal[y - 2 : y + 3, x - 2 : x + 3]) - near) / 16
+            near = (near - row[x]) / 8
+            if near - wide < spread * (row[x] - wide):
+                row[x] = near
+                hot.append((y, x))
+    found = np.empty((len(hot) - 1, 2), np.int64)
+    for i in range(1, len(hot)):
+        found[i - 1, 0], found[i - 1, 1] = hot[i]
+    return found
+
+
 def warm() -> None:
     """Compile the kernels into their cache."""
     height = np.ones((2, 2), np.float32)
+    _cooled(height, 1.0, 0.1)
     _less(height, height, 1, 0.0)
     _usual_distance(height[0])

@@ -206,7 +206,7 @@ def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Seg
 
 def _origin(frame: Frame) -> Row:
     """Return what is compared between frames: scale, where size and channels come from, and a digest of the pixels."""
-    digest = hashlib.blake2b(digest_size=16)
+    digest = hashlib.sha256()  # twice as fast as others where the processor helps
     for role in ROLES:
         digest.update(np.ascontiguousarray(frame.pixels[frame.roles.index(role)]).data)
     return {
@@ -214,7 +214,7 @@ def _origin(frame: Frame) -> Row:
         "size_from": frame.size_from,
         "channels_from": frame.channels_from,
         "page_order": frame.page_order,
-        "pixels_digest": digest.hexdigest(),
+        "pixels_digest": digest.hexdigest()[:32],
     }
 
 
@@ -260,7 +260,10 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         each[f"{role}_background"] = channel.background
         each[f"{role}_noise"] = channel.noise
         each[f"{role}_focus"] = sharpness(channel)
-        each[f"{role}_saturation"] = float(np.count_nonzero(plane >= frame.ceiling)) / plane.size
+        bright = np.count_nonzero(plane >= frame.ceiling) - np.count_nonzero(
+            plane[tuple(channel.hot.T)] >= frame.ceiling
+        )
+        each[f"{role}_saturation"] = float(bright) / plane.size
         # a background that hardly exceeds the noise says nothing about evenness
         each[f"{role}_unevenness"] = channel.unevenness if channel.background > 10 * channel.noise else np.nan
         each[f"{role}_shift_um"] = shifts.get(role, np.nan)

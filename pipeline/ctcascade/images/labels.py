@@ -93,7 +93,7 @@ def components(runs: Any) -> Any:  # pragma: no cover - compiled
             above += 1
         j = above
         while runs[j, 0] == y - 1 and runs[j, 1] < stop:
-            a, b = _first(root, i), _first(root, j)
+            a, b = first_of(root, i), first_of(root, j)
             root[max(a, b)] = min(a, b)
             j += 1
     count = 0
@@ -107,7 +107,8 @@ def components(runs: Any) -> Any:  # pragma: no cover - compiled
 
 
 @kernel
-def _first(root: Any, i: int) -> int:  # pragma: no cover - compiled
+def first_of(root: Any, i: int) -> int:  # pragma: no cover - compiled
+    """Return the root of an element of a union of sets, and shorten the way to it."""
     while root[i] != i:
         root[i] = root[root[i]]
         i = root[i]

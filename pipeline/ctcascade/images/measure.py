@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ctcascade.data.vocabulary import ABOVE_NOISE
 from ctcascade.images.background import Channel
 from ctcascade.images.distances import rings
+from ctcascade.images.fragments import fragments
 from ctcascade.images.labels import Runs, kernel, runs_of
 from ctcascade.images.segment import Segmentation
 from ctcascade.study.settings import MeasureSettings
@@ -84,21 +85,36 @@ def measure(
     data |= {"contacts": pd.Series(near, dtype=object), "contact_gaps_um": pd.Series(gaps, dtype=object)}
     parts = [in_cell, in_nucleus, rings(found.cells, settings.ring_um / px)]
     ring_area = np.bincount(parts[2][:, 3], parts[2][:, 2] - parts[2][:, 1], count + 1)[1:]
-    for role, channel in channels.items():
-        sums = _sums(*parts, channel.signal, ABOVE_NOISE * channel.noise, count)[:, 1:]
-        total, squares, highest, lit, in_nucleus_sum, nucleus_lit, ring_sum = sums
-        mean = total / cell.area
+    ends = np.cumsum(np.append(0, np.maximum(np.round(settings.high_share * cell.area), 1))).astype(np.int64)
+    dna = channels["dna"].signal
+    sums = {
+        role: _sums(*parts, channel.signal, dna, ABOVE_NOISE * channel.noise, count, ends)[:, 1:]
+        for role, channel in channels.items()
+    }
+    mean = {role: each[0] / cell.area for role, each in sums.items()}
+    std = {role: np.sqrt(np.maximum(each[1] / cell.area - mean[role] ** 2, 0)) for role, each in sums.items()}
+    for role, each in sums.items():
+        total, _, highest, high, lit, with_dna, in_nucleus_sum, nucleus_squares, nucleus_lit, ring_sum = each
+        nucleus_mean = _share(in_nucleus_sum, nucleus.area)
         data |= {
-            f"{role}_mean": mean,
+            f"{role}_mean": mean[role],
             f"{role}_max": highest,
-            f"{role}_std": np.sqrt(np.maximum(squares / cell.area - mean**2, 0)),
+            f"{role}_high": high,
+            f"{role}_std": std[role],
             f"{role}_sum": total,
-            f"{role}_nucleus_mean": _share(in_nucleus_sum, nucleus.area),
+            f"{role}_nucleus_mean": nucleus_mean,
+            f"{role}_nucleus_std": np.sqrt(np.maximum(_share(nucleus_squares, nucleus.area) - nucleus_mean**2, 0)),
             f"{role}_cytoplasm_mean": _share(total - in_nucleus_sum, cell.area - nucleus.area),
             f"{role}_ring_mean": _share(ring_sum, ring_area),
             f"{role}_overlap": _share(nucleus_lit, nucleus.area),
             f"{role}_fill": lit / cell.area,
+            f"{role}_dna_correlation": _share(with_dna / cell.area - mean[role] * mean["dna"], std[role] * std["dna"]),
         }
+    if "ck" in channels and "cd45" in channels:
+        products = _products(in_cell, channels["ck"].signal, channels["cd45"].signal, count)[1:]
+        apart = products / cell.area - mean["ck"] * mean["cd45"]
+        data["marker_correlation"] = _share(apart, std["ck"] * std["cd45"])
+    data |= fragments(in_cell, dna, sums["dna"][3], px, settings)
     return pd.DataFrame(data)
 
 
@@ -209,7 +225,9 @@ def warm() -> None:
     shapes(labels, 1)
     contacts(labels, 1, 1.0, 1.0)
     signal = np.zeros((4, 4), np.float32)
-    _sums(runs_of(labels), runs_of(labels), runs_of(labels), signal, 1.0, 1)
+    _sums(runs_of(labels), runs_of(labels), runs_of(labels), signal, signal, 1.0, 1, np.array([0, 1]))
+    _products(runs_of(labels), signal, signal, 1)
+    fragments(runs_of(labels), signal, np.ones(1), 1.0, _DEFAULTS)
     _centroids(labels, np.zeros((1, 5), np.int64), signal)
     _slopes(signal)
 
@@ -266,39 +284,73 @@ def _equal(values: Any, k: int) -> int:  # pragma: no cover - compiled
 
 @kernel
 def _sums(
-    cells: Any, nuclei: Any, around: Any, signal: Any, above: float, count: int
+    cells: Any, nuclei: Any, around: Any, signal: Any, dna: Any, above: float, count: int, ends: Any
 ) -> Any:  # pragma: no cover - compiled
-    """Return seven rows, by label up to `count`, from runs of cells, of their nuclei and of what is around them.
+    """Return ten rows, by label up to `count`, from runs of cells, of their nuclei and of what is around them.
 
-    Of cells the sum, the sum of squares, the maximum and the number of pixels above a limit; of nuclei the sum and
-    that number; of what is around the sum.
+    Of cells the sum, the sum of squares, the maximum, the least of the brightest pixels (as many as `ends` leaves
+    room for), the number of pixels above a limit and the sum of products with DNA; of nuclei the sum, the sum of
+    squares and the number above the limit; of what is around the sum.
     """
-    out = np.zeros((7, count + 1))
+    out = np.zeros((10, count + 1))
     out[2] = -np.inf
     limit = np.float32(above)
+    brightest = np.full(ends[-1], np.float32(-np.inf))
     for y, start, stop, k in cells:
-        total, squares, highest, lit = 0.0, 0.0, np.float32(-np.inf), 0
+        total, squares, lit, products = 0.0, 0.0, 0, 0.0
+        first, end = ends[k - 1], ends[k]
+        least = brightest[first]
+        for x in range(start, stop):
+            value = signal[y, x]
+            total += value
+            squares += float(value) * float(value)
+            products += float(value) * float(dna[y, x])
+            lit += value > limit
+            if value > least:
+                least = _insert(brightest, first, end, value)
+        out[0, k] += total
+        out[1, k] += squares
+        out[4, k] += lit
+        out[5, k] += products
+    for k in range(1, count + 1):
+        out[2, k], out[3, k] = brightest[ends[k] - 1], brightest[ends[k - 1]]
+    for y, start, stop, k in nuclei:
+        total, squares, lit = 0.0, 0.0, 0
         for value in signal[y, start:stop]:
             total += value
             squares += float(value) * float(value)
-            highest = max(highest, value)
             lit += value > limit
-        out[0, k] += total
-        out[1, k] += squares
-        out[2, k] = max(out[2, k], highest)
-        out[3, k] += lit
-    for y, start, stop, k in nuclei:
-        total, lit = 0.0, 0
-        for value in signal[y, start:stop]:
-            total += value
-            lit += value > limit
-        out[4, k] += total
-        out[5, k] += lit
+        out[6, k] += total
+        out[7, k] += squares
+        out[8, k] += lit
     for y, start, stop, k in around:
         total = 0.0
         for value in signal[y, start:stop]:
             total += value
-        out[6, k] += total
+        out[9, k] += total
+    return out
+
+
+@kernel
+def _insert(rising: Any, first: int, end: int, value: Any) -> Any:  # pragma: no cover - compiled
+    """Put a value in place of the least of a rising part of an array; return the new least."""
+    at = first
+    while at + 1 < end and rising[at + 1] < value:
+        rising[at] = rising[at + 1]
+        at += 1
+    rising[at] = value
+    return rising[first]
+
+
+@kernel
+def _products(cells: Any, one: Any, other: Any, count: int) -> Any:  # pragma: no cover - compiled
+    """Return the sum of the products of two channels by label up to `count`."""
+    out = np.zeros(count + 1)
+    for y, start, stop, k in cells:
+        total = 0.0
+        for x in range(start, stop):
+            total += float(one[y, x]) * float(other[y, x])
+        out[k] += total
     return out
 
 

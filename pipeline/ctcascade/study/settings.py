@@ -114,6 +114,17 @@ class BackgroundSettings(Typed):
         ge=100,
         le=100_000_000,
     )
+    hot_min_snr: Number = setting(
+        8.0,
+        "a number above 0 and up to 1000",
+        "Standard deviations of the noise by which a hot pixel rises above each of its neighbours.",
+        gt=0,
+        le=1000,
+    )
+    hot_spread: Number = share(
+        0.1,
+        "Share of a hot pixel's light that its neighbours show at most: optics spread more, up to 0.9 um a pixel.",
+    )
 
 
 class NucleiSettings(Typed):
@@ -211,6 +222,21 @@ class MeasureSettings(Typed):
 
     ring_um: Number = length(
         3.0, "Width, um, of the surroundings that a cell is compared with: wider than the blur, and still local."
+    )
+    high_share: Number = setting(
+        0.02,
+        "a share above 0 and up to 1",
+        "Share of a cell's pixels that are brighter than what is called high in it: one pixel cannot turn it.",
+        gt=0,
+        le=1,
+    )
+    fragment_level: Number = share(0.5, "Share of a cell's high DNA above which a pixel belongs to a body of DNA.")
+    min_fragment_um2: Number = setting(
+        0.8,
+        "an area from 0 to 1000 um2",
+        "Least area, um2, of a body of DNA: about what the optics make of a point.",
+        ge=0,
+        le=1000,
     )
     min_shift_cells: Whole = setting(
         10, _CELLS, "Cells that the shift of a channel against DNA is measured on, at least.", ge=1, le=1_000_000
