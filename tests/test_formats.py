@@ -300,9 +300,9 @@ def test_more_pixels_than_compressed_bytes_can_hold_are_refused_before_decoding(
     tifffile.imwrite(path, planes()[0], compression="lzw", photometric="minisblack")
     data = bytearray(path.read_bytes())
     rows = data.index(struct.pack("<HHI", 257, 4, 1))
-    data[rows + 8 : rows + 12] = struct.pack("<I", 1_000_000)
+    data[rows + 8 : rows + 12] = struct.pack("<I", 65_000)
     path.write_bytes(data)
-    assert "more pixels than the file" in refused(path, path, path, fmt="files", channels=NAMES[:3])
+    assert "its size needs 1625" in refused(path, path, path, fmt="files", channels=NAMES[:3])
 
 
 def test_a_small_picture_that_declares_many_pixels_is_refused_before_decoding(tmp_path):

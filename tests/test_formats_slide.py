@@ -107,7 +107,7 @@ def test_an_image_of_the_size_of_a_frame_is_one(tmp_path):
         np.testing.assert_array_equal(formats.read(ref, ASSAY).pixels, whole)
 
 
-def test_tiles_that_are_left_out_are_black_and_lost_ones_are_named(tmp_path):
+def test_tiles_that_are_left_out_are_dark_and_not_imaged_and_lost_ones_are_named(tmp_path):
     (tmp_path / "s").mkdir()
     path = tmp_path / "s" / "a.ome.tif"
     slide(path, (300, 3300), pyramid=False, label=False, **TILED)
@@ -121,8 +121,12 @@ def test_tiles_that_are_left_out_are_black_and_lost_ones_are_named(tmp_path):
         for place in pair:
             struct.pack_into("<Q", data, place, 0)
     path.write_bytes(data)
-    black = formats.read(last, ASSAY).pixels
-    assert (black[:, :, -4:] == 0).all()
+    partly = formats.read(last, ASSAY)
+    black = partly.pixels
+    written = black[:, :, :-36].min(axis=(1, 2))
+    assert (black[:, :, -36:] == written[:, None, None]).all()
+    assert partly.written == pytest.approx(1 - 36 / black.shape[2])
+    assert "partly_imaged" in partly.notes
     np.testing.assert_array_equal(black[:, :256, :200], good[:, :256, :200])
     struct.pack_into("<Q", data, at[0][0], 10**9)
     path.write_bytes(data)
@@ -130,6 +134,31 @@ def test_tiles_that_are_left_out_are_black_and_lost_ones_are_named(tmp_path):
         formats.read(last, ASSAY)
     assert caught.value.shape == good.shape[1:]
     assert formats.read(listed(tmp_path).frames[0], ASSAY).roles == ("dna", "ck", "cd45", "fitc")
+
+
+@pytest.mark.parametrize("fill", [0, 300])
+def test_tiles_that_software_filled_with_one_value_are_not_imaged(tmp_path, fill):
+    (tmp_path / "s").mkdir()
+    planes = [gradient((512, 3300), k) for k in range(4)]
+    for k, plane in enumerate(planes):
+        plane[256:, : 272 * 2] = fill
+        if k:  # one tile more in which one channel only has one value: dark, but imaged
+            plane[:256, :272] = fill
+    pages = [tiff_bytes.Page(plane, description=ome() if k == 0 else "", **TILED) for k, plane in enumerate(planes)]
+    tiff_bytes.write(tmp_path / "s" / "a.tif", pages, big=True)
+    frame = formats.read(listed(tmp_path).frames[0], ASSAY)
+    assert frame.written == pytest.approx(1 - 256 * 544 / frame.pixels[0].size)
+    assert formats.read(listed(tmp_path).frames[-1], ASSAY).written == 1
+
+
+def test_a_frame_whose_tiles_were_never_written_is_unusable(tmp_path):
+    path = tmp_path / "a.tif"
+    pages = [tiff_bytes.Page(gradient((300, 300), k), tile=(256, 256)) for k in range(4)]
+    tags = [(325, 4, [0, 0, 0, 0]), (324, 4, [0, 0, 0, 0])]
+    tiff_bytes.write(path, [tiff_bytes.Page(p.pixels, tile=p.tile, tags=tags) for p in pages])
+    ref = formats.FrameRef("a", "a.tif", (path,), 0, "ome-tiff")
+    with pytest.raises(FrameError, match="never written"):
+        formats.read(ref, TRUSTED)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +170,9 @@ def test_tiles_that_are_left_out_are_black_and_lost_ones_are_named(tmp_path):
             [tiff_bytes.Page(gradient((20, 3300), 0), tile=(16, 16), tags=[(256, 4, [9000])])],
             "strips or tiles; its size",
         ),
-        ([tiff_bytes.Page(gradient((20, 3300), 0), deflate=True, tags=[(256, 4, [9**8])])], "save it tiled"),
+        ([tiff_bytes.Page(gradient((20, 3300), 0), deflate=True, tags=[(256, 4, [9**8])])], "a side of at most"),
+        ([tiff_bytes.Page(gradient((20, 3300), 0) * 0, deflate=True, tags=[(256, 4, [900_000])])], "more pixels than"),
+        ([tiff_bytes.Page(gradient((20, 3300), 0), tile=(4096, 4096), deflate=True)], "save it tiled"),
         ([tiff_bytes.Page(gradient((20, 3300), 0), description=ome())], "name page 4; the file has 1"),
         ([tiff_bytes.Page(gradient((20, 3300), 0), description="<OME>")], "OME metadata: no XML"),
     ],
@@ -332,8 +363,8 @@ def test_a_real_hyperstack_gives_its_planes_and_pixel_size():
     with tifffile.TiffFile(REAL / "xyc_16bit__nuclei_tubulin_crop.tif") as file:
         pages = [page.aspage() for page in file.pages]
         said = described.describe(file)
-        two = [plane.read() for plane in described.planes(pages, said, file.filehandle.size)]
-        corner = [plane.read((10, 20, 50, 60)) for plane in described.planes(pages, said, file.filehandle.size)]
+        two = [plane.read()[0] for plane in described.planes(pages, said, file.filehandle.size)]
+        corner = [plane.read((10, 20, 50, 60))[0] for plane in described.planes(pages, said, file.filehandle.size)]
         raw = file.filehandle
         raw.seek(pages[1].dataoffsets[0])
         second = np.frombuffer(raw.read(pages[1].nbytes), ">u2").reshape(pages[1].shape)

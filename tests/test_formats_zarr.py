@@ -229,7 +229,7 @@ def _change(path, more):
         (array(dtype=[["a", "<u2"]]), "plain numbers are expected"),
         (array(filters=[{"id": "pickle"}]), "filters .*pickle.*not supported"),
         (array(compressor={"id": "pickle"}), "compressed by pickle; one of zlib"),
-        (array(shape=[4, 1, 300, 10**7]), "pixels; at most"),
+        (array(shape=[4, 1, 300, 10**7]), "pixels; a side of at most"),
         (array(shape=[4, 1, 900_000, 900_000]), "pixels; at most"),
         (array(chunks=[1, 1, 9000, 9000]), "chunks of .*at most 64000000 pixels"),
         (array(chunks=[1, 1, 1, 1]), "chunks of 1 x 1 pixels; at least 4096"),

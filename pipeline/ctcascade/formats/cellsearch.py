@@ -14,12 +14,11 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain, refuse
-from ctcascade.formats import tiff
+from ctcascade.formats import guard, tiff
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, grouped, reading, role_of, sized
 from ctcascade.formats.markup import MarkupError, parse
@@ -73,7 +72,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
     -----
     A page v becomes ``low + v (high - low) / max(v)``, minus 32768 if the result exceeds 32767.
     """
-    planes: dict[str, NDArray[Any]] = {}
+    planes: dict[str, tuple[NDArray[np.float32], tiff.Lost]] = {}
     with reading("the file") as shapes, tiff.opened(ref.files[0], shapes) as (_, pages):
         tiff.check_pages(pages, ref.files[0].stat().st_size)
         for name, page in zip(ref.channels or _PAGES, pages, strict=False):
@@ -84,13 +83,17 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
                 raise FrameError(f"two channels are {role}")
             planes[role] = _restored(page)
     with sized(shapes):
-        return assemble(planes, camera, None, restored=True)
+        shares = {plane.shape for plane, _ in planes.values()}
+        written = tiff.written(list(planes.values())) if len(shares) == 1 else 1.0
+        return assemble(
+            {role: plane for role, (plane, _) in planes.items()}, camera, None, None, None, written, restored=True
+        )
 
 
 def is_stretched(path: Path) -> bool:
     """Return whether the first page of a TIFF has stretch limits; False for a file that is not a TIFF."""
     try:
-        with reading("the file"), tifffile.TiffFile(path) as file:
+        with reading("the file"), guard.open_tiff(path) as file:
             tags = file.pages.first.tags
             return _LOW in tags and _HIGH in tags
     except FrameError:
@@ -119,16 +122,17 @@ def read_events(path: Path, frames: Sequence[str], shape: tuple[int, int]) -> li
     return list(found)
 
 
-def _restored(page: Any) -> NDArray[np.float32]:
+def _restored(page: Any) -> tuple[NDArray[np.float32], tiff.Lost]:
     limits = [page.tags.get(tag) for tag in (_LOW, _HIGH)]
     if None in limits:
         raise FrameError(f"a page without private tags {_LOW} and {_HIGH}, the stretch limits of a CellSearch frame")
     low, high = (float(tag.value) for tag in limits if tag is not None)
     if not 0 <= low <= high:
         raise FrameError(f"stretch limits {low:g} and {high:g}")
-    plane: NDArray[np.float32] = page.asarray().astype(np.float32)
+    stored, lost = tiff.Plane(page).read()
+    plane: NDArray[np.float32] = stored.astype(np.float32)
     plane = low + plane * np.float32((high - low) / max(float(plane.max()), 1.0))
-    return plane - np.float32(_OFFSET) if plane.max() >= _OFFSET else plane
+    return (plane - np.float32(_OFFSET) if plane.max() >= _OFFSET else plane), lost
 
 
 def _event_files(folder: Folder) -> tuple[str, tuple[str, ...]]:

@@ -27,11 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.data.errors import plain
+from ctcascade.formats import guard
 from ctcascade.formats.frame import MAX_PIXELS, Box, FrameError
-from ctcascade.formats.parts import LARGEST_PX
 
 _MOST_JSON = 4_000_000  # bytes
-_LONGEST_PX = 1_000_000
 _LONGEST_NAME = 255  # bytes; file systems take no longer ones
 _LEAST_CHUNK_PX = 64 * 64  # with smaller ones a frame would be a thousand files or more
 _LEFT_OUT = 2**64 - 1  # entry of a shard's index: the chunk was not written
@@ -284,8 +283,9 @@ def _check(array: Array) -> None:
     shape, chunk = array.shape, array.chunk
     if not 2 <= len(shape) <= 5 or len(chunk) != len(shape) or 0 in shape or 0 in chunk:
         raise FrameError(f"an array of {shape} in chunks of {chunk}")
-    if math.prod(shape[-2:]) > LARGEST_PX or max(shape) > _LONGEST_PX:
-        raise FrameError(f"an image of {shape[-2]} x {shape[-1]} pixels; at most {LARGEST_PX} are read")
+    guard.check_whole(*shape[-2:])
+    if max(shape) > guard.LONGEST_PX:
+        raise FrameError(f"an array of {shape}; at most {guard.LONGEST_PX} planes are read")
     if math.prod(chunk) > MAX_PIXELS:
         raise FrameError(f"chunks of {chunk}; at most {MAX_PIXELS} pixels are read")
     if math.prod(map(min, chunk[-2:], shape[-2:])) < min(_LEAST_CHUNK_PX, math.prod(shape[-2:])):

@@ -4,10 +4,12 @@ Tiles that overlap are frames, each at its position in the mosaic. If tiles only
 shows a cell on their border whole: the scene is then cut into overlapping frames, like whole-slide TIFFs.
 """
 
+import bisect
 import functools
+import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import parts, zisraw
+from ctcascade.formats import guard, parts, zisraw
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
     STACK,
@@ -41,6 +43,7 @@ from ctcascade.formats.markup import MarkupError, parse
 EXPECTED = "CZI files of grey channels, each a mosaic of tiles in one plane"
 _SUFFIX = re.compile(r"\.czi$", re.IGNORECASE)
 _METRE_UM = 1e6
+_Side = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         own = [piece for piece in slide.pieces if piece.box == box]
         used = own or [piece for piece in slide.pieces if _shared(piece.box, box)]
         of_role = {role: [piece for piece in used if piece.channel == channel] for role, channel in found.items()}
+        guard.check_cost(sum(piece.n_bytes for some in of_role.values() for piece in some), path.stat().st_size)
         with path.open("rb") as file:
             planes = {role: _joined(file, some, box) for role, some in of_role.items() if some}
         written = float(np.logical_and.reduce([there for _, there in planes.values()]).mean()) if planes else 1.0
@@ -123,8 +127,7 @@ def _slide(path: Path, _size: int, _changed: int) -> _Slide:
         raise FrameError("two tiles at the same position")
     top, left = (min(piece.box[k] for piece in pieces) for k in (0, 1))
     bottom, right = (max(piece.box[k] for piece in pieces) for k in (2, 3))
-    if (bottom - top) * (right - left) > parts.LARGEST_PX:
-        raise FrameError(f"an image of {bottom - top} x {right - left} pixels; at most {parts.LARGEST_PX} are read")
+    guard.check_whole(bottom - top, right - left)
     moved = tuple(replace(piece, box=_moved(piece.box, top, left)) for piece in pieces)
     channels = tuple(sorted({piece.channel for piece in pieces}))
     names, pixel_um = _names_and_pixel_size(zisraw.metadata(path))
@@ -180,21 +183,40 @@ def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
             continue
         edges = np.array(list(tiles))
         (top, left), (bottom, right) = edges[:, :2].min(axis=0).tolist(), edges[:, 2:].max(axis=0).tolist()
-        for cut in parts.cuts((bottom - top, right - left), pixel_um):
+        sides = parts.cut_sides((bottom - top, right - left), pixel_um)
+        for cut in _used(sides, [_moved(tile, top, left) for tile in tiles]):
             box = _moved(cut, -top, -left)
-            if _touched(edges, box).any():
-                yield (begin if cut == (0, 0, bottom - top, right - left) else f"{begin}_y{box[0]}_x{box[1]}"), box
+            yield (begin if cut == (0, 0, bottom - top, right - left) else f"{begin}_y{box[0]}_x{box[1]}"), box
+
+
+def _used(sides: tuple[list[_Side], list[_Side]], tiles: Sequence[Box]) -> list[Box]:
+    """Return the boxes of rows and columns that share pixels with a tile, in order."""
+    found = set[tuple[int, int]]()
+    for y0, x0, y1, x1 in tiles:
+        found.update(itertools.product(_numbers(sides[0], y0, y1), _numbers(sides[1], x0, x1)))
+    return [(sides[0][i][0], sides[1][k][0], sides[0][i][1], sides[1][k][1]) for i, k in sorted(found)]
+
+
+def _numbers(sides: list[_Side], start: int, end: int) -> range:
+    """Return which of the sides, both of whose ends grow, share something with the one from start to before end."""
+    first = bisect.bisect_right(sides, start, key=lambda side: side[1])
+    return range(first, bisect.bisect_left(sides, end, key=lambda side: side[0]))
 
 
 def _overlap(tiles: list[Box]) -> bool:
-    edges = np.array(sorted(tiles))
-    ends = np.searchsorted(edges[:, 0], edges[:, 2])  # tiles that begin above the lower edge of each
-    return any(_touched(edges[k + 1 : end], edges[k]).any() for k, end in enumerate(ends))
-
-
-def _touched(edges: NDArray[np.int64], box: Box | NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which boxes share pixels with a given box."""
-    return (edges[:, 0] < box[2]) & (edges[:, 2] > box[0]) & (edges[:, 1] < box[3]) & (edges[:, 3] > box[1])
+    """Return whether any two tiles share pixels; a line is swept down over those that it crosses, which are apart."""
+    crossed: list[tuple[int, int, int]] = []  # first and last column, last row
+    for y0, x0, y1, x1 in sorted(tiles):
+        k = max(0, bisect.bisect_left(crossed, (x0,)) - 1)
+        while k < len(crossed) and crossed[k][0] < x1:
+            if crossed[k][1] <= x0:
+                k += 1
+            elif crossed[k][2] > y0:
+                return True
+            else:
+                del crossed[k]
+        crossed.insert(k, (x0, x1, y1))
+    return False
 
 
 def _shared(a: Box, b: Box) -> bool:

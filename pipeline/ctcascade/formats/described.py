@@ -10,7 +10,7 @@ from ctcascade.data.errors import plain
 from ctcascade.formats.frame import STACK, UM, FrameError, role_of, square
 from ctcascade.formats.ome_xml import OmeImage, read_ome
 from ctcascade.formats.page_words import known_first, pages_in_words
-from ctcascade.formats.tiff import Plane, refuse_circle
+from ctcascade.formats.tiff import Plane
 
 _LABEL = re.compile(r"(c:\d+/\d+\s*(?:-\s*)?)?(.*)", re.DOTALL)
 _TITLE = re.compile(r"\.(tiff?|czi|nd2?|lif|lsm|oi[bf]|png|jpe?g|ome|stk|vsi|zvi|dv)\b", re.IGNORECASE)
@@ -61,7 +61,6 @@ def describe(file: Any) -> Described:
         If its metadata cannot be read, tell of a stack in depth or time, of pixels that are not square, of several
         images, or of planes in other files.
     """
-    refuse_circle(file)
     if file.ome_metadata:
         ome = read_ome(file.ome_metadata, file.filename)
         if ome.in_other_files:
@@ -84,7 +83,6 @@ def described_alone(file: Any) -> Described:
 
     Of a set's metadata only the places in this file are used.
     """
-    refuse_circle(file)
     if not file.ome_metadata:
         return describe(file)
     ome = read_ome(file.ome_metadata, file.filename)

@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.data.vocabulary import ROLES
-from ctcascade.formats import frame_error
+from ctcascade.formats import frame_error, guard
 from ctcascade.formats.scale import Counts, to_counts
 
 FrameError = frame_error.FrameError
-MAX_PIXELS = 64_000_000
-"""Pixels a channel; a header that declares more is refused before anything is allocated."""
+MAX_PIXELS, check_size = guard.MAX_PIXELS, guard.check_size
 _MOST_BYTES = 32 * MAX_PIXELS  # sixteen channels of sixteen bits
 STACK = "a stack in depth or time; one plane a channel is expected"
 UM = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
@@ -238,15 +237,7 @@ def sized(shapes: Sequence[tuple[int, int]]) -> Iterator[None]:
     try:
         yield
     except FrameError as error:
-        raise FrameError(str(error), shapes[0] if shapes else None) from error
-
-
-def check_size(rows: int, columns: int) -> None:
-    """Refuse a plane that is larger than a frame may be, or empty."""
-    if rows < 1 or columns < 1:
-        raise FrameError(f"an image of {rows} x {columns} pixels")
-    if rows * columns > MAX_PIXELS:
-        raise FrameError(f"an image of {rows} x {columns} pixels; at most {MAX_PIXELS} a channel are read")
+        raise FrameError(str(error), shapes[0] if shapes else error.shape) from error
 
 
 def square(down: float | None, across: float | None) -> float | None:

@@ -2,10 +2,9 @@
 
 import io
 
-import tifffile
 from PIL import Image
 
-from ctcascade.formats import containers, leica, nikon, olympus, ome_zarr, zisraw
+from ctcascade.formats import containers, guard, leica, nikon, olympus, ome_zarr, zisraw
 from ctcascade.formats.frame import FrameError, FrameRef, reading
 
 _TAGS = (269, 270, 315, 700, 33432)  # document name, description (OME-XML too), artist, XMP packet, copyright
@@ -25,10 +24,10 @@ def read_words(ref: FrameRef) -> str:
             if ref.format in _OPENED:
                 return containers.words(path, _OPENED[ref.format])[:_LONGEST]
             if path.suffix.lower() in (".tif", ".tiff"):
-                with tifffile.TiffFile(path) as tiff:
+                with guard.open_tiff(path) as tiff:
                     found = [tag.value for tag in tiff.pages.first.tags if tag.code in _TAGS]
             else:
-                with Image.open(io.BytesIO(path.read_bytes())) as image:
+                with Image.open(io.BytesIO(path.read_bytes()), formats=guard.PICTURES) as image:
                     found = [*image.info.values(), *image.getexif().values()]
             return "\n".join(map(_text, found))[:_LONGEST]
     except (FrameError, OSError):

@@ -6,13 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
-from ctcascade.formats import tiff
+from ctcascade.formats import guard, tiff
 from ctcascade.formats.described import describe, of_image, planes
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
@@ -107,13 +105,14 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
                 raise FrameError(f"the metadata describe {said.n_channels} channels, the file has {len(pages)} pages")
             names = said.known_names(camera)
             named = by_role(found, names, camera)
-            pixels = {role: tiff.grey(plane.read(), plane.page, said.stored_counts) for role, plane in named.items()}
+            pixels, written = tiff.read_planes(named, said.stored_counts)
     with sized(shapes):
         return assemble(
             _in_file_order(pixels, names, camera),
             camera,
             said.pixel_size_um,
             position_um=said.position_um,
+            written=written,
             bits=said.bits,
             named=not is_unnamed(names, camera),
         )
@@ -141,23 +140,27 @@ def _of_set(ref: FrameRef, image: OmeImage, own: str, camera: Camera, shapes: li
     held = [(c, place) for c, place in enumerate(image.places) if place is not None]
     said = of_image(image)
     named = by_role([place for _, place in held], said.known_names(camera), camera)
-    pixels: dict[str, NDArray[Any]] = {}
+    found: dict[str, tuple[NDArray[Any], tiff.Lost]] = {}
     for file in dict.fromkeys(place.file for place in named.values()):
         wanted = {role: place for role, place in named.items() if place.file == file}
-        pixels |= _planes_in(ref.files[0].parent / (file or own), wanted, shapes)
-    ordered = {role: pixels[role] for role in named}
+        found |= _planes_in(ref.files[0].parent / (file or own), wanted, shapes)
+    ordered = {role: found[role][0] for role in named}
+    written = tiff.written(list(found.values())) if len({plane.shape for plane in ordered.values()}) == 1 else 1.0
     with sized(shapes):
         return assemble(
             ordered,
             camera,
             image.pixel_size_um,
             position_um=image.position_um,
+            written=written,
             bits=image.bits,
             named=not is_unnamed(names, camera),
         )
 
 
-def _planes_in(path: Path, wanted: dict[str, Place], shapes: list[tuple[int, int]]) -> dict[str, NDArray[Any]]:
+def _planes_in(
+    path: Path, wanted: dict[str, Place], shapes: list[tuple[int, int]]
+) -> dict[str, tuple[NDArray[Any], tiff.Lost]]:
     """Return the planes of one file of a set, which must be the file that the metadata mean."""
     with tiff.opened(path, shapes) as (file, pages):
         stated = {place.uuid for place in wanted.values() if place.uuid}
@@ -168,16 +171,16 @@ def _planes_in(path: Path, wanted: dict[str, Place], shapes: list[tuple[int, int
         if last >= len(pages):
             raise FrameError(f"the metadata name page {last + 1} of {path.name}; it has {len(pages)}")
         tiff.check_pages([pages[place.page] for place in wanted.values()], path.stat().st_size)
+        read = {role: tiff.Plane(pages[place.page]).read() for role, place in wanted.items()}
         return {
-            role: tiff.grey(np.asarray(pages[place.page].asarray()), pages[place.page], True)
-            for role, place in wanted.items()
+            role: (tiff.grey(read[role][0], pages[place.page], True), read[role][1]) for role, place in wanted.items()
         }
 
 
 def _ome_of(path: Path) -> Ome | None:
     """Return what a TIFF's OME metadata say; None without any, or where they cannot be read: the reader says why."""
     try:
-        with reading("the file"), tifffile.TiffFile(path) as file:
+        with reading("the file"), guard.open_tiff(path) as file:
             return read_ome(file.ome_metadata, path.name) if file.ome_metadata else None
     except FrameError:
         return None

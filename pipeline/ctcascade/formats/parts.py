@@ -12,13 +12,12 @@ from typing import TypeVar
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import refuse
+from ctcascade.formats import guard
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import Box, FrameError, Layout, grouped, reading
 
 WHOLE_PX = 3000
 """An image whose longer side is at most this is one frame."""
-LARGEST_PX = 10**11
-"""Pixels a channel of a whole image; one that declares more is refused."""
 _SIDE_PX = 2000
 _OVERLAP_UM = 64.0  # more than the largest nucleus that is searched for
 HOW = f"in frames of at most {_SIDE_PX} pixels that overlap by {_OVERLAP_UM:g} um"
@@ -81,9 +80,17 @@ def header(path: Path, expected: str, look: Callable[[Path], Header]) -> Header:
 
 def cuts(shape: tuple[int, int], pixel_um: float) -> Iterator[Box]:
     """Yield boxes of nearly equal size that cover an image and overlap their neighbours; one box for a small image."""
+    rows, columns = cut_sides(shape, pixel_um)
+    for y0, y1 in rows:
+        for x0, x1 in columns:
+            yield y0, x0, y1, x1
+
+
+def cut_sides(shape: tuple[int, int], pixel_um: float) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Return the rows, from and to, and the columns of the boxes that `cuts` yields."""
+    guard.check_whole(*shape)
     if max(shape) <= WHOLE_PX:
-        yield (0, 0, *shape)
-        return
+        return [(0, shape[0])], [(0, shape[1])]
     overlap = math.ceil(_OVERLAP_UM / pixel_um)
     ends = []
     for length in shape:
@@ -92,6 +99,4 @@ def cuts(shape: tuple[int, int], pixel_um: float) -> Iterator[Box]:
         side = math.ceil((length + (n - 1) * shared) / n)
         starts = [round(k * (length - side) / max(n - 1, 1)) for k in range(n)]
         ends.append([(start, start + side) for start in starts])
-    for y0, y1 in ends[0]:
-        for x0, x1 in ends[1]:
-            yield y0, x0, y1, x1
+    return ends[0], ends[1]

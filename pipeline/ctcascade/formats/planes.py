@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
+from ctcascade.formats import guard
 from ctcascade.formats.described import Described, described_alone
 from ctcascade.formats.folder import PICTURES, Folder
 from ctcascade.formats.frame import (
@@ -22,19 +22,17 @@ from ctcascade.formats.frame import (
     Layout,
     assemble,
     bytes_of,
-    check_size,
     grouped,
     reading,
     role_of,
     sized,
 )
-from ctcascade.formats.tiff import SUFFIXES, grey, refuse_truncated
+from ctcascade.formats.tiff import SUFFIXES, Lost, Plane, grey, written
 
-Image.MAX_IMAGE_PIXELS = None  # check_size refuses large images, before they are decoded
+Image.MAX_IMAGE_PIXELS = None  # the guard refuses large images, before they are decoded
 EXPECTED = "files named {files} with the assay's channel names"
 
 
-_MOST_PER_BYTE = 8 * 1032  # pixels of one bit under deflate's best ratio, of which JPEG's falls short
 _GREY = ("L", "I;16", "I;16B", "I")
 _OTHER_SIZE = 0.01
 
@@ -70,59 +68,60 @@ def assembled(
     A `ceiling` says that `restored` has done so.
     """
     found: dict[str, NDArray[Any]] = {}
+    lost: dict[str, Lost] = {}
     shapes: list[tuple[int, int]] = []
     sizes, depths = [ref.pixel_size_um] if ref.pixel_size_um else [], list[int]()
     with sized(shapes):
         for channel, path in zip(ref.channels, ref.files, strict=True):
             role = role_of(channel, camera.channels)
             if role is not None:
-                plane, said = _plane(path, role, camera, shapes)
+                plane, said, lost[role] = _plane(path, role, camera, shapes)
                 found[role] = restored(path, plane)
                 sizes += [said.pixel_size_um] if said.pixel_size_um else []
                 depths += [said.bits] if said.bits else []
         if sizes and max(sizes) / min(sizes) - 1 > _OTHER_SIZE:
             raise FrameError(f"the channels' files state pixels of {min(sizes):g} and of {max(sizes):g} um")
+        alike = len({plane.shape for plane in found.values()}) == 1
         return assemble(
             found,
             camera,
             sizes[0] if sizes else None,
             ceiling,
             ref.position_um,
+            written([(found[role], lost[role]) for role in found]) if alike else 1.0,
             bits=max(depths, default=None),
             restored=ceiling is not None,
             one_file=False,
         )
 
 
-def _plane(path: Path, role: str, camera: Camera, shapes: list[tuple[int, int]]) -> tuple[NDArray[Any], Described]:
-    """Return one grey plane and what its file says; of a pseudo-coloured picture the brightest of its colours.
+def _plane(
+    path: Path, role: str, camera: Camera, shapes: list[tuple[int, int]]
+) -> tuple[NDArray[Any], Described, Lost]:
+    """Return one grey plane, what its file says and lacks; of a pseudo-coloured picture the brightest of its colours.
 
     Its size goes into `shapes`.
     """
+    said, lost = Described(), Lost()
     with reading(path.name):
         data = bytes_of(path)
-        size = len(data)
         if path.suffix.lower() in SUFFIXES:
-            with tifffile.TiffFile(io.BytesIO(data), name=path.name) as file:
+            with guard.open_tiff(data, path.name) as file:
                 number, said = _page_of(file, path.name, role, camera)
                 page = file.pages[number].aspage()
-                check_size(page.imagelength, page.imagewidth)
+                guard.check_pages([page], len(data))
                 shapes.append((page.imagelength, page.imagewidth))
-                refuse_truncated([page], size)
-                plane = page.asarray()
+                plane, lost = Plane(page).read()
                 if plane.ndim == 2:
-                    return grey(plane, page, said.stored_counts), said
+                    return grey(plane, page, said.stored_counts), said, lost
                 plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
         else:
             # from memory: with a broken length in a PNG, Pillow would try to read gigabytes from a file
-            said = Described()
-            with Image.open(io.BytesIO(data)) as image:
-                check_size(image.height, image.width)
-                if image.height * image.width > _MOST_PER_BYTE * size:
-                    raise FrameError("truncated: the header declares more pixels than the file can hold")
+            with Image.open(io.BytesIO(data), formats=guard.PICTURES) as image:
                 shapes.append((image.height, image.width))
+                guard.check_picture(data, image.height, image.width, len(image.getbands()))
                 plane = np.asarray(image if image.mode in _GREY else image.convert("RGB"))
-    return (plane[..., :3].max(axis=2) if plane.ndim == 3 else plane), said
+    return (plane[..., :3].max(axis=2) if plane.ndim == 3 else plane), said, lost
 
 
 def _page_of(file: Any, name: str, role: str, camera: Camera) -> tuple[int, Described]:

@@ -4,20 +4,16 @@ Only the full resolution is read.
 """
 
 import contextlib
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import tifffile
-
 from ctcascade.data.camera import Camera
-from ctcascade.formats import parts, tiff
+from ctcascade.formats import guard, parts, tiff
 from ctcascade.formats.described import Described, describe, planes
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
-    MAX_PIXELS,
     Frame,
     FrameError,
     FrameRef,
@@ -36,8 +32,9 @@ _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|qptiff)$", re.IGNORECASE)
 def is_large(path: Path) -> bool:
     """Return whether a TIFF is larger than a frame; False for a file that is not a TIFF."""
     try:
-        with reading("the file"), tifffile.TiffFile(path) as file:
+        with reading("the file"), guard.open_tiff(path) as file:
             page = file.pages.first
+            guard.check_whole(page.imagelength, page.imagewidth)  # a broken frame is no slide
             return max(page.imagelength, page.imagewidth) > parts.WHOLE_PX
     except FrameError:
         return False
@@ -66,19 +63,18 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
             raise FrameError("the file has become smaller since its frames were listed")
         names = said.known_names(camera)
         found = by_role(planes(pages, said, size), names, camera)
-        pixels = {role: tiff.grey(plane.read(box), plane.page, said.stored_counts) for role, plane in found.items()}
+        pixels, written = tiff.read_planes(found, said.stored_counts, box)
     with sized(shapes):
-        named = not is_unnamed(names, camera)
-        return assemble(pixels, camera, said.pixel_size_um, position_um=ref.position_um, bits=said.bits, named=named)
+        named, place = not is_unnamed(names, camera), ref.position_um
+        size_um, bits = said.pixel_size_um, said.bits
+        return assemble(pixels, camera, size_um, position_um=place, written=written, bits=bits, named=named)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple[list[Any], Described, int]]:
     """Open an image; yield its pages of full resolution, its metadata, and its size in bytes."""
     size = path.stat().st_size
-    if size == 0:
-        raise FrameError("the file is empty (0 bytes)")
-    with tifffile.TiffFile(path) as file:
+    with guard.open_tiff(path) as file:
         said = describe(file)
         first = file.pages.first
         if said.pages:
@@ -96,16 +92,9 @@ def _check(page: Any, shape: tuple[int, ...], size: int) -> None:
     """Refuse a page that is not a plane of the image, or that its data cannot hold; the image may be large."""
     if len(page.shape) != 2 or page.shape != shape:
         raise FrameError(f"a page of shape {page.shape} beside one of {shape}; grey pages of one size are expected")
-    if math.prod(shape) > parts.LARGEST_PX:
-        raise FrameError(f"an image of {shape[0]} x {shape[1]} pixels; at most {parts.LARGEST_PX} are read")
-    rows, columns = tiff.segment_shape(page)
-    if not 1 <= rows * columns <= MAX_PIXELS and not page.is_contiguous:
-        raise FrameError(f"strips or tiles of {rows} x {columns} pixels; at most {MAX_PIXELS} are read: save it tiled")
-    needed = -(-shape[0] // rows) * -(-shape[1] // columns)
-    if len(page.dataoffsets) != needed or len(page.databytecounts) != needed:
-        raise FrameError(f"{len(page.dataoffsets)} strips or tiles; its size needs {needed}")
-    if page.is_contiguous and page.dataoffsets[0] + page.nbytes > size:
-        raise FrameError("truncated: the file ends before its pixels do")
+    guard.check_whole(*page.shape)
+    guard.check_page(page, size)
+    guard.check_cost(guard.written_bytes(page), size)
 
 
 def _size(path: Path) -> tuple[tuple[int, int], float | None]:

@@ -1,25 +1,32 @@
 """TIFF files of any vendor: pages are checked before memory is allocated for them."""
 
 import contextlib
-import io
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from ctcascade.formats.frame import FrameError, bytes_of, check_size
+from ctcascade.formats import guard
+from ctcascade.formats.frame import FrameError, bytes_of
 
 SUFFIXES = (".tif", ".tiff", ".qptiff")
-_MAX_PAGES = 1024
-_MOST_TO_ONE = {1: 1, 5: 1400, 8: 1100, 32773: 65, 32946: 1100}  # stored, LZW, deflate, PackBits
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _LINEAR = 0, 1, 3, 34892
+_LEAST_FLAT = 4096  # pixels of a tile from which one value all over says something
 _ONE_SHADE = 300  # of 65535, by which shades of one colour may differ from it
-_BEST_TO_ONE = 32768  # zstd: 128 KiB of one value in four bytes
+
+
+Box = tuple[int, int, int, int]
+
+
+class Lost(NamedTuple):
+    """Tiles or strips of one plane, in pixels of what was read: never written, or of one value all over."""
+
+    missing: tuple[Box, ...] = ()
+    flat: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,50 +36,123 @@ class Plane:
     page: Any
     shift: int = 0
 
-    def read(self, box: tuple[int, int, int, int] | None = None) -> NDArray[Any]:
-        """Return the plane, or the part of it from row y0 and column x0 to before y1 and x1, and decode no more."""
+    def read(self, box: Box | None = None) -> tuple[NDArray[Any], Lost]:
+        """Return the plane, or the part of it from row y0 and column x0 to before y1 and x1, and decode no more.
+
+        What was never written is 0, and told.
+        """
+        page = self.page
+        y0, x0, y1, x1 = box or (0, 0, page.imagelength, page.imagewidth)
+        if page.is_contiguous and 0 in (page.dataoffsets[0], page.databytecounts[0]):
+            return np.zeros((y1 - y0, x1 - x0), page.dtype), Lost(((0, 0, y1 - y0, x1 - x0),))
         if box is None and not self.shift:
-            return np.asarray(self.page.asarray())
-        y0, x0, y1, x1 = box or (0, 0, *self.page.shape)
-        if self.page.is_contiguous:
-            return self._mapped()[y0:y1, x0:x1].copy()
-        out = np.zeros((y1 - y0, x1 - x0), self.page.dtype)
+            pixels = np.asarray(page.asarray())
+            return pixels, self._lost(pixels, (y0, x0, y1, x1))
+        if page.is_contiguous:
+            return self._mapped()[y0:y1, x0:x1].copy(), Lost()
+        out = np.zeros((y1 - y0, x1 - x0), page.dtype)
         for segment, y, x in self._segments(y0, x0, y1, x1):
             top, left = max(y, y0), max(x, x0)
             part = segment[top - y : y1 - y, left - x : x1 - x]
             out[top - y0 : top - y0 + part.shape[0], left - x0 : left - x0 + part.shape[1]] = part
-        return out
+        return out, self._lost(out, (y0, x0, y1, x1))
 
     def _mapped(self) -> NDArray[Any]:
         """Return the plane as stored: mapped from the file, so that only what is used is read, or from its bytes."""
         file, page, start = self.page.parent.filehandle, self.page, self.page.dataoffsets[0] + self.shift
+        if page.predictor != 1 or page.fillorder != 1:
+            raise FrameError("pixels stored as differences, or with their bits turned, but not compressed")
         dtype = page.dtype.newbyteorder(self.page.parent.byteorder)
         if file.is_file:
             return np.memmap(file.path, dtype, "r", start, page.shape)
         file.seek(start)
         return np.frombuffer(file.read(page.nbytes), dtype).reshape(page.shape)
 
+    def _places(self, y0: int, x0: int, y1: int, x1: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the number, the first row and the first column of each tile or strip that a part needs."""
+        rows, columns = guard.segment_shape(self.page)
+        across = -(-self.page.imagewidth // columns)
+        for row in range(y0 // rows, -(-y1 // rows)):
+            for column in range(x0 // columns, -(-x1 // columns)):
+                yield row * across + column, row * rows, column * columns
+
     def _segments(self, y0: int, x0: int, y1: int, x1: int) -> Iterator[tuple[NDArray[Any], int, int]]:
         """Yield the tiles or strips that a part needs, each with its first row and column."""
         page, file = self.page, self.page.parent.filehandle
-        rows, columns = segment_shape(page)
-        across = -(-page.imagewidth // columns)
-        for row in range(y0 // rows, -(-y1 // rows)):
-            for column in range(x0 // columns, -(-x1 // columns)):
-                index = row * across + column
-                if page.databytecounts[index] == 0:  # TIFF omits tiles that are black
-                    continue
-                if page.dataoffsets[index] + page.databytecounts[index] > file.size:
-                    raise FrameError("truncated: the file ends before its pixels do")
-                file.seek(page.dataoffsets[index])
-                data = file.read(page.databytecounts[index])
-                decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
-                yield decoded[0, :, :, 0], row * rows, column * columns
+        for index, y, x in self._places(y0, x0, y1, x1):
+            start, length = page.dataoffsets[index], page.databytecounts[index]
+            if 0 in (start, length):  # never written
+                continue
+            if start + length > file.size:
+                raise FrameError("truncated: the file ends before its pixels do")
+            file.seek(start)
+            data = file.read(length)
+            guard.check_coded(page, data)
+            decoded = page.decode(data, index, jpegtables=page.jpegtables)[0]
+            yield decoded[0, :, :, 0], y, x
+
+    def _lost(self, pixels: NDArray[Any], box: Box) -> Lost:
+        """Return which tiles or strips of what was read were never written, or have one value all over."""
+        page, (y0, x0, y1, x1) = self.page, box
+        if pixels.ndim != 2 or page.is_contiguous or len(page.dataoffsets) < 2:
+            return Lost()
+        rows, columns = guard.segment_shape(page)
+        missing, flat = [], []
+        for index, y, x in self._places(y0, x0, y1, x1):
+            place = max(y, y0) - y0, max(x, x0) - x0, min(y + rows, y1) - y0, min(x + columns, x1) - x0
+            if 0 in (page.dataoffsets[index], page.databytecounts[index]):
+                missing.append(place)
+            elif rows * columns >= _LEAST_FLAT and _is_flat(pixels[place[0] : place[2], place[1] : place[3]]):
+                flat.append(place)
+        return Lost(tuple(missing), tuple(flat))
 
 
-def segment_shape(page: Any) -> tuple[int, int]:
-    """Return the rows and columns of a page's tiles or strips."""
-    return (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+def _darken(pixels: NDArray[Any], missing: Sequence[Box]) -> None:
+    there = np.ones(pixels.shape, np.bool_)
+    for y0, x0, y1, x1 in missing:
+        there[y0:y1, x0:x1] = False
+    if missing and there.any():
+        pixels[~there] = pixels[there].min()
+
+
+def read_planes(
+    planes: Mapping[str, Plane], stored_counts: bool, box: Box | None = None
+) -> tuple[dict[str, NDArray[Any]], float]:
+    """Return the values of planes by role, as `grey` tells them, and the share of their pixels that was imaged."""
+    read, lost = {}, []
+    for role, plane in planes.items():
+        pixels, missing = plane.read(box)
+        read[role] = grey(pixels, plane.page, stored_counts)
+        lost.append((read[role], missing))
+    return read, written(lost)
+
+
+def _is_flat(pixels: NDArray[Any]) -> bool:
+    return bool((pixels[:1] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all())
+
+
+def written(planes: Sequence[tuple[NDArray[Any], Lost]]) -> float:
+    """Return the share of the pixels that was imaged, and set what was never written to the smallest value.
+
+    A tile that is missing from any plane was not imaged, nor one in which every plane has one value all over: no camera
+    gives that, but software that fills gaps does.
+    """
+    if not any(lost.missing or lost.flat for _, lost in planes):
+        return 1.0
+    shape = planes[0][0].shape
+    none, flat = np.zeros(shape, np.bool_), np.ones(shape, np.bool_)
+    for pixels, lost in planes:
+        own = np.zeros(shape, np.bool_)
+        for y0, x0, y1, x1 in lost.missing:
+            none[y0:y1, x0:x1] = True
+        for y0, x0, y1, x1 in (*lost.missing, *lost.flat):
+            own[y0:y1, x0:x1] = True
+        flat &= own
+        _darken(pixels, lost.missing)
+    share = 1 - float((none | flat).mean())
+    if share == 0:
+        raise FrameError("blank: its tiles were never written")
+    return share
 
 
 @contextlib.contextmanager
@@ -94,34 +174,11 @@ def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile
     FrameError
         If the file is empty or cut off. What its pages claim is looked at by `check_pages`.
     """
-    data = bytes_of(path)
-    size = len(data)
-    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-        refuse_circle(tiff)
-        pages = _pages(tiff)
+    with guard.open_tiff(bytes_of(path)) as file:
+        pages = [page.aspage() for page in file.pages]
         if len(pages[0].shape) == 2:
             shapes.append(pages[0].shape)
-        _refuse_lost_pages(tiff, pages[-1].offset, size)
-        yield tiff, pages
-
-
-def refuse_circle(file: tifffile.TiffFile) -> None:
-    """Refuse a TIFF whose pages point back to an earlier one, of which there would be no end."""
-    form, handle, seen = file.tiff, file.filehandle, set[int]()
-    offset = file.pages.first.offset
-    while 0 < offset < handle.size:
-        if offset in seen:
-            raise FrameError("its pages form a circle: one points back to an earlier one")
-        seen.add(offset)
-        handle.seek(offset)
-        raw = handle.read(form.tagnosize)
-        if len(raw) < form.tagnosize:
-            return
-        handle.seek(offset + form.tagnosize + struct.unpack(form.tagnoformat, raw)[0] * form.tagsize)
-        raw = handle.read(form.offsetsize)
-        if len(raw) < form.offsetsize:
-            return
-        (offset,) = struct.unpack(form.offsetformat, raw)
+        yield file, pages
 
 
 def check_pages(pages: Sequence[Any], size: int) -> None:
@@ -129,8 +186,7 @@ def check_pages(pages: Sequence[Any], size: int) -> None:
     for page in pages:
         if len(page.shape) != 2:
             raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
-        check_size(*page.shape)
-    refuse_truncated(pages, size)
+    guard.check_pages(pages, size)
 
 
 def grey(pixels: NDArray[Any], page: Any, index: bool = False) -> NDArray[Any]:
@@ -173,32 +229,3 @@ def _of_palette(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
     eight = (values % 257 == 0).all() or (values % 256 == 0).all()
     table = np.round(values / (257 if (values % 257 == 0).all() else 256)) if eight else values
     return np.asarray(table.astype(np.uint8 if eight else np.uint16)[pixels])
-
-
-def refuse_truncated(pages: Sequence[Any], size: int) -> None:
-    """Refuse TIFF pages whose headers claim more than a file of `size` bytes can hold."""
-    for page in pages:
-        if any(start + length > size for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)):
-            raise FrameError("truncated: the file ends before its pixels do")
-        if page.nbytes > _MOST_TO_ONE.get(page.compression, _BEST_TO_ONE) * sum(page.databytecounts):
-            raise FrameError("truncated: the header declares more pixels than the file holds")
-
-
-def _pages(tiff: tifffile.TiffFile) -> list[Any]:
-    """Return the pages of the file after checking what their headers claim."""
-    if not len(tiff.pages):
-        raise FrameError("a TIFF without a page")
-    if len(tiff.pages) > _MAX_PAGES:
-        raise FrameError(f"{len(tiff.pages)} pages; a frame has at most {_MAX_PAGES}")
-    return [page.aspage() for page in tiff.pages]
-
-
-def _refuse_lost_pages(tiff: tifffile.TiffFile, last: int, size: int) -> None:
-    """Refuse a file whose last readable page, at the offset `last`, points to a further one beyond the file's end."""
-    form, handle = tiff.tiff, tiff.filehandle
-    handle.seek(last)
-    (tags,) = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))
-    handle.seek(last + form.tagnosize + tags * form.tagsize)
-    (following,) = struct.unpack(form.offsetformat, handle.read(form.offsetsize))
-    if following >= size:
-        raise FrameError("truncated: the file ends before its last page does")

@@ -55,6 +55,12 @@ class Piece:
     pixel_type: int
     compression: int
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of its pixels, once decoded."""
+        dtype = _TYPES.get(self.pixel_type)
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1]) * (dtype.itemsize if dtype else 1)
+
     def read(self, file: BinaryIO) -> NDArray[Any]:
         """Return its pixels, shape (Y, X)."""
         shape = self.box[2] - self.box[0], self.box[3] - self.box[1]
@@ -158,6 +164,7 @@ def _entry(file: BinaryIO) -> Piece | None:
         return None
     if high < 1 or wide < 1 or any(size not in (0, 1) for name, (_, size, _) in axes.items() if name != "M"):
         raise FrameError("pieces that are no single planes")
+    check_size(high, wide)
     first = {name: start for name, (start, _, _) in axes.items()}
     channel, scene, tile = first.pop("C", 0), first.pop("S", 0), first.pop("M", -1)
     others = tuple(sorted(first.items()))
