@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import containers
+from ctcascade.formats import containers, guard
 from ctcascade.formats.containers import Scene
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import UM, Frame, FrameError, FrameRef, Layout, square
-from ctcascade.formats.tiff import refuse_truncated
 
 EXPECTED = "Olympus OIB files, or OIF files with the folders NAME.oif.files"
 SUFFIXES = (".oib", ".oif")
@@ -25,7 +23,6 @@ _STORAGE = ".files"
 _PLANE = re.compile(r"(?:.*/)?s_((?:[CZTL][0-9]{3})+)\.tif", re.IGNORECASE)
 _INDEX = re.compile(r"([CZTL])([0-9]{3})", re.IGNORECASE)
 _COMPOUND, _HEAD, _LAST_SECTOR = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 512, 0xFFFFFFFA
-_MOST_BYTES = 4 * 64_000_000
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,13 @@ class _Oif:
         name = self.planes.get((channel, z))
         if name is None:
             raise FrameError(f"no file for channel {channel + 1}, plane {z + 1}")
-        with self.file.open_file(name) as held, tifffile.TiffFile(held, name=Path(name).name) as tiff:
+        with self.file.open_file(name) as held:
+            data = held.read()
+        with guard.open_tiff(data, Path(name).name) as tiff:
             page = tiff.pages.first
-            if page.shape != scene.shape or page.dtype is None or page.nbytes > _MOST_BYTES:
+            if page.shape != scene.shape:
                 raise FrameError(f"a plane of shape {page.shape}, where the header says {scene.shape}")
-            refuse_truncated([page], tiff.filehandle.size)
+            guard.check_pages([page], len(data))
             return np.asarray(page.asarray())
 
 
