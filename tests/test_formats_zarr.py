@@ -10,6 +10,7 @@ import pytest
 from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
+from ctcascade.formats.listing import list_frames
 from tests.support import zarr_bytes
 from tests.support.calling import assay
 from tests.support.slide_layouts import ASSAY, NAMES, TRUSTED, listed, through
@@ -154,12 +155,12 @@ def test_the_image_itself_or_one_of_several_may_be_named(tmp_path):
     ref = listed(tmp_path).frames[1]
     assert (ref.frame, formats.read(ref, ASSAY).pixels.shape) == ("b", (4, 300, 400))
     zarr_bytes.write(several / "1", planes((300, 400)), NAMES)
-    with pytest.raises(InputError, match=r"name the one to read, such as b\.zarr/0"):
+    with pytest.raises(InputError, match=r"2 images \(b\.zarr/0, b\.zarr/1\).*such as s::b\.zarr/0, or ::\*"):
         listed(tmp_path)
     (ref,) = listed(tmp_path, "s/b.zarr/1").frames
     assert (ref.frame, formats.read(ref, ASSAY).pixels.shape) == ("1", (4, 300, 400))
     zarr_bytes.write_json(folder / ".zattrs", {"plate": {"wells": []}})
-    with pytest.raises(InputError, match="a plate of wells"):
+    with pytest.raises(InputError, match="wells: found"):
         listed(tmp_path, "s/a.ome.zarr")
 
 
@@ -232,11 +233,11 @@ def _change(path, more):
         (array(shape=[4, 1, 300, 10**7]), "pixels; a side of at most"),
         (array(shape=[4, 1, 900_000, 900_000]), "pixels; at most"),
         (array(chunks=[1, 1, 9000, 9000]), "chunks of .*at most 64000000 pixels"),
-        (array(chunks=[1, 1, 1, 1]), "chunks of 1 x 1 pixels; at least 4096"),
+        (array(chunks=[1, 1, 1, 1]), "chunks of 1 x 1 pixels, 120000 for a plane of a frame; at most"),
         (array(chunks=[1, 1, 256]), "in chunks of"),
         (array(chunks=[1, 1, 0, 256]), "in chunks of"),
         (array(shape=[4, 1, -300, 400]), "shape: found"),
-        (array(shape=[4, 2, 300, 400]), "a stack in depth or time"),
+        (array(shape=[4, 2, 300, 400]), "2 planes in depth .* z: max or z: sharpest in the assay"),
         (array(fill_value=70_000), "fill_value 70000; a uint16"),
         (array(dimension_separator="../"), "chunk names with ../"),
         (array(order="K"), "in the order K"),
@@ -323,3 +324,114 @@ def test_an_image_that_shrinks_after_it_was_listed_is_a_broken_frame(tmp_path):
     array(shape=[4, 1, 300, 3000])(folder)
     with pytest.raises(FrameError, match="has become smaller"):
         formats.read(ref, ASSAY)
+
+
+def field(seed, **how):
+    """Return a function that writes an image of a field of a plate into a folder."""
+    return lambda folder: zarr_bytes.write(
+        folder, planes((300, 400)) + np.uint16(seed), NAMES[: how.get("n", 4)], **how
+    )
+
+
+def roled(base, images):
+    return {ref.frame: formats.read(ref, ASSAY) for ref in listed(base, images).frames}
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_plate_is_one_sample_only_where_its_wells_are_chosen(tmp_path, version):
+    wells = {"B/03": [field(1, version=version), field(2, version=version)], "C/11": [field(3, version=version)]}
+    zarr_bytes.write_plate(tmp_path / "p.zarr", wells, version)
+    with pytest.raises(InputError, match=r"2 wells \(B/03, C/11\).* such as p\.zarr::B/03, or ::\* if all are"):
+        listed(tmp_path, "p.zarr")
+    for choice in ("B/03", "b3", "B03", "B/3", "r02c03"):
+        found = roled(tmp_path, f"p.zarr::{choice}")
+        assert list(found) == ["p_B_03_0", "p_B_03_1"]
+    np.testing.assert_array_equal(found["p_B_03_1"].pixels, planes((300, 400)) + 2)
+    ((name, frame),) = roled(tmp_path, "p.zarr::C11").items()
+    assert name == "p_C_11_0"
+    np.testing.assert_array_equal(frame.pixels, planes((300, 400)) + 3)
+    assert list(roled(tmp_path, "p.zarr::B/03/1")) == ["p_B_03_1"]
+    assert len(listed(tmp_path, "p.zarr::*").frames) == 3
+    assert [ref.frame for ref in listed(tmp_path, "p.zarr/B/03").frames] == ["03_0", "03_1"]
+    with pytest.raises(InputError, match="nothing named D4 in it; expected one of: B/03, C/11"):
+        listed(tmp_path, "p.zarr::D4")
+
+
+@pytest.mark.parametrize(
+    ("plate", "reason"),
+    [
+        ({"wells": []}, "wells: found"),
+        ({"wells": [{"path": "../x"}]}, "a folder inside is expected"),
+        ({"wells": [{"path": 3}]}, "a folder inside is expected"),
+        ({"wells": [{"path": "B/07"}]}, "images: found"),
+        ([], "a mapping is expected"),
+    ],
+)
+def test_a_plate_whose_wells_lie_elsewhere_is_refused(tmp_path, plate, reason):
+    folder = zarr_bytes.write_plate(tmp_path / "p.zarr", {"B/03": [field(1)]})
+    _change(folder / ".zattrs", {"plate": plate})
+    with pytest.raises(InputError, match=reason):
+        listed(tmp_path, "p.zarr")
+
+
+@pytest.mark.parametrize(
+    ("fill", "dtype", "version"),
+    [("0", "<u2", 2), ("0.0", "<u2", 2), (0.0, "<u2", 2), ("7", "<u2", 2), (None, "<u2", 2), ("0", "uint16", 3)],
+)
+def test_fill_values_may_be_text(tmp_path, fill, dtype, version):
+    folder = image(tmp_path, planes((300, 400)), version=version, leave_out=[(c, 0, 0) for c in range(4)])
+    _change(folder / "0" / (".zarray" if version == 2 else "zarr.json"), {"fill_value": fill})
+    frame = only(tmp_path)
+    assert (frame.pixels[:, :256, :272] == float(fill or 0)).all()
+    np.testing.assert_array_equal(frame.pixels[:, 256:, 272:], planes((300, 400))[:, 256:, 272:])
+
+
+@pytest.mark.parametrize("fill", ["none", "0x10", "7e9", "NaN", True, [0]])
+def test_fill_values_that_are_no_numbers_of_the_type_are_refused(tmp_path, fill):
+    folder = image(tmp_path, planes((300, 400)))
+    _change(folder / "0" / ".zarray", {"fill_value": fill})
+    with pytest.raises(InputError, match=r"fill_value .*a uint16 is expected"):
+        listed(tmp_path)
+
+
+@pytest.mark.parametrize("chunk", [(16, 16), (1, 400), (300, 5), (33, 7)])
+@pytest.mark.parametrize("version", [2, 3])
+def test_small_chunks_are_read(tmp_path, chunk, version):
+    image(tmp_path, planes((300, 400)), chunk=chunk, version=version)
+    np.testing.assert_array_equal(only(tmp_path).pixels, planes((300, 400)))
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("axes", ["czyx", "zcyx", "tczyx"])
+def test_depth_is_projected_only_where_the_assay_says_how(tmp_path, axes, together):
+    whole = np.random.default_rng(3).integers(1, 4000, (4, 3, 60, 80)).astype(np.uint16)  # c, z, y, x
+    stored = np.swapaxes(whole, 0, 1) if axes == "zcyx" else whole
+    image(tmp_path, stored[None] if axes[0] == "t" else stored, axes=axes, chunk=(60, 80), together=together)
+    with pytest.raises(InputError, match="3 planes in depth"):
+        listed(tmp_path)
+    brightest = ASSAY.model_copy(update={"z": "max"})
+    (ref,) = list_frames(["s"], tmp_path, "auto", brightest).frames
+    np.testing.assert_array_equal(formats.read(ref, brightest).pixels, whole.max(axis=1))
+    sharp = ASSAY.model_copy(update={"z": "sharpest"})
+    found = formats.read(ref, sharp).pixels
+    assert [k for k in range(3) if np.array_equal(found, whole[:, k])] != []
+
+
+@pytest.mark.parametrize("place", ["OME", ".."])
+def test_names_and_pixel_size_of_bioformats2raw_lie_beside_the_images(tmp_path, place):
+    folder = tmp_path / "x" / "a.zarr"
+    zarr_bytes.write(folder / "0", planes((300, 400)), (), scale=1.0)
+    said = zarr_bytes.describe("czyx", 1.0, (), unit=None)
+    zarr_bytes.write_json(folder / "0" / ".zattrs", said)
+    zarr_bytes.write_json(folder / ".zattrs", {"bioformats2raw.layout": 3})
+    xml = folder / place / "METADATA.ome.xml"
+    xml.parent.mkdir(exist_ok=True)
+    names = "".join(f'<Channel Name="{name}"/>' for name in (NAMES[2], NAMES[1], NAMES[0], NAMES[3]))
+    sizes = 'SizeX="400" SizeY="300" SizeC="4" PhysicalSizeX="0.25" PhysicalSizeY="0.25"'
+    xml.write_text(f'<OME xmlns="u"><Image><Pixels {sizes}>{names}</Pixels></Image></OME>')
+    frame = formats.read(listed(tmp_path, "x/a.zarr").frames[0], ASSAY)
+    np.testing.assert_array_equal(frame.pixels, planes((300, 400))[[2, 1, 0, 3]])
+    assert frame.pixel_size_um == 0.25
+    xml.write_text(xml.read_text().replace('SizeX="400"', 'SizeX="401"'))
+    with pytest.raises(InputError, match=r"METADATA\.ome\.xml tells of 300 x 401 x 4"):
+        listed(tmp_path, "x/a.zarr")

@@ -48,6 +48,28 @@ def describe(axes, scale, names, version="0.4", unit="micrometer", path="0"):
     return said
 
 
+def write_plate(folder, wells, version=2):
+    """Write a plate: for each well (``B/03``) a list of fields, each a function that writes an image into a folder."""
+
+    def group(path, said):
+        if version == 2:
+            write_json(path / ".zgroup", {"zarr_format": 2})
+            write_json(path / ".zattrs", said)
+        else:
+            ome = {"ome": {"version": "0.5", **said}}
+            write_json(path / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": ome})
+
+    rows, columns = (sorted({well.split("/")[k] for well in wells}) for k in (0, 1))
+    listed = [{"path": well, "rowIndex": rows.index(well[0]), "columnIndex": 0} for well in wells]
+    plate = {"columns": [{"name": c} for c in columns], "rows": [{"name": r} for r in rows], "wells": listed}
+    group(folder, {"plate": {**plate, "version": "0.4"}})
+    for well, fields in wells.items():
+        group(folder / well, {"well": {"images": [{"path": str(k)} for k in range(len(fields))], "version": "0.4"}})
+        for k, field in enumerate(fields):
+            field(folder / well / str(k))
+    return folder
+
+
 def write_json(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
@@ -56,12 +78,15 @@ def write_json(path, content):
 def write(
     folder, pixels, names=(), chunk=(256, 272), scale=0.5, axes="czyx", code="zlib", version=2, leave_out=(), **how
 ):
-    """Write planes (C, Y, X) as an image; chunks (c, row, column) in `leave_out` are not written.
+    """Write planes (C, Y, X), or pixels along all axes, as an image.
+
+    Chunks (c, row, column) in `leave_out` are not written.
 
     ``shard`` = (rows, columns) of chunks in one file, ``order`` and ``separator`` as in the format, ``together`` puts
     all channels into one chunk.
     """
-    whole = np.expand_dims(pixels, [k for k, axis in enumerate(axes) if axis in "tz"]) if len(axes) > 2 else pixels[0]
+    single = [k for k, axis in enumerate(axes) if axis in "tz"] if pixels.ndim < len(axes) else []
+    whole = np.expand_dims(pixels, single) if len(axes) > 2 else pixels[0]
     size = tuple({"c": len(pixels) if how.get("together") else 1, "y": chunk[0], "x": chunk[1]}.get(a, 1) for a in axes)
     level = folder / "0"
     shard = (1,) * (len(axes) - 2) + tuple(how["shard"]) if how.get("shard") else ()

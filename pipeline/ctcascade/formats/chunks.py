@@ -32,7 +32,9 @@ from ctcascade.formats.frame import MAX_PIXELS, Box, FrameError
 
 _MOST_JSON = 4_000_000  # bytes
 _LONGEST_NAME = 255  # bytes; file systems take no longer ones
-_LEAST_CHUNK_PX = 64 * 64  # with smaller ones a frame would be a thousand files or more
+_FRAME_PX = 2000  # the longest side of what is read at once
+_MOST_CHUNKS = 20_000  # of a plane of a frame, each of which may be a file
+_MOST_IN_SHARD = 2**16
 _LEFT_OUT = 2**64 - 1  # entry of a shard's index: the chunk was not written
 _SPARE = 65_536  # bytes that a compressor may add to a chunk
 _TYPE_2 = re.compile(r"[<>|][uif][1248]")
@@ -288,9 +290,12 @@ def _check(array: Array) -> None:
         raise FrameError(f"an array of {shape}; at most {guard.LONGEST_PX} planes are read")
     if math.prod(chunk) > MAX_PIXELS:
         raise FrameError(f"chunks of {chunk}; at most {MAX_PIXELS} pixels are read")
-    if math.prod(map(min, chunk[-2:], shape[-2:])) < min(_LEAST_CHUNK_PX, math.prod(shape[-2:])):
-        raise FrameError(f"chunks of {chunk[-2]} x {chunk[-1]} pixels; at least {_LEAST_CHUNK_PX} are expected")
-    if math.prod(array.shard) > MAX_PIXELS // _LEAST_CHUNK_PX:
+    n_chunks = math.prod(-(-min(n, _FRAME_PX) // size) for n, size in zip(shape[-2:], chunk[-2:], strict=True))
+    if n_chunks > _MOST_CHUNKS:
+        raise FrameError(
+            f"chunks of {chunk[-2]} x {chunk[-1]} pixels, {n_chunks} for a plane of a frame; at most {_MOST_CHUNKS}"
+        )
+    if math.prod(array.shard) > _MOST_IN_SHARD:
         raise FrameError(f"shards of {math.prod(array.shard)} chunks")
     if array.order not in ("C", "F"):
         raise FrameError(f"chunks in the order {plain(array.order)}; C or F is expected")
@@ -348,12 +353,32 @@ def _decoder(name: object) -> str:
 
 
 def _fill(said: object, dtype: np.dtype[Any]) -> float:
-    """Return the value of elements that were not written."""
+    """Return the value of elements that were not written; some writers give it as text."""
     if said is None:
         return 0
-    if dtype.kind == "f" and (isinstance(said, float) or said in ("NaN", "Infinity", "-Infinity")):
-        return float(said)
+    value = _number(said) if isinstance(said, str) else said
+    if dtype.kind == "f" and isinstance(said, str) and said.startswith("0x"):
+        return _of_bits(said, dtype)
+    if dtype.kind == "f" and isinstance(value, float):
+        return value
     limits = np.iinfo(dtype) if dtype.kind in "ui" else np.iinfo(np.int32)
-    if isinstance(said, bool) or not isinstance(said, int | float) or not limits.min <= said <= limits.max:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not limits.min <= value <= limits.max:
         raise FrameError(f"fill_value {plain(said)}; a {dtype.name} is expected")
-    return said
+    return value
+
+
+def _number(said: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            return kind(said)
+        except ValueError:
+            continue
+    return None
+
+
+def _of_bits(said: str, dtype: np.dtype[Any]) -> float:
+    """Return the float whose bits are given in hexadecimal, as zarr 3 allows."""
+    try:
+        return float(np.frombuffer(int(said, 16).to_bytes(dtype.itemsize, "little"), dtype.newbyteorder("<"))[0])
+    except (ValueError, OverflowError) as error:
+        raise FrameError(f"fill_value {plain(said)}; a {dtype.name} is expected") from error

@@ -5,7 +5,7 @@ frame may be is cut as whole slides are.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats import parts
-from ctcascade.formats.depth import Read, one_plane, refuse_stack
+from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
     Box,
@@ -149,11 +149,11 @@ def read(ref: FrameRef, camera: Camera, opened: Open) -> Frame:
         check_size(*shapes[0])
         names = known_first(scene.channels, lambda name: role_of(name, camera.channels) is not None)
         found = by_role(range(len(scene.channels)), names, camera)
-        stacks = {
-            role: [partial(_cut, partial(file.plane, scene, c, z), scene, box) for z in range(scene.n_z)]
-            for role, c in found.items()
-        }
-        pixels = one_plane(stacks, camera)
+
+        def at(z: int, roles: Sequence[str]) -> dict[str, NDArray[Any]]:
+            return {role: _cut(file.plane(scene, found[role], z), scene, box) for role in roles}
+
+        pixels = one_plane(at, list(found), scene.n_z, camera)
     place = scene.position_um
     if place is not None and scene.pixel_size_um and ref.box_px:
         place = place[0] + box[0] * scene.pixel_size_um, place[1] + box[1] * scene.pixel_size_um
@@ -175,8 +175,7 @@ def words(path: Path, opened: Open) -> str:
     return "\n".join(dict.fromkeys(word for words in told for word in words if word))
 
 
-def _cut(whole: Read, scene: Scene, box: Box) -> NDArray[Any]:
-    plane = whole()
+def _cut(plane: NDArray[Any], scene: Scene, box: Box) -> NDArray[Any]:
     if plane.shape != scene.shape:
         raise FrameError(f"a plane of shape {plane.shape}, where the header says {scene.shape}")
     return plane[box[0] : box[2], box[1] : box[3]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.formats.frame_error import FrameError
 
-Read = Callable[[], NDArray[Any]]
+Read = Callable[[int, Sequence[str]], Mapping[str, NDArray[Any]]]
 
 
 def refuse_stack(n_z: int, n_t: int, camera: Camera, what: str = "") -> None:
@@ -32,18 +32,20 @@ def refuse_stack(n_z: int, n_t: int, camera: Camera, what: str = "") -> None:
         raise FrameError(f"{this}{n_t} points in time; one is expected: save the one to count by itself")
     if n_z > 1 and camera.z is None:
         raise FrameError(
-            f"{this}a stack of {n_z} planes in depth (z); one plane a channel is expected: save one plane, or write "
-            "z: max (the brightest value of each pixel) or z: sharpest (one plane) in the assay"
+            f"{this}a stack of {n_z} planes in depth (z): write z: max or z: sharpest in the assay, or save one plane"
         )
 
 
-def one_plane(stacks: Mapping[str, Sequence[Read]], camera: Camera) -> dict[str, NDArray[Any]]:
-    """Return one plane for each role, of stacks whose planes are read one after another.
+def one_plane(read: Read, roles: Sequence[str], n_z: int, camera: Camera) -> dict[str, NDArray[Any]]:
+    """Return one plane for each role, of a stack whose planes are read one after another.
 
     Parameters
     ----------
-    stacks : mapping of str to sequence of callable
-        For each role its planes from one end of the stack to the other.
+    read : callable
+        Takes the number of a plane in depth, from 0, and roles; returns their planes.
+    roles : sequence of str
+    n_z : int
+        Planes in depth.
     camera : Camera
         Its `z`: ``max`` takes each pixel's largest value, ``sharpest`` the plane, the same for all roles, in which DNA
         has the steepest edges.
@@ -51,32 +53,22 @@ def one_plane(stacks: Mapping[str, Sequence[Read]], camera: Camera) -> dict[str,
     Raises
     ------
     FrameError
-        If the channels have stacks of different length, or the assay does not say how.
+        If the assay does not say how, or the planes differ.
     """
-    lengths = {role: len(planes) for role, planes in stacks.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{role} {n}" for role, n in lengths.items())
-        raise FrameError(f"channels of different numbers of planes in depth: {told}")
-    n_z = max(lengths.values(), default=1)
     refuse_stack(n_z, 1, camera)
     if n_z == 1:
-        return {role: planes[0]() for role, planes in stacks.items()}
+        return dict(read(0, roles))
     if camera.z == "max":
-        return {role: _brightest(planes) for role, planes in stacks.items()}
-    of = stacks.get("dna") or next(iter(stacks.values()))
-    edges = [_edges(read()) for read in of]
-    best = int(np.argmax(edges))
-    return {role: planes[best]() for role, planes in stacks.items()}
-
-
-def _brightest(planes: Sequence[Read]) -> NDArray[Any]:
-    found = planes[0]().copy()
-    for read in planes[1:]:
-        plane = read()
-        if plane.shape != found.shape or plane.dtype != found.dtype:
-            raise FrameError(f"planes of one stack differ: {found.shape} {found.dtype}, {plane.shape} {plane.dtype}")
-        np.maximum(found, plane, out=found)
-    return found
+        found = {role: plane.copy() for role, plane in read(0, roles).items()}
+        for z in range(1, n_z):
+            for role, plane in read(z, roles).items():
+                if plane.shape != found[role].shape or plane.dtype != found[role].dtype:
+                    raise FrameError(f"planes of one stack differ: {found[role].shape} and {plane.shape}")
+                np.maximum(found[role], plane, out=found[role])
+        return found
+    by = "dna" if "dna" in roles else roles[0]
+    edges = [_edges(read(z, (by,))[by]) for z in range(n_z)]
+    return dict(read(int(np.argmax(edges)), roles))
 
 
 def _edges(plane: NDArray[Any]) -> float:

@@ -58,11 +58,14 @@ class Folder:
     path : Path
     images, others : tuple of str
         Names of images (files, or zarr folders) and of everything else, relative to `path`, without hidden ones.
+    choice : str
+        What the sheet chooses in it, for a reader that need not open the rest.
     """
 
     path: Path
     images: tuple[str, ...]
     others: tuple[str, ...] = ()
+    choice: str = ""
 
     def beside(self, *used: str) -> tuple[str, ...]:
         """Return the other names except those that a reader used and the folders that contain them."""

@@ -81,7 +81,7 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
         try:
             place, choice = place_and_choice(part, Path(base))
             in_part |= bool(choice)
-            folder = _folder(place, Path(base))
+            folder = replace(_folder(place, Path(base)), choice=choice)
             layout = formats.recognise(folder, fmt, camera)
         except OSError as error:
             refuse(part, "", error, "a folder whose files can be read now", "run again once they can be read")

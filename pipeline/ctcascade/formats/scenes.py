@@ -46,7 +46,7 @@ def chosen(layout: Layout, part: str, choice: str) -> Layout:
         If nothing is chosen where images of several wells or series are there, or nothing has the name.
     """
     if choice:
-        kept = {frame for frame in layout.frames if any(_same(choice, name) for name in _names(layout, frame))}
+        kept = {frame for frame in layout.frames if named(choice, _names(layout, frame))}
         if kept:
             return _only(layout, kept)
         has = _few(_names(layout, frame)[0] for frame in layout.frames) if layout.scenes else "one image, without parts"
@@ -57,6 +57,11 @@ def chosen(layout: Layout, part: str, choice: str) -> Layout:
         todo = f"name those of this sample, such as {plain(part)}{SIGN}{plain(groups[0])}, or {SIGN}{ALL} if all are"
         refuse(part, "", f"{len(groups)} {layout.group_word} ({_few(groups)})", wanted, todo)
     return layout
+
+
+def named(choice: str, names: Iterable[str]) -> bool:
+    """Return whether a choice means any of the names; a well may be written ``B3``, ``B03``, ``B/03`` or ``r02c03``."""
+    return any(_same(choice, name) for name in names)
 
 
 def _names(layout: Layout, frame: str) -> tuple[str, ...]:
