@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -342,7 +343,7 @@ def test_the_page_says_what_the_review_changed(tmp_path):
 def test_reviews_are_read_with_the_sheets(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "slides").mkdir()
-    (tmp_path / "slides" / "f1.tif").write_bytes(b"not read")
+    shutil.copy(ROOT / "test_data" / "images" / "P01_1" / "f001.ome.tif", tmp_path / "slides")
     (tmp_path / "samples.tsv").write_text(
         "sample\tpatient\tcollected\timages\tassay\tblood_volume_ml\nS1\tP1\t2026-05-01\tslides\tcellsearch\t7.5\n"
     )

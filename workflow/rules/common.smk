@@ -1,6 +1,7 @@
 import functools
 import json
 import os
+import pathlib
 import re
 import shlex
 import sys
@@ -10,7 +11,7 @@ import snakemake
 from ctcascade.data import fingerprint, results_folder
 from ctcascade.data.errors import InputError
 from ctcascade.formats import image_files
-from ctcascade.study import jobs, sheets
+from ctcascade.study import jobs, sheets, shipped
 
 list_frames = image_files.listed_once()
 
@@ -29,13 +30,9 @@ def or_exit(work, *args):
 
 def read_study():
     """Return the study, read and checked."""
-    own = os.path.join("config", "config.yaml")
     # beside this file, not in workflow.basedir: this may be a module of another workflow
     here = workflow.current_basedir.get_path_or_uri(secret_free=True)
-    shipped = os.path.normpath(os.path.join(here, "..", "..", own))
-    configfiles = [path for path in (shipped, own) if os.path.exists(path)]
-    if len(configfiles) == 2 and os.path.samefile(shipped, own):
-        configfiles = [own]
+    configfiles = shipped.settings_files(pathlib.Path(os.path.normpath(here)).parents[1])
     if not workflow.is_main_process:
         # a job that runs elsewhere reads the study again, but need not list every folder of images again
         return sheets.read_study(configfiles, config, None)

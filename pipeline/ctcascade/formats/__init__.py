@@ -1,5 +1,6 @@
 """Readers of image files: one module for each layout; only here are the terms of vendors known."""
 
+from ctcascade.formats.found import example
 from ctcascade.formats.readers import (
     FORMATS,
     Event,
@@ -13,9 +14,11 @@ from ctcascade.formats.readers import (
     look_into,
     natural,
     operator_events,
+    pixels_digest,
     read,
     read_words,
     recognise,
+    role_of,
 )
 
 __all__ = [
@@ -26,12 +29,15 @@ __all__ = [
     "FrameError",
     "FrameRef",
     "Layout",
+    "example",
     "expected",
     "is_zarr",
     "look_into",
     "natural",
     "operator_events",
+    "pixels_digest",
     "read",
     "read_words",
     "recognise",
+    "role_of",
 ]

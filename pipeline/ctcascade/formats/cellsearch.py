@@ -85,9 +85,9 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
     with sized(shapes):
         shares = {plane.shape for plane, _ in planes.values()}
         written = tiff.written(list(planes.values())) if len(shares) == 1 else 1.0
-        return assemble(
-            {role: plane for role, (plane, _) in planes.items()}, camera, None, None, None, written, restored=True
-        )
+        found = {role: plane for role, (plane, _) in planes.items()}
+        names = ref.channels or _PAGES
+        return assemble(found, camera, None, None, None, written, restored=True, names=names)
 
 
 def is_stretched(path: Path) -> bool:

@@ -165,6 +165,7 @@ def read(ref: FrameRef, camera: Camera, opened: Open) -> Frame:
             position_um=place,
             bits=scene.bits,
             named=not is_unnamed(names, camera),
+            names=names,
         )
 
 

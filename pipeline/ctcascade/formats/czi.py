@@ -99,8 +99,16 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         written = float(np.logical_and.reduce([there for _, there in planes.values()]).mean()) if planes else 1.0
     with sized(shapes):
         pixels = {role: plane for role, (plane, _) in planes.items()}
-        named = not is_unnamed(_known(slide.names, camera), camera)
-        return assemble(pixels, camera, slide.pixel_size_um, position_um=ref.position_um, written=written, named=named)
+        names = _known(slide.names, camera)
+        return assemble(
+            pixels,
+            camera,
+            slide.pixel_size_um,
+            position_um=ref.position_um,
+            written=written,
+            named=not is_unnamed(names, camera),
+            names=names,
+        )
 
 
 def _look(path: Path, camera: Camera) -> tuple[float, list[tuple[str, Box]]]:

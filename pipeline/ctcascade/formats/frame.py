@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -164,6 +165,10 @@ class Frame:
         ``names``, or ``order`` where the planes have no names and the assay trusts their order.
     page_order : str
         The roles of the planes in the order of the file, with commas; empty where each lies in a file of its own.
+    names : tuple of str
+        What the file, or its name, calls each channel, in the order of `roles`; empty words where it does not say it.
+    bits_from : str
+        How the largest count is known: ``file``, ``values`` (they exceed the assay's) or ``assay``.
     """
 
     pixels: NDArray[np.float32]
@@ -178,6 +183,8 @@ class Frame:
     size_from: str = "file"
     channels_from: str = "names"
     page_order: str = ""
+    names: tuple[str, ...] = ()
+    bits_from: str = "assay"
 
 
 @contextlib.contextmanager
@@ -329,6 +336,7 @@ def assemble(
     restored: bool = False,
     named: bool = True,
     one_file: bool = True,
+    names: Sequence[str] = (),
 ) -> Frame:
     """Return the frame of planes by role, on one scale; refuse one that cannot be measured.
 
@@ -353,6 +361,8 @@ def assemble(
         The file names the planes.
     one_file : bool, optional
         All planes lie in one file, in an order.
+    names : sequence of str, optional
+        What the file or its name calls its channels, in any order.
     """
     missing = [role for role in ROLES if role not in planes]
     if missing:
@@ -389,7 +399,23 @@ def assemble(
         "assay" if pixel_size_um is None else "file",
         "names" if named else "order",
         order,
+        tuple(next((name for name in names if role_of(name, camera.channels) == role), "") for role in ordered),
+        _bits_from(counts, bits, full_pixel),
     )
+
+
+def _bits_from(counts: Counts, bits: int | None, ceiling: float) -> str:
+    if counts.scale == "8" or (bits and ceiling == 2**bits - 1):
+        return "file"
+    return "values" if "bit_depth_differs" in counts.notes else "assay"
+
+
+def pixels_digest(frame: Frame) -> str:
+    """Return a digest of the pixels in the channels that every call needs; equal only for the same image."""
+    digest = hashlib.sha256()  # twice as fast as others where the processor helps
+    for role in ROLES:
+        digest.update(np.ascontiguousarray(frame.pixels[frame.roles.index(role)]).data)
+    return digest.hexdigest()[:32]
 
 
 def _as_restored(planes: Planes, full: int) -> Counts:

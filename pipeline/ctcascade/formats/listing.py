@@ -1,16 +1,17 @@
 """From a row of the sample sheet to its frames: each folder is listed once; headers are read only where needed."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from ctcascade import formats
 from ctcascade.data.camera import Camera
 from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
 from ctcascade.formats import FrameRef, scenes
-from ctcascade.formats.folder import of_no_reader
+from ctcascade.formats.found import found_instead
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,13 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
         layouts.append(layout)
         ignored += layout.ignored
         if not layout.frames:
-            found = f"{len(folder.images)} image files, none of that layout" if folder.images else "no image file"
-            found = of_no_reader((*folder.images, *folder.others)) or found
-            wanted = formats.expected(fmt, camera)
-            refuse(part, "", found, wanted, "name the folder that holds the images themselves")
+            _refuse_without_frames(part, folder, fmt, camera)
         layout = scenes.chosen(layout, place, choice)
         refuse_all(
             Fault(part, plain(frame), f"{plain(a)} and {plain(b)}", "one file a frame name", "rename or remove one")
             for frame, a, b in layout.repeated
         )
+        refuse_all(_undecodable(part, layout))
         frames += _refs(layout, folder, number, Path(base))
         sidecars += [folder.path / name for name in layout.sidecars]
         events += [(number, folder.path / layout.events)] if layout.events else []
@@ -104,6 +103,24 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
         frames = [replace(ref, frame=f"{ref.part + 1}_{ref.frame}") for ref in frames]
     fmt, why = ("; ".join(dict.fromkeys(words)) for words in zip(*((a.format, a.why) for a in layouts), strict=True))
     return FrameList(tuple(frames), tuple(ignored), fmt, why, tuple(sidecars), tuple(events), in_part)
+
+
+def _undecodable(part: str, layout: formats.Layout) -> Iterator[Fault]:
+    """Yield files whose names no table and no page can hold."""
+    for name in (name for entries in layout.frames.values() for _, name in entries):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            yield Fault(part, "", f"a file name with bytes that are no UTF-8: {plain(shown)}", "UTF-8", "rename it")
+
+
+def _refuse_without_frames(part: str, folder: formats.Folder, fmt: str, camera: Camera) -> NoReturn:
+    found, wanted, todo = found_instead(folder, camera)
+    if fmt != "auto":
+        layout = f"{len(folder.images)} image files, none of that layout" if folder.images else found
+        refuse(part, f"format {fmt}", layout, formats.expected(fmt, camera), "empty the column format, or fix it")
+    refuse(part, "", found, wanted, todo)
 
 
 def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path) -> list[FrameRef]:

@@ -115,6 +115,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
             written=written,
             bits=said.bits,
             named=not is_unnamed(names, camera),
+            names=names,
         )
 
 
@@ -155,6 +156,7 @@ def _of_set(ref: FrameRef, image: OmeImage, own: str, camera: Camera, shapes: li
             written=written,
             bits=image.bits,
             named=not is_unnamed(names, camera),
+            names=said.known_names(camera),
         )
 
 

@@ -128,7 +128,15 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         written = min(shares)
     with sized(shapes):
         named = not is_unnamed(image.names, camera)
-        return assemble(planes, camera, image.pixel_size_um, position_um=ref.position_um, written=written, named=named)
+        return assemble(
+            planes,
+            camera,
+            image.pixel_size_um,
+            position_um=ref.position_um,
+            written=written,
+            named=named,
+            names=image.names,
+        )
 
 
 def words(path: Path) -> str:

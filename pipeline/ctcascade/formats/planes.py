@@ -92,6 +92,7 @@ def assembled(
             bits=max(depths, default=None),
             restored=ceiling is not None,
             one_file=False,
+            names=ref.channels,
         )
 
 

@@ -28,7 +28,7 @@ from ctcascade.formats import (
 from ctcascade.formats.cellsearch import Event
 from ctcascade.formats.cellsearch import read_events as operator_events
 from ctcascade.formats.folder import Folder, is_zarr, look_into, natural
-from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, pixels_digest, role_of
 from ctcascade.formats.metadata import read_words
 
 __all__ = [
@@ -44,9 +44,11 @@ __all__ = [
     "look_into",
     "natural",
     "operator_events",
+    "pixels_digest",
     "read",
     "read_words",
     "recognise",
+    "role_of",
 ]
 
 
@@ -109,10 +111,8 @@ def recognise(folder: Folder, fmt: str, camera: Camera) -> Layout:
 
 
 def expected(fmt: str, camera: Camera) -> str:
-    """Describe the files of the layout `fmt` in words; with ``auto`` those of all layouts."""
-    if fmt != "auto":
-        return _READERS[fmt].EXPECTED.format(files=camera.files)
-    return "one of: " + "; ".join(expected(name, camera) for name in _READERS)
+    """Describe the files of the layout `fmt` in words."""
+    return _READERS[fmt].EXPECTED.format(files=camera.files)
 
 
 def _kind_of_image(folder: Folder) -> str:

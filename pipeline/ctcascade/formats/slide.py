@@ -65,9 +65,16 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         found = by_role(planes(pages, said, size), names, camera)
         pixels, written = tiff.read_planes(found, said.stored_counts, box)
     with sized(shapes):
-        named, place = not is_unnamed(names, camera), ref.position_um
-        size_um, bits = said.pixel_size_um, said.bits
-        return assemble(pixels, camera, size_um, position_um=place, written=written, bits=bits, named=named)
+        return assemble(
+            pixels,
+            camera,
+            said.pixel_size_um,
+            position_um=ref.position_um,
+            written=written,
+            bits=said.bits,
+            named=not is_unnamed(names, camera),
+            names=names,
+        )
 
 
 @contextlib.contextmanager

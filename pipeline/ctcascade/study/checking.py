@@ -74,7 +74,8 @@ def from_text(text: str, by: JsonSchema, whole: JsonSchema) -> Any:
         items = _step(by, 0, whole)
         if items.get("type") == "object":  # its text has a grammar of its own
             return text
-        parts = [part.strip() for part in text.strip("[]").split(by.get("separator", ",")) if part.strip()]
+        own = by.get("separator")  # of a sheet, where names may have brackets
+        parts = [part.strip() for part in (text.split(own) if own else text.strip("[]").split(",")) if part.strip()]
         return [from_text(part, items, whole) for part in parts]
     return text
 

@@ -2,6 +2,7 @@
 
 import math
 import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -131,9 +132,38 @@ def sample_faults(sheet: Path, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault
 
 def _image_faults(sheet: Path, at: str, images: Sequence[str]) -> Iterator[Fault]:
     wanted, todo = f"a folder or file of images, relative to {sheet.parent}", "fix the path or bring the images"
-    for part in (place_and_choice(part, sheet.parent)[0] for part in images):
-        if not part.isprintable() or not (os.path.isdir(sheet.parent / part) or os.path.isfile(sheet.parent / part)):
-            yield Fault(str(sheet), f"{at}, images", f"{plain(part)}, which is not there", wanted, todo)
+    place = f"{at}, images"
+    there: dict[str, str] = {}
+    for whole in images:
+        part, choice = place_and_choice(whole, sheet.parent)
+        path = sheet.parent / part
+        if not part.isprintable() or not (os.path.isdir(path) or os.path.isfile(path)):
+            yield Fault(str(sheet), place, f"{plain(part)}, which is not there{_spelt_otherwise(path)}", wanted, todo)
+            continue
+        if choice:  # one of the images in a file; another may be another part
+            continue
+        real = os.path.realpath(path)
+        outer = next((known for known in there if known == real or _is_in(known, real) or _is_in(real, known)), "")
+        if outer:
+            how = "the same as" if outer == real else "in one folder with"
+            found = f"{plain(part)}, which is {how} {plain(there[outer])}"
+            once = "each folder and file once: what is named twice would be counted twice, and its blood too"
+            yield Fault(str(sheet), place, found, once, "name it once, with its volume")
+        there[real] = part
+
+
+def _is_in(file: str, folder: str) -> bool:
+    return os.path.isfile(file) and os.path.dirname(file) == folder
+
+
+def _spelt_otherwise(path: Path) -> str:
+    """Return that a name which looks the same is there in other characters (é as one character, or as e and accent)."""
+    try:
+        beside = os.listdir(path.parent)
+    except (OSError, ValueError):
+        return ""
+    same = [name for name in beside if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", path.name)]
+    return ": the folder on disk is spelt with other characters that look the same; rename it" if same else ""
 
 
 def _volume_faults(file: str, at: str, row: SampleRow) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ from ctcascade.study.patient import PatientRow, patient_faults
 from ctcascade.study.same_images import same_images
 from ctcascade.study.sample import Sample, SampleRow, sample_faults
 from ctcascade.study.settings import Settings
+from ctcascade.study.shipped import assay_files
 from ctcascade.study.text_files import Row
 
 
@@ -177,16 +178,17 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
 
 
 def _assays(folder: Path, sheet: Path, samples: Sequence[Row[SampleRow]], faults: list[Fault]) -> dict[str, Assay]:
-    known = sorted(path.stem for path in folder.glob("*.yaml")) if os.path.isdir(folder) else []
+    files = assay_files(folder)
+    known = sorted(files)
     used = dict.fromkeys(row.text["assay"] for row in samples if "assay" in row.text)
     for row in samples:
         name = row.text.get("assay")
         if name and name not in known:
             at = f"line {row.line}, {plain(row.text.get('sample'))}, assay"
             todo = checking.nearest(name, known, "choose one of them or write its file")
-            wanted = f"an assay of {folder}: {', '.join(known) or 'none is there'}"
+            wanted = f"an assay of {folder}, or one that is shipped: {', '.join(known)}"
             faults.append(Fault(str(sheet), at, plain(name), wanted, todo))
-    read = {name: read_assay(folder / f"{name}.yaml", faults) for name in used if name in known}
+    read = {name: read_assay(files[name], faults) for name in used if name in known}
     return {name: assay for name, assay in read.items() if assay}
 
 

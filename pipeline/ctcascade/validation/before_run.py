@@ -1,59 +1,74 @@
 """What is checked before a run: sheets, settings, reviews, which images there are, whether they name a person."""
 
 import datetime
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ctcascade.counting import reviewed_calls
-from ctcascade.data.errors import plain
+from ctcascade.data.errors import Fault, plain
 from ctcascade.formats import FrameRef, read_words
 from ctcascade.formats.image_files import listed_once
-from ctcascade.study import jobs, privacy, sheets
+from ctcascade.study import jobs, privacy, sheets, shipped
+from ctcascade.validation.first_look import Looked, look_at, same_pixels
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check says of a study that can be run.
+    """What a check says of a study whose sheets and settings are sound.
 
     Attributes
     ----------
     notes : tuple of str
         What is to be looked at.
     lines : tuple of str
-        Which images each sample has, and how many samples and patients there are.
+        What each sample's images are, and how many samples and patients there are.
+    faults : tuple of Fault
+        Why images can never be read.
+    looked : dict of str to Looked
+        What was seen of each sample.
     """
 
     notes: tuple[str, ...]
     lines: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    looked: dict[str, Looked]
 
 
 def check(configfiles: Sequence[Path], overrides: Mapping[str, object]) -> Checked:
-    """Return what a check says of a study.
+    """Return what a check says of a study; one frame of each part of each sample is opened.
 
     Parameters
     ----------
     configfiles : sequence of Path
-        Settings; a later file stands over an earlier one.
+        Overlays over the shipped settings and those of this folder; a later file stands over an earlier one.
     overrides : mapping
         Settings that stand over all files, as given on the command line.
 
     Raises
     ------
     InputError
-        With all faults, if the study cannot be run.
+        With all faults of sheets, settings, assays and reviews.
     """
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it finds odd in a header is no fault here
     look = listed_once()
-    study = sheets.read_study(configfiles, overrides, look)
+    study = sheets.read_study([*shipped.settings_files(), *configfiles], overrides, look)
     reviewed_calls.check_against_results(study)
-    lines, first = [], dict[str, FrameRef]()
+    looked, first = dict[str, Looked](), dict[str, FrameRef]()
     for name in study.samples:
         job = jobs.detect_job(study, name)
         listed = look(job.images, study.base, job.format, job.assay)
         first[name] = listed.frames[0]
-        lines.append(f"{name}: {len(listed.frames)} frames, {listed.format} ({listed.why})")
-    lines.append(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to fix")
-    return Checked((*study.notes, *personal(first)), tuple(lines))
+        looked[name] = look_at(name, listed, job.assay)
+    faults = tuple(fault for found in looked.values() for fault in found.faults)
+    patient_of = {name: row.patient for name, row in study.samples.items()}
+    notes = [*study.notes, *(note for found in looked.values() for note in found.notes)]
+    notes += [*same_pixels(looked, patient_of, notes), *personal(first)]
+    lines = [found.line for found in looked.values() if not found.faults]
+    if not faults:
+        lines.append(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to fix")
+    return Checked(tuple(notes), tuple(lines), faults, looked)
 
 
 def personal(frames: Mapping[str, FrameRef]) -> Iterator[str]:

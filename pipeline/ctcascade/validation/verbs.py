@@ -10,8 +10,11 @@ from ctcascade.data.command_line import Verbs, add_base, add_files, add_folder, 
 def register(verbs: Verbs) -> None:
     """Add the verbs of this room."""
     verb = verbs.add("check", _check, "check sheets, assays and settings, and say all that is wrong", settings=False)
-    verb.add_argument("--configfile", type=Path, nargs="+", default=[Path("config/config.yaml")], metavar="FILE")
+    text = "settings over config/config.yaml, as of snakemake"
+    verb.add_argument("--configfile", type=Path, nargs="+", default=[], metavar="FILE", help=text)
     verb.add_argument("--config", type=_setting, nargs="+", default=[], metavar="NAME=VALUE", help="as of snakemake")
+    text = "folder for a picture of the first frame of each sample, every channel with a scale bar"
+    verb.add_argument("--preview", type=Path, metavar="DIR", help=text)
 
     verb = verbs.add("verify", _verify, "say of each result of a run whether it is what it claims", settings=False)
     verb.add_argument("results", type=Path, metavar="DIR", help="folder of results")
@@ -37,13 +40,17 @@ def register(verbs: Verbs) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from ctcascade.validation import before_run
+    from ctcascade.data.errors import refuse_all
+    from ctcascade.validation import before_run, preview
 
     checked = before_run.check(args.configfile, dict(args.config))
+    if args.preview:
+        preview.write(args.preview, checked.looked)
     for note in checked.notes:
         print(note, file=sys.stderr)
     for line in checked.lines:
         print(line)
+    refuse_all(checked.faults)
 
 
 def _verify(args: argparse.Namespace) -> None:
