@@ -266,7 +266,7 @@ def test_a_stack_in_depth_is_refused(tmp_path):
         ome=True,
         metadata={"axes": "CZYX", "Channel": {"Name": list(NAMES)}},
     )
-    assert refused(tmp_path / "f.ome.tif").startswith("a stack in depth or time")
+    assert refused(tmp_path / "f.ome.tif").startswith("a stack of 2 planes in depth (z): write z: max or z: sharpest")
 
 
 @pytest.mark.parametrize(

@@ -279,7 +279,7 @@ def test_a_real_nd2_is_read_as_the_vendors_library_reads_it(z):
         assert scene.pixel_size_um == pytest.approx(0.16780898)
         for c in range(2):
             np.testing.assert_array_equal(file.plane(scene, c, z), whole[0, z, c])
-    ref = FrameRef("f", "f", (path,), 0, "nd2")
+    ref = FrameRef("f", "f", (path,), 0, "nd2", image=0)
     with pytest.raises(FrameError, match=r"ND2 file \(channels 5-FAM/pH 9.0, FM 4-64/2% CHAPS\): 3 points in time"):
         formats.read(ref, ASSAY)
 

@@ -131,7 +131,7 @@ def test_blocks_of_planes_are_read_as_the_specification_says(tmp_path, blocks, o
         ([block(0, 7)], "TiffData with FirstC 7, where there are 3 channels"),
         ([block(0, 0, 4)], "TiffData of 4 planes from channel 0"),
         ([block(0, 0), block(1, 0), block(2, 2)], "channel DAPI has two places"),
-        ([block(0, 0), block(2, 2)], "the metadata describe 2 channels, the file has 3 pages"),
+        ([block(0, 0), block(2, 2)], "the metadata name CK, and give it no page in the file"),
         ([block(0, 0, 1, "../x.tif", "u")], "a file beside this one is expected"),
     ],
 )
@@ -239,7 +239,15 @@ def test_micro_managers_channels_go_by_its_names_and_positions_are_no_channels(t
     pages = [tiff_bytes.Page(plane, tags=micro_manager(Axes={"position": f"Pos{k}"})) for k, plane in enumerate(pixels)]
     tiff_bytes.write(tmp_path / "s" / "f1.tif", pages)
     for of in (ASSAY, TRUSTED):
-        assert refused(tmp_path, of).startswith("3 positions of the stage in one file (Pos0, Pos1, Pos2)")
+        assert "1 planes without channel names" in refused(tmp_path, of)
+    assert [ref.frame for ref in list_frames(["s"], tmp_path, "auto", ASSAY).frames] == [
+        "f1_Pos0",
+        "f1_Pos1",
+        "f1_Pos2",
+    ]
+    for name in ("a1", "a2", "x2", "x3", "x4"):  # the first, the middle and the last are looked at
+        put(tmp_path / "s" / f"{name}.tif", planes(), ome(image([block(0, 0, 3)])))
+    assert refused(tmp_path).startswith("3 positions of the stage in one file (Pos0, Pos1, Pos2), among files of one")
 
 
 def scaled(tmp_path, pixels, of=ASSAY, name="f1", more='PhysicalSizeX="0.5" PhysicalSizeY="0.5"', tags=()):

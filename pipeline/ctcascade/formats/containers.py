@@ -137,7 +137,7 @@ def read(ref: FrameRef, camera: Camera, opened: Open) -> Frame:
     """Return the frame of one image of a file."""
     path = ref.files[0]
     with reading(path.name) as shapes, opened(path) as file:
-        if ref.image >= len(file.scenes):
+        if not 0 <= ref.image < len(file.scenes):
             raise FrameError(f"the file holds {len(file.scenes)} images; this frame is number {ref.image + 1}")
         scene = file.scenes[ref.image]
         box = ref.box_px or (0, 0, *scene.shape)
@@ -166,6 +166,7 @@ def read(ref: FrameRef, camera: Camera, opened: Open) -> Frame:
             bits=scene.bits,
             named=not is_unnamed(names, camera),
             names=names,
+            exposure_ms=by_role(scene.exposure_ms, names, camera) if scene.exposure_ms else None,
         )
 
 

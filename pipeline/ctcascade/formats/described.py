@@ -7,13 +7,15 @@ from typing import Any
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
-from ctcascade.formats.frame import STACK, UM, FrameError, role_of, square
+from ctcascade.formats.frame import UM, FrameError, refuse_two_roles, role_of, square
 from ctcascade.formats.ome_xml import OmeImage, read_ome
-from ctcascade.formats.page_words import known_first, pages_in_words
+from ctcascade.formats.page_words import known_first, names_of_page, pages_in_words
 from ctcascade.formats.tiff import Plane
 
 _LABEL = re.compile(r"(c:\d+/\d+\s*(?:-\s*)?)?(.*)", re.DOTALL)
 _TITLE = re.compile(r"\.(tiff?|czi|nd2?|lif|lsm|oi[bf]|png|jpe?g|ome|stk|vsi|zvi|dv)\b", re.IGNORECASE)
+
+_MOST_NAMED = 64  # pages whose own names are looked for
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,23 @@ class Described:
     position_um : (float, float) or None
         y and x of the stage; only differences between frames are meaningful.
     pages : tuple of int
-        The page of each channel; empty for the order of the pages.
+        The page of each plane, channel by channel and in depth within a channel; empty for the order of the pages.
     in_one : bool
         All planes follow the plane of the only page in the file (ImageJ).
     bits : int or None
         Significant bits of the camera.
     stored_counts : bool
         The stored values are the counts, whatever colours a palette shows them in.
+    depth : int
+        Planes in depth of each channel.
+    own_names : tuple of tuple of str
+        Names that the pages of the channels have of their own, beside those of the metadata.
+    lost : tuple of str
+        Names of channels that the metadata give no plane.
+    exposure_ms : tuple of float
+        Of each channel, if told of all.
+    explicit : bool
+        The metadata say of each plane on which page it lies, so that other pages may lie in the file.
     """
 
     names: tuple[tuple[str, ...], ...] = ()
@@ -46,14 +58,44 @@ class Described:
     in_one: bool = False
     bits: int | None = None
     stored_counts: bool = False
+    depth: int = 1
+    own_names: tuple[tuple[str, ...], ...] = ()
+    lost: tuple[str, ...] = ()
+    exposure_ms: tuple[float, ...] = ()
+    explicit: bool = False
 
     def known_names(self, camera: Camera) -> tuple[str, ...]:
-        """Return for each channel the one of its names that the assay knows, else the first."""
-        return known_first(self.names, lambda name: role_of(name, camera.channels) is not None)
+        """Return for each channel the one of its names that the assay knows, else the first.
+
+        Raises
+        ------
+        FrameError
+            If a channel has names of two roles, or one that is needed has no plane.
+        """
+
+        def role(name: str) -> str | None:
+            return role_of(name, camera.channels)
+
+        own = self.own_names if any(role(name) for each in self.own_names for name in each) else ()
+        names = self.names or ((),) * len(own)
+        if len(own) == len(names):
+            names = tuple((*each, *more) for each, more in zip(names, own, strict=True))
+        for each in names:
+            refuse_two_roles(each, camera)
+        lost = [name for name in self.lost if role(name)]
+        if lost and names:
+            raise FrameError(f"the metadata name {', '.join(map(plain, lost))}, and give it no page in the file")
+        return known_first(names, lambda name: role(name) is not None)
 
 
-def describe(file: Any) -> Described:
+def describe(file: Any, position: int = -1) -> Described:
     """Return what an open TIFF that holds all of one image says of itself; nothing is decoded.
+
+    Parameters
+    ----------
+    file : TiffFile
+    position : int, optional
+        Which of the positions of the stage in a file of Micro-Manager, from 0; -1 for a file that should hold one only.
 
     Raises
     ------
@@ -68,14 +110,28 @@ def describe(file: Any) -> Described:
         if len(ome.images) > 1:
             titles = ", ".join(plain(image.title) for image in ome.images[:4])
             raise FrameError(f"{len(ome.images)} images in one file ({titles}); save each by itself")
-        return of_image(ome.images[0]) if ome.images else Described()
+        return with_own_names(of_image(ome.images[0]), file) if ome.images else Described()
     if file.is_imagej:
-        return _imagej(file)
-    words = pages_in_words(file)
+        return with_own_names(_imagej(file), file)
+    words = pages_in_words(file, position)
     if words is None:
-        return Described()
+        return with_own_names(Described(), file)
     names = words.names if any(words.names) else ()
-    return Described(names, len(words.pages), words.pixel_size_um, pages=words.pages, bits=words.bits)
+    n = len(words.pages) // words.depth
+    exposure = words.exposure_ms
+    size = words.pixel_size_um
+    return Described(
+        names, n, size, words.position_um, words.pages, bits=words.bits, depth=words.depth, exposure_ms=exposure
+    )
+
+
+def with_own_names(said: Described, file: Any) -> Described:
+    """Return the same with the names that the first page of each channel has of its own."""
+    numbers = said.pages[:: said.depth] if said.pages else range(len(file.pages))
+    if said.in_one or len(numbers) > _MOST_NAMED or max(numbers, default=0) >= len(file.pages):
+        return said
+    found = tuple(names_of_page(file.pages[number].aspage()) for number in numbers)
+    return replace(said, own_names=found if any(found) else ())
 
 
 def described_alone(file: Any) -> Described:
@@ -89,29 +145,37 @@ def described_alone(file: Any) -> Described:
     if len(ome.images) != 1:
         return Described(stored_counts=True)
     image = ome.images[0]
-    own = tuple(place if place is not None and not place.file else None for place in image.places)
-    return of_image(replace(image, places=own))
+    own = tuple(tuple(p if p is not None and not p.file else None for p in stack) for stack in image.places)
+    return with_own_names(replace(of_image(replace(image, places=own)), lost=()), file)
 
 
 def of_image(image: OmeImage) -> Described:
     """Return what the metadata say of one image, whose planes lie in this file; channels without a plane left out."""
     if image.colour:
         raise FrameError("planes of several colours; one grey plane a channel is expected")
-    held = [(c, place.page) for c, place in enumerate(image.places) if place is not None]
-    names = tuple((image.names[c],) for c, _ in held) if image.names else ()
+    held = [c for c, stack in enumerate(image.places) if any(stack)]
+    for c in held:
+        missing = sum(place is None for place in image.places[c])
+        if missing:
+            told = plain(image.names[c][0]) if image.names and image.names[c] else str(c)
+            raise FrameError(f"channel {told} lacks {missing} of its {len(image.places[c])} planes in depth")
     return Described(
-        names,
+        tuple(image.names[c] for c in held) if image.names else (),
         len(held),
         image.pixel_size_um,
         image.position_um,
-        tuple(page for _, page in held),
+        tuple(place.page for c in held for place in image.places[c] if place is not None),
         bits=image.bits,
         stored_counts=True,
+        depth=max((len(stack) for stack in image.places), default=1),
+        lost=tuple(name for c, names in enumerate(image.names) if c not in held for name in names),
+        exposure_ms=tuple(image.exposure_ms[c] for c in held) if image.exposure_ms else (),
+        explicit=image.explicit,
     )
 
 
-def planes(pages: Sequence[Any], said: Described, size: int) -> list[Plane]:
-    """Return the plane of each channel.
+def planes(pages: Sequence[Any], said: Described, size: int) -> list[tuple[Plane, ...]]:
+    """Return the planes in depth of each channel.
 
     Parameters
     ----------
@@ -126,11 +190,19 @@ def planes(pages: Sequence[Any], said: Described, size: int) -> list[Plane]:
     FrameError
         If the pages differ from those that the metadata describes.
     """
+    found = _in_order(pages, said, size)
+    if len(found) % said.depth:
+        raise FrameError(f"{len(found)} planes, where there should be {said.depth} in depth for each channel")
+    return [tuple(found[k : k + said.depth]) for k in range(0, len(found), said.depth)]
+
+
+def _in_order(pages: Sequence[Any], said: Described, size: int) -> list[Plane]:
     if said.in_one:
-        first = pages[0]
-        if not first.is_contiguous or first.dataoffsets[0] + (said.n_channels or 1) * first.nbytes > size:
+        first, n = pages[0], (said.n_channels or 1) * said.depth
+        if not first.is_contiguous or first.dataoffsets[0] + n * first.nbytes > size:
             raise FrameError("truncated: the file ends before its pixels do")
-        return [Plane(first, k * first.nbytes) for k in range(said.n_channels or 1)]
+        order = said.pages or range(n)
+        return [Plane(first, k * first.nbytes) for k in order]
     if max(said.pages, default=0) >= len(pages):
         raise FrameError(f"the metadata name page {max(said.pages) + 1}; the file has {len(pages)}")
     return [Plane(pages[k]) for k in said.pages] if said.pages else [Plane(page) for page in pages]
@@ -139,16 +211,25 @@ def planes(pages: Sequence[Any], said: Described, size: int) -> list[Plane]:
 def _imagej(file: Any) -> Described:
     said = file.imagej_metadata
     number = {key: int(said.get(key, 1)) for key in ("images", "channels", "slices", "frames")}
-    if number["slices"] * number["frames"] != 1:
-        raise FrameError(STACK)
+    if number["frames"] != 1:
+        raise FrameError(f"{number['frames']} points in time; one is expected: save the one to count by itself")
+    n_c, n_z = max(number["channels"], 1), number["slices"]
+    if n_z == 1 or n_c * n_z != number["images"]:
+        n_c, n_z = number["images"], 1
+    pages = tuple(c + n_c * z for c in range(n_c) for z in range(n_z)) if n_z > 1 else ()
     unit = str(said.get("unit", "")).replace("\\u00B5", "µ")
     um = UM.get(unit) if unit != "inch" else None  # a screen's resolution
     resolution = (file.pages.first.tags.get(tag) for tag in (283, 282))
     down, across = (_per_pixel(tag.value) if tag is not None else None for tag in resolution)
     size = square(down and um and down * um, across and um and across * um)
-    names = _labels([str(label) for label in said.get("Labels", [])], number["images"])
+    labels = [str(label) for label in said.get("Labels", [])]
+    names = _labels(labels, number["images"])
+    if n_z > 1:
+        names = _labels(labels[:n_c], n_c) if len(labels) == number["images"] else ()
     one = len(file.pages) == 1 and number["images"] > 1
-    return Described(tuple((name,) for name in names), number["images"], size, in_one=one, stored_counts=True)
+    return Described(
+        tuple((name,) for name in names), n_c, size, pages=pages, in_one=one, stored_counts=True, depth=n_z
+    )
 
 
 def _labels(labels: Sequence[str], n: int) -> tuple[str, ...]:

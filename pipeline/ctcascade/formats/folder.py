@@ -9,12 +9,13 @@ from pathlib import Path, PurePath
 
 from ctcascade.data.errors import plain
 
-PICTURES = (".tif", ".tiff", ".qptiff", ".jpg", ".jpeg", ".png")
+PICTURES = (".tif", ".tiff", ".qptiff", ".stk", ".svs", ".jpg", ".jpeg", ".png")
 _SLIDES = (".czi", ".nd2", ".lif", ".lof", ".xlef", ".oib", ".oif")
 _OTHER_VENDORS = {
     ".vsi": "an Olympus VSI slide",
     ".ims": "an Imaris file",
     ".dv": "a DeltaVision file",
+    ".lsm": "a Zeiss LSM file",
     ".zvi": "a Zeiss ZVI file",
     ".mrxs": "a 3DHISTECH slide",
     ".ndpi": "a Hamamatsu slide",

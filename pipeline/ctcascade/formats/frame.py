@@ -66,7 +66,7 @@ class FrameRef:
     pixel_size_um : float or None
         If a file beside the images states it.
     image : int
-        Which of the images that the file's metadata tell of, from 0.
+        Which of the images in the file, from 0; -1 for a file that holds one only.
     """
 
     frame: str
@@ -79,7 +79,7 @@ class FrameRef:
     box_px: Box | None = None
     position_um: tuple[float, float] | None = None
     pixel_size_um: float | None = None
-    image: int = 0
+    image: int = -1
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,8 @@ class Frame:
         What the file, or its name, calls each channel, in the order of `roles`; empty words where it does not say it.
     bits_from : str
         How the largest count is known: ``file``, ``values`` (they exceed the assay's) or ``assay``.
+    exposure_ms : tuple of float
+        Of each channel, where the file tells it of all; else empty.
     """
 
     pixels: NDArray[np.float32]
@@ -185,6 +187,7 @@ class Frame:
     page_order: str = ""
     names: tuple[str, ...] = ()
     bits_from: str = "assay"
+    exposure_ms: tuple[float, ...] = ()
 
 
 @contextlib.contextmanager
@@ -280,6 +283,14 @@ def role_of(name: str, channels: Mapping[str, Sequence[str]]) -> str | None:
     return next((role for role, names in channels.items() if wanted in (n.casefold() for n in names)), None)
 
 
+def refuse_two_roles(names: Sequence[str], camera: Camera) -> None:
+    """Refuse a channel whose names, of which a file may give several, are of two roles."""
+    of = {role: name for name in names if (role := role_of(name, camera.channels)) is not None}
+    if len(of) > 1:
+        told = " and ".join(f"{plain(name)} ({role})" for role, name in of.items())
+        raise FrameError(f"a channel has two names that contradict each other: {told}")
+
+
 def by_role(found: Sequence[T], names: Sequence[str], camera: Camera) -> dict[str, T]:
     """Return the planes by role; planes without names in the order of the assay's channels, where it trusts that.
 
@@ -337,6 +348,7 @@ def assemble(
     named: bool = True,
     one_file: bool = True,
     names: Sequence[str] = (),
+    exposure_ms: Mapping[str, float] | None = None,
 ) -> Frame:
     """Return the frame of planes by role, on one scale; refuse one that cannot be measured.
 
@@ -363,6 +375,8 @@ def assemble(
         All planes lie in one file, in an order.
     names : sequence of str, optional
         What the file or its name calls its channels, in any order.
+    exposure_ms : mapping of str to float, optional
+        By role, if the file tells it.
     """
     missing = [role for role in ROLES if role not in planes]
     if missing:
@@ -401,6 +415,7 @@ def assemble(
         order,
         tuple(next((name for name in names if role_of(name, camera.channels) == role), "") for role in ordered),
         _bits_from(counts, bits, full_pixel),
+        tuple(exposure_ms[role] for role in ordered) if exposure_ms and set(ordered) <= set(exposure_ms) else (),
     )
 
 

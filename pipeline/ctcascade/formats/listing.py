@@ -144,7 +144,7 @@ def _refs(layout: formats.Layout, folder: formats.Folder, part: int, base: Path)
                 box_px=layout.boxes.get(frame),
                 position_um=layout.positions_um.get(frame),
                 pixel_size_um=layout.pixel_size_um,
-                image=layout.images.get(frame, 0),
+                image=layout.images.get(frame, -1),
             )
         )
     return refs

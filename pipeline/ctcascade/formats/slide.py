@@ -5,12 +5,15 @@ Only the full resolution is read.
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from ctcascade.data.camera import Camera
 from ctcascade.formats import guard, parts, tiff
+from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.described import Described, describe, planes
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
@@ -26,7 +29,7 @@ from ctcascade.formats.frame import (
 )
 
 EXPECTED = "whole-slide TIFF files, tiled or in strips, with one grey plane a channel"
-_SUFFIX = re.compile(r"(\.ome)?\.(tiff?|qptiff)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(\.ome)?\.(tiff?|qptiff|stk|svs)$", re.IGNORECASE)
 
 
 def is_large(path: Path) -> bool:
@@ -61,19 +64,27 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         shapes.append((box[2] - box[0], box[3] - box[1]))
         if box[2] > pages[0].shape[0] or box[3] > pages[0].shape[1]:
             raise FrameError("the file has become smaller since its frames were listed")
+        refuse_stack(said.depth, 1, camera)
         names = said.known_names(camera)
-        found = by_role(planes(pages, said, size), names, camera)
-        pixels, written = tiff.read_planes(found, said.stored_counts, box)
+        found, shares = by_role(planes(pages, said, size), names, camera), []
+
+        def at(z: int, roles: Sequence[str]) -> dict[str, NDArray[Any]]:
+            pixels, share = tiff.read_planes({role: found[role][z] for role in roles}, said.stored_counts, box)
+            shares.append(share)
+            return pixels
+
+        pixels = one_plane(at, list(found), said.depth, camera)
     with sized(shapes):
         return assemble(
             pixels,
             camera,
             said.pixel_size_um,
             position_um=ref.position_um,
-            written=written,
+            written=min(shares),
             bits=said.bits,
             named=not is_unnamed(names, camera),
             names=names,
+            exposure_ms=by_role(said.exposure_ms, names, camera) if said.exposure_ms else None,
         )
 
 

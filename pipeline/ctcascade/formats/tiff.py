@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ctcascade.formats import guard
 from ctcascade.formats.frame import FrameError, bytes_of
 
-SUFFIXES = (".tif", ".tiff", ".qptiff")
+SUFFIXES = (".tif", ".tiff", ".qptiff", ".stk", ".svs")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _LINEAR = 0, 1, 3, 34892
 _LEAST_FLAT = 4096  # pixels of a tile from which one value all over says something
 _ONE_SHADE = 300  # of 65535, by which shades of one colour may differ from it
