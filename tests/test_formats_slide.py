@@ -228,7 +228,10 @@ def test_the_labels_of_a_hyperstack_name_its_channels(tmp_path):
 
 def test_a_hyperstack_in_depth_or_cut_short_is_refused(tmp_path):
     hyperstack(tmp_path / "f.tif", False, words="slices=2\n")
-    with pytest.raises(FrameError, match="a stack in depth or time"):
+    with pytest.raises(FrameError, match="4 images, 4 channels and 2 slices, which cannot be"):
+        formats.read(listed(tmp_path, "f.tif").frames[0], ASSAY)
+    hyperstack(tmp_path / "f.tif", False, words="frames=4\n")
+    with pytest.raises(FrameError, match="4 points in time"):
         formats.read(listed(tmp_path, "f.tif").frames[0], ASSAY)
     path = tmp_path / "g.tif"
     hyperstack(path, True)
@@ -363,8 +366,8 @@ def test_a_real_hyperstack_gives_its_planes_and_pixel_size():
     with tifffile.TiffFile(REAL / "xyc_16bit__nuclei_tubulin_crop.tif") as file:
         pages = [page.aspage() for page in file.pages]
         said = described.describe(file)
-        two = [plane.read()[0] for plane in described.planes(pages, said, file.filehandle.size)]
-        corner = [plane.read((10, 20, 50, 60))[0] for plane in described.planes(pages, said, file.filehandle.size)]
+        two = [plane.read()[0] for (plane,) in described.planes(pages, said, file.filehandle.size)]
+        corner = [plane.read((10, 20, 50, 60))[0] for (plane,) in described.planes(pages, said, file.filehandle.size)]
         raw = file.filehandle
         raw.seek(pages[1].dataoffsets[0])
         second = np.frombuffer(raw.read(pages[1].nbytes), ">u2").reshape(pages[1].shape)

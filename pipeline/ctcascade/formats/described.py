@@ -213,9 +213,11 @@ def _imagej(file: Any) -> Described:
     number = {key: int(said.get(key, 1)) for key in ("images", "channels", "slices", "frames")}
     if number["frames"] != 1:
         raise FrameError(f"{number['frames']} points in time; one is expected: save the one to count by itself")
-    n_c, n_z = max(number["channels"], 1), number["slices"]
-    if n_z == 1 or n_c * n_z != number["images"]:
-        n_c, n_z = number["images"], 1
+    n_z = max(number["slices"], 1)
+    n_c = number["channels"] if n_z > 1 else number["images"]
+    if n_c * n_z != number["images"]:
+        told = f"{number['images']} images, {number['channels']} channels and {number['slices']} slices"
+        raise FrameError(f"ImageJ's header tells of {told}, which cannot be")
     pages = tuple(c + n_c * z for c in range(n_c) for z in range(n_z)) if n_z > 1 else ()
     unit = str(said.get("unit", "")).replace("\\u00B5", "µ")
     um = UM.get(unit) if unit != "inch" else None  # a screen's resolution
