@@ -199,8 +199,12 @@ def test_each_position_in_a_file_of_micro_manager_is_a_frame(tmp_path, with_dept
         assert (frame.position_um, frame.exposure_ms) == ((7.0, 100.0 * p), (22.0, 21.0, 20.0))
     assert list(frames(tmp_path, of, "s::Pos 1")) == ["f_Pos_1"]
     assert list(frames(tmp_path, of, "s/f.tif::Pos 0")) == ["f_Pos_0"]
-    if with_depth:
-        assert "a stack of 3 planes in depth" in refused(tmp_path)
+
+
+def test_depth_at_positions_of_micro_manager_is_refused_where_the_assay_does_not_say_how(tmp_path):
+    tags = [micro_manager(Axes={"position": p, "channel": n, "z": z}) for p in "ab" for z in range(3) for n in NAMES]
+    put(tmp_path / "s" / "f.tif", noise(18), tags=tags)
+    assert "a stack of 3 planes in depth" in refused(tmp_path)
 
 
 def test_a_plane_that_micro_manager_names_twice_or_not_at_all_is_refused(tmp_path):
