@@ -22,6 +22,8 @@ include: "workflow/rules/cohort.smk"  # snakemake cohort: follow-up of the lab's
 localrules:
     all,
     gather,
+    list_compared,
+    compare,
     classify,
     crops,
     count,
@@ -58,6 +60,7 @@ onstart:
 
 
 onsuccess:
+    say_what_is_shared()
     index_page = os.path.abspath(os.path.join(study.settings.results, "index.html"))
     if os.path.exists(index_page):  # not where only some of it was asked for
         print("Report:", index_page)

@@ -212,7 +212,7 @@ def test_the_same_pixels_in_two_samples_are_named_however_they_are_stored(folder
     whose = "patient P0" if patient == "P0" else "two patients, P0 and P1"
     (warning,) = [line for line in err if "WARNING" in line]
     assert code == 0
-    assert warning.startswith(f"WARNING: samples a and b of {whose} have the same pixels (b1.ome.tif)")
+    assert warning.startswith(f"WARNING: samples a and b of {whose}: they begin with the same pixels (b1.ome.tif)")
 
 
 @pytest.mark.parametrize("images", ["s;./s", "s;link", "s;s/f1.ome.tif", "s/f1.ome.tif;s"])

@@ -46,6 +46,9 @@ KEYS = {
     "controls": """
         charts provenance
     """,
+    "shared_pixels": """
+        shared provenance
+    """,
     "prognosis": """
         patient primary setting status reason sample time_zero endpoint cutoff n_ctc_observed horizon_months
         level survival strata other_rows sensitivity relative negative_findings kinetics evidence_ids

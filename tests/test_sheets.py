@@ -14,7 +14,6 @@ from ctcascade.formats import FORMATS
 from ctcascade.study import jobs, primaries, sheets
 from ctcascade.study.assay import FACTORS
 from ctcascade.study.patient import read_imaging
-from ctcascade.study.same_images import same_images
 from ctcascade.study.sample import Sample
 from ctcascade.study.settings import Settings
 from tests.support.sheets import PATIENT, ROOT, SAMPLE, faults, only_fault, read, read_files, tsv
@@ -162,9 +161,9 @@ def test_faults_of_the_images_are_listed_with_the_others(folder):
 
 def test_files_beside_the_frames_are_named(folder):
     beside = tuple(f"notes{i}.txt" for i in range(12))
-    study = read(look=lambda *_: SimpleNamespace(ignored=beside, first_file=None))
+    study = read(look=lambda *_: SimpleNamespace(ignored=beside))
     assert study.notes == (f"S1: 12 beside the frames, ignored: {', '.join(beside[:10])} ...",)
-    assert read(look=lambda *_: SimpleNamespace(ignored=(), first_file=None)).notes == ()
+    assert read(look=lambda *_: SimpleNamespace(ignored=())).notes == ()
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -771,13 +770,3 @@ def test_drawn_says_which_interventions_came_before(folder):
     treated = {**PATIENT, "therapy_start": "2026-01-01", "therapies": "chemotherapy:2026-03-01:"}
     study = read([{**SAMPLE, "collected": "2026-05-01", "drawn": "10:30"}], [treated])
     assert jobs.count_job(study, "S1").after == ("therapy", "further_therapy")
-
-
-@pytest.mark.parametrize("other", ["P1", "P2"])
-def test_two_samples_with_the_same_image_are_named(tmp_path, other):
-    for name, content in (("a", b"x" * 200_000), ("b", b"x" * 200_000), ("c", b"x" * 199_999 + b"y")):
-        (tmp_path / name).write_bytes(content)
-    first = {f"S{k}": tmp_path / name for k, name in enumerate("abc")}
-    (warning,) = same_images(first, {"S0": "P1", "S1": other, "S2": "P3"})
-    of = "patient P1" if other == "P1" else "two patients, P1 and P2"
-    assert warning.startswith(f"WARNING: samples S0 and S1 of {of} have the same image (b)")

@@ -204,13 +204,17 @@ def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
     cells["nucleus_area_um2"] = 0.55 * area
     for name in ("perimeter_um", "p2a", "eccentricity", "solidity"):
         cells[f"nucleus_{name}"] = 1.0
+    cells["marker_correlation"], cells["nucleus_fragments"], cells["nucleus_largest_share"] = 0.1, 1, 1.0
+    cells["nucleus_lit_um2"] = 0.4 * area
     cells["contacts"], cells["contact_gaps_um"] = [[] for _ in range(n)], [[] for _ in range(n)]
     bright = {"dna": (np.full(n, 400.0)), "ck": np.where(np.isin(kind, ["ctc", "double_positive"]), 500, 3.0)}
     bright["cd45"] = np.where(np.isin(kind, ["leukocyte", "double_positive"]), 350, 2.0)
     for role, level in bright.items():
         signal = level * rng.lognormal(0, 0.3, n)
-        for name in ("mean", "max", "std", "sum", "nucleus_mean", "cytoplasm_mean", "ring_mean", "overlap", "fill"):
+        features = ("mean", "max", "std", "sum", "nucleus_mean", "cytoplasm_mean", "ring_mean", "overlap", "fill")
+        for name in (*features, "high", "nucleus_std"):
             cells[f"{role}_{name}"] = signal * {"max": 1.6, "ring_mean": 0.01}.get(name, 1)
+        cells[f"{role}_dna_correlation"] = 0.5
     calls = cells[["frame", "cell", "y_px", "x_px"]].copy()
     calls["call"] = kind
     calls["p_ctc"] = np.where(kind == "ctc", 0.97, np.where(kind == "uncertain", 0.3, 0.01)) - 1e-4 * np.arange(n) / n
@@ -457,7 +461,15 @@ def outlines_table(path, cells):
 
 
 def sample_page(
-    folder, counts_data=None, table=None, found=None, thumbnails=100, draw=True, controls=None, reference=None
+    folder,
+    counts_data=None,
+    table=None,
+    found=None,
+    thumbnails=100,
+    draw=True,
+    controls=None,
+    shared=None,
+    reference=None,
 ):
     """Write a sample's tables and (`draw`) its images, and return its page's path."""
     data = counts_data or counts()
@@ -477,18 +489,18 @@ def sample_page(
     crops(about.crops, folder, *at)
     write(folder / "quality.json", "quality", quality(data["sample"]))
     write(folder / "operator.json", "operator", no_events(data["sample"]))
-    return write_page(folder, about.page, controls)
+    return write_page(folder, about.page, controls, shared)
 
 
-def write_page(folder, job, controls=None):
+def write_page(folder, job, controls=None, shared=None):
     """Write the page of a sample whose tables and results are there."""
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "crops"))
     results = (folder / f"{kind}.json" for kind in ("counts", "quality", "operator"))
-    report_sample(job, *tables, *results, folder / "report.html", controls)
+    report_sample(job, *tables, *results, folder / "report.html", controls, shared)
     return folder / "report.html"
 
 
-def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, controls=None, **about):
+def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, controls=None, shared=None, **about):
     """Write a patient's results and page; return its path."""
     folder = Path(folder)
     draws = draws or [counts("S1", n_ctc=12, collected="2026-01-05"), counts("S2", n_ctc=6, collected="2026-02-09")]
@@ -500,7 +512,7 @@ def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, con
     job = ReportPatientJob.model_construct(patient=Patient.model_construct(**patient))  # not checked: text is hostile
     judged = [write(folder / f"quality{i}.json", "quality", quality(d["sample"])) for i, d in enumerate(draws)]
     results = (paths, judged, road, outlook)
-    report_patient(job, *results, folder / "report.html", controls)
+    report_patient(job, *results, folder / "report.html", controls, shared)
     return folder / "report.html"
 
 

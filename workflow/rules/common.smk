@@ -32,7 +32,9 @@ def read_study():
     """Return the study, read and checked."""
     # beside this file, not in workflow.basedir: this may be a module of another workflow
     here = workflow.current_basedir.get_path_or_uri(secret_free=True)
-    configfiles = shipped.settings_files(pathlib.Path(os.path.normpath(here)).parents[1])
+    configfiles = shipped.settings_files(
+        pathlib.Path(os.path.normpath(here)).parents[1]
+    )
     if not workflow.is_main_process:
         # a job that runs elsewhere reads the study again, but need not list every folder of images again
         return sheets.read_study(configfiles, config, None)
@@ -44,6 +46,17 @@ def read_study():
     for note in found.notes:
         print(note, file=sys.stderr)
     return found
+
+
+def say_what_is_shared():
+    """Print a warning for samples that hold the same images, at the end of a run."""
+    from ctcascade.data import store  # slow to load
+    from ctcascade.data.results import SharedPixels
+
+    path = os.path.join(RESULTS, "shared_pixels.json")
+    if os.path.exists(path):
+        for pair in store.read_json(pathlib.Path(path), SharedPixels).shared:
+            print("WARNING:", pair.warning, file=sys.stderr)
 
 
 @functools.cache  # a folder is taken once
@@ -222,5 +235,15 @@ def charts_of(wildcards):
     return [f"{RESULTS}/controls.json"] if controlled else []
 
 
+def name_shared_files():
+    """Print a warning for samples that hold the same files, before anything is made of them."""
+    of = {name: jobs.detect_job(study, name).assay for name in study.samples}
+    patients = {name: row.patient for name, row in study.samples.items()}
+    listings = {name: listed(name) for name in study.samples}
+    for warning in image_files.shared_files(listings, of, patients):
+        print(warning, file=sys.stderr)
+
+
 if workflow.is_main_process:
+    or_exit(name_shared_files)
     or_exit(remove_outdated)

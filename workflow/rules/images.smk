@@ -152,6 +152,37 @@ rule operator:
         " --calls {input.calls:q} --out {output:q} 2> {log:q}"
 
 
+# Only pages wait for all samples: they name samples that hold the same images.
+rule list_compared:
+    input:
+        frames=collect(rules.gather.output.frames, sample=study.samples),
+    output:
+        temp("<results>/compared.args"),
+    log:
+        "<logs>/list_compared.log",
+    params:
+        settings=settings("compare"),
+        code=code("compare"),
+    script:
+        "../scripts/list_cohort.py"
+
+
+rule compare:
+    input:
+        rules.list_compared.output,
+    output:
+        "<results>/shared_pixels.json",
+    log:
+        "<logs>/compare.log",
+    benchmark:
+        "<benchmarks>/compare.tsv"
+    params:
+        settings=settings("compare"),
+        code=code("compare"),
+    shell:
+        "ctcascade compare @{input:q} --out {output:q} 2> {log:q}"
+
+
 # A command line cannot hold the names of all results once there are some hundred controls.
 rule list_controls:
     input:
@@ -194,6 +225,7 @@ rule report_sample:
         quality=rules.quality.output,
         operator=rules.operator.output,
         controls=charts_of,
+        shared=rules.compare.output,
     output:
         report(
             "<results>/samples/{sample}/report.html",
@@ -212,4 +244,5 @@ rule report_sample:
     shell:
         "ctcascade report sample --settings {params.settings:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --crops {input.crops:q} --counts {input.counts:q}"
-        " --quality {input.quality:q} --operator {input.operator:q} --out {output:q} {params.controls:q} 2> {log:q}"
+        " --quality {input.quality:q} --operator {input.operator:q} --shared {input.shared:q}"
+        " --out {output:q} {params.controls:q} 2> {log:q}"

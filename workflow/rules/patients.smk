@@ -48,6 +48,7 @@ rule report_patient:
         cascade=rules.simulate.output,
         prognosis=rules.prognose.output,
         controls=charts_of,
+        shared=rules.compare.output,
     output:
         report(
             "<results>/patients/{patient}/report.html",
@@ -65,7 +66,8 @@ rule report_patient:
         code=code("report"),
     shell:
         "ctcascade report patient --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
-        " --cascade {input.cascade:q} --prognosis {input.prognosis:q} --out {output:q} {params.controls:q} 2> {log:q}"
+        " --cascade {input.cascade:q} --prognosis {input.prognosis:q} --shared {input.shared:q} --out {output:q}"
+        " {params.controls:q} 2> {log:q}"
 
 
 # A command line cannot hold the names of all results once there are some hundred patients.
@@ -90,6 +92,7 @@ rule report_cohort:
     input:
         results=rules.list_cohort.output,
         controls=rules.controls.output,
+        shared=rules.compare.output,
     output:
         page=report(
             "<results>/index.html",
@@ -106,5 +109,5 @@ rule report_cohort:
         settings=settings("report"),
         code=code("report"),
     shell:
-        "ctcascade report cohort @{input.results:q} --controls {input.controls:q} --out {output.page:q}"
+        "ctcascade report cohort @{input.results:q} --controls {input.controls:q} --shared {input.shared:q} --out {output.page:q}"
         " --multiqc {output.multiqc:q} --table {output.table:q} 2> {log:q}"

@@ -1,10 +1,11 @@
 """Calls to counts: what was seen on the slides, and what it says about 7.5 mL of blood."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -152,8 +153,9 @@ def count_ctcs(
     """
     given = {name: _factor(getattr(job.assay, name)) for name in FACTORS}
     known = {name: Factor(f.mean, f.low, f.high) for name, f in given.items() if f}
+    copied_ml = _blood_of_copies(job, frames)
     observation = Observation(
-        blood_volume_ml=job.blood_volume_ml,
+        blood_volume_ml=job.blood_volume_ml - copied_ml,
         sampled_fraction=job.sampled_fraction,
         imaged_fraction=imaged_fraction(frames),
         recovery=known["recovery"],
@@ -174,7 +176,7 @@ def count_ctcs(
         sample=job.sample,
         patient=job.patient,
         collected=job.collected.isoformat(),
-        **({"drawn": job.drawn} if job.drawn else {}),
+        **_where_given(drawn=job.drawn, blood_of_copies_ml=copied_ml),
         assay=job.assay.name,
         role=job.role,
         note=job.note,
@@ -254,6 +256,25 @@ def candidates(calls: pd.DataFrame) -> Candidates:
     p = calls["p_ctc"].to_numpy(np.float64)
     p = np.where(called & (p <= _EVEN), 1.0, np.where(uncertain, np.minimum(p, _EVEN), p)).round(2)
     return tuple(sorted(Counter(p[called | uncertain].tolist()).items()))
+
+
+def _where_given(**optional: Any) -> dict[str, Any]:
+    """Return the values that are neither None nor empty nor 0."""
+    return {name: value for name, value in optional.items() if value}
+
+
+def _blood_of_copies(job: CountJob, frames: pd.DataFrame) -> float:
+    """Return the volume, among those given for single parts, of frames that are copies of another part's.
+
+    The blood of a part is spread over its frames; a copy shows blood that stands in the other part's volume.
+    """
+    if not job.part_volumes_ml:
+        return 0.0
+    known = frames[frames["pixels_digest"] != ""]
+    first = known.groupby("pixels_digest")["part"].transform("first")
+    copied = known["part"][first != known["part"]].value_counts()
+    n = frames["part"].value_counts()
+    return math.fsum(job.part_volumes_ml[part] * copied[part] / n[part] for part in sorted(copied.index))
 
 
 def imaged_fraction(frames: pd.DataFrame) -> float:

@@ -51,6 +51,7 @@ STAGES = {
     "detect": Stage(("images.detect",), weights=("images/weights/*",)),
     "classify": Stage(("calling.classify",)),
     "crops": Stage(("images.crops",)),
+    "compare": Stage(("images.shared",)),
     "count": Stage(
         ("counting.count",),
         evidence=("assay_facts", "parameters", "populations"),

@@ -2,18 +2,21 @@
 
 import functools
 import hashlib
+import itertools
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import listing
+from ctcascade.data.errors import plain
+from ctcascade.formats import FrameError, FrameRef, listing, read
 from ctcascade.formats.listing import FrameList
 
 _WHOLE = 2**18  # bytes
 _PART = 2**12
 _FILES_READ = 64
+_LOOKED_AT = 5
 Look = Callable[[Sequence[str], Path, str, Camera], FrameList]
 
 
@@ -45,16 +48,72 @@ def digest_of_content(listed: FrameList) -> str:
     found = hashlib.sha256()
     images = dict.fromkeys(path for frame in listed.frames for path in frame.files)
     for path in (*images, *listed.sidecars):
-        if path.is_dir():  # an image that is a folder
-            inside = sorted(file for file in path.rglob("*") if file.is_file())
-            for file in inside:
-                found.update(f"{file.relative_to(path).as_posix()}\t{file.stat().st_size}\n".encode())
-            for file in inside[:: max(1, len(inside) // _FILES_READ)]:
-                _add_content(file, found)
-        else:
-            found.update(f"{path.name}\n".encode())
-            _add_content(path, found)
+        state = path.stat()
+        name = "" if path.is_dir() else path.name
+        found.update(f"{name}\n{_content(path, state.st_size, state.st_mtime_ns)}\n".encode())
     return f"{len(listed.frames)}:{found.hexdigest()[:16]}"
+
+
+@functools.lru_cache(maxsize=2**20)
+def _content(path: Path, size: int, mtime_ns: int) -> str:
+    """Return a digest of the content of a file, or of a folder that is an image; size and date tell it from others."""
+    found = hashlib.sha256()
+    if path.is_dir():
+        inside = sorted(file for file in path.rglob("*") if file.is_file())
+        for file in inside:
+            found.update(f"{file.relative_to(path).as_posix()}\t{file.stat().st_size}\n".encode())
+        for file in inside[:: max(1, len(inside) // _FILES_READ)]:
+            _add_content(file, found)
+    else:
+        _add_content(path, found)
+    return found.hexdigest()[:32]
+
+
+def shared_files(
+    listed: Mapping[str, FrameList], cameras: Mapping[str, Camera], patient_of: Mapping[str, str]
+) -> Iterator[str]:
+    """Yield a warning for each two samples that hold frames in files of equal content.
+
+    Parameters
+    ----------
+    listed : mapping of str to FrameList
+        The frames of each sample.
+    cameras : mapping of str to Camera
+    patient_of : mapping of str to str
+        The patient of each sample.
+    """
+    holders: dict[tuple[object, ...], dict[str, FrameRef]] = {}
+    for sample, its in listed.items():
+        for ref in its.frames:
+            states = [(path, path.stat()) for path in ref.files]
+            content = tuple(_content(path, state.st_size, state.st_mtime_ns) for path, state in states)
+            holders.setdefault((content, ref.box_px, ref.image), {}).setdefault(sample, ref)
+    pairs: dict[tuple[str, str], list[tuple[FrameRef, FrameRef]]] = {}
+    for found in holders.values():
+        for one, two in itertools.combinations(found, 2):
+            pairs.setdefault((one, two), []).append((found[one], found[two]))
+    for (one, two), both in pairs.items():
+        shown = next((pair for pair in both[:_LOOKED_AT] if _shows_something(pair[0], cameras[one])), None)
+        if shown is not None:
+            names = (plain(ref.files[0].name) for ref in shown)
+            yield same_images(one, two, patient_of, f"{len(both)} of their images are one ({' and '.join(names)})")
+
+
+def same_images(sample: str, other: str, patient_of: Mapping[str, str], what: str) -> str:
+    """Return the warning about two samples with the same image."""
+    whose = (patient_of[sample], patient_of[other])
+    of = f"patient {whose[0]}" if whose[0] == whose[1] else f"two patients, {whose[0]} and {whose[1]}"
+    todo = "one tube must not be counted twice, nor for another patient; check the column images"
+    return f"WARNING: samples {sample} and {other} of {of}: {what}: {todo}"
+
+
+def _shows_something(ref: FrameRef, camera: Camera) -> bool:
+    """Return whether a frame can be measured: empty corners of slides are equal without being one image."""
+    try:
+        read(ref, camera)
+    except (FrameError, OSError):
+        return False
+    return True
 
 
 def _add_content(path: Path, found: "hashlib._Hash") -> None:

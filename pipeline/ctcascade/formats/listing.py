@@ -42,11 +42,6 @@ class FrameList:
     events: tuple[tuple[int, Path], ...] = ()
     in_part: bool = False
 
-    @property
-    def first_file(self) -> Path | None:
-        """The first image of the sample, if the whole of it is of the sample."""
-        return self.frames[0].files[0] if self.frames and not self.in_part else None
-
 
 def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> FrameList:
     """Return the frames that a sample's images hold.

@@ -1,4 +1,4 @@
-"""The verbs of this room: detect, gather, crops, warm."""
+"""The verbs of this room: detect, gather, compare, crops, warm."""
 
 import argparse
 import sys
@@ -28,6 +28,10 @@ def register(verbs: Verbs) -> None:
     add_files(verb, "--out-frames", "--out-cells")
     verb.add_argument("--outlines", type=Path, nargs="+", default=[], metavar="FILE", help="with --out-outlines")
     verb.add_argument("--out-outlines", type=Path, metavar="FILE")
+
+    verb = verbs.add("compare", _compare, "which samples hold the same images")
+    add_lists_of_files(verb, "--frames", meaning="of all samples")
+    add_files(verb, "--out")
 
     verb = verbs.add("crops", _crops, "cut out the pixels that a sample's page shows")
     add_base(verb)
@@ -66,6 +70,13 @@ def _gather(args: argparse.Namespace) -> None:
     if bool(args.outlines) != bool(args.out_outlines):
         refuse("--outlines", "", "one of two", "--outlines and --out-outlines, or neither", "give both")
     detect.gather(args.frames, args.cells, args.out_frames, args.out_cells, args.outlines, args.out_outlines)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from ctcascade.images import shared
+    from ctcascade.study import jobs
+
+    shared.compare(jobs.read(jobs.CompareJob, args.settings), args.frames, args.out)
 
 
 def _crops(args: argparse.Namespace) -> None:

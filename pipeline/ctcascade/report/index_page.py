@@ -9,7 +9,7 @@ from markupsafe import Markup
 from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
-from ctcascade.data.results import Cascade, Controls, Counts, Prognosis, Quality
+from ctcascade.data.results import Cascade, Controls, Counts, Prognosis, Quality, SharedPixels
 from ctcascade.report import controls as control_charts
 from ctcascade.report.axes import Axis, path
 from ctcascade.report.numbers import Traced
@@ -60,6 +60,7 @@ def report_index(
     out: Path,
     multiqc: Path,
     table: Path,
+    shared: Path | None = None,
 ) -> None:
     """Write the index of a run: all patients and samples, with links to their pages.
 
@@ -76,6 +77,8 @@ def report_index(
         Table of samples and their checks, for MultiQC.
     table : Path
         CSV, a row a sample with its patient's risk.
+    shared : Path, optional
+        Which samples hold the same images.
 
     Raises
     ------
@@ -104,6 +107,7 @@ def report_index(
         csv={name: lines(rows_of) for name, rows_of in exported.items()},
         charts=control_charts.draw_charts(charts),
         control_words=control_charts.ROLES,
+        shared=tuple(pair.warning for pair in store.read_json(shared, SharedPixels).shared) if shared else (),
         lost=sum(c.status != "ok" for c in found),
         results=[r for row in rows for r in (row.cascade, row.prognosis)],
     )

@@ -23,6 +23,7 @@ from ctcascade.data.results import (
     Prognosis,
     Quality,
     RiskBand,
+    SharedPixels,
     SurvivalPoint,
 )
 from ctcascade.data.vocabulary import HORIZONS_YEARS
@@ -127,6 +128,7 @@ def report_patient(
     prognosis: Path,
     out: Path,
     controls: Path | None = None,
+    shared: Path | None = None,
 ) -> None:
     """Write a patient's page: count, change, organs at risk, survival of published groups, evidence, limits.
 
@@ -140,6 +142,8 @@ def report_patient(
         The page.
     controls : Path, optional
         Charts of the controls: a failed one speaks against the samples of its assay and lot.
+    shared : Path, optional
+        Which samples of the run hold the same images.
 
     Raises
     ------
@@ -168,6 +172,7 @@ def report_patient(
         samples=samples,
         doubts={sample: reasons for sample, reasons in against.items() if reasons},
         measured=len(measured),
+        shared=store.read_json(shared, SharedPixels).of_patient(name) if shared else (),
         latest=latest,
         axis=ruler(latest.data.ctc_per_7_5_ml) if latest else None,
         timeline=timeline(samples, patient.therapy_start),

@@ -9,7 +9,7 @@ import pandas as pd
 from ctcascade.calling.candidates import SHOWN_CALLS, candidates_of, cluster_members, records
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
-from ctcascade.data.results import Counts, Factor, Operator, Quality
+from ctcascade.data.results import Counts, Factor, Operator, Quality, SharedPixels
 from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS, CUTOFFS
 from ctcascade.report import overview, scatter
@@ -112,6 +112,7 @@ def report_sample(
     operator: Path,
     out: Path,
     controls: Path | None = None,
+    shared: Path | None = None,
 ) -> None:
     """Write a sample's page (count, quality, cells to look at, plots, what the count rests on).
 
@@ -124,6 +125,8 @@ def report_sample(
         The page.
     controls : Path, optional
         Charts of the controls: a failed one of the sample's assay and lot speaks against the sample.
+    shared : Path, optional
+        Which samples of the run hold the same images.
 
     Raises
     ------
@@ -150,6 +153,7 @@ def report_sample(
         lights=[*lights(data, judged), layout(pictures)],
         quality=Traced(f"quality/{data.sample}", judged),
         doubts=doubts(data, judged, read_charts(controls)),
+        shared=store.read_json(shared, SharedPixels).of_sample(data.sample) if shared else (),
         frame_lights={light.frame: light for light in judged.frames},
         strips=strips(frame_table),
         frames=frame_rows(frame_table),

@@ -51,11 +51,17 @@ def _files_of_follow_up(page: argparse.ArgumentParser) -> None:
 def _files_of_index(page: argparse.ArgumentParser) -> None:
     add_lists_of_files(page, "--counts", "--quality", "--cascade", "--prognosis")
     add_files(page, "--controls", "--out", "--multiqc", "--table")
+    _add_shared(page)
 
 
 def _add_controls(page: argparse.ArgumentParser) -> None:
     about = "charts of the controls, where some were made with the same assay and lot"
     page.add_argument("--controls", type=Path, metavar="FILE", help=about)
+    _add_shared(page)
+
+
+def _add_shared(page: argparse.ArgumentParser) -> None:
+    page.add_argument("--shared", type=Path, metavar="FILE", help="which samples of the run hold the same images")
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -73,7 +79,9 @@ def _sample(args: argparse.Namespace) -> None:
 
     job = jobs.read(jobs.ReportSampleJob, args.settings)
     tables = (args.frames, args.cells, args.calls, args.crops)
-    sample_page.report_sample(job, *tables, args.counts, args.quality, args.operator, args.out, args.controls)
+    sample_page.report_sample(
+        job, *tables, args.counts, args.quality, args.operator, args.out, args.controls, args.shared
+    )
 
 
 def _patient(args: argparse.Namespace) -> None:
@@ -82,7 +90,7 @@ def _patient(args: argparse.Namespace) -> None:
 
     job = jobs.read(jobs.ReportPatientJob, args.settings)
     results = (args.counts, args.quality, args.cascade, args.prognosis)
-    patient_page.report_patient(job, *results, args.out, args.controls)
+    patient_page.report_patient(job, *results, args.out, args.controls, args.shared)
 
 
 def _recovery(args: argparse.Namespace) -> None:
@@ -107,7 +115,7 @@ def _index(args: argparse.Namespace) -> None:
 
     job = jobs.read(jobs.ReportCohortJob, args.settings)
     results = (args.counts, args.quality, args.cascade, args.prognosis)
-    index_page.report_index(job, *results, args.controls, args.out, args.multiqc, args.table)
+    index_page.report_index(job, *results, args.controls, args.out, args.multiqc, args.table, args.shared)
 
 
 def _open(results: Path) -> None:

@@ -100,6 +100,7 @@ class CountJob(CountSettings):
     role: Role | None = None
     note: str | None = None
     blood_volume_ml: Number
+    part_volumes_ml: tuple[Number, ...] = ()
     sampled_fraction: Number
     assay: CountAssay
 
@@ -127,6 +128,12 @@ class OperatorJob(OperatorSettings):
     format: str
     assay: Camera
     level: Level
+
+
+class CompareJob(Typed):
+    """The frames of all samples compared with each other."""
+
+    patients: dict[str, str] = Field(description="the patient of each sample")
 
 
 class ControlsJob(ControlsSettings):
@@ -272,7 +279,16 @@ def count_job(study: Study, sample: str) -> CountJob:
     row = study.samples[sample]
     assay = study.assays[row.assay]
     factors = {name: getattr(assay, name) for name in Factors.model_fields}
-    columns = ("patient", "collected", "drawn", "role", "note", "blood_volume_ml", "sampled_fraction")
+    columns = (
+        "patient",
+        "collected",
+        "drawn",
+        "role",
+        "note",
+        "blood_volume_ml",
+        "part_volumes_ml",
+        "sampled_fraction",
+    )
     about = {name: getattr(row, name) for name in columns}
     patient = study.patients[row.patient]
     about |= {"primary": patient.primary, "setting": patient.setting}
@@ -302,6 +318,11 @@ def operator_job(study: Study, sample: str) -> OperatorJob:
     about = {"images": row.images, "format": row.format, "assay": study.assays[row.assay].camera(row.assay)}
     level = study.settings.count.level
     return _job(OperatorJob, study.settings.operator, sample=sample, level=level, **about)
+
+
+def compare_job(study: Study) -> CompareJob:
+    """Return the job that compares the frames of all samples."""
+    return CompareJob(patients={name: row.patient for name, row in study.samples.items()})
 
 
 def controls_job(study: Study) -> ControlsJob:
@@ -421,6 +442,7 @@ _JOBS_OF_ASSAY: dict[str, Callable[[Study, str], Typed]] = {
     "recovery": recovery_job,
 }
 _JOBS_OF_COHORT: dict[str, Callable[[Study], Typed]] = {
+    "compare": compare_job,
     "controls": controls_job,
     "report": report_cohort_job,
     "cohort": cohort_job,

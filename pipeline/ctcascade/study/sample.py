@@ -97,6 +97,7 @@ class Sample(SampleColumns):
     """A sample; the volume is that of all of its parts."""
 
     blood_volume_ml: Number
+    part_volumes_ml: tuple[Number, ...] = ()
 
 
 class SampleRow(SampleColumns):
@@ -117,7 +118,8 @@ class SampleRow(SampleColumns):
     def whole(self) -> Sample:
         """The sample with the sum of its volumes."""
         columns = {name: getattr(self, name) for name in SampleColumns.model_fields}
-        return Sample(**columns, blood_volume_ml=math.fsum(self.blood_volume_ml))
+        several = self.blood_volume_ml if len(self.blood_volume_ml) > 1 else ()
+        return Sample(**columns, blood_volume_ml=math.fsum(self.blood_volume_ml), part_volumes_ml=several)
 
 
 def sample_faults(sheet: Path, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault]:

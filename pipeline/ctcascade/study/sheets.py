@@ -17,7 +17,6 @@ from ctcascade.study.assay import Assay, read_assay
 from ctcascade.study.configuration import Configuration
 from ctcascade.study.contradictions import contradictions, days_of, remarks
 from ctcascade.study.patient import PatientRow, patient_faults
-from ctcascade.study.same_images import same_images
 from ctcascade.study.sample import Sample, SampleRow, sample_faults
 from ctcascade.study.settings import Settings
 from ctcascade.study.shipped import assay_files
@@ -30,10 +29,6 @@ class Listing(Protocol):
     @property
     def ignored(self) -> tuple[str, ...]:
         """Names of files and folders that are not frames."""
-
-    @property
-    def first_file(self) -> Path | None:
-        """The first image."""
 
 
 Look = Callable[[Sequence[str], Path, str, Camera], Listing]
@@ -195,7 +190,6 @@ def _assays(folder: Path, sheet: Path, samples: Sequence[Row[SampleRow]], faults
 def _looked_into(
     look: Look, base: Path, rows: Sequence[Row[SampleRow]], assays: Mapping[str, Assay], faults: list[Fault]
 ) -> Iterator[str]:
-    first: dict[str, Path] = {}
     for row in (row.value for row in rows if row.value and row.value.assay in assays):
         if all(os.path.exists(base / place_and_choice(part, base)[0]) for part in row.images):
             try:
@@ -204,12 +198,9 @@ def _looked_into(
                 faults.extend(error.faults)
                 continue
             ignored = listing.ignored
-            if listing.first_file is not None:
-                first[row.sample] = listing.first_file
             if ignored:
                 some = ", ".join(map(plain, ignored[:_NAMED])) + (" ..." if len(ignored) > _NAMED else "")
                 yield f"{row.sample}: {len(ignored)} beside the frames, ignored: {some}"
-    yield from same_images(first, {row.value.sample: row.value.patient for row in rows if row.value})
 
 
 def _samples_without_patient(

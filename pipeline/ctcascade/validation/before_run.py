@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctcascade.counting import reviewed_calls
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import Fault, plain
 from ctcascade.formats import FrameRef, read_words
-from ctcascade.formats.image_files import listed_once
+from ctcascade.formats.image_files import listed_once, shared_files
+from ctcascade.formats.listing import FrameList
 from ctcascade.study import jobs, privacy, sheets, shipped
 from ctcascade.validation.first_look import Looked, look_at, same_pixels
 
@@ -55,16 +57,17 @@ def check(configfiles: Sequence[Path], overrides: Mapping[str, object]) -> Check
     look = listed_once()
     study = sheets.read_study([*shipped.settings_files(), *configfiles], overrides, look)
     reviewed_calls.check_against_results(study)
-    looked, first = dict[str, Looked](), dict[str, FrameRef]()
+    looked, listings, cameras = dict[str, Looked](), dict[str, FrameList](), dict[str, Camera]()
     for name in study.samples:
         job = jobs.detect_job(study, name)
-        listed = look(job.images, study.base, job.format, job.assay)
-        first[name] = listed.frames[0]
-        looked[name] = look_at(name, listed, job.assay)
+        cameras[name] = job.assay
+        listings[name] = look(job.images, study.base, job.format, job.assay)
+        looked[name] = look_at(name, listings[name], job.assay)
     faults = tuple(fault for found in looked.values() for fault in found.faults)
     patient_of = {name: row.patient for name, row in study.samples.items()}
     notes = [*study.notes, *(note for found in looked.values() for note in found.notes)]
-    notes += [*same_pixels(looked, patient_of, notes), *personal(first)]
+    notes += shared_files(listings, cameras, patient_of)
+    notes += [*same_pixels(looked, patient_of, notes), *personal({s: its.frames[0] for s, its in listings.items()})]
     lines = [found.line for found in looked.values() if not found.faults]
     if not faults:
         lines.append(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to fix")

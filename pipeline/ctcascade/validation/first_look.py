@@ -9,6 +9,7 @@ from ctcascade.data.errors import Fault, plain
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import Frame, FrameError, FrameRef, example, pixels_digest, read, role_of
 from ctcascade.formats.folder import PICTURES
+from ctcascade.formats.image_files import same_images
 from ctcascade.formats.listing import FrameList
 
 _NAMED = 3
@@ -180,9 +181,5 @@ def same_pixels(looked: dict[str, Looked], patient_of: dict[str, str], told: Seq
             pair = f"samples {other} and {sample} of "
             if other == sample or any(pair in text for text in told):
                 continue
-            whose = (patient_of[other], patient_of[sample])
-            of = f"patient {whose[0]}" if whose[0] == whose[1] else f"two patients, {whose[0]} and {whose[1]}"
-            yield (
-                f"WARNING: {pair}{of} have the same pixels ({plain(Path(path).name)}), though the files differ: "
-                "one tube must not be counted twice, nor for another patient; check the column images"
-            )
+            what = f"they begin with the same pixels ({plain(Path(path).name)}), though the files differ"
+            yield same_images(other, sample, patient_of, what)

@@ -84,6 +84,7 @@ from ctcascade.data.results.quality import (
     Quality,
     State,
 )
+from ctcascade.data.results.shared import Shared, SharedPixels
 from ctcascade.data.results.validation import (
     AtRisk,
     Calibration,
@@ -103,7 +104,17 @@ from ctcascade.data.results.validation import (
     Regression,
 )
 
-FILES: tuple[type[ResultFile], ...] = (FollowUp, Recovery, Counts, Quality, Operator, Controls, Cascade, Prognosis)
+FILES: tuple[type[ResultFile], ...] = (
+    FollowUp,
+    Recovery,
+    Counts,
+    Quality,
+    Operator,
+    Controls,
+    SharedPixels,
+    Cascade,
+    Prognosis,
+)
 """The results that are files of their own."""
 
 __all__ = [
@@ -189,6 +200,8 @@ __all__ = [
     "Scenario",
     "Sensitivity",
     "ShareBand",
+    "Shared",
+    "SharedPixels",
     "SourcedValue",
     "Stage",
     "State",

@@ -252,7 +252,10 @@ class Counts(ResultFile):
     n_uncertain: Count | None = Field(description="cells called uncertain; null where not evaluable")
     cluster_sizes: dict[str, Count] = Field(description="number of CTCs in a cluster -> number of such clusters")
     clusters_with_leukocytes: Count | None = Field(description="clusters on which leukocytes ride")
-    blood_volume_ml: Amount = Field(description="blood that the whole sample stands for")
+    blood_volume_ml: Amount = Field(description="blood that the whole sample stands for, without that of copies")
+    blood_of_copies_ml: Amount | None = Field(
+        default=None, description="blood given for parts whose frames are copies of another part's: not counted again"
+    )
     sampled_fraction: Share = Field(description="share of the sample that the images hold")
     imaged_fraction: Share = Field(description="area analysed / area of all frames")
     recovery: Factor = Field(description="share of the blood's CTCs that the assay keeps on the slide")
