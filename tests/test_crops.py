@@ -168,6 +168,9 @@ def test_no_candidate_leaves_the_frames_alone(sample, tmp_path):
     store.write_table(tmp_path / "calls.parquet", "calls", calls.astype({"cluster": "Int64"}), made_by)
     where = (at["frames"], at["cells"], tmp_path / "calls.parquet", at["outlines"], tmp_path / "crops.parquet")
     crops(job, folder, *where)
+    kinds = store.read_table(where[-1], "crops")["kind"].value_counts().to_dict()
+    assert kinds == {"cell": 20, "frame": 2}  # ten leukocytes to compare with, and the ten likeliest
+    crops(job.model_copy(update={"compared": 0}), folder, *where)
     assert set(store.read_table(where[-1], "crops")["kind"]) == {"frame"}
 
 

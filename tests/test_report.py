@@ -159,8 +159,11 @@ def test_pages_are_small(tmp_path, pages):
     many = cases.sample_page(tmp_path, table=table, found=cases.cells_and_calls(table, n_ctc=120))
     assert 200_000 < many.stat().st_size < 8_000_000
     page = cases.Page(many)
-    assert len([e for e in page.tagged("article") if "Cell" in e["aria-label"]]) == 100
-    assert "100 of 123 shown" in page.text
+    assert len([e for e in page.tagged("article") if "data-number" in e]) == 100
+    assert "123 cells" in page.section("gallery")
+    assert "this page shows the first 100" in page.section("gallery")
+    (later,) = (tmp_path / "gallery").iterdir()
+    assert later.read_text(encoding="utf-8").count("<article") == 23
 
 
 def test_equal_results_give_equal_bytes(tmp_path):
@@ -272,11 +275,15 @@ def test_assumptions_are_marked_where_numbers_rest_on_them(pages, tmp_path):
     assert "parameters/wake_half_life" in page.section("rests-on")
 
 
-def test_candidates_come_likeliest_first_and_clusters_together(pages):
-    articles = [e["aria-label"] for e in pages["sample"].tagged("article")]
-    assert articles[0] == "Cluster 1"
-    assert [a.partition(" of ")[0] for a in articles[1:]] == [f"Cell {i}" for i in range(1, 10)]
-    assert "2 CTCs" in pages["sample"].tagged("article")[0]["text"]
+def test_candidates_in_doubt_come_first_and_clusters_together(pages):
+    """Six CTCs, of which two form a cluster, two uncertain cells and a double-positive one; then cells to compare."""
+    articles = pages["sample"].tagged("article")
+    assert articles[0]["aria-label"] == "Cluster 1"
+    assert "2 CTCs" in articles[0]["text"]
+    cells = [e["aria-label"].partition(" of ")[0] for e in articles if "data-number" in e]
+    assert cells == [f"Cell {i}" for i in (7, 8, 9, 2, 1, 6, 5, 4, 3)]
+    small = [e["aria-label"].partition(",")[0] for e in articles if "small-cell" in e["class"]]
+    assert small == ["debris", *["leukocyte"] * 19]
 
 
 def decoded(uri):
@@ -287,7 +294,7 @@ def test_pictures_show_the_cell_itself(tmp_path):
     table = cases.frames(2)
     found = cases.cells_and_calls(table, n_cells=12, n_ctc=1)
     page = cases.Page(cases.sample_page(tmp_path, table=table, found=found))
-    shown = [e for e in page.tagged("image") if any(a["tag"] == "article" for a in e["in"])]
+    shown = [e for e in page.tagged("image") if any(a.get("data-call") == "ctc" for a in e["in"])]
     merged, *grey = (decoded(e["href"]) for e in shown[:4])
     dna, ck, cd45 = (plane[..., 0] for plane in grey)
     middle = tuple(n // 2 for n in ck.shape[:2])

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.support import many
 from tests.support import report_cases as cases
 from tests.support.browser import opened
 from tests.support.pages import hostile_pages
@@ -106,26 +107,26 @@ def test_outlines_and_brightness(browser, files):
 
 
 def shown_cells(page):
-    return page.locator("article[data-values]:visible").count()
+    return page.locator(".gallery.single article:visible").count()
 
 
 def test_ranges_narrow_gallery_and_plots_alike(browser, files):
     page, heard = opened(browser, files["sample"])
     every = shown_cells(page)
-    values = page.evaluate(
-        "[...document.querySelectorAll('article[data-values]')].map(e => JSON.parse(e.dataset.values).ck_contrast)"
-    )
+    values = page.evaluate("JSON.parse(document.querySelector('[data-cells]').dataset.cells).values.ck_contrast")
     limit = sorted(values)[every // 2]
     page.get_by_label("CK above surroundings, counts, from").fill(str(limit))
     assert shown_cells(page) == sum(v >= limit for v in values) < every
-    assert page.locator(".narrow [role=status]").inner_text() == f"{shown_cells(page)} of {every} cells shown"
+    assert page.locator(".filters [role=status]").inner_text() == f"{shown_cells(page)} of {every} cells shown"
     assert page.locator(".scatter >> nth=0 >> a.pick:not(.dim)").count() == shown_cells(page)
     assert page.locator(".slide a.pick:not(.dim)").count() == shown_cells(page)
+    assert page.locator("rect.brush").count() == 2  # both plots have CK as an axis
     page.get_by_role("checkbox", name="CTC").uncheck()
-    assert page.locator("article[data-call=ctc]:visible").count() == 0
+    assert page.locator(".gallery.single article[data-call=ctc]:visible").count() == 0
     page.locator(".narrowed button").click()
     assert shown_cells(page) == every
     assert not page.locator(".narrowed").is_visible()
+    assert page.locator("rect.brush").count() == 0
     assert heard == []
 
 
@@ -141,19 +142,101 @@ def test_cells_framed_in_a_plot_are_those_of_the_gallery(browser, files):
     page.mouse.move(max(left, box["x"]), max(upper, box["y"]))
     page.mouse.down()
     page.mouse.move(right, lower, steps=4)
-    assert page.locator("rect.brush").count() == 1
     page.mouse.up()
-    assert page.locator("rect.brush").count() == 0
+    assert plot.locator("rect.brush").count() == 1  # the frame stays
     inside = {h for x, y, h in picks if left < x < right and upper < y < lower}
-    cards = "[...document.querySelectorAll('article[data-values]')].filter(e => !e.hidden).map(e => '#' + e.id)"
+    cards = "[...document.querySelectorAll('.gallery.single article')].map(e => '#' + e.id)"
     seen = set(page.evaluate(cards))
     assert 0 < len(seen) < len(picks)
     assert seen == inside
-    assert "report.html" in page.url
+    said = plot.locator("xpath=..").locator(".within").inner_text()
+    assert said.startswith(f"In the frame: {len(seen)} of {len(picks)} cells to review, and about 0 of ")
     assert "#" not in page.url
     hidden = next(h for _, _, h in picks if h not in seen)
     page.locator(f".slide a.pick[href='{hidden}']").click()
     assert page.locator(hidden).is_visible()
+    assert heard == []
+
+
+@pytest.fixture(scope="module")
+def triage(tmp_path_factory):
+    """A sample's page of 150 candidates: 100 in the page, 50 in a file beside it."""
+    return many.sample_of(tmp_path_factory.mktemp("triage"), 150)
+
+
+def test_all_cells_are_there_those_in_doubt_first(browser, triage):
+    page, heard = opened(browser, triage)
+    called = ".gallery.single article"
+    pages = [page.locator(called).evaluate_all("all => all.map(e => e.dataset.call)")]
+    for _ in range(3):
+        page.get_by_role("button", name="next page").click()
+        page.locator(".pager .at", has_text=f"page {len(pages) + 1} of 4").wait_for()
+        pages.append(page.locator(called).evaluate_all("all => all.map(e => e.dataset.call)"))
+    assert [len(calls) for calls in pages] == [48, 48, 48, 6]
+    calls = [call for shown in pages for call in shown]
+    assert calls == ["uncertain"] * 25 + ["double_positive"] * 12 + ["ctc"] * 113
+    assert page.get_by_role("button", name="next page").is_disabled()
+    page.locator(".filters .which").select_option("doubt")
+    status = page.locator(".filters [role=status]")
+    doubtful = 25 + 12 + 13 + 1  # uncertain, double-positive, near a gate, and one more in a cluster
+    assert status.inner_text() == f"{doubtful} of 150 cells shown"
+    page.locator(".filters .frame").select_option(label="f001")
+    inside = page.locator(called).evaluate_all("all => all.map(e => e.getAttribute('aria-label'))")
+    assert len(inside) > 3
+    assert all(name.endswith("of frame f001") for name in inside)
+    assert page.locator(".scatter >> nth=0 >> a.pick.dim").count() == 150 - len(inside)
+    page.keyboard.press("o")  # only those not reviewed
+    assert page.locator(".filters .which").input_value() == "open"
+    assert heard == []
+
+
+def test_verdicts_are_seen_on_the_card_and_by_the_keyboard_alone(browser, triage):
+    page, heard = opened(browser, triage)
+    keys = {"a": ("accepted", "✓ accepted"), "r": ("rejected", "✗ rejected: debris"), "l": ("changed", "→ leukocyte")}
+    page.keyboard.press("j")  # the cluster
+    borders = set()
+    for key, (kind, words) in keys.items():
+        page.keyboard.press("j")
+        page.keyboard.press(key)
+        card = page.locator("article:focus")
+        assert kind in card.get_attribute("class")
+        assert card.locator(".verdict").inner_text() == words
+        borders.add(card.evaluate("e => getComputedStyle(e).borderLeftColor"))
+    assert len(borders) == 3
+    assert page.locator(".near-misses article").count() == page.locator(".leukocytes article").count() == 10
+    page.keyboard.press("x")  # no reviewer yet
+    assert "Enter the reviewer" in page.locator(".status").inner_text()
+    page.keyboard.type("AB")
+    page.locator("h1").click()
+    with page.expect_download() as caught:
+        page.keyboard.press("x")
+    assert len(caught.value.path().read_text(encoding="utf-8").splitlines()) == 4
+    page.keyboard.press("e")
+    assert page.locator("dialog .sliders input").count() == 3
+    picture = page.locator("dialog .views image").first
+    before = picture.get_attribute("href")
+    page.get_by_label("Contrast of DNA").fill("4")
+    assert picture.get_attribute("href") != before
+    name = page.locator("dialog h3").inner_text()
+    page.keyboard.press("j")
+    assert page.locator("dialog h3").inner_text() != name
+    page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+    assert heard == []
+
+
+def test_the_slide_has_a_scale_and_zooms(browser, triage):
+    page, heard = opened(browser, triage)
+    bar = page.locator(".slide-bar text")
+    whole = float(bar.text_content().split()[0])
+    mark = page.locator(".slide a.pick path").first
+    size = mark.evaluate("e => e.getBoundingClientRect().width")
+    for _ in range(6):
+        page.get_by_role("button", name="zoom in").click()
+    assert float(bar.text_content().split()[0]) < whole / 5
+    assert mark.evaluate("e => e.getBoundingClientRect().width") == pytest.approx(size, rel=0.1)
+    frames = page.locator(".slide rect.tile.ok").first
+    assert frames.evaluate("e => getComputedStyle(e).stroke") != "none"
     assert heard == []
 
 
@@ -234,7 +317,7 @@ def test_print_of_a_patient_is_short_and_says_what_it_is(browser, files):
 
 @pytest.fixture(scope="module")
 def largest(tmp_path_factory):
-    """A sample's page with a hundred candidates and clusters."""
+    """A sample's page with a hundred candidates in itself, and clusters."""
     table = cases.frames(12)
     cells, calls = cases.cells_and_calls(table, n_cells=40, n_ctc=110)
     ctcs = calls.index[calls["call"] == "ctc"]
@@ -257,7 +340,7 @@ def test_sizes_and_first_paint(browser, files, largest):
             paints.append(paint)
             assert heard == []
         assert min(paints) < 1000, path.parent.name
-    assert page.locator("article[data-values]").count() == 100
+    assert page.locator(".pager .at").inner_text() == "page 1 of 3"
 
 
 def test_print_names_what_is_folded_away(browser, files):

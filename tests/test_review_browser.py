@@ -55,18 +55,19 @@ def test_review_by_keyboard_changes_the_count_and_the_patient(browser, own, snak
     seen_before = headline(browser, page), headline(browser, patient)
 
     def reject_all_but_one(seen):
-        cells = seen.locator("article[data-ask]:not([data-cluster])")
+        cells = seen.locator(".gallery.single article")
         clusters = seen.locator("article[data-cluster]").count()
         for _ in range(clusters):
             seen.keyboard.press("j")
         seen.keyboard.press("j")
-        seen.keyboard.press("a")
+        seen.keyboard.press("c")
         seen.keyboard.press("4")
         for _ in range(cells.count() - 1):
             seen.keyboard.press("j")
             seen.keyboard.press("r")
         seen.keyboard.press("0")
-        assert seen.locator("article.reviewed:not([data-cluster])").count() == cells.count()
+        assert seen.locator(".gallery.single article.reviewed").count() == cells.count()
+        assert seen.locator(".gallery.single article.rejected .verdict").first.inner_text() == "✗ rejected: debris"
 
     path = exported(browser, page, own / "reviews", reject_all_but_one)
     assert path.name == f"{SAMPLE}.AB.csv"
@@ -110,6 +111,8 @@ def test_review_by_mouse_and_what_the_page_remembers(browser, page):
     status, text = seen.locator(".status"), seen.locator(".as-text")
     seen.get_by_role("button", name="Export the review").click()
     assert "Enter the reviewer" in status.inner_text()
+    assert status.bounding_box()["y"] < seen.viewport_size["height"]
+    assert seen.get_by_label("Reviewer").evaluate("e => e === document.activeElement")
     card = seen.locator("article[data-ask]:not([data-cluster])").nth(2)
     card.get_by_role("button", name="Reject").click()
     card.get_by_label("Note").fill('a fold, "no" cell')
@@ -142,7 +145,7 @@ def test_a_cluster_is_reviewed_as_one(browser, page):
 def test_typing_a_note_is_not_a_call_and_foreign_text_stays_text(browser, tmp_path):
     table = cases.frames(hostile=True)
     seen, heard = opened(browser, cases.sample_page(tmp_path, table=table))
-    card = seen.locator("article[data-ask]:not([data-cluster])").first
+    card = seen.locator(".gallery.single article[data-call=ctc]").first
     card.get_by_label("Note").press_sequentially("car 4")
     verdict = next(csv.DictReader(io.StringIO(seen.locator(".as-text").input_value(), newline="")))
     assert (verdict["frame"], verdict["call"], verdict["score"], verdict["note"]) == (cases.HOSTILE, "ctc", "", "car 4")

@@ -237,10 +237,13 @@ def images(folder, table, cells, calls):
         planes = np.full((3, 256, 256), 100.0)
         for cell in cells[cells["frame"] == row["frame"]].to_dict("records"):
             radius = (cell["y1_px"] - cell["y0_px"]) / 2
-            away = np.hypot(yy - cell["y_px"], xx - cell["x_px"])
+            y, x = (
+                slice(max(0, int(cell[key] - radius) - 20), int(cell[key] + radius) + 20) for key in ("y_px", "x_px")
+            )
+            away = np.hypot(yy[y, x] - cell["y_px"], xx[y, x] - cell["x_px"])  # farther out there is nothing of it
             for channel, role in enumerate(("dna", "ck", "cd45")):
                 edge = 0.65 * radius if role == "dna" else radius
-                planes[channel] += cell[f"{role}_mean"] / (1 + np.exp((away - edge) / 0.8))
+                planes[channel, y, x] += cell[f"{role}_mean"] / (1 + np.exp((away - edge) / 0.8))
         planes += rng.normal(0, 4, planes.shape)
         tifffile.imwrite(
             path,

@@ -227,12 +227,13 @@ rule report_sample:
         controls=charts_of,
         shared=rules.compare.output,
     output:
-        report(
+        page=report(
             "<results>/samples/{sample}/report.html",
             caption="../report/sample.rst",
             category="Samples",
             labels={"sample": "{sample}"},
         ),
+        gallery=directory("<results>/samples/{sample}/gallery"),
     log:
         "<logs>/samples/{sample}/report.log",
     benchmark:
@@ -245,4 +246,4 @@ rule report_sample:
         "ctcascade report sample --settings {params.settings:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --crops {input.crops:q} --counts {input.counts:q}"
         " --quality {input.quality:q} --operator {input.operator:q} --shared {input.shared:q}"
-        " --out {output:q} {params.controls:q} 2> {log:q}"
+        " --out {output.page:q} {params.controls:q} 2> {log:q}"

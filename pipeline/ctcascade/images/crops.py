@@ -16,7 +16,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade import formats
-from ctcascade.calling.candidates import candidates_of, cluster_members, records
+from ctcascade.calling.candidates import (
+    candidates_of,
+    cluster_members,
+    near_misses,
+    records,
+    typical_leukocytes,
+)
 from ctcascade.data import store
 from ctcascade.data.camera import Camera
 from ctcascade.data.results.counts import Layout, TableProvenance
@@ -104,8 +110,9 @@ def crops(
     frames, cells, calls, outlines : Path
         Tables of the sample.
     out : Path
-        Table to write, as `tables.CROPS`: candidates, the most likely CTC first, then clusters, the largest first,
-        then the frames in the order of their table. Its provenance names the layout that the images were read as.
+        Table to write, as `tables.CROPS`: candidates, those in doubt first, then the most CTC-like of the other cells,
+        typical leukocytes, clusters, the largest first, and the frames in the order of their table. Its provenance
+        names the layout that the images were read as.
     style : Style, optional
 
     Raises
@@ -117,13 +124,17 @@ def crops(
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
     camera = job.assay
     listed = listing.list_frames(job.images, base, job.format, camera)
-    maxima = [f"{role}_max" for role in camera.channels]
-    wanted = ["frame", "cell", "y_px", "x_px", *BOX, *maxima]
+    measured = [f"{role}_{name}" for role in camera.channels for name in ("max", "mean")]
+    wanted = ["frame", "cell", "y_px", "x_px", "equivalent_diameter_um", *BOX, *measured]
     frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls")
     cell_table = store.read_table(cells, "cells", only=wanted)
     found = candidates_of(call_table, cell_table)
-    most = job.max_thumbnails
-    shown = [*([row] for row in records(found.head(most))), *cluster_members(found, most)]
+    single = [
+        *records(found.head(job.pictured)),
+        *near_misses(call_table, cell_table, job.compared),
+        *typical_leukocytes(call_table, cell_table, job.compared),
+    ]
+    shown = [*([row] for row in single), *cluster_members(found, job.max_thumbnails)]
     pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))
     windows = [Window.around(rows, pixel_um[rows[0]["frame"]], style) for rows in shown]
     white = {

@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 from markupsafe import Markup
 
 from ctcascade.data.errors import plain
-from ctcascade.data.results import ResultFile
+from ctcascade.data.results import Interval, ResultFile
 
 R = TypeVar("R", bound=ResultFile)
+_WIDE = 4.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class Traced(Generic[R]):
         """Return ``low to high`` of the object at `path`."""
         ends = (self.number(f"{path}.{end}", style) for end in (low, high))
         return Markup("{} to {}").format(*ends)
+
+
+def is_wide(interval: Interval) -> bool:
+    """Return whether an interval says more than its estimate, and so comes first: four times as long, or from zero."""
+    return interval.estimate == 0 or interval.high - interval.low > _WIDE * interval.estimate
 
 
 def amount(value: float) -> str:

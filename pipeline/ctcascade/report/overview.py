@@ -51,13 +51,17 @@ class Grid:
 
 @dataclass(frozen=True)
 class Overview:
-    """The stitched picture and what is drawn over it; `gone` frames were measured and could not be read again."""
+    """The stitched picture and what is drawn over it.
+
+    `gone` frames were measured and could not be read again; `um_per_unit` is None where frames differ in scale.
+    """
 
     grid: Grid
     image: Markup
     marks: list[Mark]
     named: bool
     gone: list[str]
+    um_per_unit: float | None
 
 
 def grid_of(frames: pd.DataFrame) -> Grid | None:
@@ -96,4 +100,15 @@ def overview(
         x, y = tile.x + tile.width * row["x_px"] / width, tile.y + tile.height * row["y_px"] / height
         marks.append(Mark(round(x, 1), round(y, 1), row))
     gone = sorted({tile.frame for tile in grid.tiles if tile.state != "bad"} - set(small))
-    return Overview(grid, data_uri(merged(grey), QUALITY), marks, len(tiles) <= NAMED, gone)
+    return Overview(grid, data_uri(merged(grey), QUALITY), marks, len(tiles) <= NAMED, gone, _scale(frames, grid))
+
+
+def _scale(frames: pd.DataFrame, grid: Grid) -> float | None:
+    """Return micrometres in a user unit, or None where frames are not all on one scale."""
+    tiles = {tile.frame: tile for tile in grid.tiles}
+    scales = [
+        row["width_px"] * row["pixel_size_um"] / tiles[row["frame"]].width
+        for row in frames.to_dict("records")
+        if row["usable"] and row["pixel_size_um"] > 0
+    ]
+    return round(scales[0], 6) if scales and max(scales) <= 1.05 * min(scales) else None

@@ -20,10 +20,11 @@ from ctcascade import __version__
 from ctcascade.data.errors import plain
 from ctcascade.data.store import write_text
 from ctcascade.evidence.tables import ENDPOINTS
-from ctcascade.report.numbers import kappa, of_hundred, percent
+from ctcascade.report.numbers import is_wide, kappa, of_hundred, percent
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("page.js", "select.js")
+SCRIPTS = {"sample.html": ("page.js", "review.js", "enlarge.js", "gallery.js", "plots.js")}
+"""Scripts of a page, in order; of any other page `page.js` alone."""
 LONGEST_TEXT = 1200
 LONGEST_NAME = 60
 RESEARCH_USE = (
@@ -46,18 +47,28 @@ def write_page(path: Path, template: str, **content: Any) -> None:
     write_text(path, render(template, **content))
 
 
-def render(template: str, **content: Any) -> str:
+def render(template: str, has_files: bool = False, **content: Any) -> str:
     """Return the HTML that `template` makes of `content`.
+
+    Parameters
+    ----------
+    template : str
+    has_files : bool
+        Whether the page loads more of itself from script files beside it.
+    **content
+        What the template names.
 
     Notes
     -----
     The policy forbids everything but images inside the page and the very style and script that are inlined, named by
-    their SHA-256: a script that slipped through the escape would still not run.
+    their SHA-256, and where there are such files scripts of the page's own origin: a script that slipped through the
+    escape would still not run.
     """
     environment = _environment()
-    style, script = _asset("style.css"), "".join(_asset(name) for name in SCRIPTS)
+    style, script = _asset("style.css"), "".join(_asset(name) for name in SCRIPTS.get(template, ("page.js",)))
+    allowed = _source_hash(script) + (" 'self'" if has_files else "")
     policy = (
-        f"default-src 'none'; img-src data:; style-src {_source_hash(style)}; script-src {_source_hash(script)}; "
+        f"default-src 'none'; img-src data:; style-src {_source_hash(style)}; script-src {allowed}; "
         "base-uri 'none'; form-action 'none'"
     )
     return environment.get_template(template).render(
@@ -68,6 +79,12 @@ def render(template: str, **content: Any) -> str:
         research_use=RESEARCH_USE,
         **content,
     )
+
+
+def part(template: str, macro: str, *content: Any) -> str:
+    """Return the HTML that a macro of `template` makes of `content`."""
+    module = _environment().get_template(template).module
+    return str(getattr(module, macro)(*content))
 
 
 def _finalize(value: Any) -> Any:
@@ -87,6 +104,53 @@ def _words(value: object) -> str:
     return _WORDS.get(str(value), str(value).replace("_per_7_5_ml", " per 7.5 mL").replace("_", " "))
 
 
+def check_name(value: object) -> str:
+    """Return the name of a check for people."""
+    return _CHECKS.get(str(value), _words(value))
+
+
+def claim_name(value: object) -> str:
+    """Return a claim about stains for people, as a statement."""
+    text = str(value)
+    for end, words in _CLAIMS.items():
+        if text.endswith(end):
+            return f"{_ROLES.get(text.removesuffix(end), text.removesuffix(end).upper())} {words}"
+    return _words(value)
+
+
+def _failed(claim: str) -> str:
+    """Return that a claim does not hold."""
+    return f"it does not hold that {claim}"
+
+
+def _limit(value: float, style: str) -> str:
+    """Return a limit of a check as its values are written."""
+    return percent(value) if style == "percent" else f"{value:g}"
+
+
+_CHECKS = {
+    "lost_area_share": "area that was lost",
+    "weak_focus_share": "frames out of focus",
+    "saturated_share": "saturated frames",
+    "uneven_share": "unevenly lit frames",
+    "background_cv": "background from frame to frame",
+    "registration_um": "shift between channels, µm",
+    "staining_index": "CD45 stain of leukocytes",
+    "nuclei_per_mm2": "nuclei per mm²",
+    "leukocyte_nucleus_ratio": "size of leukocytes' nuclei",
+    "hours_to_processing": "hours from the draw to processing",
+}
+_ROLES = {"dna": "DNA", "ck": "CK", "cd45": "CD45", "leukocytes": "leukocytes"}
+_CLAIMS = {
+    "_stained": "is stained",
+    "_found": "are found",
+    "_apart": "tells cells apart",
+    "_in_every_frame": "is stained in every frame",
+    "_in_place": "lies upon DNA",
+    "_is_no_copy_of_dna": "is no copy of DNA",
+    "_is_no_copy_of_ck": "is no copy of CK",
+    "_into_cd45_known": "in the CD45 channel is known",
+}
 _WORDS = {
     "ctc": "CTC",
     "registration_um": "registration (µm)",
@@ -156,6 +220,11 @@ def _environment() -> jinja2.Environment:
         kappa=kappa,
         of_hundred=of_hundred,
         exact=_exact,
+        check_name=check_name,
+        claim_name=claim_name,
+        limit=_limit,
+        failed=_failed,
+        wide=is_wide,
     )
     environment.globals.update(anchor=anchor, ENDPOINTS=ENDPOINTS)
     return environment

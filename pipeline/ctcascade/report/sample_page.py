@@ -1,33 +1,28 @@
-"""The page of a sample: count, quality, cells to look at, clusters, plots, what the count rests on."""
+"""The page of a sample: count, cells to look at, quality, slide, plots, frames, what the count rests on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
-from ctcascade.calling.candidates import SHOWN_CALLS, candidates_of, cluster_members, records
+from ctcascade.calling.candidates import DOUBTS, SHOWN_CALLS, candidates_of, records
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
-from ctcascade.data.results import Counts, Factor, Operator, Quality, SharedPixels
+from ctcascade.data.results import Claim, Counts, Factor, Operator, Quality, SharedPixels
+from ctcascade.data.results.quality import Check
 from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS, CUTOFFS
-from ctcascade.report import overview, scatter
+from ctcascade.report import gallery, overview, scatter
 from ctcascade.report.axes import Axis, Tick, ruler
 from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Traced
-from ctcascade.report.page import anchor, write_page
-from ctcascade.report.thumbnails import Crops, Picture
+from ctcascade.report.page import part, write_page
+from ctcascade.report.thumbnails import COLOURS, Crops
 from ctcascade.study.jobs import ReportSampleJob
 from ctcascade.study.reviews import calls_hash
 
-NARROWED = {
-    "ck_contrast": "CK above surroundings, counts",
-    "cd45_contrast": "CD45 above surroundings, counts",
-    "equivalent_diameter_um": "diameter, µm",
-    "p_ctc": "P(CTC), 0 to 1",
-}
-"""What the gallery can be narrowed by: columns of calls and cells, and their names for the reader."""
 _FACTORS = (
     ("recovery", "Recovery", "share of the blood's CTCs that the assay keeps on the slide"),
     ("sensitivity", "Sensitivity", "share of the CTCs on the slide that are called"),
@@ -44,39 +39,6 @@ class Light:
     title: str
     state: str
     text: str
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A cell in the gallery: its row of calls and cells, and its pictures."""
-
-    call: Row
-    features: list[tuple[str, str]]
-    picture: Picture
-
-    @property
-    def asked(self) -> list[Row]:
-        """What a reviewer is asked about."""
-        return [reviewable(self.call)]
-
-    @property
-    def values(self) -> dict[str, float]:
-        """What the page can narrow the gallery by."""
-        return {name: float(self.call[name]) for name in NARROWED}
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """CTCs that touch: their number in the sample, members, and one picture of all."""
-
-    number: int
-    members: list[Row]
-    picture: Picture
-
-    @property
-    def asked(self) -> list[Row]:
-        """What a reviewer is asked about."""
-        return [reviewable(member) for member in self.members]
 
 
 @dataclass(frozen=True)
@@ -122,7 +84,7 @@ def report_sample(
     frames, cells, calls, crops, counts, quality, operator : Path
         Tables and results of the sample.
     out : Path
-        The page.
+        The page. Cells beyond the first are in the folder ``gallery`` beside it.
     controls : Path, optional
         Charts of the controls: a failed one of the sample's assay and lot speaks against the sample.
     shared : Path, optional
@@ -140,48 +102,53 @@ def report_sample(
     cell_table = scatter.with_contrast(cell_table)
     found = candidates_of(call_table, cell_table)
     pictures = Crops(crops)
-    longest, marked = job.max_thumbnails, records(found.head(scatter.MARKED))
-    single, members = records(found.head(longest)), cluster_members(found, longest)
+    cards = gallery.gallery_of(job, found, call_table, cell_table, pictures)
+    marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
-    shown = gallery(single, [pictures.picture([row]) for row in single], list(job.assay.channels))
+    reviewed = verdicts(data)
+    gallery.write_files(cards, out.parent / gallery.FOLDER, lambda group: part("cards.html", "cards", group, reviewed))
     write_page(
         out,
         "sample.html",
+        has_files=bool(cards.later),
         counts=Traced(f"counts/{data.sample}", data),
         axis=ruler(data.ctc_per_7_5_ml),
         odds=reference_odds(data),
         lights=[*lights(data, judged), layout(pictures)],
         quality=Traced(f"quality/{data.sample}", judged),
+        checks=by_verdict(judged.checks, lambda check: check.state != "ok" and check.value is not None),
+        claims=by_verdict(data.claims, lambda claim: claim.verdict == "fails"),
         doubts=doubts(data, judged, read_charts(controls)),
         shared=store.read_json(shared, SharedPixels).of_sample(data.sample) if shared else (),
         frame_lights={light.frame: light for light in judged.frames},
         strips=strips(frame_table),
         frames=frame_rows(frame_table),
-        found=len(found),
-        shown=shown,
-        clusters=clusters(members, [pictures.picture(rows) for rows in members]),
+        cards=cards,
+        links=gallery.links(cards),
+        folder=gallery.FOLDER,
+        in_file=gallery.IN_FILE,
+        sure=DOUBTS.index(""),
+        colours=COLOURS,
         overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,
         scatters=scatter.scatters(call_table, cell_table, frame_table, marked, store.table_provenance(calls).reference),
-        narrowed=NARROWED,
+        narrowed=gallery.NARROWED,
         shown_calls=SHOWN_CALLS,
-        anchors={anchor(c.call["frame"], c.call["cell"]) for c in shown},
         operator=store.read_json(operator, Operator),
         factors=corrections(data),
         gates=sorted(job.assay.gates),
         calls_sha256=calls_hash(call_table),
-        verdicts=verdicts(data),
+        verdicts=reviewed,
         all_calls=CALLS,
     )
 
 
-def gallery(rows: Sequence[Row], shots: Sequence[Picture], roles: Sequence[str]) -> list[Candidate]:
-    """Return candidates with their pictures and features."""
-    return [Candidate(row, _features(row, roles), shot) for row, shot in zip(rows, shots, strict=True)]
+C = TypeVar("C", Check, Claim)
 
 
-def clusters(groups: Sequence[list[Row]], shots: Sequence[Picture]) -> list[Cluster]:
-    """Return CTC clusters, each with one picture of all its cells."""
-    return [Cluster(int(rows[0]["cluster"]), rows, shot) for rows, shot in zip(groups, shots, strict=True)]
+def by_verdict(checks: Sequence[C], is_bad: Callable[[C], bool]) -> tuple[list[tuple[int, C]], list[tuple[int, C]]]:
+    """Return the checks that do not pass and those that do, each with its place in the result."""
+    numbered = list(enumerate(checks))
+    return [item for item in numbered if is_bad(item[1])], [item for item in numbered if not is_bad(item[1])]
 
 
 def lights(counts: Counts, quality: Quality) -> list[Light]:
@@ -238,12 +205,6 @@ def verdicts(counts: Counts) -> dict[tuple[str, int], str]:
     return {(cell.frame, cell.cell): cell.reviewed for cell in counts.review.changed} if counts.review else {}
 
 
-def reviewable(row: Row) -> Row:
-    """Return what identifies a cell in a review, and the call that it is about."""
-    place = {key: round(float(row[key]), 2) for key in ("y_px", "x_px")}
-    return {"frame": str(row["frame"]), "cell": int(row["cell"]), **place, "call": str(row["call"])}
-
-
 def corrections(counts: Counts) -> list[Correction]:
     """Return which corrections the count rests on, those that are there."""
     given: list[tuple[str, str, str, Factor | None]] = [(*about, getattr(counts, about[0])) for about in _FACTORS]
@@ -253,26 +214,6 @@ def corrections(counts: Counts) -> list[Correction]:
 def reference_odds(counts: Counts) -> list[str]:
     """Return the published cut-offs that the sample has a probability for."""
     return [str(k) for k in CUTOFFS] if None not in counts.p_at_least.values() else []
-
-
-def _features(row: Row, roles: Sequence[str]) -> list[tuple[str, str]]:
-    def shown(name: str, digits: int, unit: str) -> str:
-        return f"{row[name]:.{digits}f} {unit}" if pd.notna(row.get(name)) else "not measured"
-
-    signals = ", ".join(f"{role.upper()} {row[f'{role}_mean']:.0f}" for role in roles if f"{role}_mean" in row)
-    return [
-        ("Diameter", shown("equivalent_diameter_um", 1, "µm")),
-        ("Nucleus", shown("nucleus_area_um2", 0, "µm²")),
-        ("Mean signal", f"{signals} counts"),
-        *((role.upper(), _marked(row, role)) for role in roles if f"{role}_positive" in row),
-    ]
-
-
-def _marked(row: Row, role: str) -> str:
-    """Return in words whether a cell shows a further marker."""
-    if pd.isna(row[f"{role}_positive"]):
-        return "not evaluable"
-    return f"{'positive' if row[f'{role}_positive'] else 'negative'}, {row[f'{role}_z']:.1f} spreads above leukocytes"
 
 
 def _strip(frames: pd.DataFrame, column: str, title: str, unit: str) -> Strip:

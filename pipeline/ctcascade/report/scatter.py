@@ -15,8 +15,6 @@ from ctcascade.report.axes import Axis, Mark, Tick, path
 WIDTH, HEIGHT = 560.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, WIDTH - 12, 12.0, HEIGHT - 46
 CLOUD_BINS = (64, 44)
-MARKED = 1000
-"""Candidates that are drawn one by one in a plot or the overview, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +28,14 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Cloud:
-    """A square of a density map: corner, size and opacity."""
+    """A square of a density map: corner, size, opacity and cells in it."""
 
     x: float
     y: float
     width: float
     height: float
     opacity: float
+    n: int
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _scatter(
         _axis(data[q.column], [p[i] for p in bend], q, *ends)
         for i, q, ends in ((0, x, (LEFT, RIGHT)), (1, y, (BOTTOM, TOP)))
     )
-    points = [Mark(across(row[x.column]), up(row[y.column]), row) for row in reversed(marked)]  # likely ones on top
+    points = [Mark(across(row[x.column]), up(row[y.column]), row) for row in reversed(marked)]  # those in doubt on top
     drawn = {(row["frame"], row["cell"]) for row in marked}
     others = data[[cell not in drawn for cell in zip(data["frame"], data["cell"], strict=True)]]
     cloud = _cloud([across(v) for v in others[x.column]], [up(v) for v in others[y.column]])
@@ -166,7 +165,8 @@ def _cloud(xs: Sequence[float], ys: Sequence[float]) -> list[Cloud]:
     number, x_edges, y_edges = np.histogram2d(xs, ys, bins=CLOUD_BINS, range=[[LEFT, RIGHT], [TOP, BOTTOM]])
     width, height = x_edges[1] - x_edges[0], y_edges[1] - y_edges[0]
     shade = 0.15 + 0.65 * np.log1p(number) / np.log1p(number.max())
+    wide, high = round(width, 1), round(height, 1)
     return [
-        Cloud(round(x_edges[i], 1), round(y_edges[j], 1), round(width, 1), round(height, 1), round(shade[i, j], 2))
+        Cloud(round(x_edges[i], 1), round(y_edges[j], 1), wide, high, round(shade[i, j], 2), int(number[i, j]))
         for i, j in zip(*np.nonzero(number), strict=True)
     ]

@@ -27,9 +27,9 @@ LOSSLESS = 101
 
 @dataclass(frozen=True)
 class Picture:
-    """The views of a cell or cluster, in one coordinate system of `side` user units; or the `problem` why none."""
+    """The views (role, name, image) of a cell or cluster, `side` user units wide; or the `problem` why none."""
 
-    views: list[tuple[str, Markup]] = field(default_factory=list)
+    views: list[tuple[str, str, Markup]] = field(default_factory=list)
     side: int = 1
     outlines: list[Markup] = field(default_factory=list)
     centres: list[tuple[float, float]] = field(default_factory=list)
@@ -68,8 +68,8 @@ class Crops:
         masks = np.frombuffer(row["masks"], "<u2").reshape(side, side)
         return Picture(
             views=[
-                ("merged", data_uri(merged(grey))),
-                *((NAMES.get(role, role.upper()), data_uri(plane)) for role, plane in grey.items()),
+                ("merged", "merged", data_uri(merged(grey))),
+                *((role, NAMES.get(role, role.upper()), data_uri(plane)) for role, plane in grey.items()),
             ],
             side=side,
             outlines=[path for place in range(1, len(cells) + 1) for path in outlines(masks == place)],

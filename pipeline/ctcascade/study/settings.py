@@ -501,10 +501,29 @@ class ReportSettings(Typed):
     max_thumbnails: Whole = setting(
         100,
         "a whole number from 0 to 2000",
-        "Candidates shown in a sample's gallery, the likeliest first.",
+        "Candidates that a sample's page itself holds, those in doubt first; it loads the others from files beside it.",
         ge=0,
         le=2000,
     )
+    max_cells: Whole = setting(
+        3000,
+        "a whole number from 0 to 20000",
+        "Candidates with a picture, in the page and in the files beside it, those in doubt first.",
+        ge=0,
+        le=20000,
+    )
+    compared: Whole = setting(
+        10,
+        "a whole number from 0 to 100",
+        "Cells shown to compare with: so many typical leukocytes, and so many of the cells just short of a candidate.",
+        ge=0,
+        le=100,
+    )
+
+    @property
+    def pictured(self) -> int:
+        """Candidates with a picture."""
+        return max(self.max_cells, self.max_thumbnails)
 
 
 CtcNumber = Annotated[Whole, Field(ge=0, le=100_000, description="a whole number of CTCs from 0 to 100000")]

@@ -1,0 +1,229 @@
+"""The cells that a person looks at: candidates, those in doubt first, clusters, and cells to compare them with.
+
+The page holds the first candidates; the others lie in script files beside it, `IN_FILE` in each, which it loads as they
+are asked for. What the page filters and sorts by is in the page for all of them.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ctcascade.calling.candidates import DOUBTS, cluster_members, near_misses, records, typical_leukocytes
+from ctcascade.data import store
+from ctcascade.data.tables import Row
+from ctcascade.data.vocabulary import CALLS
+from ctcascade.report.page import anchor
+from ctcascade.report.thumbnails import Crops, Picture
+from ctcascade.study.jobs import ReportSampleJob
+
+IN_FILE = 100
+FOLDER = "gallery"
+NARROWED = {
+    "ck_contrast": "CK above surroundings, counts",
+    "cd45_contrast": "CD45 above surroundings, counts",
+    "equivalent_diameter_um": "diameter, µm",
+    "p_ctc": "P(CTC), 0 to 1",
+}
+"""What the gallery can be narrowed and sorted by: columns of calls and cells, and their names for the reader."""
+DOUBT_WORDS = {
+    "uncertain": "uncertain",
+    "double_positive": "double-positive",
+    "near_gate": "near a gate",
+    "cluster": "in a cluster",
+    "": "not in doubt",
+}
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cell in the gallery: its place in the order, its row of calls and cells, and its pictures."""
+
+    number: int
+    call: Row
+    features: list[tuple[str, str]]
+    picture: Picture
+
+    @property
+    def asked(self) -> list[Row]:
+        """What a reviewer is asked about."""
+        return [reviewable(self.call)]
+
+    @property
+    def doubt(self) -> str:
+        """Why it is worth a look, in words; empty where it is not in doubt."""
+        why = str(self.call.get("doubt", ""))
+        return DOUBT_WORDS[why] if why not in ("", str(self.call["call"])) else ""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """CTCs that touch: their number in the sample, members, and one picture of all."""
+
+    number: int
+    members: list[Row]
+    picture: Picture
+
+    @property
+    def asked(self) -> list[Row]:
+        """What a reviewer is asked about."""
+        return [reviewable(member) for member in self.members]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """What a sample's page shows of single cells.
+
+    Attributes
+    ----------
+    found : int
+        All candidates of the sample.
+    first : list of Candidate
+        Those that the page itself holds.
+    later : list of list of Candidate
+        The others, file by file.
+    columns : dict of str to list
+        Of all candidates with a picture, in order: what the page filters, sorts and exports.
+    numbers : dict of (str, int) to int
+        By frame and cell, the place in that order.
+    clusters : list of Cluster
+    near_misses, leukocytes : list of Candidate
+        Cells to compare with.
+    """
+
+    found: int
+    first: list[Candidate]
+    later: list[list[Candidate]]
+    columns: dict[str, object]
+    numbers: dict[Key, int]
+    clusters: list[Cluster]
+    near_misses: list[Candidate]
+    leukocytes: list[Candidate]
+
+    @property
+    def shown(self) -> int:
+        """Candidates with a picture."""
+        return len(self.numbers)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a cell to review."""
+        return bool(self.found or self.near_misses)
+
+    @property
+    def in_doubt(self) -> int:
+        """Of these, how many are in doubt."""
+        doubt: object = self.columns["doubt"]
+        return sum(kind != DOUBTS.index("") for kind in doubt) if isinstance(doubt, list) else 0
+
+
+def gallery_of(
+    job: ReportSampleJob, found: pd.DataFrame, calls: pd.DataFrame, cells: pd.DataFrame, crops: Crops
+) -> Gallery:
+    """Return the gallery of a sample.
+
+    Parameters
+    ----------
+    job : ReportSampleJob
+    found : DataFrame
+        As `candidates_of` gives them.
+    calls, cells : DataFrame
+        `cells` from `scatter.with_contrast`.
+    crops : Crops
+        The pictures, of just these cells.
+    """
+    roles = list(job.assay.channels)
+
+    def shown(rows: Sequence[Row], start: int = 0) -> list[Candidate]:
+        return [Candidate(n, row, features(row, roles), crops.picture([row])) for n, row in enumerate(rows, start)]
+
+    rows = records(found.head(job.pictured))
+    most = job.max_thumbnails
+    members = cluster_members(found, most)
+    return Gallery(
+        found=len(found),
+        first=shown(rows[:most]),
+        later=[shown(rows[at : at + IN_FILE], at) for at in range(most, len(rows), IN_FILE)],
+        columns=columns(rows),
+        numbers={(str(row["frame"]), int(row["cell"])): number for number, row in enumerate(rows)},
+        clusters=[Cluster(int(own[0]["cluster"]), own, crops.picture(own)) for own in members],
+        near_misses=shown(near_misses(calls, cells, job.compared)),
+        leukocytes=shown(typical_leukocytes(calls, cells, job.compared)),
+    )
+
+
+def columns(rows: Sequence[Row]) -> dict[str, object]:
+    """Return what the page needs of all candidates, column by column: words as places in a list of words."""
+    frames = sorted({str(row["frame"]) for row in rows})
+    place = {name: at for at, name in enumerate(frames)}
+    return {
+        "frames": frames,
+        "calls": list(CALLS),
+        "frame": [place[str(row["frame"])] for row in rows],
+        "cell": [int(row["cell"]) for row in rows],
+        "y_px": [round(float(row["y_px"]), 2) for row in rows],
+        "x_px": [round(float(row["x_px"]), 2) for row in rows],
+        "call": [CALLS.index(row["call"]) for row in rows],
+        "doubt": [DOUBTS.index(row["doubt"]) for row in rows],
+        "cluster": [None if pd.isna(row["cluster"]) else int(row["cluster"]) for row in rows],
+        "values": {name: [_shortened(row[name]) for row in rows] for name in NARROWED},
+    }
+
+
+def write_files(gallery: Gallery, folder: Path, cards: Callable[[list[Candidate]], str]) -> None:
+    """Write the candidates that the page does not hold, `IN_FILE` in each file, which the page loads as a script.
+
+    Parameters
+    ----------
+    gallery : Gallery
+    folder : Path
+        Emptied first: files of an earlier page must not be taken for this one's.
+    cards : callable
+        Returns the HTML of candidates.
+    """
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    for number, group in enumerate(gallery.later, start=1):
+        text = json.dumps(cards(group), ensure_ascii=True)
+        store.write_text(folder / f"{number}.js", f"ctcascadeCards({number}, {text});\n")
+
+
+def reviewable(row: Row) -> Row:
+    """Return what identifies a cell in a review, and the call that it is about."""
+    place = {key: round(float(row[key]), 2) for key in ("y_px", "x_px")}
+    return {"frame": str(row["frame"]), "cell": int(row["cell"]), **place, "call": str(row["call"])}
+
+
+def links(gallery: Gallery) -> dict[Key, str]:
+    """Return by frame and cell the id of the card in the page, for those candidates that it holds."""
+    return {(str(c.call["frame"]), int(c.call["cell"])): anchor(c.call["frame"], c.call["cell"]) for c in gallery.first}
+
+
+def features(row: Row, roles: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what a card says of a cell's size and signals."""
+
+    def shown(name: str, digits: int, unit: str) -> str:
+        return f"{row[name]:.{digits}f} {unit}" if pd.notna(row.get(name)) else "not measured"
+
+    signals = ", ".join(f"{role.upper()} {row[f'{role}_mean']:.0f}" for role in roles if f"{role}_mean" in row)
+    return [
+        ("Size", f"{shown('equivalent_diameter_um', 1, 'µm')} across; nucleus {shown('nucleus_area_um2', 0, 'µm²')}"),
+        ("Mean signal", f"{signals} counts"),
+        *((role.upper(), _marked(row, role)) for role in roles if f"{role}_positive" in row),
+    ]
+
+
+def _shortened(value: float) -> float | None:
+    return None if pd.isna(value) else float(f"{value:.5g}")
+
+
+def _marked(row: Row, role: str) -> str:
+    """Return in words whether a cell shows a further marker."""
+    if pd.isna(row[f"{role}_positive"]):
+        return "not evaluable"
+    return f"{'positive' if row[f'{role}_positive'] else 'negative'}, {row[f'{role}_z']:.1f} spreads above leukocytes"
