@@ -41,7 +41,7 @@ def test_the_demonstration_writes_what_the_design_promises(demo):
     assert len(patients) >= 3
     assert len(samples) >= 5
     per_sample = tuple(f"{name}.parquet" for name in ("frames", "cells", "outlines", "calls", "crops"))
-    per_sample += ("counts.json", "quality.json", "operator.json")
+    per_sample += ("counts.json", "quality.json", "operator.json", "gallery.js")
     per_patient = ("cascade.json", "prognosis.json", "report.html")
     expected = {"index.html", "qc_mqc.tsv", "cohort.csv", "controls.json"}
     expected |= {f"samples/{row['sample']}/{name}" for row in samples for name in (*per_sample, "report.html")}

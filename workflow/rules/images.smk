@@ -233,7 +233,7 @@ rule report_sample:
             category="Samples",
             labels={"sample": "{sample}"},
         ),
-        gallery=directory("<results>/samples/{sample}/gallery"),
+        cells="<results>/samples/{sample}/gallery.js",
     log:
         "<logs>/samples/{sample}/report.log",
     benchmark:

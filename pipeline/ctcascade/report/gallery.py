@@ -1,11 +1,10 @@
 """The cells that a person looks at: candidates, those in doubt first, clusters, and cells to compare them with.
 
-The page holds the first candidates; the others lie in script files beside it, `IN_FILE` in each, which it loads as they
-are asked for. What the page filters and sorts by is in the page for all of them.
+The page holds the first candidates; the others lie in a script file beside it, which it loads once they are asked
+for. What the page filters and sorts by is in the page for all of them.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,7 @@ from ctcascade.report.page import anchor
 from ctcascade.report.thumbnails import Crops, Picture
 from ctcascade.study.jobs import ReportSampleJob
 
-IN_FILE = 100
-FOLDER = "gallery"
+FILE = "gallery.js"
 NARROWED = {
     "ck_contrast": "CK above surroundings, counts",
     "cd45_contrast": "CD45 above surroundings, counts",
@@ -84,8 +82,8 @@ class Gallery:
         All candidates of the sample.
     first : list of Candidate
         Those that the page itself holds.
-    later : list of list of Candidate
-        The others, file by file.
+    later : list of Candidate
+        The others.
     columns : dict of str to list
         Of all candidates with a picture, in order: what the page filters, sorts and exports.
     numbers : dict of (str, int) to int
@@ -97,7 +95,7 @@ class Gallery:
 
     found: int
     first: list[Candidate]
-    later: list[list[Candidate]]
+    later: list[Candidate]
     columns: dict[str, object]
     numbers: dict[Key, int]
     clusters: list[Cluster]
@@ -147,7 +145,7 @@ def gallery_of(
     return Gallery(
         found=len(found),
         first=shown(rows[:most]),
-        later=[shown(rows[at : at + IN_FILE], at) for at in range(most, len(rows), IN_FILE)],
+        later=shown(rows[most:], most),
         columns=columns(rows),
         numbers={(str(row["frame"]), int(row["cell"])): number for number, row in enumerate(rows)},
         clusters=[Cluster(int(own[0]["cluster"]), own, crops.picture(own)) for own in members],
@@ -174,23 +172,19 @@ def columns(rows: Sequence[Row]) -> dict[str, object]:
     }
 
 
-def write_files(gallery: Gallery, folder: Path, cards: Callable[[list[Candidate]], str]) -> None:
-    """Write the candidates that the page does not hold, `IN_FILE` in each file, which the page loads as a script.
+def write_later(gallery: Gallery, path: Path, card: Callable[[Candidate], str]) -> None:
+    """Write the candidates that the page does not hold as a script that hands them to the page.
 
     Parameters
     ----------
     gallery : Gallery
-    folder : Path
-        Emptied first: files of an earlier page must not be taken for this one's.
-    cards : callable
-        Returns the HTML of candidates.
+    path : Path
+        Written also where there are none.
+    card : callable
+        Returns the HTML of a candidate.
     """
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    for number, group in enumerate(gallery.later, start=1):
-        text = json.dumps(cards(group), ensure_ascii=True)
-        store.write_text(folder / f"{number}.js", f"ctcascadeCards({number}, {text});\n")
+    text = ",\n".join(json.dumps(card(candidate), ensure_ascii=True) for candidate in gallery.later)
+    store.write_text(path, f"ctcascadeCards([\n{text}\n]);\n")
 
 
 def reviewable(row: Row) -> Row:

@@ -84,7 +84,7 @@ def report_sample(
     frames, cells, calls, crops, counts, quality, operator : Path
         Tables and results of the sample.
     out : Path
-        The page. Cells beyond the first are in the folder ``gallery`` beside it.
+        The page. Cells beyond the first are in ``gallery.js`` beside it.
     controls : Path, optional
         Charts of the controls: a failed one of the sample's assay and lot speaks against the sample.
     shared : Path, optional
@@ -106,7 +106,7 @@ def report_sample(
     marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
     reviewed = verdicts(data)
-    gallery.write_files(cards, out.parent / gallery.FOLDER, lambda group: part("cards.html", "cards", group, reviewed))
+    gallery.write_later(cards, out.parent / gallery.FILE, lambda cell: part("cards.html", "card", cell, reviewed))
     write_page(
         out,
         "sample.html",
@@ -125,8 +125,7 @@ def report_sample(
         frames=frame_rows(frame_table),
         cards=cards,
         links=gallery.links(cards),
-        folder=gallery.FOLDER,
-        in_file=gallery.IN_FILE,
+        beside=gallery.FILE,
         sure=DOUBTS.index(""),
         colours=COLOURS,
         overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,

@@ -1,16 +1,16 @@
-// The gallery: which cells are shown in which order, page by page; the keyboard; cells that lie in files beside the page.
+// The gallery: which cells are shown in which order, page by page; the keyboard; cells that lie in a file beside the page.
 (function () {
   "use strict";
   var section = document.querySelector("section[data-cells]");
   if (!section) { return; }
   var all = JSON.parse(section.getAttribute("data-cells")), total = all.cell.length, ON_PAGE = window.innerWidth < 600 ? 12 : 48;
-  var inPage = Number(section.getAttribute("data-in-page")), inFile = Number(section.getAttribute("data-in-file"));
+  var inPage = Number(section.getAttribute("data-in-page"));
   var list = section.querySelector(".gallery.single"), pager = section.querySelector(".pager"), empty = section.querySelector(".empty");
   var fixed = Array.from(section.querySelectorAll("article[data-cluster]")), extra = Array.from(section.querySelectorAll(".near-misses article[data-ask]"));
   var box = section.querySelector(".filters"), notice = section.querySelector(".narrowed"), status = box.querySelector("[role=status]");
   var ranges = Array.from(document.querySelectorAll(".narrow input[type=number]")), calls = Array.from(box.querySelectorAll("input[data-call]"));
   var which = box.querySelector(".which"), frame = box.querySelector(".frame"), sort = box.querySelector(".sort");
-  var cards = new Array(total), files = {}, order = [], page = 0, here = null, listeners = [];
+  var cards = new Array(total), later = null, loading = null, order = [], page = 0, here = null, listeners = [];
   var KEYS = { c: "ctc", l: "leukocyte", p: "double_positive", n: "dna_only", u: "uncertain" };
   var sure = Number(section.getAttribute("data-sure"));
 
@@ -43,34 +43,29 @@
     card.addEventListener("keydown", function (event) { if (event.key === "Enter") { ctcascade.enlarge(card); } });
   });
 
-  // A file beside the page calls this with the cards that it holds.
-  window.ctcascadeCards = function (number, html) {
-    var parsed = new DOMParser().parseFromString(html, "text/html");
-    Array.from(parsed.querySelectorAll("article")).forEach(function (card) { take(document.adoptNode(card)); });
-    var tell = files[number];
-    files[number] = "there";
-    if (Array.isArray(tell)) { tell.forEach(function (then) { then(); }); }
-  };
+  // The file beside the page calls this with the cards that it holds, as text; a card is made when it is shown.
+  window.ctcascadeCards = function (texts) { later = texts; };
 
-  function fetchFile(number, then) {
-    if (files[number] === "there" || files[number] === "gone") { then(); return; }
-    if (files[number]) { files[number].push(then); return; }
-    files[number] = [then];
-    var script = document.createElement("script");
-    script.src = section.getAttribute("data-files") + "/" + number + ".js";
-    script.onerror = function () {
-      var tell = files[number];
-      files[number] = "gone";
-      tell.forEach(function (done) { done(); });
-    };
-    document.head.appendChild(script);
+  function make(n) {
+    var text = cards[n] ? null : later && later[n - inPage];
+    if (text) { take(document.adoptNode(new DOMParser().parseFromString(text, "text/html").querySelector("article"))); }
   }
 
   function fetchCards(numbers, then) {
-    var wanted = new Set(numbers.filter(function (n) { return !cards[n]; }).map(function (n) { return 1 + Math.floor((n - inPage) / inFile); }));
-    var left = wanted.size;
-    if (!left) { then(); }
-    wanted.forEach(function (number) { fetchFile(number, function () { left -= 1; if (!left) { then(); } }); });
+    function done() {
+      numbers.forEach(make);
+      then();
+    }
+    if (later || numbers.every(function (n) { return cards[n]; })) { done(); return; }
+    if (loading) { loading.push(done); return; }
+    loading = [done];
+    var script = document.createElement("script");
+    script.src = section.getAttribute("data-file");
+    script.onload = script.onerror = function () {
+      later = later || [];
+      loading.forEach(function (tell) { tell(); });
+    };
+    document.head.appendChild(script);
   }
 
   function fits(n) {
@@ -111,8 +106,8 @@
       var there = numbers.map(function (n) { return cards[n]; }).filter(Boolean);
       list.replaceChildren.apply(list, there);
       empty.hidden = there.length > 0 || !total;
-      empty.textContent = numbers.length ? "The pictures of these cells lie in the folder " + section.getAttribute("data-files") +
-        " beside this page, and could not be loaded: copy the folder with the page." : "No cell fits these filters.";
+      empty.textContent = numbers.length ? "The pictures of these cells lie in the file " + section.getAttribute("data-file") +
+        " beside this page, and could not be loaded: copy it with the page." : "No cell fits these filters.";
       pager.hidden = pages < 2;
       pager.querySelector(".at").textContent = "page " + (page + 1) + " of " + pages;
       pager.querySelector(".previous").disabled = page === 0;
