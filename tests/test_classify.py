@@ -308,7 +308,9 @@ def test_no_usable_frame_no_calls(tmp_path):
     frames = frames.assign(
         height_px=9, width_px=9, pixel_size_um=1.0, y_um=0.0, x_um=0.0, frame_area_um2=81.0, area_um2=0.0
     )
-    frames = frames.assign(scale_bits="", size_from="", channels_from="", page_order="", pixels_digest="")
+    frames = frames.assign(
+        scale_bits="", size_from="", channels_from="", page_order="", exposure_ms="", pixels_digest=""
+    )
     made_by = store.provenance({}, {})
     store.write_table(tmp_path / "frames.parquet", "frames", frames, made_by)
     store.write_table(tmp_path / "cells.parquet", "cells", cells_table(leukocytes=0), made_by)

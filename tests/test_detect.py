@@ -144,7 +144,9 @@ def test_the_bytes_do_not_depend_on_the_chunks(slide, tmp_path, whole, of):
     parts = [run(slide, tmp_path / str(k), (k, of)) for k in range(1, of + 1)]
     frames, cells = tmp_path / "frames.parquet", tmp_path / "cells.parquet"
     gather([p[0] for p in parts], [p[1] for p in parts], frames, cells)
-    assert frames.read_bytes() == (out / "frames.parquet").read_bytes()
+    at_once = tmp_path / "at_once.parquet"  # gathered too: a frame that cannot be read has the area of the others
+    gather([out / "frames.parquet"], [out / "cells.parquet"], at_once, tmp_path / "cells_at_once.parquet")
+    assert frames.read_bytes() == at_once.read_bytes()
     assert cells.read_bytes() == (out / "cells.parquet").read_bytes()
 
 

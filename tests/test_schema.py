@@ -12,7 +12,7 @@ FILES = {file.file_name.removesuffix(".json"): file for file in results.FILES}
 COLUMNS = {
     "frames": """
         frame path part usable reason flags height_px width_px pixel_size_um y_um x_um frame_area_um2 area_um2 n_cells
-        scale_bits size_from channels_from page_order pixels_digest
+        scale_bits size_from channels_from page_order exposure_ms pixels_digest
         focus saturation background {role}_background {role}_noise {role}_focus {role}_saturation
     """,
     "cells": """

@@ -52,6 +52,7 @@ def frames_table(areas, whole=1000.0):
             "size_from": "file",
             "channels_from": "names",
             "page_order": "",
+            "exposure_ms": "",
             "pixels_digest": "",
             "y_um": None,
             "x_um": None,

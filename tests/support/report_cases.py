@@ -142,6 +142,7 @@ def frames(n=4, hostile=False):
             "size_from": "file",
             "channels_from": "names",
             "page_order": "",
+            "exposure_ms": "",
             "pixels_digest": "",
             "y_um": np.nan,
             "x_um": np.nan,

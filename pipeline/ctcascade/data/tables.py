@@ -63,13 +63,18 @@ FRAMES = Table(
         Column(
             "flags", "str", "quality flags (weak_focus, saturated, uneven, misregistered ...) with commas, else empty"
         ),
-        Column("height_px", "int", "rows; the assay's nominal number where the file could not be read"),
+        Column("height_px", "int", "rows; of a file that cannot be read those of the sample's other frames"),
         Column("width_px", "int", "columns, likewise"),
         Column("pixel_size_um", "float", "edge of a pixel that was used"),
         Column("scale_bits", "str", "8 or 16: bits of the numbers that hold the counts; empty where unreadable"),
-        Column("size_from", "str", "what states the pixel size: file or assay; empty where unreadable"),
+        Column(
+            "size_from",
+            "str",
+            "what states the pixel size: file or assay; where unreadable empty, or nominal (rows too)",
+        ),
         Column("channels_from", "str", "what tells the channels: names, or order (trusted); empty where unreadable"),
         Column("page_order", "str", "roles of the planes in the order of the file; empty for a file a channel"),
+        Column("exposure_ms", "str", "exposure of each stain if the file tells it: dna=100,ck=250,cd45=250"),
         Column("pixels_digest", "str", "digest of the pixels of dna, ck and cd45; frames with the same are copies"),
         Column("y_um", "float", "place of the first pixel on the slide, if the file says", nullable=True),
         Column("x_um", "float", "likewise", nullable=True),

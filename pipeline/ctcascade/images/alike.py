@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 _OTHER_SIZE = 0.01
+_OTHER_EXPOSURE = 0.2  # brightness varies by as much over a field of view
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,12 @@ def compare(frames: pd.DataFrame) -> Compared:
     -----
     A copy has the same pixels in all channels that every call needs. It is not imaged blood, so its area is 0, unless
     the stage says that it lies elsewhere, which no second exposure with the same noise can.
+
+    Pixel sizes and exposures that the files state are compared, and what differs from most frames is left out: counts
+    scale with the exposure only above an offset that no file states. A frame that cannot be read has the median rows
+    and columns of the others.
     """
-    frames = frames.reset_index(drop=True)
+    frames = _with_own_area(frames.reset_index(drop=True))
     reasons = dict(_other_scale(frames))
     copies = dict(_copies(frames.drop(index=list(reasons))))
     rows = [*reasons, *copies]
@@ -75,13 +81,75 @@ def _other_scale(frames: pd.DataFrame) -> Iterator[tuple[int, str]]:
         for row, bits in usable.loc[usable["scale_bits"] != most, "scale_bits"].items():
             yield int(str(row)), f"counts of {bits} bits, where the sample's other frames have {most}: not comparable"
         usable = usable[usable["scale_bits"] == most]
+    others = list(_other_size(usable))
+    yield from others
+    usable = usable.drop(index=[row for row, _ in others])
+    exposed = list(_other_exposure(usable))
+    yield from exposed
+    yield from _other_order(usable.drop(index=[row for row, _ in exposed]))
+
+
+def _other_size(usable: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    """Yield frames whose pixels are of another size than in most, or not stated where others state another size."""
     stated, unstated = (usable[usable["size_from"] == word] for word in ("file", "assay"))
-    for row in unstated.index if len(stated) else ():
-        others, own = float(stated["pixel_size_um"].median()), unstated["pixel_size_um"].to_dict()[row]
-        if abs(others / own - 1) > _OTHER_SIZE:
-            yield int(row), f"no pixel size in the file; other frames state {others:g} um, and the assay {own:g} um"
-            usable = usable.drop(index=row)
-    yield from _other_order(usable)
+    if not len(stated):
+        return
+    sizes = stated["pixel_size_um"].to_numpy(float)
+    as_assumed = ~stated["flags"].str.contains("pixel_size_differs").to_numpy(bool)
+    most = _most(sizes, _OTHER_SIZE, as_assumed)
+    for row, size in zip(stated.index, sizes, strict=True):
+        if abs(size / most - 1) > _OTHER_SIZE:
+            yield int(row), f"pixels of {size:g} um, where the sample's other frames state {most:g} um: not comparable"
+    for row, own in zip(unstated.index, unstated["pixel_size_um"].to_numpy(float), strict=True):
+        if abs(most / own - 1) > _OTHER_SIZE:
+            yield int(row), f"no pixel size in the file; other frames state {most:g} um, and the assay {own:g} um"
+
+
+def _other_exposure(usable: pd.DataFrame) -> Iterator[tuple[int, str]]:
+    """Yield frames in which a stain was exposed longer or shorter than in most, as their files tell."""
+    told = {int(str(row)): _exposures(text) for row, text in usable["exposure_ms"].items() if text}
+    gone = set[int]()
+    for role in dict.fromkeys(role for exposures in told.values() for role in exposures):
+        of = {row: exposures[role] for row, exposures in told.items() if role in exposures and row not in gone}
+        if not of:
+            continue
+        most = _most(np.array(list(of.values())), _OTHER_EXPOSURE)
+        for row, ms in of.items():
+            if abs(ms / most - 1) > _OTHER_EXPOSURE:
+                gone.add(row)
+                yield (
+                    row,
+                    f"{role} exposed for {ms:g} ms, and for {most:g} ms in the sample's other frames: not comparable",
+                )
+
+
+def _exposures(text: str) -> dict[str, float]:
+    return {role: float(ms) for role, _, ms in (part.partition("=") for part in text.split(","))}
+
+
+def _most(values: NDArray[np.float64], tolerance: float, first: NDArray[np.bool_] | None = None) -> float:
+    """Return the value that most are near to; of as many, one that is `first`, then the earliest."""
+    near = (np.abs(values[None] / values[:, None] - 1) <= tolerance).sum(axis=1)
+    rank = near * 2 + (0 if first is None else first)
+    return float(values[int(np.argmax(rank))])
+
+
+def _with_own_area(frames: pd.DataFrame) -> pd.DataFrame:
+    """Return the table in which frames that could not be read have the area of the sample's other frames.
+
+    Their own rows and columns count where the file still tells them, and the nominal ones only where no frame is read.
+    """
+    usable, lost = frames[frames["usable"]], frames["size_from"].isin(["", "nominal"]) & ~frames["usable"]
+    if usable.empty or not lost.any():
+        return frames
+    changed = frames.copy()
+    nominal = lost & (frames["size_from"] == "nominal")
+    for column in ("height_px", "width_px"):
+        changed.loc[nominal, column] = int(usable[column].median())
+    changed.loc[lost, "pixel_size_um"] = usable["pixel_size_um"].median()
+    area = changed["height_px"] * changed["width_px"] * changed["pixel_size_um"] ** 2
+    changed.loc[lost, "frame_area_um2"] = area[lost].astype(frames["frame_area_um2"].dtype)
+    return changed
 
 
 def _other_order(usable: pd.DataFrame) -> Iterator[tuple[int, str]]:

@@ -191,7 +191,9 @@ def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Seg
         area = height * width * camera.pixel_size_um**2
         row |= {"usable": False, "reason": str(error), "flags": "", "height_px": height, "width_px": width}
         row |= {"pixel_size_um": camera.pixel_size_um, "frame_area_um2": area, "area_um2": 0.0, "n_cells": 0}
-        row |= {"scale_bits": "", "size_from": "", "channels_from": "", "page_order": "", "pixels_digest": ""}
+        size_from = "" if error.shape else "nominal"
+        row |= {"scale_bits": "", "size_from": size_from, "channels_from": "", "page_order": "", "pixels_digest": ""}
+        row["exposure_ms"] = ""
         return row, pd.DataFrame(), None
     seen, cells, found = _measured(frame, ref.frame, job, job.frame_limits)
     for column in CELLS.for_roles(set(camera.channels) - set(frame.roles)):
@@ -209,6 +211,7 @@ def _origin(frame: Frame) -> Row:
         "size_from": frame.size_from,
         "channels_from": frame.channels_from,
         "page_order": frame.page_order,
+        "exposure_ms": ",".join(f"{r}={ms:g}" for r, ms in zip(frame.roles, frame.exposure_ms or (), strict=False)),
         "pixels_digest": pixels_digest(frame),
     }
 

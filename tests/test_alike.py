@@ -1,0 +1,124 @@
+"""Frames of one sample compared: pixel sizes, exposures, and the area of what could not be read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ctcascade.data import store
+from ctcascade.images import alike
+from ctcascade.images.detect import detect, gather
+from tests.support import tiff_bytes
+from tests.support.detecting import camera, detect_job
+
+pytestmark = pytest.mark.unit
+
+NAMES = ("DAPI", "CK", "CD45")
+ASSAY = camera(
+    channels={"dna": ["DAPI"], "ck": ["CK"], "cd45": ["CD45"]}, pixel_size_um=0.5, frame_px=[1000, 1400], bit_depth=12
+)
+
+
+def table(**columns):
+    """Return a frames table of as many rows as the longest column."""
+    n = max(len(column) for column in columns.values())
+    usual = {"usable": [True], "reason": [""], "flags": [""], "height_px": [60], "width_px": [80]}
+    usual |= {"pixel_size_um": [0.5], "scale_bits": ["16"], "size_from": ["file"], "channels_from": ["names"]}
+    usual |= {"page_order": ["dna,ck,cd45"], "exposure_ms": [""], "y_um": [0.0], "x_um": [0.0]}
+    usual |= {"frame_area_um2": [1200.0], "area_um2": [1200.0], "n_cells": [9]}
+    rows = {key: column * n if len(column) == 1 else column for key, column in {**usual, **columns}.items()}
+    rows |= {"frame": [f"f{k}" for k in range(n)], "pixels_digest": [str(k) for k in range(n)]}
+    return pd.DataFrame(rows)
+
+
+def gone(**columns):
+    compared = alike.compare(table(**columns)).frames
+    return dict(compared.loc[~compared["usable"], ["frame", "reason"]].itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "flags", "lost"),
+    [
+        ([0.5, 0.5, 0.1], [""], {"f2": 0.1}),
+        ([0.1, 0.5, 0.5], [""], {"f0": 0.1}),
+        ([0.5, 0.502, 0.498], [""], {}),
+        ([0.1, 0.5], ["pixel_size_differs", ""], {"f0": 0.1}),  # as many of each: what the assay says
+        ([0.5, 0.1], ["", "weak_focus,pixel_size_differs"], {"f1": 0.1}),
+        ([0.3, 0.1], ["pixel_size_differs"], {"f1": 0.1}),
+        ([0.3], [""], {}),
+    ],
+)
+def test_frames_of_another_pixel_size_are_left_out(sizes, flags, lost):
+    told = {frame: f"pixels of {size:g} um, where the sample's other frames state" for frame, size in lost.items()}
+    found = gone(pixel_size_um=sizes, flags=flags)
+    assert set(found) == set(told)
+    assert all(found[frame].startswith(reason) for frame, reason in told.items())
+
+
+@pytest.mark.parametrize(
+    ("exposures", "lost"),
+    [
+        (["ck=100", "ck=100", "ck=5"], {"f2": "ck exposed for 5 ms, and for 100 ms"}),
+        (["dna=9,ck=100", "dna=9,ck=110", "dna=9,ck=85"], {}),
+        (["dna=9,ck=100", "dna=9,ck=100", "dna=2,ck=100"], {"f2": "dna exposed for 2 ms, and for 9 ms"}),
+        (["ck=100", "", "ck=100"], {}),
+        (
+            ["ck=1", "ck=100", "ck=100,cd45=7", "ck=101,cd45=70"],
+            {"f0": "ck exposed for 1", "f3": "cd45 exposed for 70"},
+        ),
+    ],
+)
+def test_frames_of_another_exposure_are_left_out(exposures, lost):
+    found = gone(exposure_ms=exposures)
+    assert set(found) == set(lost)
+    assert all(found[frame].startswith(reason) for frame, reason in lost.items())
+
+
+def test_what_cannot_be_read_has_the_area_of_the_samples_own_frames():
+    found = alike.compare(
+        table(
+            usable=[True, False, False, True],
+            size_from=["file", "nominal", "", "file"],
+            height_px=[60, 1000, 30, 60],
+            width_px=[80, 1400, 40, 80],
+            pixel_size_um=[0.25, 0.5, 0.5, 0.25],
+            frame_area_um2=[300.0, 350000.0, 300.0, 300.0],
+        )
+    ).frames
+    assert found["height_px"].tolist() == [60, 60, 30, 60]
+    assert found["frame_area_um2"].tolist() == [300, 300, 75, 300]
+    none = table(usable=[False], size_from=["nominal"], height_px=[1000], frame_area_um2=[350000.0])
+    assert alike.compare(none).frames["frame_area_um2"].tolist() == [350000]
+
+
+def write(path, seed, exposure, size=0.5):
+    pixels = np.random.default_rng(seed).integers(100, 4000, (3, 60, 80)).astype(np.uint16)
+    planes = "".join(f'<Plane TheC="{c}" ExposureTime="{ms}" ExposureTimeUnit="ms"/>' for c, ms in enumerate(exposure))
+    channels = "".join(f'<Channel Name="{name}"/>' for name in NAMES)
+    about = f'SizeC="3" PhysicalSizeX="{size}" PhysicalSizeY="{size}"'
+    xml = f'<OME xmlns="u"><Image><Pixels {about}>{channels}{planes}</Pixels></Image></OME>'
+    pages = [tiff_bytes.Page(plane, description="" if k else xml) for k, plane in enumerate(pixels)]
+    tiff_bytes.write(path, pages)
+
+
+@pytest.mark.regression
+def test_exposures_and_sizes_in_the_files_reach_the_frames_table(tmp_path):
+    (tmp_path / "s").mkdir()
+    write(tmp_path / "s" / "f1.ome.tif", 1, (10, 100, 50))
+    write(tmp_path / "s" / "f2.ome.tif", 2, (10, 5, 50))
+    write(tmp_path / "s" / "f3.ome.tif", 3, (10, 100, 50))
+    write(tmp_path / "s" / "f4.ome.tif", 4, (10, 100, 50), 0.1)
+    (tmp_path / "s" / "f5.ome.tif").write_bytes(b"no image")
+    out = [tmp_path / name for name in ("f.parquet", "c.parquet", "gf.parquet", "gc.parquet")]
+    detect(detect_job(ASSAY, "s"), tmp_path, (1, 1), *out[:2])
+    gather([out[0]], [out[1]], *out[2:])
+    frames = store.read_table(out[2], "frames").set_index("frame")
+    assert frames["exposure_ms"].tolist() == [
+        "dna=10,ck=100,cd45=50",
+        "dna=10,ck=5,cd45=50",
+        *frames["exposure_ms"][2:],
+    ]
+    assert frames["usable"].tolist() == [True, False, True, False, False]
+    assert frames.loc["f2", "reason"].startswith("ck exposed for 5 ms, and for 100 ms in the sample's other frames")
+    assert frames.loc["f4", "reason"].startswith("pixels of 0.1 um")
+    assert frames.loc["f5", ["height_px", "width_px", "frame_area_um2"]].tolist() == [60, 80, 1200]
+    assert frames["area_um2"].sum() == 2400
