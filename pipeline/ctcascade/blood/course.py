@@ -109,11 +109,14 @@ class Stop:
         May be empty: a day at which the level is asked for.
     changes : sequence of Change
         All interventions before this day, from the first on.
+    power : float
+        Of the tubes' likelihood: below 1 where their cells may have come from elsewhere.
     """
 
     days: float
     tubes: tuple[Tube, ...]
     changes: tuple[Change, ...] = ()
+    power: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,9 @@ class Course:
         out = []
         for stop in self.stops:
             ln = np.zeros((len(which), len(self.ln_ctc)))
-            for tube in stop.tubes:
+            for tube in stop.tubes if stop.power else ():
                 by_share = tube.ln_likelihood(self.ln_ctc, shares[order.index(tube.assay)])
-                ln += by_share[[at[tube.assay] for at in which]]
+                ln += stop.power * by_share[[at[tube.assay] for at in which]]
             out.append(ln - ln.max())
         return out
 

@@ -7,18 +7,20 @@ patient changes a draw.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 from scipy import special
 
 from ctcascade import evidence
 from ctcascade.blood.course import Course, Stop, Tube, pooled
-from ctcascade.blood.population import Population, changes_by, population_of
+from ctcascade.blood.population import Change, Population, changes_by, population_of
 from ctcascade.cascade import seeding
+from ctcascade.cascade.after_removal import EDGES_YEARS, AfterRemoval, ByLesions, Late, first_lesion, in_half_years
 from ctcascade.cascade.circulation import Arrival, Circulation, Flow
 from ctcascade.cascade.engine import Cascade
-from ctcascade.cascade.model import Detection, Floats, Growth, Shedding, Waiting, sphere_cells
+from ctcascade.cascade.model import Detection, Floats, Growth, Pace, Shedding, Waiting, sphere_cells
 from ctcascade.cascade.parameters import Draws
 from ctcascade.data.vocabulary import DAYS_PER_YEAR, Z95
 
@@ -34,6 +36,7 @@ SWITCHES = {
     "dormancy": "no cell rests before it grows",
     "angiogenesis": "no lesion waits for vessels",
     "frailty": "patients differ by their counts only",
+    "late_cells": "cells found after a removal say nothing: neither of what was shed before it nor of lesions",
 }
 """Steps that can be left out, and what is then taken for true."""
 
@@ -103,6 +106,7 @@ def build(
     reseeding: bool = False,
     switched_off: Collection[str] = (),
     population: Population | None = None,
+    pace: Pace | None = None,
 ) -> Cascade:
     """Return the cascade of a patient, drawn from the evidence and conditioned on the samples.
 
@@ -130,6 +134,8 @@ def build(
         Keys of `SWITCHES`.
     population : Population, optional
         Of the CTCs of such patients before therapy; by default that of the primary, early or metastatic.
+    pace : Pace, optional
+        How fast lesions grow under the patient's therapies, for what cells after a removal say.
     """
     on = SWITCHES.keys() - set(switched_off)
     kind = seeding.Kind(primary, setting, subtype or "", stage or "")
@@ -140,18 +146,17 @@ def build(
     onward = _onward(draws, early=early, resected_years=resected_years, reseeding=reseeding)
     prior = population or population_of(primary, "early" if early else "metastatic")
     known = _days(samples, resected_years if early else None)
-    shedding, ctc, cluster_share, unseen_share = _shedding(draws, known, onward, on, prior)
     avascular = draws.parameter("angiogenic_size")
     density = draws.parameter("cell_density")
     scans = _scans(draws, organs, density, avascular)
     reference = sphere_cells(draws.parameter("reference_diameter"), density)
     days = [draws.parameter(f"doubling_time_{organ}") for organ in organs]
-    return Cascade(
+    unit = Cascade(
         organs=organs,
-        ctc=ctc,
-        cluster_share=cluster_share,
-        unseen_share=unseen_share,
-        shedding=shedding,
+        ctc=np.ones(draws.n),
+        cluster_share=np.zeros(draws.n),
+        unseen_share=np.zeros(draws.n),
+        shedding=_unit_shedding(draws, known, onward),
         circulation=circulation,
         founding=seeding.found(draws, kind, organs, arrival, circulation, on),
         waiting=_waiting(draws, primary, subtype, on),
@@ -167,7 +172,25 @@ def build(
         seen_already=np.zeros(draws.n) if early else draws.parameter(_SEEN.get(setting, "seen_if_metastatic")),
         arrival=arrival,
         extravasation=draws.parameter("extravasation"),
+        pace=pace or Pace(),
+        clear_years=_clear_years(draws, resected_years if early else None),
     )
+    late = _late(known, prior) if early else []
+    if not late or "late_cells" not in on:
+        return replace(unit, pace=Pace(), **_levels(draws, known, onward, on, prior, [0.0] * len(late)))
+    metastatic = population_of(primary, "metastatic")
+    draws.record("populations", evidence.load("populations").loc[[metastatic.id]])
+    after = AfterRemoval.of(unit, in_half_years(late), ByLesions.drawn(draws, metastatic))
+    in_sight = np.concatenate([unit.clear[None], unit.lesions(EDGES_YEARS.tolist())]).sum(axis=2)
+    of_anyone = np.exp(prior.ln_mean + prior.ln_sd * draws.normal("level of anyone")) + draws.parameter(
+        "unseen_shedding"
+    )
+    shares = after.rest_shares(first_lesion(in_sight * of_anyone, unit.frailty_shape), late)
+    found = _levels(draws, known, onward, on, prior, shares)
+    level = found["shedding"].levels[0]
+    now = after.shed_now(first_lesion(in_sight * level, unit.frailty_shape), draws)
+    found["ctc"] = found["ctc"] + now
+    return replace(unit, pace=Pace(), bled=after.bled(), **found)
 
 
 def best_modality(organ: str) -> str:
@@ -276,6 +299,7 @@ class _Day:
     age_years: float
     after: tuple[str, ...]
     samples: tuple[Sample, ...] = ()
+    since_years: float = 0.0  # the removal
 
     @property
     def removed(self) -> bool:
@@ -285,7 +309,12 @@ class _Day:
     @property
     def stop(self) -> Stop:
         """The day on the course of the level."""
-        return Stop(-DAYS_PER_YEAR * self.age_years, pooled([s.tube for s in self.samples]), changes_by(self.after))
+        changes = changes_by(self.after)
+        if self.removed:
+            row = evidence.load("parameters").loc[["rest_decay"], ["central", "low", "high"]]
+            central, low, high = row.to_numpy(float)[0].tolist()
+            changes += (Change(-central * self.since_years, (high - low) / (2 * Z95) * self.since_years),)
+        return Stop(-DAYS_PER_YEAR * self.age_years, pooled([s.tube for s in self.samples]), changes)
 
     @property
     def n_clusters(self) -> int:
@@ -316,7 +345,8 @@ def _days(samples: Sequence[Sample], resected_years: float | None) -> list[_Day]
         removed = resected_years is not None and sample.age_years < -resected_years
         after = (*sample.after, "removal") if removed and "removal" not in sample.after else sample.after
         by_day.setdefault((sample.age_years, after), []).append(sample)
-    days = [_Day(age, after, tuple(own)) for (age, after), own in by_day.items()]
+    since = -(resected_years or 0.0)
+    days = [_Day(age, after, tuple(own), max(since - age, 0.0)) for (age, after), own in by_day.items()]
     days.sort(key=lambda day: (day.age_years, -len(day.after), day.after))
     if not days[0].removed or resected_years is None:
         return days
@@ -328,23 +358,58 @@ def _days(samples: Sequence[Sample], resected_years: float | None) -> list[_Day]
     return [*later, *before]
 
 
-def _shedding(
+def _clear_years(draws: Draws, resected_years: float | None) -> Floats | None:
+    """Return until when nobody saw a lesion: the sample, or, long after the removal, some time before it, (n,)."""
+    if resected_years is None or resected_years >= 0:
+        return None
+    return np.maximum(-draws.parameter("unnoticed_years"), resected_years)
+
+
+def _unit_shedding(draws: Draws, days: Sequence[_Day], onward: tuple[tuple[float, Floats], ...]) -> Shedding:
+    """Return the shedding at a level of one on the latest day before a removal."""
+    latest = next(day for day in days if not day.removed)
+    doubling = draws.parameter("shed_doubling_time") / DAYS_PER_YEAR
+    return Shedding(np.ones((1, draws.n)), np.array([latest.age_years]), np.log(2) / doubling, onward)
+
+
+def _late(days: Sequence[_Day], population: Population) -> list[Late]:
+    """Return the days after a removal, the latest first, with what such patients have left on them."""
+    return [
+        Late(-day.age_years, day.stop.tubes, population.after(*day.stop.changes))
+        for day in days
+        if day.removed and day.samples
+    ]
+
+
+class _Found(TypedDict):
+    shedding: Shedding
+    ctc: Floats
+    cluster_share: Floats
+    unseen_share: Floats
+
+
+def _levels(
     draws: Draws,
     days: Sequence[_Day],
     onward: tuple[tuple[float, Floats], ...],
     on: Collection[str],
     population: Population,
-) -> tuple[Shedding, Floats, Floats, Floats]:
+    rest_shares: Sequence[float],
+) -> _Found:
     """Return the shedding, the CTCs per 7.5 mL at the latest sample, and the shares of clusters and of the unseen.
 
-    The level that founds lesions is that of the days before a removal: cells found after it say what it was.
+    The level that founds lesions is that of the days before a removal. A tube after it counts for that level with the
+    power of its share of the rest.
     """
-    rows = evidence.load("assay_facts").loc[["reference_recovery"]]
-    draws.record("assay_facts", rows)
+    draws.record("assay_facts", evidence.load("assay_facts").loc[["reference_recovery"]])
     draws.record("populations", evidence.load("populations").loc[[population.id]])
+    if rest_shares:
+        draws.record("parameters", evidence.load("parameters").loc[["shed_after_early", "rest_decay"]])
     unseen = draws.parameter("unseen_shedding") if "unseen_shedding" in on else np.zeros(draws.n)
     memory = float(draws.parameter("count_memory")[0]) * DAYS_PER_YEAR
-    course = Course(population, tuple(day.stop for day in reversed(days)), memory)
+    powers = [*rest_shares, *[1.0] * (len(days) - len(rest_shares))]
+    stops = [replace(day.stop, power=power) for day, power in zip(days, powers, strict=True)]
+    course = Course(population, tuple(reversed(stops)), memory)
     ctc = course.draw([draws.uniform(f"ctc: {i}") for i in range(len(days))])
     levels, ages = [], []
     shares: list[Floats] = []
@@ -357,10 +422,12 @@ def _shedding(
         ages.append(day.age_years)
         shares.append((extra * clusters + np.minimum(size * clusters, cells)) / levels[-1])
     doubling = draws.parameter("shed_doubling_time") / DAYS_PER_YEAR
-    shedding = Shedding(
-        levels=np.stack(levels), ages=np.array(ages), growth_per_year=np.log(2) / doubling, course=onward
-    )
-    return shedding, ctc[0], shares[0], unseen / levels[0]
+    return {
+        "shedding": Shedding(np.stack(levels), np.array(ages), np.log(2) / doubling, onward),
+        "ctc": ctc[0],
+        "cluster_share": shares[0],
+        "unseen_share": unseen / levels[0],
+    }
 
 
 def _clusters(draws: Draws, number: int, day: _Day, ctc: Floats) -> Floats:

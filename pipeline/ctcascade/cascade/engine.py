@@ -8,6 +8,7 @@ does, and organs are not independent.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -42,6 +43,29 @@ class FlowStep:
 
 
 @dataclass(frozen=True)
+class Bled:
+    """What tubes after a removal say of when the first lesion comes into sight.
+
+    Parameters
+    ----------
+    edges_years : ndarray, shape (edges,)
+        Ascending, from 0, the latest sample.
+    weights : ndarray, shape (n, edges + 2)
+        Likelihood of the tubes if it came before `Cascade.clear_years`, between that and the first edge, between two
+        edges, or comes later than the last.
+    """
+
+    edges_years: Floats
+    weights: Floats
+
+    @property
+    def changes(self) -> Floats:
+        """Differences of the weights at `Cascade.clear_years` and at each edge, shape (edges + 1, n)."""
+        changes: Floats = np.diff(self.weights, axis=1).T
+        return changes
+
+
+@dataclass(frozen=True)
 class Cascade:
     """The steps of one patient's cascade, as arrays over `n` parameter draws."""
 
@@ -61,6 +85,8 @@ class Cascade:
     arrival: Arrival
     extravasation: Floats
     pace: Pace = field(default_factory=Pace)
+    bled: Bled | None = None
+    clear_years: Floats | None = None  # until when it is known that no lesion was in sight, (n,); None: the sample
 
     def lesions(self, times_years: Sequence[float]) -> Floats:
         """Return the expected number of lesions in sight, Lambda, shape (times, n, organs).
@@ -86,7 +112,20 @@ class Cascade:
                 out[i, :, organ] = scale[:, organ] * self._seen(time, own).mean(axis=1)
         return out
 
-    def _seen(self, time_years: float, ages: Floats) -> Floats:
+    @cached_property
+    def clear(self) -> Floats:
+        """Lesions in sight at the time until which it is known, in early settings, that none was, (n, organs)."""
+        if self.clear_years is None:
+            now: Floats = self.lesions([0.0])[0]
+            return now
+        ages = self.detection_ages(_NODES)
+        scale = self.founding.by_organ * self.detection.ceiling
+        until = self.clear_years[:, None]
+        seen = [self._seen(until, np.ascontiguousarray(ages[:, o])).mean(axis=1) for o in range(len(self.organs))]
+        until_then: Floats = scale * np.stack(seen, axis=1)
+        return until_then
+
+    def _seen(self, time_years: float | Floats, ages: Floats) -> Floats:
         """Return the lesions in sight per founder a year for each CTC in 7.5 mL, by age at detection (n, nodes)."""
         shed = self.shedding
         # whose growth began before this time has grown to what is shown
@@ -118,7 +157,7 @@ class Cascade:
 
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
         """Return P(a lesion in sight by t): by organ, (times, n, organs), and in any organ, (times, n)."""
-        return self._risk(self.lesions([0.0, *times_years]))
+        return self._risk(self.lesions(times_years))
 
     def first_organ(self, horizon_years: float) -> tuple[Floats, Floats]:
         """Return P(the organ is the first with a lesion in sight, by the horizon), (n, organs), and P(any), (n,).
@@ -127,14 +166,14 @@ class Cascade:
         step of the grid.
         """
         lesions = self.lesions(np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist())
-        anywhere = np.concatenate([self.seen_already[None], self._risk(lesions)[1]])
+        anywhere = self._risk(lesions)[1]
         gained = np.diff(anywhere, axis=0, prepend=0.0)
         new = np.diff(lesions, axis=0, prepend=0.0)
         share = new / np.maximum(new.sum(axis=2, keepdims=True), np.finfo(float).tiny)
         return (share * gained[:, :, None]).sum(axis=0), anywhere[-1]
 
-    def _risk(self, lesions: Floats) -> tuple[Floats, Floats]:
-        """Return the risks by organ and anywhere from the lesions in sight, those at the sample first.
+    def _risk(self, later: Floats) -> tuple[Floats, Floats]:
+        """Return the risks by organ and anywhere from the lesions in sight, shape (times, n, organs).
 
         Notes
         -----
@@ -144,7 +183,9 @@ class Cascade:
         none, and ``(F(a) - F(a + b)) / (1 - F(c))`` given some. What this says of frailty is included; parameter
         draws are not weighted by it, so that all patients keep the same draws and risks their order.
         """
-        now, later = lesions[0], lesions[1:]
+        if self.bled is not None:
+            return self._risk_bled(self.bled, later)
+        now = self.clear
         total = now.sum(axis=1, keepdims=True)
         k, seen = self.frailty_shape[:, None], self.seen_already[:, None]
         some = np.maximum(-np.expm1(-k * np.log1p(total / k)), np.finfo(float).tiny)
@@ -154,6 +195,39 @@ class Cascade:
         organs = seen * np.maximum(1 - clear_but_some / some, 0.0) + (1 - seen) * given_none
         any_new = -np.expm1(-k * np.log1p(gain.sum(axis=2, keepdims=True) / (k + total)))
         return organs, (seen + (1 - seen) * any_new)[:, :, 0]
+
+    @cached_property
+    def at_edges(self) -> Floats:
+        """Lesions in sight at `clear_years` and at the edges of `bled`, shape (edges + 1, n, organs)."""
+        edges = self.lesions(self.bled.edges_years.tolist() if self.bled else [])
+        return np.concatenate([self.clear[None], edges])
+
+    def _risk_bled(self, bled: Bled, later: Floats) -> tuple[Floats, Floats]:
+        """Return the risks where tubes after the removal weigh when the first lesion T comes into sight.
+
+        Notes
+        -----
+        None was in sight at `clear_years`. With weights ``w_p`` of the parts between edges ``e_p`` and A the event that
+        no lesion of an organ is in sight by t, ``P(A, tubes) = sum_p w_p (P(A, T > e_p) - P(A, T > e_p+1))``, and
+        ``P(A, T > e) = F(sum over organs of the larger of what must not be there)``.
+        """
+        k, edges = self.frailty_shape, self.at_edges
+        weights = np.concatenate([bled.weights[None, :, 1], bled.changes[1:]])
+
+        def none(mean: Floats) -> Floats:
+            return np.exp(-k * np.log1p(mean / k))
+
+        all_edges = edges.sum(axis=2)
+        base = (weights * none(all_edges)).sum(axis=0)
+        organs, anywhere = np.zeros_like(later), np.zeros(later.shape[:2])
+        for i, mean in enumerate(later):
+            for weight, edge, total in zip(weights, edges, all_edges, strict=True):
+                more = np.maximum(mean - edge, 0.0)
+                anywhere[i] += weight * none(total + more.sum(axis=1))
+                for organ in range(mean.shape[1]):
+                    organs[i, :, organ] += weight * none(total + more[:, organ])
+        base = np.maximum(base, np.finfo(float).tiny)
+        return np.clip(1 - organs / base[:, None], 0.0, 1.0), np.clip(1 - anywhere / base, 0.0, 1.0)
 
     def time_to_sight(self, organ: str, modality: str, draws: Draws) -> Floats:
         """Return when a lesion founded now would be shown, in years, one lesion a draw, shape (n,)."""

@@ -29,6 +29,7 @@ import datetime
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ class Imaged:
     true : ndarray, shape (n,)
         Probability that what was reported as a lesion is one.
     now : ndarray, shape (n, organs)
-        Lambda at the latest sample.
+        Lambda at the latest sample, or when else the setting says that none was in sight.
     bounded : tuple of int
         The organs in which a lesion was found.
     """
@@ -145,7 +146,7 @@ class Imaged:
     @classmethod
     def condition(cls, cascade: Cascade, findings: Sequence[Finding], true: Floats) -> "Imaged":
         """Return the cascade given the findings."""
-        now = cascade.lesions([0.0])[0]
+        now = cascade.clear
         low, high = np.zeros_like(now), np.full_like(now, np.inf)
         for finding, use in zip(findings, uses(findings, cascade), strict=True):
             if not use.bounds:
@@ -234,6 +235,28 @@ class Imaged:
         return np.clip(organs, 0.0, 1.0), np.clip(anywhere, 0.0, 1.0)
 
     def _given_setting(self, low: Floats, high: Floats) -> Floats:
+        """Return P(all marks within limits | the setting), (n,), with the tubes after a removal where there are any."""
+        if self.cascade.bled is None:
+            return self._given_word(low, high)
+        return self._with_tubes(low, high) / np.maximum(self._tubes_alone, _TINY)
+
+    @cached_property
+    def _tubes_alone(self) -> Floats:
+        return self._with_tubes(np.zeros_like(self.low), np.full_like(self.high, np.inf))
+
+    def _with_tubes(self, low: Floats, high: Floats) -> Floats:
+        """Return the same together with the tubes after the removal, as in `Cascade.risk`, up to a constant.
+
+        With the part in which a lesion is in sight already: imaging may say so.
+        """
+        bled = self.cascade.bled
+        assert bled is not None
+        total: Floats = bled.weights[:, 0] * self._given_word(low, high)
+        for change, edge in zip(bled.changes, self.cascade.at_edges, strict=True):
+            total = total + change * self._given_word(np.maximum(low, edge), high)
+        return np.maximum(total, 0.0)
+
+    def _given_word(self, low: Floats, high: Floats) -> Floats:
         """Return P(all marks within limits | the setting), (n,); without the setting where findings overrule it."""
         within = self._chance(low, high)
         if self.overruled:

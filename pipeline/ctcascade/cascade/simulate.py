@@ -14,7 +14,7 @@ to it. Age, stage, histology beyond the sheet's primary and breast subtype, and 
 """
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -29,7 +29,7 @@ from ctcascade.blood.population import population_of
 from ctcascade.blood.seen import Seen
 from ctcascade.cascade import conditioning, engine, findings, uncertainty, what_if
 from ctcascade.cascade.findings import Finding, Imaged
-from ctcascade.cascade.model import Floats
+from ctcascade.cascade.model import Floats, Pace
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.statements import OUTSIDE, statements
 from ctcascade.data import results, store
@@ -37,7 +37,7 @@ from ctcascade.data.results import ChangeBand, Counts, Provenance, ShareBand
 from ctcascade.data.vocabulary import DAYS_PER_YEAR, HORIZONS_YEARS, NOT_METASTATIC, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.jobs import SimulateJob
-from ctcascade.study.patient import Patient
+from ctcascade.study.patient import Patient, Rate
 from ctcascade.study.scenarios import Scenario
 from ctcascade.study.scenarios import read as read_scenarios
 
@@ -91,6 +91,7 @@ def assess(
     known = _condition(job, usable)
     enough = any(c.evidence == "enough" for c in usable)
     by_organ, anywhere = known.model.risk(HORIZONS_YEARS)
+    going_on = _going_on(job, usable)
     return results.Cascade(
         patient=job.patient.patient,
         primary=job.patient.primary,
@@ -116,7 +117,10 @@ def assess(
         evidence_ids=tuple(sorted(known.draws.used)),
         assumptions=tuple(sorted(name for name, kind in known.draws.used.items() if kind == "assumption")),
         findings=_findings(known),
-        statements=tuple(statements(job, usable, known.cascade, known.imaged, softened=known.softened)),
+        statements=tuple(
+            statements(job, usable, known.cascade, known.imaged, softened=known.softened, going_on=going_on)
+        ),
+        if_therapy_goes_on=going_on,
         variance_shares=uncertainty.variance_shares(anywhere[:, known.kept]),
         lead_time=uncertainty.lead_time(known.model.risk, known.kept, job.level),
         what_if=tuple(_compare(known, name, scenario, anywhere) for name, scenario in scenarios.items()),
@@ -221,6 +225,7 @@ def _condition(job: SimulateJob, usable: Sequence[Counts]) -> Conditioned:
         reseeding=job.reseeding,
         switched_off=job.switched_off,
         population=population_of(patient.primary, patient.setting),
+        pace=_pace(patient, latest),
     )
     cascade = _under_therapies(cascade, patient, latest)
     found = findings.dated(patient.imaging, latest)
@@ -258,11 +263,46 @@ def _assay(counts: Counts) -> Assay:
     return Assay(recovery, sensitivity, background, Factor(tube.mean, tube.low, tube.high) if tube else None)
 
 
+def _going_on(job: SimulateJob, usable: Sequence[Counts]) -> tuple[results.TherapyGoesOn, ...]:
+    """Return the risks if each therapy whose end after the latest sample raises them went on."""
+    latest = datetime.date.fromisoformat(usable[0].collected)
+    found = []
+    for therapy in job.patient.therapies:
+        if not therapy.holds_back or therapy.end is None or therapy.end <= latest:
+            continue
+        others = [given for given in job.patient.therapies if given is not therapy]
+        endless = therapy.model_copy(update={"end": None})
+        patient = job.patient.model_copy(update={"therapies": (*others, endless)})
+        known = _condition(job.model_copy(update={"patient": patient}), usable)
+        found.append(
+            results.TherapyGoesOn(
+                therapy=therapy.kind,
+                ends=therapy.end.isoformat(),
+                p_any=known.risks(known.model.risk(HORIZONS_YEARS)[1]),
+            )
+        )
+    return tuple(found)
+
+
 def _under_therapies(cascade: engine.Cascade, patient: Patient, latest: datetime.date) -> engine.Cascade:
+    for start, end, rates in _spans(patient, latest):
+        cascade = what_if.under_therapy(cascade, start, end, rates)
+    return cascade
+
+
+def _pace(patient: Patient, latest: datetime.date) -> Pace:
+    """Return how fast lesions grow under the patient's therapies."""
+    pace = Pace()
+    for start, end, rates in _spans(patient, latest):
+        pace = pace.during(start, end, rates.get("growth", 1.0))
+    return pace
+
+
+def _spans(patient: Patient, latest: datetime.date) -> Iterator[tuple[float, float, Mapping[Rate, float]]]:
+    """Yield start and end of the therapies with rates, in years after the latest sample, and what is left."""
     for therapy in (given for given in patient.therapies if given.rates):
         end = _years(therapy.end, latest) if therapy.end else _NO_END_YEARS
-        cascade = what_if.under_therapy(cascade, _years(therapy.start, latest), end, therapy.rates)
-    return cascade
+        yield _years(therapy.start, latest), end, therapy.rates
 
 
 def _due_to_clusters(job: SimulateJob, usable: Sequence[Counts], known: Conditioned, anywhere: Floats) -> ShareBand:

@@ -10,6 +10,7 @@ from ctcascade.cascade import conditioning
 from ctcascade.cascade.engine import Cascade
 from ctcascade.cascade.findings import Imaged
 from ctcascade.data.results import Counts
+from ctcascade.data.results.cascade import TherapyGoesOn
 from ctcascade.data.vocabulary import DAYS_PER_YEAR, NOT_METASTATIC
 from ctcascade.study.jobs import SimulateJob
 from ctcascade.study.patient import Therapy
@@ -28,7 +29,13 @@ OUTSIDE = (
 
 
 def statements(
-    job: SimulateJob, usable: Sequence[Counts], cascade: Cascade, imaged: Imaged | None, *, softened: bool
+    job: SimulateJob,
+    usable: Sequence[Counts],
+    cascade: Cascade,
+    imaged: Imaged | None,
+    *,
+    softened: bool,
+    going_on: Sequence[TherapyGoesOn] = (),
 ) -> list[str]:
     """Return the sentences in the order in which they are read.
 
@@ -42,6 +49,8 @@ def statements(
         The cascade given what imaging found.
     softened : bool
         Whether the weights of the draws had to be tempered (`findings.temper`).
+    going_on : sequence of TherapyGoesOn
+        The risks if therapies did not end.
     """
     return [
         _on_removal(job),
@@ -49,7 +58,7 @@ def statements(
         *_on_imaging(job, cascade, imaged, softened=softened),
         *(_on_size(job.patient.primary, usable) if job.cell_sizes else []),
         *map(_on_therapy, job.patient.therapies),
-        *_on_ends(job.patient.therapies, max(datetime.date.fromisoformat(c.collected) for c in usable)),
+        *_on_ends(job.patient.therapies, going_on),
     ]
 
 
@@ -69,27 +78,33 @@ def _on_cells_after_removal(job: SimulateJob, usable: Sequence[Counts]) -> Itera
     resected = job.patient.resected
     if resected is None or job.patient.setting not in NOT_METASTATIC:
         return
-    days = {c.sample: (datetime.date.fromisoformat(c.collected) - resected).days for c in usable if c.n_ctc}
-    late = [sample for sample, after in days.items() if after > DAYS_PER_YEAR]
-    if late:
+    days = {c.sample: (datetime.date.fromisoformat(c.collected) - resected).days for c in usable}
+    later = [sample for sample, after in days.items() if after > 0]
+    if not later:
+        return
+    yield (
+        f"{', '.join(later)}: drawn after the removal. A cell in the blood lives for hours, so that these cells were "
+        "shed by lesions, seen or not, or by cells left behind, which dwindle within years: the later after the "
+        "removal, the more a cell speaks for a lesion that is near to being seen."
+    )
+    if max(days[sample] for sample in later) > DAYS_PER_YEAR and not job.patient.imaging:
         yield (
-            f"{', '.join(late)}: cells found more than a year after the removal come from lesions that "
-            "nobody has seen, and are no rest of the operation. The model takes them as a sign of how much was shed "
-            "before it; that lesions which shed are near to being seen is not in it, so that this risk is too low, the "
-            "more so for the first years."
+            "No imaging is known: a lesion may be in sight already that nobody has looked for (unnoticed_years, an "
+            "assumption). A scan in the patient sheet settles it."
         )
 
 
-def _on_ends(therapies: Sequence[Therapy], latest: datetime.date) -> Iterator[str]:
-    """Yield therapies whose end after the latest sample raises the risk by itself."""
-    for therapy in therapies:
-        left = [rate for rate in ("shedding", "growth") if therapy.rates.get(rate, 1.0) < 1]
-        if therapy.end and therapy.end > latest and left:
-            back = " and ".join(left)
-            yield (
-                f"On {therapy.end} {therapy.kind} ends, and {back} return to what they are without it. It is this "
-                "end, not the count, that makes the risk after it higher than under a therapy that goes on."
-            )
+def _on_ends(therapies: Sequence[Therapy], going_on: Sequence[TherapyGoesOn]) -> Iterator[str]:
+    """Yield therapies whose end after the latest sample raises the risk by itself, and the risk without the end."""
+    for goes_on in going_on:
+        ends = next(t for t in therapies if t.kind == goes_on.therapy and str(t.end) == goes_on.ends)
+        years, band = max(goes_on.p_any.items(), key=lambda item: int(item[0]))
+        yield (
+            f"On {goes_on.ends} {goes_on.therapy} ends, and {' and '.join(ends.holds_back)} return to what they are "
+            f"without it. It is this end, not the count, that makes the risk after it higher: if the therapy went on, "
+            f"any lesion would be in sight within {years} years with a probability of {band.mean:.2f} "
+            f"({band.low:.2f} to {band.high:.2f})."
+        )
 
 
 def _on_imaging(job: SimulateJob, cascade: Cascade, imaged: Imaged | None, *, softened: bool) -> Iterator[str]:

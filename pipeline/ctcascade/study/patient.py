@@ -82,6 +82,12 @@ class Therapy(Typed):
     end: datetime.date | None
     rates: dict[Rate, float]
 
+    @property
+    def holds_back(self) -> tuple[str, ...]:
+        """What it holds back, so that its end alone raises a risk: of shedding and growth, and more killing."""
+        held = [rate for rate in ("shedding", "growth") if self.rates.get(rate, 1.0) < 1]
+        return (*held, "killing") if self.rates.get("killing", 1.0) > 1 else tuple(held)
+
 
 def read_imaging(text: str) -> tuple[Scan, ...]:
     """Return the findings that a cell names (``2026-05-01:CT:liver=2,lung=0;...``), the earliest first.

@@ -42,6 +42,7 @@ Step = Literal[
     "dormancy",
     "angiogenesis",
     "frailty",
+    "late_cells",
 ]
 """A step of the model of the cascade that can be switched off."""
 

@@ -20,6 +20,7 @@ from ctcascade.data.results.cascade import (
     Organ,
     OrganRisk,
     Scenario,
+    TherapyGoesOn,
     VarianceShares,
 )
 from ctcascade.data.results.counts import (
@@ -209,6 +210,7 @@ __all__ = [
     "Stratum",
     "SurvivalPoint",
     "TableProvenance",
+    "TherapyGoesOn",
     "VarianceShares",
     "Visible",
 ]

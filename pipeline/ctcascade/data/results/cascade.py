@@ -73,6 +73,14 @@ class Finding(Result):
     use: Text = Field(description="what it was used for")
 
 
+class TherapyGoesOn(Result):
+    """The risk if a therapy that ends after the latest sample went on instead."""
+
+    therapy: Text = Field(description="kind of therapy")
+    ends: Text = Field(description="the day on which it ends by the patient sheet, YYYY-MM-DD")
+    p_any: ByHorizon[RiskBand] = Field(description="probability of a lesion in any organ if it did not end")
+
+
 class VarianceShares(Result):
     """Of the variance of "a lesion in sight, yes or no": what it comes from."""
 
@@ -155,5 +163,9 @@ class Cascade(ResultFile):
     )
     lead_time: LeadTime | None = Field(
         default=None, description="from the latest sample to the first lesion in sight, where none is yet"
+    )
+    if_therapy_goes_on: tuple[TherapyGoesOn, ...] = Field(
+        default=(),
+        description="for each therapy whose end after the latest sample raises the risk by itself: the risk without it",
     )
     what_if: tuple[Scenario, ...] = Field(default=(), description="scenarios that were asked for")
