@@ -315,16 +315,33 @@ def test_a_poor_frame_is_flagged_and_used(tmp_path, change, optics, expected):
     assert flags(tmp_path, change, **optics) == expected
 
 
-def test_a_channel_shifted_against_the_others_is_flagged(tmp_path):
+def test_a_channel_shifted_against_the_others_is_moved_back_and_flagged(tmp_path):
     one = phantom.Slide(1, (300, 300), phantom.Optics(shift_px=0), phantom.Recipe(leukocytes=40))
     pixels, _ = phantom.render(one, [], np.random.default_rng(3))
-    pixels[2] = np.roll(pixels[2], 4, axis=0)
-    phantom.write_frame(tmp_path / "slide", "f1", pixels, one)
-    row = tables(tmp_path)[0].iloc[0]
+    phantom.write_frame(tmp_path / "plain" / "slide", "f1", pixels, one)
+    pixels[2] = np.roll(pixels[2], (4, 30), axis=(0, 1))
+    phantom.write_frame(tmp_path / "shifted" / "slide", "f1", pixels, one)
+    plain, (frames, cells) = tables(tmp_path / "plain"), tables(tmp_path / "shifted")
+    row = frames.iloc[0]
     assert row["flags"] == "misregistered"
-    assert row["registration_um"] == row["cd45_shift_um"] == pytest.approx(0.8 * 4 * 0.645, abs=0.3)
-    assert row["ck_shift_um"] < 0.4
+    assert row["cd45_shift_um"] == pytest.approx(float(np.hypot(4, 30)) * 0.645, abs=0.4)
+    assert (row["cd45_moved_y_px"], row["cd45_moved_x_px"]) == (pytest.approx(4, abs=1), pytest.approx(30, abs=1))
+    assert row["registration_um"] < 0.7
     assert np.isnan(row["dna_shift_um"])
+    assert row["area_um2"] == pytest.approx(row["frame_area_um2"] * (296 * 270) / 300**2, rel=0.01)
+    inside = plain[1][(plain[1]["y1_px"] < 290) & (plain[1]["x1_px"] < 262)]
+    far = np.hypot(*(inside[["y_px", "x_px"]].to_numpy()[:, None] - cells[["y_px", "x_px"]].to_numpy()).T).min(axis=0)
+    assert (far < 2).mean() > 0.9  # the same cells, in the places of the whole frame
+
+
+def test_channels_of_two_fields_of_view_make_a_frame_unusable(tmp_path):
+    one = phantom.Slide(1, (300, 300), phantom.Optics(shift_px=0), phantom.Recipe(leukocytes=60))
+    pixels, other = (phantom.render(one, [], np.random.default_rng(seed))[0] for seed in (3, 4))
+    pixels[2] = other[2]
+    phantom.write_frame(tmp_path / "slide", "f1", pixels, one)
+    frames, cells = tables(tmp_path)
+    assert (frames["usable"].item(), len(cells), frames["area_um2"].item()) == (False, 0, 0)
+    assert frames["reason"].item().startswith("cd45 and dna show many cells each, and not the same ones at any shift")
 
 
 @pytest.mark.real
@@ -339,8 +356,8 @@ def test_a_real_field_with_shifted_channels_is_flagged(tmp_path):
     own = camera(channels=channels, pixel_size_um=0.591, **pictures)
     detect(detect_job(own, "slide"), tmp_path, (1, 1), tmp_path / "f", tmp_path / "c")
     frames = store.read_table(tmp_path / "f", "frames").set_index("frame")
-    assert frames["cd45_shift_um"].to_dict() == pytest.approx({"field03": 1.75, "field06": 0.8}, abs=0.2)
-    assert frames["flags"].str.contains("misregistered").to_dict() == {"field03": True, "field06": False}
+    assert frames["cd45_shift_um"].to_dict() == pytest.approx({"field03": 1.8, "field06": 1.2}, abs=0.3)
+    assert frames["flags"].str.contains("misregistered").all()
 
 
 @pytest.mark.property

@@ -8,12 +8,9 @@ import pytest
 from scipy import ndimage
 from skimage import measure as oracle
 
-from ctcascade.formats import Frame
-from ctcascade.images.background import Channel, correct
-from ctcascade.images.measure import contacts, measure, registration, shapes
-from ctcascade.images.segment import Segmentation, segment
-from ctcascade.study.settings import DetectSettings
-from ctcascade.validation import phantom
+from ctcascade.images.background import Channel
+from ctcascade.images.measure import contacts, measure, shapes
+from ctcascade.images.segment import Segmentation
 
 pytestmark = pytest.mark.unit
 
@@ -285,42 +282,3 @@ def test_no_cells_give_no_rows_and_all_columns():
     assert len(table) == 0
     assert {"area_um2", "contacts", "dna_ring_mean"} <= set(table.columns)
     assert isinstance(table, pd.DataFrame)
-
-
-def apart(pixels, shift_px, px=0.645):
-    """How far CD45 is found to lie beside DNA when it is moved by `shift_px` (y, x) in pixels of four channels."""
-    moved = pixels.astype(np.float32)
-    moved[2] = ndimage.shift(moved[2], shift_px, order=1, mode="reflect")
-    settings = DetectSettings()
-    planes = zip(phantom.ROLES, moved, strict=True)
-    channels = {role: correct(plane, px, settings.background) for role, plane in planes}
-    found = segment(Frame(moved, phantom.ROLES, px, 4095.0), channels, settings)
-    return registration(found.cells, measure(found, channels, px, 3.0), channels, px)
-
-
-@pytest.mark.oracle
-def test_registration_is_the_median_of_the_distances_between_weighted_centroids():
-    found, channels = scene()
-    table = measure(found, channels, PX, 2.0)
-    inside = table[(table["nucleus_area_um2"] > 0) & ~table["touches_border"]]
-    centres = {
-        role: np.array(ndimage.center_of_mass(np.maximum(channels[role].signal, 0), found.cells, inside["cell"]))
-        for role in channels
-    }
-    expected = {
-        role: float(np.hypot(*np.median(centres[role] - centres["dna"], axis=0))) * PX for role in ("ck", "cd45")
-    }
-    assert len(inside) >= 10
-    assert registration(found.cells, table, channels, PX) == pytest.approx(expected)
-    assert np.isnan(list(registration(found.cells, inside[:9], channels, PX).values())).all()
-
-
-@pytest.mark.property
-@pytest.mark.parametrize("shift_px", [(0, 0), (2, 0), (0, -2), (1.5, 2), (4, 0)])
-def test_four_fifths_of_a_channel_shift_are_measured(shift_px):
-    slide = phantom.Slide(1, (400, 400), phantom.Optics(shift_px=0), phantom.Recipe(leukocytes=60))
-    pixels, _ = phantom.render(slide, [], np.random.default_rng(8))
-    found = apart(pixels, shift_px)
-    true = float(np.hypot(*shift_px)) * 0.645
-    assert found["cd45"] == pytest.approx(0.8 * true, abs=0.15 + 0.05 * true)
-    assert found["ck"] < 0.3

@@ -162,6 +162,7 @@ def frames(n=4, hostile=False):
         table[f"{role}_focus"] = 5.0
         table[f"{role}_saturation"] = 0.0
         table[f"{role}_unevenness"], table[f"{role}_shift_um"] = 0.1, np.nan
+        table[f"{role}_moved_y_px"] = table[f"{role}_moved_x_px"] = 0
     lost = table.index == n - 1
     table.loc[lost, ["usable", "reason", "area_um2", "n_cells"]] = [
         False,

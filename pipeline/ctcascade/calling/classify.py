@@ -206,7 +206,7 @@ def reference_of(
     given : mapping, optional
         What bleeds from channel to channel, as the assay knows it (`compensation.bleed_of`).
     """
-    bleed = bleed_of(cells, noise, given)
+    bleed = bleed_of(cells, noise, given, settings.bleed)
     return reference_from(cells, signals_of(cells, bleed), noise, gates, settings, _peak(cells, settings))
 
 

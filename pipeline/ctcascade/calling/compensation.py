@@ -14,13 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade.data.vocabulary import ROLES
+from ctcascade.study.settings import BleedSettings
 
 Floats = NDArray[np.float64]
 
-MOST = 0.25  # no filter set lets more through: a larger share is the other stain itself
-_FEWEST = 5  # objects that an envelope needs
-_BRIGHT = 12.0  # standard deviations of the noise
-_UNKNOWN_SD = 0.02  # of a share that could not be estimated
+_DEFAULTS = BleedSettings()
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,10 @@ class Signals:
 
 
 def bleed_of(
-    cells: pd.DataFrame, noise: Mapping[str, float], given: Mapping[str, Mapping[str, float]] | None = None
+    cells: pd.DataFrame,
+    noise: Mapping[str, float],
+    given: Mapping[str, Mapping[str, float]] | None = None,
+    settings: BleedSettings = _DEFAULTS,
 ) -> tuple[Bleed, ...]:
     """Return what bleeds from channel to channel.
 
@@ -84,6 +85,7 @@ def bleed_of(
     given : mapping, optional
         ``{source: {target: share}}`` from single-stain controls; what cytokeratin leaves in CD45 is estimated from the
         sample where it is not given.
+    settings : BleedSettings, optional
 
     Notes
     -----
@@ -100,7 +102,7 @@ def bleed_of(
         return tuple(known)
     raw = {role: _above(cells, role, "mean") for role in ROLES}
     cd45 = raw["cd45"] - _light(raw, known, "cd45")
-    return (*known, envelope(raw["ck"], cd45, noise, cells["equivalent_diameter_um"].to_numpy(float)))
+    return (*known, envelope(raw["ck"], cd45, noise, cells["equivalent_diameter_um"].to_numpy(float), settings))
 
 
 def signals_of(cells: pd.DataFrame, bleed: Sequence[Bleed]) -> Signals:
@@ -116,7 +118,13 @@ def signals_of(cells: pd.DataFrame, bleed: Sequence[Bleed]) -> Signals:
     return Signals(dna, ck, np.asarray(lit), np.sqrt(variance), tuple(bleed))
 
 
-def envelope(source: Floats, target: Floats, noise: Mapping[str, float], diameter_um: Floats) -> Bleed:
+def envelope(
+    source: Floats,
+    target: Floats,
+    noise: Mapping[str, float],
+    diameter_um: Floats,
+    settings: BleedSettings = _DEFAULTS,
+) -> Bleed:
     """Return what cytokeratin leaves in CD45: the lower envelope of their ratio in objects bright in cytokeratin.
 
     Parameters
@@ -126,21 +134,22 @@ def envelope(source: Floats, target: Floats, noise: Mapping[str, float], diamete
     noise : mapping of str to float
     diameter_um : (n,) array
         Objects below 4 um are left out: blur lights their surroundings unevenly.
+    settings : BleedSettings, optional
 
     Notes
     -----
-    Objects count where their ratio is at most `MOST`. Of these the lower half that lies together is taken: the median
-    of the ratios up to twice the lower quartile (and the noise).
+    Objects count where their ratio is at most `max_share`. Of these the lower half that lies together is taken: the
+    median of the ratios up to twice the lower quartile (and the noise).
     """
-    strong = source > _BRIGHT * noise["ck"]
+    strong = source > settings.bright_snr * noise["ck"]
     if strong.any():
         strong &= source > 0.1 * np.quantile(source[strong], 0.9)
     strong &= diameter_um > 4
     ratio = target[strong] / np.maximum(source[strong], 1e-9)
-    ratio = ratio[ratio <= MOST]
+    ratio = ratio[ratio <= settings.max_share]
     n = len(ratio)
-    if n < _FEWEST:
-        return Bleed("ck", "cd45", 0.0, _UNKNOWN_SD, n, "not_estimable")
+    if n < settings.min_objects:
+        return Bleed("ck", "cd45", 0.0, settings.unknown_sd, n, "not_estimable")
     low = float(np.quantile(ratio, 0.25))
     near = ratio[ratio <= max(2 * low, low + 0.02)]
     share = float(np.median(near))

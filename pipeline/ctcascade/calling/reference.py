@@ -30,14 +30,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 _CURVE_POINTS = 17  # of the bent gate, as pages draw it
-_APART = 3.5  # distance of two populations over their pooled spread (Ashman's D is sqrt(2) times that)
-_SD_ABOVE_BLEED = 3.0
-_NEGATIVES = 8  # cells that a population without CD45 needs to move the gate
-_FEW_BETWEEN = 5  # cells with cytokeratin between the gate of CD45 and half of it that are not yet many
 _HALF = 0.5
-_RANGE = 8.0  # spreads of cytokeratin that CTCs are found over
-_LEAST_Z = 1.7
-_MOST_RATIO = 0.4  # of the leukocytes' CD45: no gate lies higher
 
 
 @dataclass(frozen=True)
@@ -157,34 +150,34 @@ def leukocytes_of(
     median CD45 of the rest.
     """
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
-    least = np.maximum(settings.min_snr * noise["cd45"], _SD_ABOVE_BLEED * signals.cd45_sd)
+    least = np.maximum(settings.min_snr * noise["cd45"], settings.reference.sd_above_bleed * signals.cd45_sd)
     stained = np.asarray(nucleated & (signals.cd45 > least))
     if not stained.any():
         return stained
-    stained[stained] = _upper(signals.ck[stained] + noise["ck"], signals.cd45[stained])
+    stained[stained] = _upper(signals.ck[stained] + noise["ck"], signals.cd45[stained], settings.reference)
     usual = np.median(signals.cd45[stained])
     return np.asarray(stained & (signals.cd45 > settings.reference.min_cd45_share * usual))
 
 
-def _upper(ck: Floats, cd45: Floats) -> Bools:
+def _upper(ck: Floats, cd45: Floats, given: ReferenceSettings) -> Bools:
     """Return the cells of the population with more CD45 and less cytokeratin; all where there is one population."""
     value = np.log(cd45) - np.log(np.maximum(ck, 1e-6))
     order = np.argsort(value, kind="stable")
     ranked, n = value[order], len(value)
     everything = np.ones(n, np.bool_)
-    if n < 2 * _NEGATIVES:
+    if n < 2 * given.min_population:
         return everything
     below = np.cumsum(ranked)[:-1]
     size = np.arange(1, n)
     between = (below / size - (ranked.sum() - below) / (n - size)) ** 2 * size * (n - size)
-    between[: _NEGATIVES - 1] = 0
+    between[: given.min_population - 1] = 0
     cut = int(np.argmax(between)) + 1
     low, high = ranked[:cut], ranked[cut:]
-    if len(high) < _NEGATIVES:
+    if len(high) < given.min_population:
         return everything
     pooled = np.sqrt((low.var() * len(low) + high.var() * len(high)) / n)
     lower, upper = order[:cut], order[cut:]
-    apart = high.mean() - low.mean() > _APART * pooled
+    apart = high.mean() - low.mean() > given.apart_spreads * pooled
     unlike = np.median(cd45[lower]) < 0.5 * np.median(cd45[upper]) and np.median(ck[lower]) > 3 * np.median(ck[upper])
     if apart and unlike:
         everything[lower] = False
@@ -230,9 +223,9 @@ def reference_from(
         cd45 = float(np.median(signals.cd45[found]))
         z = (np.log(np.maximum(signals.ck, 0) + floor) - centre) / spread
         share = signals.cd45 / cd45
-        negative = _negative(share, nucleated & (z > gates.ck_min_z), gates.cd45_max_ratio)
-        ratio = min(max(gates.cd45_max_ratio, negative), max(_MOST_RATIO, gates.cd45_max_ratio))
-        least = _least_z(z, nucleated & (share < ratio), gates.ck_min_z)
+        negative = _negative(share, nucleated & (z > gates.ck_min_z), gates.cd45_max_ratio, given)
+        ratio = min(max(gates.cd45_max_ratio, negative), max(given.most_cd45_ratio, gates.cd45_max_ratio))
+        least = _least_z(z, nucleated & (share < ratio), gates.ck_min_z, given)
         usual = _median(peak[found])
         return Reference(found, centre, spread, floor, cd45, usual, least, ratio, negative, found, signals.bleed)
     # exposures are set so that what is stained fills a like part of the camera's range in each channel
@@ -244,7 +237,7 @@ def reference_from(
     return Reference(none, centre, spread, floor, cd45, usual, least, limit, 0.0, found, bleed)
 
 
-def _negative(ratio: Floats, with_ck: Bools, gate: float) -> float:
+def _negative(ratio: Floats, with_ck: Bools, gate: float, given: ReferenceSettings) -> float:
     """Return the upper limit of CD45 (over the leukocytes') of cells with cytokeratin that have no CD45 of their own.
 
     Leukocytes that took up cytokeratin have CD45 like the others: fewer lie between the gate and half of the usual
@@ -252,12 +245,12 @@ def _negative(ratio: Floats, with_ck: Bools, gate: float) -> float:
     """
     low, above = ratio[with_ck & (ratio < _HALF)], int((with_ck & (ratio >= _HALF) & (ratio < 2 * _HALF)).sum())
     between = int((low >= gate).sum())
-    if between < _FEW_BETWEEN or between < above:
+    if between < given.few_between or between < above:
         low = low[low < gate]
-    return max(float(np.quantile(low, 0.95)), 0.0) if len(low) >= _NEGATIVES else 0.0
+    return max(float(np.quantile(low, 0.95)), 0.0) if len(low) >= given.min_population else 0.0
 
 
-def _least_z(z: Floats, alone: Bools, most: float) -> float:
+def _least_z(z: Floats, alone: Bools, most: float, given: ReferenceSettings) -> float:
     """Return the spreads of cytokeratin from which a cell without CD45 is rather a CTC than anything else.
 
     Notes
@@ -265,16 +258,18 @@ def _least_z(z: Floats, alone: Bools, most: float) -> float:
     Of cells without CD45 those that are no CTCs have cytokeratin as leukocytes have, half of them less than the
     median, and a CTC has not. So twice the number below the median is at most how many are no CTCs; the rest, p, lies
     anywhere up to eight spreads. The two are equally likely where ``(1 - p) phi(z) = p / 8``. The assay's gate is the
-    limit where CTCs are rare, and never passed; `_LEAST_Z` spreads are the least.
+    limit where CTCs are rare, and never passed; `least_ck_z` spreads are the least.
     """
     n, below = int(alone.sum()), int((alone & (z < 0)).sum())
-    if n < _NEGATIVES:
+    if n < given.min_population:
         return most
     p = 1 - 2 * (below + 2 * np.sqrt(below + 1)) / n
     if p <= 0:
         return most
-    height = np.sqrt(2 * np.pi) * p / (_RANGE * max(1 - p, 1e-3))
-    return float(np.clip(np.sqrt(max(-2 * np.log(height), 0)) if height < 1 else 0.0, min(_LEAST_Z, most), most))
+    height = np.sqrt(2 * np.pi) * p / (given.ctc_range_z * max(1 - p, 1e-3))
+    return float(
+        np.clip(np.sqrt(max(-2 * np.log(height), 0)) if height < 1 else 0.0, min(given.least_ck_z, most), most)
+    )
 
 
 def _median(values: Floats) -> float:

@@ -17,25 +17,12 @@ from ctcascade.calling.reference import Reference
 from ctcascade.data.results import Claim
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.study.jobs import ClassifyJob
+from ctcascade.study.settings import StainSettings
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 NAMES = {"dna": "DNA", "ck": "cytokeratin", "cd45": "CD45"}
-_FEWEST = 8  # objects that a check needs
-_BRIGHT = 8.0  # standard deviations of the noise from which an object shows a stain
-_ON_LINE = 0.15  # of ln(light / light): objects this near to one ratio lie on one line
-_MOST_ON_LINE = 0.8  # share of objects on one line from which on a channel is a copy of another
-_FAINT_SNR = 0.1  # and standard deviations of the noise
-_TAIL = 0.9  # of normal values, those from half a spread above the centre to those within one spread below it
-_MOST_BETWEEN = 0.08
-_MOST_CUT = 0.1  # share of CTCs below the gate of cytokeratin
-_MOST_NEGATIVE = 0.45
-_MOST_DOUBTFUL = 0.75
-_MOST_SHIFT_UM = {"ck": 1.4, "cd45": 3.0}  # as `registration` sees it, in outlines drawn around nuclei
-_NOISE_SHARPNESS = 0.75  # of a channel without any structure: noise alone has about 0.5
-_MOST_LOST = 0.05  # share of the sample's area in frames whose stain failed
-_WITH_NUCLEUS = 0.5  # share of cells with CD45 that show a nucleus
 
 
 @dataclass(frozen=True)
@@ -49,6 +36,7 @@ class _Seen:
     found: Bools  # leukocytes, also where they are too few to compare with
     frame: NDArray[np.int64]
     frames: pd.DataFrame  # usable ones
+    limits: StainSettings
 
     @property
     def nucleated(self) -> Bools:
@@ -73,7 +61,9 @@ def claims_of(
     """
     usable = frames[frames["usable"]].reset_index(drop=True)
     number = pd.Index(usable["frame"]).get_indexer(cells["frame"])
-    seen = _Seen(cells, signals_of(cells, reference.bleed), noise, reference, reference.found, number, usable)
+    seen = _Seen(
+        cells, signals_of(cells, reference.bleed), noise, reference, reference.found, number, usable, job.stains
+    )
     expected = job.assay.leukocytes != "none"
     return tuple(_claims(seen, job, expected))
 
@@ -91,7 +81,7 @@ def _claims(seen: _Seen, job: ClassifyJob, expected: bool) -> Iterator[Claim]:
             yield _copy(seen, first, second)
     if expected and seen.reference.n_leukocytes and len(seen.frames) > 1:
         yield from _by_frame(seen)
-    yield from (_in_place(seen, role, most) for role, most in _MOST_SHIFT_UM.items())
+    yield from (_in_place(seen, role) for role in ("ck", "cd45"))
     yield from (_bleed(one) for one in seen.signals.bleed)
 
 
@@ -99,10 +89,10 @@ def _dna(seen: _Seen) -> Claim:
     """Return whether the DNA stain worked: there are nuclei, and what shows CD45 has one."""
     lit = seen.nucleated & (seen.signals.dna > 3 * seen.noise["dna"])
     n = int(lit.sum())
-    bright = seen.signals.cd45 > _BRIGHT * seen.noise["cd45"]
+    bright = seen.signals.cd45 > seen.limits.bright_snr * seen.noise["cd45"]
     bright &= seen.cells["equivalent_diameter_um"].to_numpy(float) > 5
-    share = float(lit[bright].mean()) if bright.sum() >= _FEWEST else 1.0
-    holds = n > 0 and share >= _WITH_NUCLEUS
+    share = float(lit[bright].mean()) if bright.sum() >= seen.limits.min_objects else 1.0
+    holds = n > 0 and share >= seen.limits.min_with_nucleus
     why = "" if holds else f"no DNA stain: {n} nuclei, and {share:.0%} of the cells with CD45 have one"
     if not n and not bright.any():
         why = "nothing found: no nucleus and no cell with CD45 in readable frames"
@@ -113,11 +103,11 @@ def _ck(seen: _Seen) -> Claim:
     """Return whether cytokeratin worked: bright objects, or leukocytes' faint light that no bleed explains."""
     ck, noise = seen.signals.ck, seen.noise["ck"]
     area = seen.cells["equivalent_diameter_um"].to_numpy(float) > 4
-    own = ck > _BRIGHT * noise
+    own = ck > seen.limits.bright_snr * noise
     own &= (ck > 0.3 * seen.signals.cd45) & (ck > 0.3 * seen.signals.dna) & area
     n = int(own.sum())
     faint, error = _faint(seen)
-    holds = n >= _FEWEST or (faint > 2 * error and faint > _FAINT_SNR * noise)
+    holds = n >= seen.limits.min_objects or (faint > 2 * error and faint > seen.limits.faint_snr * noise)
     how = f"{n} bright objects; leukocytes' own light {faint:.2g} +- {error:.1g} counts, noise {noise:.2g}"
     why = "" if holds else f"no cytokeratin stain: {how}"
     return _claim("ck_stained", "bright objects of its own, or leukocytes' faint light beyond bleed", faint, holds, why)
@@ -129,7 +119,7 @@ def _faint(seen: _Seen) -> tuple[float, float]:
     What bleeds over from DNA is in the nucleus as DNA is; what bleeds over from CD45 is proportional to it.
     """
     rows = np.flatnonzero(seen.found & (seen.signals.ck < seen.signals.cd45))
-    if len(rows) < _FEWEST:
+    if len(rows) < seen.limits.min_objects:
         return 0.0, np.inf
     parts = {
         (r, p): seen.cells[f"{r}_{p}_mean"].to_numpy(float)[rows]
@@ -137,7 +127,7 @@ def _faint(seen: _Seen) -> tuple[float, float]:
         for p in ("nucleus", "cytoplasm", "ring")
     }
     good = np.isfinite(np.stack(list(parts.values()))).all(axis=0)
-    if good.sum() < _FEWEST:
+    if good.sum() < seen.limits.min_objects:
         return 0.0, np.inf
     parts = {key: value[good] for key, value in parts.items()}
     rise = np.median(parts["dna", "nucleus"] - parts["dna", "cytoplasm"])
@@ -182,7 +172,7 @@ def _cd45_apart(seen: _Seen) -> Claim:
     if not reference.n_leukocytes:
         return Claim(claim="cd45_apart", checked_with=what, value=None, verdict="not_checked", reason="no leukocytes")
     upper, doubtful = reference.negative_ratio, _doubtful(seen)
-    holds = upper <= _MOST_NEGATIVE and reference.cd45 > 5 * noise and not doubtful
+    holds = upper <= seen.limits.max_negative and reference.cd45 > 5 * noise and not doubtful
     why = "" if holds else f"CD45 does not tell leukocytes ({reference.cd45:.3g} counts, noise {noise:.2g}) from others"
     if doubtful:
         why = f"{doubtful} cells have the cytokeratin of CTCs and the CD45 of weakly stained leukocytes"
@@ -202,7 +192,11 @@ def _doubtful(seen: _Seen) -> int:
         return 0
     other = with_ck & ~ctc & (seen.signals.ck > 0.5 * np.median(seen.signals.ck[ctc]))
     n = int(other.sum())
-    return n if n >= _FEWEST and n > 0.1 * ctc.sum() and np.median(ratio[other]) < _MOST_DOUBTFUL else 0
+    return (
+        n
+        if n >= seen.limits.min_objects and n > 0.1 * ctc.sum() and np.median(ratio[other]) < seen.limits.max_doubtful
+        else 0
+    )
 
 
 def _ck_apart(seen: _Seen, gate: float) -> Claim:
@@ -214,26 +208,26 @@ def _ck_apart(seen: _Seen, gate: float) -> Claim:
     z = reference.z_ck(seen.signals.ck)
     alone = seen.nucleated & (seen.signals.cd45 < gate * reference.cd45) & (seen.signals.dna > 5 * seen.noise["dna"])
     above, between = z[alone & (z > reference.ck_min_z)], int((alone & (z > 0.5) & (z <= reference.ck_min_z)).sum())
-    usual = _TAIL * int((alone & (z < 0) & (z > -1)).sum())
+    usual = seen.limits.tail * int((alone & (z < 0) & (z > -1)).sum())
     excess = max(between - usual - 2 * np.sqrt(usual + 1), 0.0)
     share = float(excess) / max(len(above) + float(excess), 1)
-    cut = _cut_off(above, reference.ck_min_z)
-    holds = (share <= _MOST_BETWEEN or excess < 3) and cut <= _MOST_CUT
+    cut = _cut_off(above, reference.ck_min_z, seen.limits.min_objects)
+    holds = (share <= seen.limits.max_between or excess < 3) and cut <= seen.limits.max_cut
     why = (
         "" if holds else f"cytokeratin does not tell CTCs from others: {between} cells beside {len(above)} are neither"
     )
-    if cut > _MOST_CUT:
+    if cut > seen.limits.max_cut:
         why = f"the gate of cytokeratin cuts through the CTCs: about {cut:.0%} of them lie beside it"
     return _claim("ck_apart", what, max(share, cut), holds, why)
 
 
-def _cut_off(above: Floats, gate: float) -> float:
+def _cut_off(above: Floats, gate: float, fewest: int) -> float:
     """Return which share of a population lies below a gate; 0 where hardly any lies above.
 
     It is at least what the upper half of those above says if the logarithm is normal, and what lies within one spread
     above the gate: so many may lie within the next spread below it.
     """
-    if len(above) < 2 * _FEWEST:
+    if len(above) < 2 * fewest:
         return 0.0
     centre, high = np.quantile(above, [0.5, 0.84])
     return max(float(ndtr((gate - centre) / max(float(high - centre), 1e-6))), float((above < gate + 1).mean()))
@@ -243,20 +237,22 @@ def _copy(seen: _Seen, first: str, second: str) -> Claim:
     """Return whether two channels are two stains: not one light, or the bleed of one, in both."""
     a = seen.signals.of(first)
     raw = {r: seen.cells[f"{r}_mean"].to_numpy(float) for r in (first, second)}
-    bright = (a > _BRIGHT * seen.noise[first]) | (raw[second] > _BRIGHT * seen.noise[second])
+    bright = (a > seen.limits.bright_snr * seen.noise[first]) | (
+        raw[second] > seen.limits.bright_snr * seen.noise[second]
+    )
     bright &= seen.cells["equivalent_diameter_um"].to_numpy(float) > 5
     n = int(bright.sum())
     what = f"share of objects with one ratio of {NAMES[second]} to {NAMES[first]}"
     name = f"{second}_is_no_copy_of_{first}"
-    if n < _FEWEST:
+    if n < seen.limits.min_objects:
         return Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason=f"{n} bright objects")
     x, y = raw[first][bright], raw[second][bright]
     lit = (x > 2 * seen.noise[first]) & (y > 2 * seen.noise[second])
-    if lit.sum() < max(_FEWEST, 0.5 * n):
+    if lit.sum() < max(seen.limits.min_objects, 0.5 * n):
         return _claim(name, what, float(lit.mean()), True, "")
     ratio = np.log(y[lit] / x[lit])
-    near = float((np.abs(ratio - np.median(ratio)) < _ON_LINE).mean()) * float(lit.mean())
-    holds = near < _MOST_ON_LINE
+    near = float((np.abs(ratio - np.median(ratio)) < seen.limits.same_ratio_ln).mean()) * float(lit.mean())
+    holds = near < seen.limits.max_on_line
     why = (
         "" if holds else f"{NAMES[second]} and {NAMES[first]} show one light: {near:.0%} of the objects have one ratio"
     )
@@ -278,7 +274,7 @@ def _by_frame(seen: _Seen) -> Iterator[Claim]:
     for role, bad in failed.items():
         lost = float(area[bad].sum() / max(area.sum(), 1e-9))
         names = ", ".join(frames["frame"][bad].astype(str).head(5))
-        holds = lost <= _MOST_LOST
+        holds = lost <= seen.limits.max_lost_area
         why = "" if holds else f"{NAMES[role]} is missing in {int(bad.sum())} of {n} frames ({names})"
         what = "share of the area in frames where the stain is missing that the others show"
         yield _claim(f"{role}_in_every_frame", what, lost, holds, why)
@@ -304,27 +300,37 @@ def _dark(seen: _Seen, n: int) -> Bools:
     usual = float(np.median(ck[rows]))
     spread = 1.4826 * float(np.median(np.abs(ck[rows] - usual)))
     sharp = seen.frames["ck_focus"].to_numpy(float)
-    plain = (sharp < _NOISE_SHARPNESS) & (np.median(sharp) > 2 * _NOISE_SHARPNESS)
+    plain = (sharp < seen.limits.noise_sharpness) & (np.median(sharp) > 2 * seen.limits.noise_sharpness)
     dark = np.zeros(n, np.bool_)
     for frame in range(n):
         here = ck[rows[seen.frame[rows] == frame]]
-        if len(here) >= _FEWEST:
+        if len(here) >= seen.limits.min_objects:
             error = 1.25 * spread / np.sqrt(len(here))
             dark[frame] = plain[frame] or (usual - np.median(here) > max(4 * error, 0.7 * usual) and usual > 0)
     return dark
 
 
-def _in_place(seen: _Seen, role: str, most: float) -> Claim:
-    """Return whether a channel lies upon DNA: the median over the frames of the shift that was measured."""
-    what = "shift against DNA, um: median over the frames; a shift beyond a cell's own size is not seen"
-    column = f"{role}_shift_um"
-    shifts = seen.frames[column].dropna().to_numpy(float) if column in seen.frames else np.empty(0)
-    if not len(shifts):
+def _in_place(seen: _Seen, role: str) -> Claim:
+    """Return whether a channel lies upon DNA: measured, and put right, or as in the frames where it was measured."""
+    what = "shift against DNA, um: median over the frames where the channels correlate; it is put right there"
+    frames, name = seen.frames, f"{role}_in_place"
+    shifts = frames[f"{role}_shift_um"].to_numpy(float)
+    known = np.isfinite(shifts)
+    if not known.any():
         why = "too few cells show both channels"
-        return Claim(claim=f"{role}_in_place", checked_with=what, value=None, verdict="not_checked", reason=why)
-    shift = float(np.median(shifts))
-    why = "" if shift <= most else f"{NAMES[role]} lies {shift:.1f} um beside DNA, at most {most:g} um can be called"
-    return _claim(f"{role}_in_place", what, shift, shift <= most, why)
+        return Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason=why)
+    shift = float(np.median(shifts[known]))
+    area = frames["area_um2"].to_numpy(float)
+    unknown = float(area[~known].sum() / max(area.sum(), 1e-9))
+    holds = shift <= seen.limits.max_unknown_shift_um or unknown <= seen.limits.max_lost_area
+    why = (
+        ""
+        if holds
+        else (
+            f"{NAMES[role]} lies {shift:.1f} um beside DNA, and in {unknown:.0%} of the area it cannot be told how far"
+        )
+    )
+    return _claim(name, what, shift, holds, why)
 
 
 def _bleed(bleed: Bleed) -> Claim:

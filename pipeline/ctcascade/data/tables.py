@@ -90,7 +90,7 @@ FRAMES = Table(
             "unevenness", "float", "(largest - smallest) background of the DNA channel over its median", nullable=True
         ),
         Column(
-            "registration_um", "float", "largest shift of a channel against DNA; null: too few cells", nullable=True
+            "registration_um", "float", "largest shift against DNA that is left; null: too few cells", nullable=True
         ),
     ),
     per_role=(
@@ -100,6 +100,8 @@ FRAMES = Table(
         Column("{role}_saturation", "float", "share of pixels at the ceiling, 0 to 1", nullable=True),
         Column("{role}_unevenness", "float", "as unevenness; null where the background is mere noise", nullable=True),
         Column("{role}_shift_um", "float", "shift against DNA; null for DNA and with too few cells", nullable=True),
+        Column("{role}_moved_y_px", "int", "by how many rows the channel was moved up, to lie upon the others"),
+        Column("{role}_moved_x_px", "int", "by how many columns it was moved left"),
     ),
 )
 

@@ -5,7 +5,7 @@ so that cells can be compared by eye.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ctcascade.images import mosaic
 from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
 from ctcascade.images.outlines import BOX, Outline, read_outlines
+from ctcascade.images.registration import moved_back
 from ctcascade.study.jobs import CropsJob
 from ctcascade.study.settings import BackgroundSettings
 
@@ -172,6 +173,7 @@ def _cut(
     arranged = mosaic.arrange(frames)
     usable = set(frames.loc[frames["usable"], "frame"])
     places = {p.frame: p for p in arranged.places if p.frame in usable} if arranged else {}
+    moved = _moved(frames, job.assay.channels)
     of_frame = defaultdict(list)
     for number, window in enumerate(windows):
         of_frame[window.frame].append(number)
@@ -188,7 +190,7 @@ def _cut(
             small[name] = _shrunk(frame, (places[name].rows_px, places[name].columns_px))
         if numbers:
             own = [windows[number] for number in numbers]
-            cut = _pictures(frame, own, white, outlines, job.background, style)
+            cut = _pictures(frame, moved[name], own, white, outlines, job.background, style)
             done |= dict(zip(numbers, cut, strict=True))
     overview = list(_overview(frames, arranged, small)) if arranged else []
     return [*(done[number] for number in range(len(windows))), *overview]
@@ -203,8 +205,16 @@ def _read(name: str, refs: Mapping[str, formats.FrameRef], camera: Camera) -> fo
         raise formats.FrameError(f"the frame cannot be read now: {error}") from error
 
 
+def _moved(frames: pd.DataFrame, roles: Iterable[str]) -> dict[str, dict[str, tuple[int, int]]]:
+    """Return by frame and role by how many rows and columns detection moved the channel, to lie upon DNA."""
+    by = {role: zip(frames[f"{role}_moved_y_px"], frames[f"{role}_moved_x_px"], strict=True) for role in roles}
+    pairs = {role: [(int(y), int(x)) for y, x in each] for role, each in by.items()}
+    return {name: {role: pairs[role][row] for role in pairs} for row, name in enumerate(frames["frame"])}
+
+
 def _pictures(
     frame: formats.Frame,
+    moved: Mapping[str, tuple[int, int]],
     windows: Sequence[Window],
     white: Mapping[str, float],
     outlines: Mapping[tuple[str, int], Outline],
@@ -213,7 +223,9 @@ def _pictures(
 ) -> Iterator[Row]:
     """Yield the row of each window of a frame."""
     planes = zip(frame.roles, frame.pixels, strict=True)
-    signals = {role: correct(plane, frame.pixel_size_um, background).signal for role, plane in planes}
+    signals = {
+        role: moved_back(correct(plane, frame.pixel_size_um, background).signal, moved[role]) for role, plane in planes
+    }
     for window in windows:
         row = window.row(frame.pixel_size_um, masks=_masks(window, outlines))
         for role, signal in signals.items():

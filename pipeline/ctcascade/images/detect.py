@@ -24,8 +24,9 @@ from ctcascade.formats import Frame, FrameError, FrameRef, image_files, listing,
 from ctcascade.images import alike, learned, overlap
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.labels import Labels
-from ctcascade.images.measure import measure, registration, sharpness
+from ctcascade.images.measure import measure, sharpness
 from ctcascade.images.outlines import outlines_table
+from ctcascade.images.registration import Registered, Shift, registered, shifts_of
 from ctcascade.images.segment import Segmentation, segment
 from ctcascade.study.jobs import DetectJob
 from ctcascade.study.settings import DetectSettings, FrameLimits
@@ -183,9 +184,11 @@ def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Seg
     """Return the frame's row, its cells, and its label images; for an unusable frame no cells."""
     camera = job.assay
     row: Row = {"frame": ref.frame, "path": ref.path, "part": ref.part}
+    row |= {f"{role}_moved_{axis}_px": 0 for role in camera.channels for axis in "yx"}
     row["y_um"], row["x_um"] = ref.position_um or (np.nan, np.nan)
     try:
         frame = read(ref, camera)
+        seen, cells, found = _measured(frame, ref.frame, job, job.frame_limits)
     except FrameError as error:
         height, width = error.shape or camera.frame_px
         area = height * width * camera.pixel_size_um**2
@@ -195,7 +198,6 @@ def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Seg
         row |= {"scale_bits": "", "size_from": size_from, "channels_from": "", "page_order": "", "pixels_digest": ""}
         row["exposure_ms"] = ""
         return row, pd.DataFrame(), None
-    seen, cells, found = _measured(frame, ref.frame, job, job.frame_limits)
     for column in CELLS.for_roles(set(camera.channels) - set(frame.roles)):
         if column.name not in cells:
             cells[column.name] = np.nan
@@ -242,18 +244,48 @@ def _measured(
 ) -> tuple[Row, pd.DataFrame, Segmentation]:
     """Return the quality of a frame, its cells, and its label images."""
     planes = zip(frame.roles, frame.pixels, strict=True)
-    channels = {role: correct(plane, frame.pixel_size_um, settings.background) for role, plane in planes}
-    found = segment(frame, channels, settings)
-    cells = measure(found, channels, frame.pixel_size_um, settings.contact_gap_max_um, settings.measure)
+    px = frame.pixel_size_um
+    channels = {role: correct(plane, px, settings.background) for role, plane in planes}
+    shifts = shifts_of(channels, px, settings.registration)
+    _refuse_unlike(shifts, frame)
+    laid = registered(channels, shifts, px, settings.registration)
+    found = segment(frame, laid.channels, settings)
+    cells = measure(found, laid.channels, px, settings.contact_gap_max_um, settings.measure)
     cells.insert(0, "frame", name)
-    shifts = registration(found.cells, cells, channels, frame.pixel_size_um, settings.measure)
-    return {**_quality(frame, channels, shifts, limits), "n_cells": len(cells)}, cells, found
+    quality = {**_quality(frame, channels, shifts, laid, limits), "n_cells": len(cells)}
+    return quality, *_placed(cells, found, laid.corner, frame.pixels.shape[1:])
 
 
-def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str, float], limits: FrameLimits) -> Row:
+def _refuse_unlike(shifts: Mapping[str, Shift], frame: Frame) -> None:
+    """Refuse a frame of which a required channel shows many cells that lie upon DNA at no shift."""
+    for role in ROLES:
+        if role in shifts and shifts[role].unlike:
+            raise FrameError(
+                f"{role} and dna show many cells each, and not the same ones at any shift: two fields of view?",
+                frame.pixels.shape[1:],
+            )
+
+
+def _placed(
+    cells: pd.DataFrame, found: Segmentation, corner: tuple[int, int], shape: tuple[int, ...]
+) -> tuple[pd.DataFrame, Segmentation]:
+    """Return cells and label images of a part of a frame in the places of the whole frame."""
+    if found.cells.shape == shape:
+        return cells, found
+    for axis, start in zip("yx", corner, strict=True):
+        for column in (f"{axis}_px", f"{axis}0_px", f"{axis}1_px"):
+            cells[column] += start
+    (y, x), (rows, columns) = corner, found.cells.shape
+    around = ((y, shape[0] - y - rows), (x, shape[1] - x - columns))
+    return cells, Segmentation(np.pad(found.nuclei, around), np.pad(found.cells, around))
+
+
+def _quality(
+    frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str, Shift], laid: Registered, limits: FrameLimits
+) -> Row:
     height, width = frame.pixels.shape[1:]
     area = height * width * frame.pixel_size_um**2
-    each: dict[str, float] = {}
+    each: Row = {}
     for plane, (role, channel) in zip(frame.pixels, channels.items(), strict=True):
         each[f"{role}_background"] = channel.background
         each[f"{role}_noise"] = channel.noise
@@ -264,15 +296,14 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         each[f"{role}_saturation"] = float(bright) / plane.size
         # a background that hardly exceeds the noise says nothing about evenness
         each[f"{role}_unevenness"] = channel.unevenness if channel.background > 10 * channel.noise else np.nan
-        each[f"{role}_shift_um"] = shifts.get(role, np.nan)
+        each[f"{role}_shift_um"] = shifts[role].um if role in shifts else np.nan
     saturation = max(each[f"{role}_saturation"] for role in channels)
     flags = list(frame.notes)
     if _beyond(saturation, limits.saturation):
         flags.append("saturated")
     if _beyond(each["dna_unevenness"], limits.unevenness):
         flags.append("uneven")
-    shift = np.fmax.reduce(list(shifts.values()))
-    if _beyond(shift, limits.registration_um):
+    if _beyond(float(np.fmax.reduce([shift.um for shift in shifts.values()])), limits.registration_um):
         flags.append("misregistered")
     if limits.focus[0] is not None and each["dna_focus"] < limits.focus[0]:
         flags.append("weak_focus")
@@ -284,14 +315,26 @@ def _quality(frame: Frame, channels: Mapping[str, Channel], shifts: Mapping[str,
         "width_px": width,
         "pixel_size_um": frame.pixel_size_um,
         "frame_area_um2": area,
-        "area_um2": area * frame.written,
+        "area_um2": area * frame.written * laid.channels["dna"].signal.size / (height * width),
         "focus": each["dna_focus"],
         "saturation": saturation,
         "background": each["dna_background"],
         "unevenness": each["dna_unevenness"],
-        "registration_um": float(shift),
+        "registration_um": _left(shifts, laid, frame.pixel_size_um),
         **each,
+        **{
+            f"{role}_moved_{axis}_px": n for role, by in laid.moved_px.items() for axis, n in zip("yx", by, strict=True)
+        },
     }
+
+
+def _left(shifts: Mapping[str, Shift], laid: Registered, px: float) -> float:
+    """Return the largest shift that is left, um; NaN where none is known."""
+    left = []
+    for role, shift in shifts.items():
+        y, x = np.subtract(laid.moved_px[role], laid.moved_px["dna"]) * px
+        left.append(float(np.hypot(shift.y_um - y, shift.x_um - x)))
+    return float(np.fmax.reduce(left))
 
 
 def _beyond(value: float, limits: tuple[float | None, float | None]) -> bool:

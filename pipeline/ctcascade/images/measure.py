@@ -118,47 +118,6 @@ def measure(
     return pd.DataFrame(data)
 
 
-def registration(
-    cells: NDArray[np.int32],
-    table: pd.DataFrame,
-    channels: Mapping[str, Channel],
-    pixel_size_um: float,
-    settings: MeasureSettings = _DEFAULTS,
-) -> dict[str, float]:
-    """Return the shift of each channel against DNA, um, by role; NaN where too few cells show both.
-
-    Parameters
-    ----------
-    cells : ndarray of int32, shape (Y, X)
-        Label image.
-    table : DataFrame
-        Its cells, from `measure`.
-    channels : mapping of str to Channel
-    pixel_size_um : float
-    settings : MeasureSettings, optional
-
-    Notes
-    -----
-    The light of a cell is roughly centred on its nucleus. The shift is the median, over many cells, of the centroid of
-    the channel minus the centroid of DNA, both weighted by their signal inside the cell. By default at most 200 cells
-    are used, evenly spread over the frame, and ten are needed. The outline of a cell is drawn around its nucleus and
-    cuts off light outside it, so about four fifths of a shift are measured, and less of one larger than 3 um.
-    """
-    whole = (table["nucleus_area_um2"].to_numpy() > 0) & ~table["touches_border"].to_numpy(bool)
-    rows = np.flatnonzero(whole & (table["dna_mean"].to_numpy() > channels["dna"].noise))
-    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), settings.max_shift_cells)).astype(int)]
-    columns = [table[name].to_numpy()[rows] for name in ("cell", "y0_px", "x0_px", "y1_px", "x1_px")]
-    boxes = np.stack(columns, axis=1).astype(np.int64)
-    centres = {role: _centroids(cells, boxes, channel.signal) for role, channel in channels.items()}
-    shifts = {}
-    for role in (role for role in channels if role != "dna"):
-        lit = table[f"{role}_mean"].to_numpy()[rows] > channels[role].noise
-        enough = lit.sum() >= settings.min_shift_cells
-        shift = np.median((centres[role] - centres["dna"])[lit], axis=0) if enough else [np.nan, np.nan]
-        shifts[role] = float(np.hypot(*shift)) * pixel_size_um
-    return shifts
-
-
 def sharpness(channel: Channel) -> float:
     """Return the steepest gradients of a channel relative to its median gradient: about 0.5 for noise alone."""
     slope = _slopes(channel.signal).ravel()
@@ -228,7 +187,6 @@ def warm() -> None:
     _sums(runs_of(labels), runs_of(labels), runs_of(labels), signal, signal, 1.0, 1, np.array([0, 1]))
     _products(runs_of(labels), signal, signal, 1)
     fragments(runs_of(labels), signal, np.ones(1), 1.0, _DEFAULTS)
-    _centroids(labels, np.zeros((1, 5), np.int64), signal)
     _slopes(signal)
 
 
@@ -376,24 +334,6 @@ def _slopes(signal: Any) -> Any:  # pragma: no cover - compiled
             along, down = along * weight, down * weight
             slope[i, x] = along * along + down * down
     return slope
-
-
-@kernel
-def _centroids(cells: Any, boxes: Any, signal: Any) -> Any:  # pragma: no cover - compiled
-    """Return the centroids (n, 2) of the positive signal inside cells, given as rows of (number, box)."""
-    out = np.empty((len(boxes), 2))
-    for i in range(len(boxes)):
-        k, y0, x0, y1, x1 = boxes[i]
-        total, along_y, along_x = 1e-12, 0.0, 0.0
-        for y in range(y0, y1):
-            for x in range(x0, x1):
-                if cells[y, x] == k and signal[y, x] > 0:
-                    value = float(signal[y, x])
-                    total += value
-                    along_y += value * y
-                    along_x += value * x
-        out[i, 0], out[i, 1] = along_y / total, along_x / total
-    return out
 
 
 @kernel

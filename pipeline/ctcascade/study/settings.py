@@ -219,7 +219,7 @@ class LearnedSettings(Typed):
 
 
 class MeasureSettings(Typed):
-    """How cells and the shift between channels are measured."""
+    """How cells are measured."""
 
     ring_um: Number = length(
         3.0, "Width, um, of the surroundings that a cell is compared with: wider than the blur, and still local."
@@ -239,11 +239,37 @@ class MeasureSettings(Typed):
         ge=0,
         le=1000,
     )
-    min_shift_cells: Whole = setting(
-        10, _CELLS, "Cells that the shift of a channel against DNA is measured on, at least.", ge=1, le=1_000_000
+
+
+class RegistrationSettings(Typed):
+    """How far each channel lies beside DNA, when that is certain, and what is done about it."""
+
+    coarse_um: Number = length(2.4, "Pixels, um, in which the channels are compared: cells still show, noise does not.")
+    max_share: Number = setting(
+        0.3, "a share above 0 and up to 0.5", "Largest shift that is looked for, over the frame's side.", gt=0, le=0.5
     )
-    max_shift_cells: Whole = setting(
-        200, _CELLS, "The same, at most: they are taken evenly over the frame.", ge=1, le=1_000_000
+    apart_um: Number = length(12.0, "Shifts further apart than this, um, are two: a cell is no larger.")
+    min_ratio: Number = setting(
+        1.75,
+        "a number from 1 to 1000",
+        "A shift is found where the channels correlate this many times as well as at any other; two fields of view "
+        "reach 1.0 to 1.5 by chance, channels of one field 2.3 to 20 where they show cells (phantoms).",
+        ge=1,
+        le=1000,
+    )
+    min_shift_um: Number = length(1.3, "Shift, um, from which a channel is moved: less changes no call.")
+    min_objects: Whole = setting(
+        20,
+        _CELLS,
+        "Objects in both channels from which a frame without any correlation is unusable.",
+        ge=1,
+        le=1_000_000,
+    )
+    min_object_um2: Number = setting(
+        20.0, "an area from 0 to 1000 um2", "Least area, um2, of such an object: a cell's.", ge=0, le=1000
+    )
+    min_snr: Number = setting(
+        3.0, "a number above 0 and up to 1000", "Standard deviations of the noise that it shows.", gt=0, le=1000
     )
 
 
@@ -277,6 +303,7 @@ class DetectSettings(Typed):
     cells: CellsSettings = section(CellsSettings, "how cells are grown")
     learned: LearnedSettings = section(LearnedSettings, "how the network of the learned segmenter is used")
     measure: MeasureSettings = section(MeasureSettings, "how cells are measured")
+    registration: RegistrationSettings = section(RegistrationSettings, "how channels are laid upon DNA")
 
 
 _WIDTH = "a width above 0 and up to 10"
@@ -329,6 +356,73 @@ class ReferenceSettings(Typed):
         gt=0,
         le=1000,
     )
+    apart_spreads: Number = setting(
+        3.5,
+        _POSITIVE,
+        "Two populations of stained cells are two where they lie this many pooled spreads apart (Ashman's D / sqrt 2).",
+        gt=0,
+        le=1000,
+    )
+    sd_above_bleed: Number = setting(
+        3.0, _FROM_ZERO, "A leukocyte's CD45 is this many standard deviations above what bleeds over.", ge=0, le=1000
+    )
+    min_population: Whole = setting(8, _CELLS, "Cells that a population needs to move a gate.", ge=1, le=1_000_000)
+    few_between: Whole = setting(
+        5,
+        _CELLS,
+        "Cells with cytokeratin and half the usual CD45 that do not move the gate yet.",
+        ge=1,
+        le=1_000_000,
+    )
+    ctc_range_z: Number = setting(
+        8.0, _POSITIVE, "Spreads of cytokeratin over which CTCs are found; an assumption.", gt=0, le=1000
+    )
+    least_ck_z: Number = setting(
+        1.7, _FROM_ZERO, "The gate of cytokeratin, in spreads, falls no lower where CTCs are common.", ge=0, le=1000
+    )
+    most_cd45_ratio: Number = share(0.4, "The gate of CD45 over the leukocytes' rises no higher.")
+
+
+class BleedSettings(Typed):
+    """How what cytokeratin leaves in CD45 is estimated from the sample, where the assay does not know it."""
+
+    max_share: Number = share(0.25, "No filter set lets more through: a larger share is the other stain itself.")
+    min_objects: Whole = setting(5, _CELLS, "Bright objects that the lower envelope needs.", ge=1, le=1_000_000)
+    bright_snr: Number = setting(
+        12.0, _POSITIVE, "Standard deviations of the noise from which an object is bright.", gt=0, le=1000
+    )
+    unknown_sd: Number = share(0.02, "Standard deviation of a share that could not be estimated.")
+
+
+class StainSettings(Typed):
+    """When a stain has worked, channels lie upon each other, and cells can be told apart: limits of the claims."""
+
+    min_objects: Whole = setting(8, _CELLS, "Objects that a check needs.", ge=1, le=1_000_000)
+    bright_snr: Number = setting(
+        8.0, _POSITIVE, "Standard deviations of the noise from which an object shows a stain.", gt=0, le=1000
+    )
+    faint_snr: Number = setting(
+        0.1, _FROM_ZERO, "Least faint cytokeratin of leukocytes, in standard deviations of the noise.", ge=0, le=1000
+    )
+    same_ratio_ln: Number = setting(
+        0.15, _POSITIVE, "Objects lie on one line where ln(light / light) differs by less.", gt=0, le=1000
+    )
+    max_on_line: Number = share(0.8, "Share of objects on one line from which on a channel is a copy of another.")
+    tail: Number = share(
+        0.9, "Normal values from half a spread above the centre on, over those within one spread below it."
+    )
+    max_between: Number = share(0.08, "Share of cells without CD45 just below the gate of cytokeratin.")
+    max_cut: Number = share(0.1, "Share of CTCs below the gate of cytokeratin.")
+    max_negative: Number = share(0.45, "CD45 of cells that have none, over the leukocytes'.")
+    max_doubtful: Number = share(0.75, "Median CD45, over the leukocytes', of a crowd that may be CTCs or weak.")
+    noise_sharpness: Number = setting(
+        0.75, _POSITIVE, "Sharpness of a channel without any structure; noise alone has about 0.5.", gt=0, le=1000
+    )
+    max_lost_area: Number = share(0.05, "Share of the sample's area in frames whose stain failed.")
+    min_with_nucleus: Number = share(0.5, "Share of cells with CD45 that show a nucleus.")
+    max_unknown_shift_um: Number = length(
+        1.4, "Usual shift, um, of a channel from which frames where it cannot be measured are in doubt."
+    )
 
 
 class DyeSettings(Typed):
@@ -374,6 +468,8 @@ class ClassifySettings(Typed):
     gate_widths: GateWidths = section(GateWidths, "the width of each gate")
     reference: ReferenceSettings = section(ReferenceSettings, "what cells are compared with")
     dye: DyeSettings = section(DyeSettings, "when an object is a clump of dye")
+    bleed: BleedSettings = section(BleedSettings, "how bleed is estimated from the sample")
+    stains: StainSettings = section(StainSettings, "when stains have worked")
 
 
 class CountSettings(Typed):
