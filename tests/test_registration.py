@@ -66,6 +66,14 @@ def test_no_light_is_no_fault(seed):
     assert not any(shift.unlike for shift in few.values())
 
 
+def test_cells_in_a_regular_array_are_no_fault():
+    y, x = np.mgrid[:300, :300]
+    wells = np.clip(6 - np.hypot(y % 30 - 15, x % 30 - 15), 0, 1).astype(np.float32) * 500
+    noise = np.random.default_rng(1).normal(100, 4, (3, 300, 300)).astype(np.float32)
+    found = shifts_of(channels_of(dict(zip(("dna", "ck", "cd45"), wells + noise, strict=True))), PX, SETTINGS)
+    assert not any(shift.unlike for shift in found.values())
+
+
 def test_channels_are_cut_to_what_all_of_them_show():
     signal = np.arange(30 * 40, dtype=np.float32).reshape(30, 40)
     of = {

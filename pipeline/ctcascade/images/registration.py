@@ -31,7 +31,8 @@ class Shift:
     ratio : float
         Correlation there over the best that any other shift, further away than a cell, gives.
     unlike : bool
-        The channel shows many cells, and yet they correlate with DNA at no shift.
+        The channel shows many cells, and yet they correlate with DNA at no shift, nor in place: cells in a regular
+        array, as wells hold them, do so in place and at other shifts.
     """
 
     y_um: float
@@ -84,13 +85,15 @@ def shifts_of(
     for role in (role for role in channels if role != "dna"):
         both = seen[role] * np.conj(seen["dna"])
         sharp = both / (np.sqrt(np.abs(both)) + np.float32(1e-6))
-        top, ratio = _peak(fft.irfft2(sharp, size), reach, settings.apart_um / um)
+        surface = fft.irfft2(sharp, size)
+        top, ratio = _peak(surface, reach, settings.apart_um / um)
         if ratio >= settings.min_ratio:
             y, x = _centre(fft.irfft2(both, size), top, settings.apart_um / um)
             found[role] = Shift(y * um, x * um, ratio)
         else:
-            many = all(_objects(small[name], um, settings) >= settings.min_objects for name in ("dna", role))
-            found[role] = Shift(np.nan, np.nan, ratio, many)
+            unlike = surface[[-1, 0, 1]][:, [-1, 0, 1]].max() < settings.min_in_place * surface[top]
+            many = unlike and all(_objects(small[name], um, settings) >= settings.min_objects for name in ("dna", role))
+            found[role] = Shift(np.nan, np.nan, ratio, bool(many))
     return found
 
 

@@ -257,6 +257,10 @@ class RegistrationSettings(Typed):
         ge=1,
         le=1000,
     )
+    min_in_place: Number = share(
+        0.6,
+        "Correlation in place, over the best, from which a channel without a certain shift is not of another field.",
+    )
     min_shift_um: Number = length(1.3, "Shift, um, from which a channel is moved: less changes no call.")
     min_objects: Whole = setting(
         20,
