@@ -20,6 +20,7 @@ from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES, Row
+from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import Frame, FrameError, FrameRef, image_files, listing, pixels_digest, read
 from ctcascade.images import alike, learned, overlap
 from ctcascade.images.background import Channel, correct
