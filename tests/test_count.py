@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ctcascade.counting.count import count, imaged_fraction, tally
+from ctcascade.counting.count import count, count_ctcs, imaged_fraction, tally
 from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store, tables
 from ctcascade.data.errors import InputError
@@ -242,3 +242,25 @@ def test_the_count_says_what_the_tube_says_and_what_it_says_with_the_population(
     assert high == sorted(high)
     assert high[-1] == pytest.approx(found[0]["in_population"]["population_per_7_5_ml"]["high"], rel=0.1)
     assert found[-1]["p_at_least"]["3"] == pytest.approx(129 / 451, abs=0.02)  # as published
+
+
+@pytest.mark.parametrize(
+    ("changed", "flags", "why"),
+    [
+        ((), "", None),
+        (("channels", "bit_depth"), "", "from which its channels, bit depth differ"),
+        ((), "weak_focus,pixel_size_differs", "from which the images' pixel size differ"),
+        ((), "bit_depth_differs", "from which the images' bits differ"),
+    ],
+)
+def test_an_equivalence_that_is_only_taken_over_stands_for_no_other_method(changed, flags, why):
+    taken = {"base": "cellsearch", "factors": ("recovery", "reference_equivalent"), "changed": changed}
+    frames = frames_table([1000.0]).assign(flags=flags)
+    found = count_ctcs(settings(assay={"taken_over": taken}), frames, calls_table(("ctc", None)))
+    assert (found.reference_equivalent is None) == (why is not None)
+    assert (found.p_at_least["5"] is None) == (why is not None)
+    assert (found.why_no_reference or "").startswith(
+        "recovery, reference_equivalent are only taken over" if why else ""
+    )
+    assert (why or "") in (found.why_no_reference or "")
+    assert found.recovery.mean == 1.0  # the count itself rests on it nevertheless

@@ -30,12 +30,14 @@ def test_a_study_is_read_as_written(folder):
         **SAMPLE,
         "images": ["slides/a"],
         "blood_volume_ml": 7.5,
+        "part_volumes_ml": [],
         "format": "auto",
         "sampled_fraction": 1.0,
         **dict.fromkeys(("drawn", "role", "lot", "tube", "hours_to_processing", "note")),
     }
     assert study.samples["S2"].images == ("slides/a", "slides/b")
     assert study.samples["S2"].blood_volume_ml == 7.25
+    assert study.samples["S2"].part_volumes_ml == (3, 4.25)
     assert study.samples["S2"].sampled_fraction == 0.5
     assert study.samples_of("P1") == ["S2", "S1"]  # by the day of the draw
     columns = "subtype line therapy_start diagnosed resected stage event time_months"
@@ -79,7 +81,8 @@ def test_volumes_go_with_the_parts(folder):
     assert "found 3 numbers; expected 1 number, or 2 as in images" in only_fault([{**two, "blood_volume_ml": "1;2;3"}])
     assert "less than 1000 mL" in only_fault([{**two, "blood_volume_ml": "600;600"}])
     assert read([{**two, "blood_volume_ml": "6"}]).samples["S1"].blood_volume_ml == 6.0
-    assert "images: found ['slides/a', 'slides/a']" in only_fault([{**SAMPLE, "images": "slides/a;slides/a"}])
+    found = only_fault([{**SAMPLE, "images": "slides/a;slides/a"}])
+    assert "S1, images: found slides/a, which is the same as slides/a; expected each folder and file once" in found
 
 
 @pytest.mark.parametrize("day", ["2026-02-30", "01.05.2026", "2026-5-1", "20260501", "2026-W01-1", "1066-10-14", "May"])
@@ -548,7 +551,7 @@ def test_the_shipped_marker_assays_add_one_judged_channel_to_their_base(folder, 
     assay = study.assays[name]
     assert {r: given.marker for r, given in assay.markers.items()} == {role: marker}
     plain = read([{**SAMPLE, "assay": name.split("_")[0]}]).assays[name.split("_")[0]]
-    assert {k for k, value in assay if value != getattr(plain, k)} == {"description", "channels", "markers"}
+    assert {k for k, value in assay if value != getattr(plain, k)} == {"description", "channels", "markers", "inherits"}
     judged = jobs.classify_job(study, "S1").assay.markers[role]
     assert judged.min_z == assay.markers[role].min_z.value
     assert (judged.min_nucleus_ratio is not None) is (judged.place == "nucleus")
@@ -596,11 +599,63 @@ def test_an_assay_extends_another_one_that_is_there(folder, extends, expected):
     assert expected in only_fault([{**SAMPLE, "assay": "mine"}], assays="assays")
 
 
-def test_an_assay_that_extends_a_second_one_again_is_refused(folder):
+def test_an_assay_may_extend_one_that_extends_another_but_not_itself(folder):
     Path("assays").mkdir()
     for name, base in (("a", "b"), ("b", "c"), ("c", "a")):
         Path(f"assays/{name}.yaml").write_text(yaml.safe_dump({"extends": base}))
-    assert any("unknown name 'extends'" in fault for fault in faults([{**SAMPLE, "assay": "a"}], assays="assays"))
+    found = only_fault([{**SAMPLE, "assay": "a"}], assays="assays")
+    assert "assays/a.yaml: extends: found a circle: a -> b -> c -> a" in found
+    Path("assays/c.yaml").write_text(yaml.safe_dump({**ASSAY, "description": "the last"}))
+    Path("assays/b.yaml").write_text(yaml.safe_dump({"extends": "c", "files": "{channel}-{frame}"}))
+    assay = read([{**SAMPLE, "assay": "a"}], assays="assays").assays["a"]
+    assert (assay.description, assay.files) == ("the last", "{channel}-{frame}")
+    assert assay.taken_over.changed == ()  # how files are named is no method
+
+
+def test_the_shipped_assays_are_found_from_any_folder_of_assays(folder):
+    Path("assays").mkdir()
+    Path("assays/mine.yaml").write_text(yaml.safe_dump({"extends": "hdsca"}))
+    Path("assays/cellsearch.yaml").write_text(yaml.safe_dump({"extends": "cellsearch", "description": "ours"}))
+    rows = [{**SAMPLE, "sample": f"S{k}", "assay": name} for k, name in enumerate(("mine", "cellsearch", "hdsca_arv7"))]
+    found = read(rows, assays="assays").assays
+    assert found["cellsearch"].description == "ours"
+    assert found["mine"].gates == found["hdsca_arv7"].gates
+
+
+CHANGES = {
+    "channels": {"channels": {"dna": ["DAPI"], "ck": ["EpCAM"], "cd45": ["CD45"]}},
+    "pixel_size_um": {"pixel_size_um": {"value": 0.325, "source": "x"}},
+    "bit_depth": {"bit_depth": {"value": 16, "source": "x"}},
+    "capture": {"capture": "size"},
+    "gates": {"gates": {**ASSAY["gates"], "min_diameter_um": {"value": 6, "source": "x"}}},
+}
+
+
+@pytest.mark.parametrize("key", CHANGES)
+def test_factors_of_another_method_are_named_as_taken_over(folder, key):
+    Path("assays").mkdir()
+    Path("assays/base.yaml").write_text(yaml.safe_dump(ASSAY))
+    change = CHANGES[key]
+    row = {**SAMPLE, "assay": "mine"}
+    Path("assays/mine.yaml").write_text(yaml.safe_dump({"extends": "base", **change}))
+    study = read([row], assays="assays")
+    taken = study.assays["mine"].taken_over
+    assert taken.base == "base"
+    assert taken.changed == (key,)
+    assert "reference_equivalent" in taken.factors
+    assert any("assay mine: recovery, sensitivity" in note and "no prognosis" in note for note in study.notes)
+    holds = {"value": list(taken.factors), "source": "tried on ten samples"}
+    Path("assays/mine.yaml").write_text(yaml.safe_dump({"extends": "base", "inherits": holds, **change}))
+    assert read([row], assays="assays").assays["mine"].taken_over is None
+    own = {factor: ASSAY[factor] for factor in taken.factors if factor != "recovery"}
+    Path("assays/mine.yaml").write_text(yaml.safe_dump({"extends": "base", **own, **change}))
+    assert read([row], assays="assays").assays["mine"].taken_over.factors == ("recovery",)
+
+
+def test_nobody_writes_what_was_taken_over(folder):
+    Path("assays").mkdir()
+    Path("assays/cellsearch.yaml").write_text(yaml.safe_dump({**ASSAY, "taken_over": None}))
+    assert "an unknown name 'taken_over'" in only_fault(assays="assays")
 
 
 def test_each_stage_gets_its_own_settings_only(folder):
@@ -629,8 +684,14 @@ def test_each_stage_gets_its_own_settings_only(folder):
         "role": None,
         "note": None,
         "blood_volume_ml": 7.5,
+        "part_volumes_ml": [],
         "sampled_fraction": 1.0,
-        "assay": {"name": "cellsearch", **{f: ASSAY.get(f) for f in FACTORS}, "markers": {}},
+        "assay": {
+            "name": "cellsearch",
+            **{f: ASSAY.get(f) for f in FACTORS},
+            "markers": {},
+            "taken_over": None,
+        },
         **own["count"],
     }
     assert of_sample["report"]["assay"]["pixel_size_um"] == ASSAY["pixel_size_um"]["value"]

@@ -11,17 +11,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from ctcascade.calling import classify
 from ctcascade.counting import count
-from ctcascade.data.errors import InputError, refuse
+from ctcascade.data.errors import Fault, InputError, refuse_all
 from ctcascade.data.finished import PatientResults, RunResults, SampleResults, read_results
 from ctcascade.data.results import Claim, Counts
 from ctcascade.formats import Frame, FrameError, listing, read
 from ctcascade.images import detect
+from ctcascade.study import assay as assays
 from ctcascade.study.jobs import ClassifyAssay, ClassifyJob, CountAssay, CountJob, NamedAssay
 from ctcascade.study.settings import ClassifySettings, CountSettings, DetectSettings, FrameLimits
 
@@ -69,15 +68,11 @@ def read_assay(path: str | Path) -> NamedAssay:
     InputError
         If the file cannot be used.
     """
-    place = Path(path)
-    try:
-        given = yaml.safe_load(place.read_text(encoding="utf-8"))
-        if "extends" in given:
-            base = place.with_name(f"{given.pop('extends')}.yaml")
-            given = yaml.safe_load(base.read_text(encoding="utf-8")) | given
-        return NamedAssay.model_validate(given | {"name": place.stem})
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValidationError) as error:
-        refuse(place, "", error, "an assay file", "`ctcascade check` names each fault of the assays of a run")
+    place, faults = Path(path), list[Fault]()
+    found = assays.read_assay(place, faults)
+    refuse_all(faults)
+    assert found is not None
+    return NamedAssay(name=place.stem, **dict(found))
 
 
 def read_frames(images: str | Path, assay: NamedAssay, form: str = "auto") -> Iterator[tuple[str, Frame]]:
@@ -211,7 +206,7 @@ def count_ctcs(
         sampled_fraction=sampled_fraction,
         primary=primary,
         setting=setting,
-        assay=CountAssay(name=assay.name, markers=assay.markers, **factors),
+        assay=CountAssay(name=assay.name, markers=assay.markers, taken_over=assay.taken_over, **factors),
     )
     claims = [Claim.model_validate(claim) for claim in calls.attrs.get("claims", ())]
     return count.count_ctcs(job, frames, calls, cells, claims)

@@ -27,6 +27,7 @@ FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equiva
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
 _CELL = ["frame", "cell"]
 _EVEN = 0.5
+_OTHER_CAMERA = {"pixel_size_differs": "the images' pixel size", "bit_depth_differs": "the images' bits"}
 _DIAMETERS = 32  # quantiles at most
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
@@ -152,6 +153,9 @@ def count_ctcs(
     among the assumptions.
     """
     given = {name: _factor(getattr(job.assay, name)) for name in FACTORS}
+    withheld = _only_taken_over(job, frames)
+    if withheld:
+        given["reference_equivalent"] = None
     known = {name: Factor(f.mean, f.low, f.high) for name, f in given.items() if f}
     copied_ml = _blood_of_copies(job, frames)
     observation = Observation(
@@ -176,7 +180,7 @@ def count_ctcs(
         sample=job.sample,
         patient=job.patient,
         collected=job.collected.isoformat(),
-        **_where_given(drawn=job.drawn, blood_of_copies_ml=copied_ml),
+        **_where_given(drawn=job.drawn, blood_of_copies_ml=copied_ml, why_no_reference=withheld),
         assay=job.assay.name,
         role=job.role,
         note=job.note,
@@ -256,6 +260,20 @@ def candidates(calls: pd.DataFrame) -> Candidates:
     p = calls["p_ctc"].to_numpy(np.float64)
     p = np.where(called & (p <= _EVEN), 1.0, np.where(uncertain, np.minimum(p, _EVEN), p)).round(2)
     return tuple(sorted(Counter(p[called | uncertain].tolist()).items()))
+
+
+def _only_taken_over(job: CountJob, frames: pd.DataFrame) -> str:
+    """Return why the assay's equivalence with the reference is not its own; empty where it is, or states none."""
+    taken = job.assay.taken_over
+    if taken is None or job.assay.reference_equivalent is None:
+        return ""
+    flags = {flag for text in frames.loc[frames["usable"], "flags"] for flag in text.split(",")}
+    differs = [words for flag, words in _OTHER_CAMERA.items() if flag in flags]
+    if not taken.changed and not differs:
+        return ""
+    of_assay = [f"its {', '.join(key.replace('_', ' ') for key in taken.changed)}"] if taken.changed else []
+    what = " and ".join((*of_assay, *differs))
+    return f"{taken.told}, from which {what} differ: state them for this method, or say in inherits why they hold"
 
 
 def _where_given(**optional: Any) -> dict[str, Any]:

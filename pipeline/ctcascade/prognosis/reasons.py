@@ -40,6 +40,9 @@ def why_refused(samples: Sequence[Sample], usable: Sequence[Sample]) -> str:
             "Too little blood was analysed to set the count against a published cut-off: less than the "
             "smallest volume that is taken to be enough."
         )
+    withheld = next((s.counts.why_no_reference for s in samples if s.counts.why_no_reference), None)
+    if not usable and withheld:
+        return f"The count cannot be set against a published cut-off: {withheld}."
     if not usable:
         return (
             "The assay's recovery relative to the reference assay is not stated, so the count cannot be set against "

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
@@ -21,7 +21,8 @@ from ctcascade.data.camera import (
 from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Number, Typed, Whole
 from ctcascade.data.vocabulary import MARKERS, ROLES
-from ctcascade.study import checking, text_files
+from ctcascade.study import checking
+from ctcascade.study.inherited import FactorName, TakenOver, extended
 
 T = TypeVar("T")
 Source = Annotated[str, Field(min_length=1, description="where the value comes from")]
@@ -200,6 +201,17 @@ class Method(Typed):
     markers: dict[Role, Marker] = Field(
         default_factory=dict, description="further markers by channel role, each with marker, place, min_z and rule"
     )
+    capture: str | None = Field(
+        default=None, max_length=200, description="how cells are enriched, such as EpCAM ferrofluid; null: not stated"
+    )
+    inherits: Sourced[tuple[FactorName, ...]] | None = Field(
+        default=None,
+        description="value (which of recovery, sensitivity, background_per_7_5_ml and reference_equivalent hold for "
+        "this method too, though stated by the assay that it extends) and source",
+    )
+    taken_over: TakenOver | None = Field(
+        default=None, description="found when the file is read: factors of another method, nobody writes it"
+    )
 
 
 class Assay(Factors, Method):
@@ -226,24 +238,12 @@ class Assay(Factors, Method):
 def read_assay(path: Path, faults: list[Fault]) -> Assay | None:
     """Return the assay of a file, over the one that it extends; None, and its faults, where it cannot be used."""
     wrong: list[Fault] = []
-    given = _extended(path, text_files.read_yaml(path, wrong), wrong)
+    given = extended(path, wrong)
     assay: Assay | None = None if wrong else checking.check(Assay, given, str(path), wrong)
     if assay:
         wrong += _contradictions(str(path), assay)
     faults += wrong
     return None if wrong else assay
-
-
-def _extended(path: Path, assay: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
-    """Return an assay over the one that it extends, key by key of the first level; that one extends no other."""
-    if "extends" not in assay:
-        return assay
-    known = sorted(other.stem for other in path.parent.glob("*.yaml") if other != path)
-    if assay["extends"] not in known:
-        faults.append(checking.not_one_of(str(path), "extends", str(assay["extends"]), known))
-        return {}
-    base = text_files.read_yaml(path.with_name(f"{assay['extends']}.yaml"), faults)
-    return {**base, **{key: value for key, value in assay.items() if key != "extends"}}
 
 
 def _contradictions(file: str, assay: Assay) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ from ctcascade.data.errors import Fault, refuse, refuse_all
 from ctcascade.data.typed import Number, Typed
 from ctcascade.study import checking
 from ctcascade.study.assay import Assay, BleedShares, Factors, Gates, Leukocytes, Marker, MarkerGate
+from ctcascade.study.inherited import TakenOver
 from ctcascade.study.patient import Patient
 from ctcascade.study.sample import Images, Role
 from ctcascade.study.settings import (
@@ -85,6 +86,7 @@ class CountAssay(Factors):
 
     name: str
     markers: dict[str, Marker] = Field(default_factory=dict)
+    taken_over: TakenOver | None = None
 
 
 class CountJob(CountSettings):
@@ -162,7 +164,7 @@ class NamedAssay(Assay):
     @property
     def written(self) -> dict[str, Any]:
         """What the file says, as it would be written."""
-        return self.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+        return self.model_dump(mode="json", exclude={"name", "taken_over"}, exclude_defaults=True)
 
 
 class ReportAssay(Camera):
@@ -293,7 +295,7 @@ def count_job(study: Study, sample: str) -> CountJob:
     patient = study.patients[row.patient]
     about |= {"primary": patient.primary, "setting": patient.setting}
     about["after"] = patient.interventions_before(row.collected, row.drawn)
-    counted = CountAssay(name=row.assay, markers=assay.markers, **factors)
+    counted = CountAssay(name=row.assay, markers=assay.markers, taken_over=assay.taken_over, **factors)
     return _job(CountJob, study.settings.count, sample=sample, assay=counted, **about)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, plain
@@ -22,12 +22,6 @@ _Part = Annotated[str, Field(min_length=1)]
 def _parts(given: Any) -> Any:
     """Return the parts that ``;`` separates in a cell."""
     return [part.strip() for part in given.split(";") if part.strip()] if isinstance(given, str) else given
-
-
-def _each_once(parts: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(parts)) < len(parts):
-        raise ValueError("a part twice")
-    return parts
 
 
 Images = Annotated[tuple[_Part, ...], BeforeValidator(_parts)]
@@ -56,7 +50,7 @@ class SampleColumns(Typed):
         "after it; on other days nothing, or the time as HH:MM",
         examples=["before"],
     )
-    images: Annotated[Images, AfterValidator(_each_once)] = Field(
+    images: Images = Field(
         min_length=1,
         description="a folder or file of images, relative to the sheet; several with ';' between; of a plate or a file "
         "of several images the well, position or series after '::'",
@@ -142,9 +136,8 @@ def _image_faults(sheet: Path, at: str, images: Sequence[str]) -> Iterator[Fault
         if not part.isprintable() or not (os.path.isdir(path) or os.path.isfile(path)):
             yield Fault(str(sheet), place, f"{plain(part)}, which is not there{_spelt_otherwise(path)}", wanted, todo)
             continue
-        if choice:  # one of the images in a file; another may be another part
-            continue
-        real = os.path.realpath(path)
+        # of the images in a file another one may be another part
+        real = os.path.realpath(path) + (f"::{choice}" if choice else "")
         outer = next((known for known in there if known == real or _is_in(known, real) or _is_in(real, known)), "")
         if outer:
             how = "the same as" if outer == real else "in one folder with"

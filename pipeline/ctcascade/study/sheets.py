@@ -166,10 +166,20 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         patients={name: row for name, row in named.items() if name in with_samples},
         assays=assays,
         base=sheet.parent,
-        notes=(*alone, *said, *notes, *unused, *persons),
+        notes=(*alone, *said, *notes, *unused, *persons, *_of_another_method(assays)),
         reviews=by_sample,
         what_if=what_if,
     )
+
+
+def _of_another_method(assays: Mapping[str, Assay]) -> Iterator[str]:
+    """Yield a note for each assay whose factors are those of another method, so that no prognosis rests on them."""
+    for name, assay in assays.items():
+        taken = assay.taken_over
+        if taken and taken.changed and assay.reference_equivalent:
+            keys = ", ".join(key.replace("_", " ") for key in taken.changed)
+            todo = "no prognosis until the file states them for this method, or says in inherits why they hold"
+            yield f"assay {name}: {taken.told}, from which its {keys} differ: {todo}"
 
 
 def _assays(folder: Path, sheet: Path, samples: Sequence[Row[SampleRow]], faults: list[Fault]) -> dict[str, Assay]:

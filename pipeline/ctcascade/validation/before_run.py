@@ -13,6 +13,7 @@ from ctcascade.formats import FrameRef, read_words
 from ctcascade.formats.image_files import listed_once, shared_files
 from ctcascade.formats.listing import FrameList
 from ctcascade.study import jobs, privacy, sheets, shipped
+from ctcascade.study.assay import Assay
 from ctcascade.validation.first_look import Looked, look_at, same_pixels
 
 
@@ -57,21 +58,36 @@ def check(configfiles: Sequence[Path], overrides: Mapping[str, object]) -> Check
     look = listed_once()
     study = sheets.read_study([*shipped.settings_files(), *configfiles], overrides, look)
     reviewed_calls.check_against_results(study)
+    notes: list[str] = []
     looked, listings, cameras = dict[str, Looked](), dict[str, FrameList](), dict[str, Camera]()
     for name in study.samples:
         job = jobs.detect_job(study, name)
         cameras[name] = job.assay
         listings[name] = look(job.images, study.base, job.format, job.assay)
         looked[name] = look_at(name, listings[name], job.assay)
+        notes += _of_another_camera(name, study.assays[study.samples[name].assay], looked[name])
     faults = tuple(fault for found in looked.values() for fault in found.faults)
     patient_of = {name: row.patient for name, row in study.samples.items()}
-    notes = [*study.notes, *(note for found in looked.values() for note in found.notes)]
+    notes += [*study.notes, *(note for found in looked.values() for note in found.notes)]
     notes += shared_files(listings, cameras, patient_of)
     notes += [*same_pixels(looked, patient_of, notes), *personal({s: its.frames[0] for s, its in listings.items()})]
     lines = [found.line for found in looked.values() if not found.faults]
     if not faults:
         lines.append(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to fix")
     return Checked(tuple(notes), tuple(lines), faults, looked)
+
+
+def _of_another_camera(sample: str, assay: Assay, looked: Looked) -> Iterator[str]:
+    """Yield that images are of another camera than the one that the factors an assay takes over are of."""
+    taken = assay.taken_over
+    flags = {flag for _, frame in looked.frames for flag in frame.notes}
+    differs = [
+        word for flag, word in (("pixel_size_differs", "pixel size"), ("bit_depth_differs", "bits")) if flag in flags
+    ]
+    if taken and differs and not taken.changed and assay.reference_equivalent:
+        what = f"{' and '.join(differs)} of the images differ"
+        todo = "no prognosis until the assay states them for this camera, or says in inherits why they hold"
+        yield f"{sample}: {taken.told}, from which {what}: {todo}"
 
 
 def personal(frames: Mapping[str, FrameRef]) -> Iterator[str]:

@@ -264,6 +264,10 @@ class Counts(ResultFile):
     )
     background_per_7_5_ml: Factor = Field(description="false CTC calls per 7.5 mL")
     reference_equivalent: Factor | None = Field(description="recovery relative to the reference assay; null: not known")
+    why_no_reference: Text | None = Field(
+        default=None,
+        description="why the assay's reference_equivalent is not used: it is only taken over from another method",
+    )
     ctc_per_7_5_ml: Interval | None = Field(description="CTCs in 7.5 mL of blood; null where not evaluable")
     clusters_per_7_5_ml: Interval | None = Field(
         description="clusters in 7.5 mL of blood, taken to be lost as often as a single cell is"
