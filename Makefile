@@ -5,7 +5,7 @@ BIN    := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check bench verify mutants fuzz audit weights slurm-test docs full clean
+.PHONY: help setup demo test test-fast check bench verify mutants fuzz audit weights judge slurm-test docs full clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -62,6 +62,13 @@ weights: .venv/ready  ## train the learned segmenter's network again, from image
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt
 	PYTHONPATH=$(CURDIR) training/.venv/bin/python training/train.py
+
+judge: .venv/ready  ## train the learned judge again: 1,200 slides of three generators, about half an hour
+	$(PYTHON) -m venv training/.venv
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt
+	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge_slides 0-1200 build/judge
+	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge build/judge
 
 slurm-test: .venv/ready  ## run the workflow on a Slurm of two nodes, through cancelled jobs and lost nodes (root, Debian)
 	$(BIN)/python -m pytest tests/on_slurm.py

@@ -437,7 +437,7 @@ def test_the_reference_is_stored_with_the_calls(tmp_path):
     frames = store.read_table(tmp_path / "frames.parquet", "frames")
     noise = {role: float(frames[f"{role}_noise"].median()) for role in ALL_ROLES}
     expected = the_reference_as_drawn(reference_of(cells, noise, GATES, SETTINGS), GATES, found.claims)
-    assert found == expected
+    assert found.model_copy(update={"judge": None}) == expected
     assert {claim.verdict for claim in found.claims} <= {"holds", "not_checked"}
 
 

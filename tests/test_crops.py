@@ -14,6 +14,7 @@ from ctcascade.images.crops import STYLE, Window, crops
 from ctcascade.images.outlines import decoded, encoded, read_outlines
 from ctcascade.study.settings import BackgroundSettings
 from tests.support import report_cases as cases
+from tests.support.counts import unjudged
 
 pytestmark = pytest.mark.unit
 
@@ -67,7 +68,7 @@ def sample(tmp_path_factory):
     where = (at["frames"], at["cells"], folder / "labels")
     detect.detect(cases.DETECT_JOB, folder, (1, 1), *where, outlines_out=at["outlines"])
     cells = store.read_table(at["cells"], "cells")
-    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, reason="x")
+    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, reason="x", **unjudged(len(cells)))
     calls["with_leukocyte"] = calls["at_border"] = False
     calls["cluster"] = pd.array([7, 7, *[None] * (len(calls) - 2)], "Int64")
     store.write_table(at["calls"], "calls", calls, store.table_provenance(at["cells"]))

@@ -18,6 +18,7 @@ from ctcascade.report.axes import Axis
 from ctcascade.report.numbers import amount, percent
 from ctcascade.report.page import RESEARCH_USE
 from tests.support import report_cases as cases
+from tests.support.counts import unjudged
 from tests.support.pages import hostile_pages
 
 pytestmark = pytest.mark.unit
@@ -321,6 +322,7 @@ def test_outlines_are_those_of_the_detected_cells(tmp_path):
     )
     frames, cells = (store.read_table(tmp_path / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
     given = {"call": "ctc", "p_ctc": 0.9, "cluster": pd.NA, "with_leukocyte": False, "at_border": False, "reason": ""}
+    given |= unjudged(len(cells))
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(**given)
     found = (cells, calls.astype({"cluster": "Int64"}))
     page = cases.Page(cases.sample_page(tmp_path, table=frames, found=found, thumbnails=3, draw=False))

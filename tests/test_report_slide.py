@@ -16,6 +16,7 @@ from ctcascade.data.results import CallsReference
 from ctcascade.images import detect, mosaic
 from ctcascade.report import overview, scatter, tables
 from tests.support import report_cases as cases
+from tests.support.counts import unjudged
 from tests.support.slide_tables import REFERENCE, read_csv
 
 pytestmark = pytest.mark.unit
@@ -38,6 +39,7 @@ def detected(tmp_path_factory):
     )
     frames, cells = (store.read_table(folder / f"{kind}.parquet", kind) for kind in ("frames", "cells"))
     given = {"call": "ctc", "p_ctc": 0.9, "cluster": pd.NA, "with_leukocyte": False, "at_border": False, "reason": ""}
+    given |= unjudged(len(cells))
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(**given)
     return folder, frames, (cells, calls.astype({"cluster": "Int64"}))
 

@@ -24,7 +24,8 @@ COLUMNS = {
         nucleus_lit_um2
     """,
     "calls": """
-        frame cell y_px x_px call p_ctc cluster with_leukocyte at_border reason
+        frame cell y_px x_px call p_ctc cluster with_leukocyte at_border reason gates_p_ctc judge_ln_ratio
+        judge_reason p_ctc_in_sample unlike unlike_rank
     """,
 }
 KEYS = {

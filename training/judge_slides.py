@@ -3,7 +3,7 @@
 A slide is one small frame with many CTCs and many things that are easily mistaken for one. Its number decides
 everything: the generator (its remainder by three), what lies on it, stain, optics and camera.
 
-    python -m training.judge_slides NUMBER_OF_SLIDES FOLDER
+    python -m training.judge_slides FIRST-LAST FOLDER
 
 writes the pixels of each slide (``.npz``, so that they can be measured again) and its tables (``.pickle``).
 """
@@ -126,7 +126,16 @@ def _light(rng: Rng) -> Any:
     if rng.random() < 0.2:
         faint["dna"] = float(rng.uniform(0.25, 1.3))
 
+    grain = {
+        role: (float(rng.uniform(0.1, 0.6)), float(rng.uniform(1, 5))) for role in ("dna", "ck") if rng.random() < 0.5
+    }
+    seed = int(rng.integers(2**31))
+
     def change(light: Planes) -> Planes:
+        fresh = np.random.default_rng(seed)
+        for role, (depth, sigma_px) in grain.items():  # whatever the generator's own texture is
+            field = np.exp(depth * third_phantom._field(light[role].shape, sigma_px, fresh))
+            light = {**light, role: (light[role] * field / field.mean()).astype(light[role].dtype)}
         light = states._bleed(*pairs)(light)
         return {role: plane * faint.get(role, 1.0) for role, plane in light.items()}
 
@@ -184,13 +193,15 @@ def _phantom(state: State, groups: Sequence[tuple[int, int]], rng: Rng) -> tuple
         shift_px=float(rng.uniform(0, 1.2)),
     )
     things = place_objects(recipe, (shape[0] * px, shape[1] * px), groups, rng)
+    larger = float(rng.uniform(0.7, 1.2))
     planes = np.zeros((4, *shape))
     for thing in things:
         lit, drawn = dict(thing.light), thing.kind
         if thing.kind in (*phantom.CTC_KINDS, *phantom.LEUKOCYTE_KINDS):
             lit, form = state.cell(stress._sort(thing.kind), lit, rng)
             drawn = form or drawn
-        draw_object(planes, replace(thing, kind=drawn, light=lit), px, rng)
+        nucleus = thing.nucleus_um * (larger if thing.kind in phantom.CTC_KINDS else 1.0)
+        draw_object(planes, replace(thing, kind=drawn, light=lit, nucleus_um=nucleus), px, rng)
     rows = pd.DataFrame([{name: getattr(t, name) for name in stress.TOLD} for t in things], columns=list(stress.TOLD))
     light = dict(zip(phantom.ROLES, planes, strict=True))
     rows = stress._blotted(state, light, px, rows, rng)
@@ -219,10 +230,12 @@ def _other(state: State, groups: Sequence[tuple[int, int]], rng: Rng) -> tuple[P
     )
     full, fine, px = stress.FULL, blood.pixel_size_um / other_phantom.FINE, blood.pixel_size_um
     cells = other_phantom._crowd(blood, groups, rng)
+    larger = float(rng.uniform(0.7, 1.2))
     for cell in cells:
         new, form = state.cell(stress._sort(cell["kind"]), {r: cell[r] / full for r in phantom.ROLES}, rng)
         cell.update({role: value * full for role, value in new.items()})
-        cell["nuclei"] = stress._nuclei(form, cell, rng)
+        size = larger if cell["kind"] in phantom.CTC_KINDS and not form else 1.0
+        cell["nuclei"] = [(a, b, size * long, flat) for a, b, long, flat in stress._nuclei(form, cell, rng)]
     light = {role: plane / full for role, plane in other_phantom._painted(blood, cells, rng).items()}
     rows = pd.DataFrame([c["row"] for c in cells], columns=list(stress.TOLD))
     rows = stress._blotted(state, light, fine, rows, rng)
@@ -252,6 +265,7 @@ def _third(state: State, groups: Sequence[tuple[int, int]], rng: Rng) -> tuple[P
         dye=float(rng.uniform(0, 1.5)),
         bare=2.0,
         fade=float(rng.uniform(0, 0.4)),
+        nucleus=(float(rng.uniform(0.45, 0.7)), float(rng.uniform(0.7, 0.85))),
         spill=float(rng.choice([0.0, 0.0, 0.05, 0.1])),
         aperture=float(rng.uniform(0.3, 0.75)),
         waves=float(rng.uniform(0, 0.12)),
@@ -292,7 +306,7 @@ def main(numbers: Sequence[int], folder: Path) -> None:
         if not tables.exists():
             with np.load(pixels) as data:
                 planes = {role: data[role] for role in data.files if role != "px"}
-                truth = pd.read_pickle(folder / f"{number:05d}.truth")  # noqa: S301 (written just above)
+                truth = pd.read_pickle(folder / f"{number:05d}.truth")
                 drawn = Drawn(planes, truth, float(data["px"]))
             frames, cells = detected(drawn)
             pd.to_pickle((frames, cells, drawn.truth, drawn.pixel_size_um), tables)
@@ -301,4 +315,5 @@ def main(numbers: Sequence[int], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(range(int(sys.argv[1])), Path(sys.argv[2]))
+    first, last = (int(number) for number in sys.argv[1].split("-"))
+    main(range(first, last), Path(sys.argv[2]))

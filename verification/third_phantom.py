@@ -41,6 +41,8 @@ class Film:
     ck, weak_ck, ck_spread : float
         Median cytokeratin of CTCs (share of the camera's range), the share of CTCs with a quarter of it, and the
         spread of its logarithm.
+    nucleus : (float, float)
+        Least and largest diameter of a CTC's nucleus, over the cell's.
     fade, spill : float
         Share of the stain that is lost across the frame; brightness of a spill over that of leukocytes' CD45.
     aperture, waves, other_planes : float
@@ -61,6 +63,7 @@ class Film:
     ck: float = 0.18
     ck_spread: float = 0.4
     weak_ck: float = 0.1
+    nucleus: tuple[float, float] = (0.6, 0.78)
     dying: float = 0.0
     bodies: float = 0.0
     dye: float = 0.3
@@ -79,7 +82,7 @@ class Film:
 
 
 class Body(NamedTuple):
-    """One object: its kind, place, size, light by role and the form of its nucleus."""
+    """One object: its kind, place, size, light by role, form of its nucleus, and its diameter over the cell's."""
 
     kind: str
     y: float
@@ -88,6 +91,7 @@ class Body(NamedTuple):
     light: dict[str, float]
     form: str
     cluster: int = 0
+    share: float = 0.0
 
 
 def crowd(film: Film, groups: Sequence[tuple[int, int]], rng: Rng) -> list[Body]:
@@ -217,7 +221,8 @@ def _ctc(film: Film, rng: Rng) -> Body:
     weak = rng.random() < film.weak_ck
     ck = film.ck * np.exp(rng.normal(0, film.ck_spread)) * (0.25 if weak else 1.0)
     light = {"dna": _about(0.22, 0.25, rng), "ck": float(np.clip(ck, 0.015, 0.9)), "cd45": 0.002, "fitc": 0.008}
-    return Body("ctc_weak_ck" if weak else "ctc", 0.0, 0.0, size, light, "round")
+    share = float(rng.uniform(*film.nucleus))
+    return Body("ctc_weak_ck" if weak else "ctc", 0.0, 0.0, size, light, "round", share=share)
 
 
 def _leukocyte(film: Film, rng: Rng) -> Body:
@@ -333,7 +338,7 @@ def _nucleus(body: Body, y: Floats, x: Floats, rng: Rng) -> Floats:
     elif body.form == "condensed":
         at = [(0.12 * size, turn, rng.uniform(0.3, 0.42) * size)]
     else:
-        at = [(rng.uniform(0, 0.06) * size, turn, rng.uniform(0.6, 0.78) * size)]
+        at = [(rng.uniform(0, 0.06) * size, turn, (body.share or rng.uniform(0.6, 0.78)) * size)]
     parts = [_outline(y - r * np.sin(a), x - r * np.cos(a), d, 0.06, rng) for r, a, d in at]
     return np.asarray(np.clip(np.max(parts, axis=0), 0, None) ** 0.4)
 

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 
 from ctcascade.study.jobs import CountJob
@@ -81,5 +82,12 @@ def calls_table(*rows):
             "cluster": pd.array([row[1] for row in rows], dtype="Int64"),
             **{name: [name in row[2:] for row in rows] for name in ("with_leukocyte", "at_border")},
             "reason": "",
+            **unjudged(len(rows)),
         }
     )
+
+
+def unjudged(n):
+    """Return the judge's columns of n calls that it was not asked about."""
+    floats = {name: np.full(n, np.nan) for name in ("gates_p_ctc", "judge_ln_ratio", "p_ctc_in_sample", "unlike")}
+    return {**floats, "judge_reason": "", "unlike_rank": pd.array([None] * n, dtype="Int64")}

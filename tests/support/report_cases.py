@@ -23,6 +23,7 @@ from ctcascade.study.assay import Gates
 from ctcascade.study.jobs import CropsJob, ReportAssay, ReportCohortJob, ReportPatientJob, ReportSampleJob
 from ctcascade.study.patient import Patient
 from ctcascade.study.settings import BackgroundSettings, ControlsSettings
+from tests.support.counts import unjudged
 from tests.support.detecting import camera_of, detect_job
 from tests.support.json_results import write_result
 
@@ -223,7 +224,7 @@ def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
     calls["cluster"] = pd.array([1 if i < 2 and n_ctc >= 2 else None for i in range(n)], dtype="Int64")
     calls["with_leukocyte"], calls["at_border"] = False, False
     calls["reason"] = np.where(kind == "ctc", "CK high, CD45 absent, nucleus inside", "CD45 present")
-    return cells, calls
+    return cells, calls.assign(**unjudged(n))
 
 
 def images(folder, table, cells, calls):

@@ -6,10 +6,11 @@ import pandas as pd
 from ctcascade.data.tables import Row
 
 SHOWN_CALLS = ("ctc", "uncertain", "double_positive")
-DOUBTS = ("uncertain", "double_positive", "near_gate", "cluster", "")
+DOUBTS = ("differ", "uncertain", "double_positive", "near_gate", "cluster", "")
 """Why a candidate is worth a look, in the order in which they come; the last: a CTC without any doubt."""
 SURE = 0.95
 """Probability from which a CTC is taken to lie well inside all gates (a gate lies at 0.5 of its own term)."""
+_EVEN = 0.5
 _TYPICAL_BY = ("equivalent_diameter_um", "dna_mean", "ck_mean", "cd45_mean")
 
 
@@ -21,11 +22,12 @@ def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     joined = _with_features(calls[calls["call"].isin(SHOWN_CALLS)], cells)
     doubt = np.select(
         [
+            _differ(joined),
             joined["call"] != "ctc",
             joined["p_ctc"] < SURE,
             joined["cluster"].notna(),
         ],
-        [joined["call"], "near_gate", "cluster"],
+        ["differ", joined["call"], "near_gate", "cluster"],
         "",
     )
     rank = {name: at for at, name in enumerate(DOUBTS)}
@@ -34,6 +36,18 @@ def candidates_of(calls: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
     )
     ordered = order.sort_values(["_rank", "_sure", "frame", "cell"], ignore_index=True)
     return ordered.drop(columns=["_rank", "_sure"])
+
+
+def _differ(calls: pd.DataFrame) -> pd.Series:
+    """Return which uncertain cells gates and judge differ on."""
+    by_gates, by_judge = calls["gates_p_ctc"].fillna(0.0) >= _EVEN, calls["judge_reason"] == "for"
+    return (calls["call"] == "uncertain") & (calls["judge_reason"].fillna("") != "") & (by_gates != by_judge)
+
+
+def unlike_of(calls: pd.DataFrame, cells: pd.DataFrame) -> list[Row]:
+    """Return the cells that no gate wanted and that are most unlike the sample's leukocytes, the most unlike first."""
+    found = calls[calls["unlike_rank"].notna() & ~calls["call"].isin(SHOWN_CALLS)]
+    return records(_with_features(found, cells).sort_values("unlike_rank", ignore_index=True))
 
 
 def near_misses(calls: pd.DataFrame, cells: pd.DataFrame, most: int) -> list[Row]:

@@ -5,6 +5,7 @@ against their median, both above the cell's own surroundings and less what bleed
 (`compensation`); the assay's gates say how far from them a CTC has to be.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,11 +15,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, ndtr
 
+from ctcascade.calling.agreement import agreed, summary_of
 from ctcascade.calling.clusters import group
 from ctcascade.calling.compensation import bleed_of, signals_of
+from ctcascade.calling.judge import Verdict, judged
 from ctcascade.calling.markers import marker_columns
+from ctcascade.calling.rarity import ranked, unlike_leukocytes
 from ctcascade.calling.reference import Reference, drawn, reference_from
 from ctcascade.calling.stains import claims_of
+from ctcascade.calling.traits import More
 from ctcascade.data import store
 from ctcascade.data.results import CallsReference, TableProvenance
 from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
@@ -59,7 +64,8 @@ def classify(job: ClassifyJob, frames: Path, cells: Path, out: Path) -> None:
         The calls table; as many rows as `cells`, in its order.
     """
     found = store.read_table(frames, "frames")
-    called = call_sample(job, found, store.read_table(cells, "cells", _unused(_noise(found))))
+    measured = store.read_table(cells, "cells", _unused(_noise(found)))
+    called = call_sample(job, found, measured, functools.partial(store.read_rows, cells))
     made_by = store.provenance(job, {"frames": frames, "cells": cells})
     kept = TableProvenance(**made_by.model_dump(exclude_unset=True), reference=called.reference)
     store.write_table(out, "calls", called.calls, kept)
@@ -72,7 +78,7 @@ class CalledSample(NamedTuple):
     reference: CallsReference
 
 
-def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame) -> CalledSample:
+def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame, more: More | None = None) -> CalledSample:
     """Return the calls of one sample's cells, with the columns of the assay's markers.
 
     Parameters
@@ -80,13 +86,20 @@ def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame) -> 
     job : ClassifyJob
     frames, cells : DataFrame
         Tables of the whole sample.
+    more : callable, optional
+        What reads the columns `traits.FURTHER` that `cells` lacks.
     """
     noise, gates = _noise(frames), job.assay.gates
     reference = reference_of(cells, noise, gates, job, job.assay.shares)
-    calls = call_cells(cells, reference, noise, gates, job)
-    further = marker_columns(cells, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
     claims = claims_of(job, frames, cells, noise, reference)
-    return CalledSample(pd.concat([calls, further], axis=1), drawn(reference, gates, claims))
+    verdict = None
+    if job.judge.use != "off":
+        failed = [claim.claim for claim in claims if claim.verdict == "fails"]
+        verdict = judged(cells, signals_of(cells, reference.bleed), reference, noise, failed, more)
+    calls = call_cells(cells, reference, noise, gates, job, verdict)
+    further = marker_columns(cells, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
+    about = drawn(reference, gates, claims).model_copy(update={"judge": summary_of(verdict, job.judge.use)})
+    return CalledSample(pd.concat([calls, further], axis=1), about)
 
 
 def _unused(roles: Iterable[str]) -> list[str]:
@@ -101,6 +114,7 @@ def call_cells(
     noise: Mapping[str, float],
     gates: Gates,
     settings: ClassifySettings,
+    verdict: Verdict | None = None,
 ) -> pd.DataFrame:
     """Return the calls table of a cells table.
 
@@ -115,11 +129,13 @@ def call_cells(
     gates : Gates
         The assay's.
     settings : ClassifySettings
+    verdict : Verdict, optional
+        The learned judge's (`judge.judged`); without it the gates alone decide.
 
     Notes
     -----
-    The probability is the product of one logistic term a gate, each 0.5 on the gate and as steep as the measurement is
-    sharp: a cell that clears all gates by far gets nearly 1, one that fails any of them by far nearly 0.
+    The gates' probability is the product of one logistic term a gate, each 0.5 on the gate and as steep as the
+    measurement is sharp: a cell that clears all gates by far gets nearly 1, one that fails any of them by far nearly 0.
 
     The more CD45 a cell shows, the more cytokeratin it needs: what bleeds over from a bright channel grows with it, a
     leukocyte's own CD45 does not. ``ck_min_z`` is multiplied by ``1 + ck_rise_with_cd45 * (CD45 / its own gate)^2``.
@@ -132,8 +148,14 @@ def call_cells(
     error of `p_ctc` is least on phantoms of which one cell in 20 is a CTC; where CTCs are rarer the same value stands
     for less. The verification prints both.
     """
-    p_ctc, call, reason = _called(cells, reference, noise, gates, settings)
+    p_gates, call, reason = _called(cells, reference, noise, gates, settings)
+    found = agreed(p_gates, call, reason, verdict, settings)
+    call, reason = found.call, found.reason
     cluster, with_leukocyte = group(cells, call, settings.cluster_gap_um)
+    unlike = unlike_leukocytes(cells, signals_of(cells, reference.bleed), reference, noise)
+    rank = np.zeros(len(cells), np.int64)
+    strange = ranked(unlike, call, reason, cells["touches_border"].to_numpy(bool), settings.unlike_cells)
+    rank[strange] = np.arange(1, len(strange) + 1)
     reason[with_leukocyte] = reason[with_leukocyte] + " with_leukocyte"
     border = cells["touches_border"].to_numpy(bool)
     reason[border] = reason[border] + " at_border"
@@ -143,11 +165,17 @@ def call_cells(
         {
             **{name: cells[name] for name in ("frame", "cell", "y_px", "x_px")},
             "call": call,
-            "p_ctc": p_ctc,
+            "p_ctc": found.p_ctc,
             "cluster": cluster,
             "with_leukocyte": with_leukocyte,
             "at_border": border,
             "reason": reason,
+            "gates_p_ctc": p_gates,
+            "judge_ln_ratio": found.ln_ratio,
+            "judge_reason": found.judge_reason,
+            "p_ctc_in_sample": found.p_in_sample,
+            "unlike": unlike,
+            "unlike_rank": pd.arrays.IntegerArray(rank, rank == 0),
         }
     )
 

@@ -49,7 +49,7 @@ _ALL = (
 )
 STAGES = {
     "detect": Stage(("images.detect",), weights=("images/weights/*",)),
-    "classify": Stage(("calling.classify",)),
+    "classify": Stage(("calling.classify",), files=("calling/weights/*",)),
     "crops": Stage(("images.crops",)),
     "compare": Stage(("images.shared",)),
     "count": Stage(

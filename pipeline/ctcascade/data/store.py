@@ -9,9 +9,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from ctcascade import __version__
@@ -206,6 +208,25 @@ def read_parts(path: Path) -> Iterator[pa.Table]:
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for number in range(file.num_row_groups):
             yield file.read_row_group(number)
+
+
+def read_rows(path: Path, rows: NDArray[np.int64], columns: Sequence[str]) -> pd.DataFrame:
+    """Return some rows of a table and some of its columns, in the order of `rows`: few of a slide's millions."""
+    order = np.argsort(rows, kind="stable")
+    wanted, found, first = rows[order], [], 0
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for number in range(file.num_row_groups):
+            last = first + file.metadata.row_group(number).num_rows
+            here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last)] - first
+            if len(here):
+                found.append(file.read_row_group(number, columns=list(columns), use_threads=False).take(pa.array(here)))
+            first = last
+        empty = file.schema_arrow.empty_table().select(list(columns))
+    table: pd.DataFrame = pa.concat_tables(found or [empty]).to_pandas()
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    ordered: pd.DataFrame = table.iloc[back].reset_index(drop=True)
+    return ordered
 
 
 def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Collection[str] = ()) -> pd.DataFrame:

@@ -164,6 +164,29 @@ CALL_TABLE = Table(
         Column("with_leukocyte", "bool", "a CTC outside clusters that a leukocyte touches"),
         Column("at_border", "bool", "the frame's border cuts the cell"),
         Column("reason", "str", "what decided the call, in words for people: no stage reads it"),
+        Column("gates_p_ctc", "float", "as p_ctc, by the gates alone", nullable=True),
+        Column(
+            "judge_ln_ratio",
+            "float",
+            "ln of how much likelier the cell is as a CTC than as anything else, by the learned judge; null: not asked",
+            nullable=True,
+        ),
+        Column("judge_reason", "str", "for, or against and what speaks most against it; empty: not asked"),
+        Column(
+            "p_ctc_in_sample",
+            "float",
+            "probability by the judge at the sample's own share of CTCs among candidates; null: not asked",
+            nullable=True,
+        ),
+        Column(
+            "unlike", "float", "distance from the sample's leukocytes, over their usual one; null: none", nullable=True
+        ),
+        Column(
+            "unlike_rank",
+            "int",
+            "place among the cells that no gate wanted, from 1 for the one most unlike leukocytes; null: not shown",
+            nullable=True,
+        ),
     ),
     per_role=(  # of the assay's markers only
         Column("{role}_z", "float", "upper spreads of ln intensity above the sample's leukocytes", nullable=True),

@@ -22,6 +22,7 @@ from ctcascade.calling.candidates import (
     near_misses,
     records,
     typical_leukocytes,
+    unlike_of,
 )
 from ctcascade.data import store
 from ctcascade.data.camera import Camera
@@ -112,8 +113,8 @@ def crops(
         Tables of the sample.
     out : Path
         Table to write, as `tables.CROPS`: candidates, those in doubt first, then the most CTC-like of the other cells,
-        typical leukocytes, clusters, the largest first, and the frames in the order of their table. Its provenance
-        names the layout that the images were read as.
+        typical leukocytes, the cells most unlike them, clusters, the largest first, and the frames in the order of
+        their table. Its provenance names the layout that the images were read as.
     style : Style, optional
 
     Raises
@@ -134,6 +135,7 @@ def crops(
         *records(found.head(job.pictured)),
         *near_misses(call_table, cell_table, job.compared),
         *typical_leukocytes(call_table, cell_table, job.compared),
+        *unlike_of(call_table, cell_table),
     ]
     shown = [*([row] for row in single), *cluster_members(found, job.max_thumbnails)]
     pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))

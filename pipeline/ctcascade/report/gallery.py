@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctcascade.calling.candidates import DOUBTS, cluster_members, near_misses, records, typical_leukocytes
+from ctcascade.calling.candidates import DOUBTS, cluster_members, near_misses, records, typical_leukocytes, unlike_of
 from ctcascade.data import store
 from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS
@@ -28,6 +28,7 @@ NARROWED = {
 }
 """What the gallery can be narrowed and sorted by: columns of calls and cells, and their names for the reader."""
 DOUBT_WORDS = {
+    "differ": "gates and judge differ",
     "uncertain": "uncertain",
     "double_positive": "double-positive",
     "near_gate": "near a gate",
@@ -91,6 +92,8 @@ class Gallery:
     clusters : list of Cluster
     near_misses, leukocytes : list of Candidate
         Cells to compare with.
+    unlike : list of Candidate
+        Cells that no gate wanted and that are most unlike the leukocytes.
     """
 
     found: int
@@ -101,6 +104,7 @@ class Gallery:
     clusters: list[Cluster]
     near_misses: list[Candidate]
     leukocytes: list[Candidate]
+    unlike: list[Candidate]
 
     @property
     def shown(self) -> int:
@@ -110,7 +114,7 @@ class Gallery:
     @property
     def any(self) -> bool:
         """Whether there is a cell to review."""
-        return bool(self.found or self.near_misses)
+        return bool(self.found or self.near_misses or self.unlike)
 
     @property
     def in_doubt(self) -> int:
@@ -142,6 +146,9 @@ def gallery_of(
     rows = records(found.head(job.pictured))
     most = job.max_thumbnails
     members = cluster_members(found, most)
+    misses = near_misses(calls, cells, job.compared)
+    asked = {(row["frame"], row["cell"]) for row in misses}
+    strange = [row for row in unlike_of(calls, cells) if (row["frame"], row["cell"]) not in asked]
     return Gallery(
         found=len(found),
         first=shown(rows[:most]),
@@ -149,8 +156,9 @@ def gallery_of(
         columns=columns(rows),
         numbers={(str(row["frame"]), int(row["cell"])): number for number, row in enumerate(rows)},
         clusters=[Cluster(int(own[0]["cluster"]), own, crops.picture(own)) for own in members],
-        near_misses=shown(near_misses(calls, cells, job.compared)),
+        near_misses=shown(misses),
         leukocytes=shown(typical_leukocytes(calls, cells, job.compared)),
+        unlike=shown(strange),
     )
 
 
@@ -208,12 +216,21 @@ def features(row: Row, roles: Sequence[str]) -> list[tuple[str, str]]:
     return [
         ("Size", f"{shown('equivalent_diameter_um', 1, 'µm')} across; nucleus {shown('nucleus_area_um2', 0, 'µm²')}"),
         ("Mean signal", f"{signals} counts"),
+        *_judged(row),
         *((role.upper(), _marked(row, role)) for role in roles if f"{role}_positive" in row),
     ]
 
 
 def _shortened(value: float) -> float | None:
     return None if pd.isna(value) else float(f"{value:.5g}")
+
+
+def _judged(row: Row) -> list[tuple[str, str]]:
+    """Return in words what the learned judge says of a cell; nothing where it was not asked."""
+    if not row.get("judge_reason") or pd.isna(row["judge_ln_ratio"]):
+        return []
+    said = f"{row['judge_reason']}; ln of the likelihood ratio {row['judge_ln_ratio']:+.1f}"
+    return [("Judge", said), ("Gates alone", f"P(CTC) {row['gates_p_ctc']:.0%}")]
 
 
 def _marked(row: Row, role: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from ctcascade.calling.candidates import DOUBTS, SHOWN_CALLS, candidates_of, records
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
-from ctcascade.data.results import Claim, Counts, Factor, Operator, Quality, SharedPixels
+from ctcascade.data.results import CallsReference, Claim, Counts, Factor, Operator, Quality, SharedPixels
 from ctcascade.data.results.quality import Check
 from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS, CUTOFFS
@@ -105,7 +105,7 @@ def report_sample(
     cards = gallery.gallery_of(job, found, call_table, cell_table, pictures)
     marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
-    reviewed = verdicts(data)
+    reviewed, reference = verdicts(data), store.table_provenance(calls).reference
     gallery.write_later(cards, out.parent / gallery.FILE, lambda cell: part("cards.html", "card", cell, reviewed))
     write_page(
         out,
@@ -114,7 +114,7 @@ def report_sample(
         counts=Traced(f"counts/{data.sample}", data),
         axis=ruler(data.ctc_per_7_5_ml),
         odds=reference_odds(data),
-        lights=[*lights(data, judged), layout(pictures)],
+        lights=[*lights(data, judged), *judge_lights(reference), layout(pictures)],
         quality=Traced(f"quality/{data.sample}", judged),
         checks=by_verdict(judged.checks, lambda check: check.state != "ok" and check.value is not None),
         claims=by_verdict(data.claims, lambda claim: claim.verdict == "fails"),
@@ -129,7 +129,7 @@ def report_sample(
         sure=DOUBTS.index(""),
         colours=COLOURS,
         overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,
-        scatters=scatter.scatters(call_table, cell_table, frame_table, marked, store.table_provenance(calls).reference),
+        scatters=scatter.scatters(call_table, cell_table, frame_table, marked, reference),
         narrowed=gallery.NARROWED,
         shown_calls=SHOWN_CALLS,
         operator=store.read_json(operator, Operator),
@@ -197,6 +197,20 @@ def frame_rows(frames: pd.DataFrame) -> list[Row]:
 def layout(crops: Crops) -> Light:
     """Return as which layout the images were read, and why."""
     return Light("Layout", "ok", crops.layout)
+
+
+def judge_lights(reference: CallsReference | None) -> list[Light]:
+    """Return what the learned judge made of the sample, in words."""
+    judge = reference.judge if reference else None
+    if judge is None or judge.use == "off":
+        return []
+    if judge.use == "abstains":
+        return [Light("Learned judge", "warn", f"abstains, and the gates alone decide: {judge.reason}")]
+    how = {
+        "beside": "cells are called where gates and judge agree; where they differ they are uncertain and come first",
+        "shown": "its verdict stands beside each cell; the gates alone decide",
+    }[judge.use]
+    return [Light("Learned judge", "ok", f"asked about {judge.n_asked} candidates: {how}")]
 
 
 def verdicts(counts: Counts) -> dict[tuple[str, int], str]:

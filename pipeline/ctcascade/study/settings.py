@@ -336,6 +336,7 @@ class GateWidths(Typed):
 
 _FROM_ZERO = "a number from 0 to 1000"
 _POSITIVE = "a number above 0 and up to 1000"
+_LN_RATIO = "a number from -20 to 20"
 
 
 class ReferenceSettings(Typed):
@@ -440,6 +441,23 @@ class DyeSettings(Typed):
     )
 
 
+class JudgeSettings(Typed):
+    """How the learned judge is used beside the gates."""
+
+    use: Literal["beside", "shown", "off"] = setting(
+        "shown",
+        "beside, shown or off",
+        "beside: a cell is called where gates and judge agree, and is uncertain where they differ; shown: its verdict "
+        "is written and the gates alone decide; off: it is not asked.",
+    )
+    least_ln_ratio: Number = setting(
+        0.0, _LN_RATIO, "Ln of the likelihood ratio from which the judge is for a CTC.", ge=-20, le=20
+    )
+    alone_ln_ratio: Number = setting(
+        4.0, _LN_RATIO, "From this on a cell that the gates do not want is uncertain.", ge=-20, le=20
+    )
+
+
 class ClassifySettings(Typed):
     """Cells -> calls: from which probability a cell is called, what counts as one cluster, how gates are applied."""
 
@@ -474,6 +492,14 @@ class ClassifySettings(Typed):
     dye: DyeSettings = section(DyeSettings, "when an object is a clump of dye")
     bleed: BleedSettings = section(BleedSettings, "how bleed is estimated from the sample")
     stains: StainSettings = section(StainSettings, "when stains have worked")
+    judge: JudgeSettings = section(JudgeSettings, "how the learned judge is used beside the gates")
+    unlike_cells: Whole = setting(
+        12,
+        "a whole number from 0 to 1000",
+        "Cells that no gate wanted and that are most unlike the sample's leukocytes, shown on the sample's page.",
+        ge=0,
+        le=1000,
+    )
 
 
 class CountSettings(Typed):

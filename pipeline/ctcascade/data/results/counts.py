@@ -124,6 +124,23 @@ class Claim(Result):
     reason: Text = Field(description="why it fails or could not be checked, else empty")
 
 
+class Judged(Result):
+    """What the learned judge made of a sample."""
+
+    use: Literal["beside", "shown", "off", "abstains"] = Field(
+        description="beside: cells are called where gates and judge agree; else the gates alone decide"
+    )
+    reason: Text = Field(description="why it abstains, else empty")
+    n_asked: Count = Field(description="candidates that it was asked about")
+    unlike: Amount | None = Field(
+        description="distance of the sample from the slides that it was trained on, over the largest it accepts; null: "
+        "not measured"
+    )
+    share_of_ctcs: Share | None = Field(
+        description="share of CTCs among the candidates that its likelihood ratios make most probable; null: not asked"
+    )
+
+
 class CallsReference(Result):
     """What a sample's cells were compared with: `reference` in the metadata of calls, for drawing the gates."""
 
@@ -138,6 +155,7 @@ class CallsReference(Result):
     )
     bleed: tuple[PairBleed, ...] = Field(default=(), description="what was taken off before any gate")
     claims: tuple[Claim, ...] = Field(default=(), description="what the calls rest on, and whether it holds")
+    judge: Judged | None = Field(default=None, description="what the learned judge made of the sample")
 
 
 class Layout(Result):
