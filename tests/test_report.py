@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import itertools
 import json
 import re
@@ -56,6 +57,7 @@ def pages(tmp_path_factory):
 
 
 KINDS = ("sample", "patient", "cohort")
+SOURCES = r"https://(?:doi\.org|pubmed\.ncbi\.nlm\.nih\.gov|www\.ncbi\.nlm\.nih\.gov/pmc)/"
 
 
 @pytest.mark.oracle
@@ -124,8 +126,9 @@ def test_nothing_comes_from_outside(pages, kind):
     for element in page.elements:
         assert not [name for name in element if name.startswith("on") or name in ("style", "srcdoc", "action")]
         for name in ("src", "href"):
-            assert re.match(r"#|data:image/webp;base64,|\.\./|samples/|patients/", element.get(name, "#"))
-    assert not re.search(r"@import|url\(|https?://(?!www\.w3\.org)", page.source)
+            assert re.match(r"#|data:image/webp;base64,|\.\./|samples/|patients/|" + SOURCES, element.get(name, "#"))
+    assert not re.search(r"@import|url\((?!#)|https?://(?!www\.w3\.org|doi\.org|(?:www|pubmed)\.ncbi\.)", page.source)
+    assert all(e["tag"] == "a" for e in page.elements if re.match(SOURCES, e.get("href", "")))
     assert not re.search(r"eval|Function\(|innerHTML|document\.write", page.tagged("script")[0]["text"])
 
 
@@ -260,6 +263,26 @@ def test_an_assay_without_reference_equivalent_is_not_compared_with_a_cut_off(tm
     assert "cannot be compared with a published cut-off" in page.section("reference")
     patient = cases.Page(cases.patient_page(tmp_path / "p", [data], prognosis_data=cases.refused("no_evidence")))
     assert "cannot be compared with a published cut-off" in patient.section("count")
+
+
+# Links to sources
+@pytest.mark.parametrize(
+    ("text", "addresses"),
+    [
+        ("Allard 2004, PMID 15501967, abstract", ["https://pubmed.ncbi.nlm.nih.gov/15501967"]),
+        ("doi:10.1002/cyto.a.20369 (read in full)", ["https://doi.org/10.1002/cyto.a.20369"]),
+        ("R43, PMC4052944 (read); 10.1158/1078-0432.CCR-04-0378.", [
+            "https://www.ncbi.nlm.nih.gov/pmc/articles/PMC4052944", "https://doi.org/10.1158/1078-0432.CCR-04-0378",
+        ]),
+        ('doi:10.1/x" onclick="alert(1)', []),
+        ("10.1234/a<script>", ["https://doi.org/10.1234/a%3Cscript%3E"]),
+    ],
+)  # fmt: skip
+def test_identifiers_of_publications_are_links_and_nothing_else_is(text, addresses):
+    shown = paging.linked(text)
+    assert re.findall(r'<a href="([^"]*)" rel="noreferrer">', shown) == addresses
+    assert shown.count("<") == 2 * len(addresses)
+    assert html.unescape(re.sub("<[^>]*>", "", shown)) == text
 
 
 # Marks and order

@@ -159,6 +159,45 @@ def test_cells_framed_in_a_plot_are_those_of_the_gallery(browser, files):
 
 
 @pytest.fixture(scope="module")
+def known(tmp_path_factory):
+    """A patient with a known bone lesion, thirty samples, and a curve from another sample than the latest."""
+    folder = tmp_path_factory.mktemp("known")
+    scan = {"date": "2024-01-05", "modality": "CT", "n_lesions": 2, "organ": "bone", "use": "there from this day on"}
+    gone = {**scan, "organ": "lung", "n_lesions": 0}
+    return many.patient_of(folder, 30, findings=[scan, gone], known_metastatic=True)
+
+
+def test_the_headline_is_dated_and_what_is_known_is_no_risk(browser, known):
+    page, heard = opened(browser, known, 1440)
+    count, change, organs, groups = (tile.inner_text() for tile in page.locator(".tiles li").all())
+    assert "drawn 2026-01-04" in count
+    assert "2024-01-10 → 2024-02-04" in change
+    assert "known: bone" in organs
+    assert "next: liver 10" in organs
+    assert "within 2 years of 2026-01-04" in organs
+    assert "sample of 2024-01-10" in groups
+    assert "not the latest" in groups
+    risks = page.locator("table.risk tbody tr").all_inner_texts()
+    assert risks[0].split() == ["bone", "known:", "2", "lesions,", "CT", "of", "2024-01-05"]
+    assert not any(row.startswith("any of them") for row in risks)
+    figure = page.locator(".by-horizon .h2")
+    assert figure.locator("g.organ.known").count() == 1
+    wide = [row for row in risks[1:] if row.startswith(("liver", "lung"))]
+    assert len(wide) == 2
+    assert figure.locator("g.hatched").count() == 1  # of the liver alone the band spans more than half of the scale
+    plot = page.locator("#change ~ svg")
+    assert plot.bounding_box()["width"] > 600
+    assert plot.locator("circle.dot").count() == 27
+    assert plot.locator("path.bad-dot").count() == 3
+    assert plot.locator("line.cutoff").count() == 1
+    assert len(page.locator("body").inner_text().split()) < 1700
+    assert page.locator("#against").is_visible()
+    page.goto(known.as_uri() + "#against")
+    page.locator("#against ~ details[open]").wait_for()
+    assert heard == []
+
+
+@pytest.fixture(scope="module")
 def triage(tmp_path_factory):
     """A sample's page of 150 candidates: 100 in the page, 50 in a file beside it."""
     return many.sample_of(tmp_path_factory.mktemp("triage"), 150)

@@ -22,8 +22,8 @@ def sample_of(folder, n_candidates, **other):
     return cases.sample_page(folder, data, table, (cells, calls))
 
 
-def patient_of(folder, n_draws):
-    """Write the page of a patient of so many draws, one in ten of them not evaluable."""
+def patient_of(folder, n_draws, **other):
+    """Write the page of a patient of so many draws, one in ten of them not evaluable; `other` is of the cascade."""
     days = [str(np.datetime64("2024-01-10") + 25 * i) for i in range(n_draws)]
     draws = [
         cases.not_evaluable(f"S{i}", collected=day)
@@ -31,7 +31,9 @@ def patient_of(folder, n_draws):
         else cases.counts(f"S{i}", n_ctc=int(40 * np.exp(-i / 8) + 3 * (i % 4)), collected=day)
         for i, day in enumerate(days)
     ]
-    return cases.patient_page(folder, draws)
+    outlook = cases.prognosis(sample="S0")
+    outlook["kinetics"][0] |= {"earlier_sample": "S0", "sample": "S1"}
+    return cases.patient_page(folder, draws, cases.cascade(samples=[d["sample"] for d in draws], **other), outlook)
 
 
 def cohort_of(folder, n_patients, n_draws=3):

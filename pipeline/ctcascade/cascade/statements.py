@@ -121,7 +121,7 @@ def _on_imaging(job: SimulateJob, cascade: Cascade, imaged: Imaged | None, *, so
     if imaged is not None and imaged.bounded:
         yield (
             f"A lesion that imaging reports is taken to be a metastasis with a probability of "
-            f"{imaged.true.mean():.2f} (finding_true, an assumption); false-positive rates differ by modality and "
+            f"{imaged.true.mean():.2f} (an assumption); false-positive rates differ by modality and "
             f"reader, and biopsies are not known here."
         )
     if softened:

@@ -11,10 +11,11 @@ from typing import Any, Generic, TypeVar
 from markupsafe import Markup
 
 from ctcascade.data.errors import plain
-from ctcascade.data.results import Interval, ResultFile
+from ctcascade.data.results import Interval, ResultFile, RiskBand
 
 R = TypeVar("R", bound=ResultFile)
 _WIDE = 4.0
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Traced(Generic[R]):
 def is_wide(interval: Interval) -> bool:
     """Return whether an interval says more than its estimate, and so comes first: four times as long, or from zero."""
     return interval.estimate == 0 or interval.high - interval.low > _WIDE * interval.estimate
+
+
+def is_unsure(risk: RiskBand) -> bool:
+    """Return whether the band of a risk spans more than half of the scale from 0 to 1."""
+    return risk.high - risk.low > _HALF
 
 
 def amount(value: float) -> str:

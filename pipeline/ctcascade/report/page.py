@@ -9,6 +9,7 @@ import functools
 import hashlib
 import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from ctcascade import __version__
 from ctcascade.data.errors import plain
 from ctcascade.data.store import write_text
 from ctcascade.evidence.tables import ENDPOINTS
-from ctcascade.report.numbers import is_wide, kappa, of_hundred, percent
+from ctcascade.report.numbers import is_unsure, is_wide, kappa, of_hundred, percent
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"sample.html": ("page.js", "review.js", "enlarge.js", "gallery.js", "plots.js")}
@@ -104,6 +105,20 @@ def _words(value: object) -> str:
     return _WORDS.get(str(value), str(value).replace("_per_7_5_ml", " per 7.5 mL").replace("_", " "))
 
 
+def linked(value: object) -> Markup:
+    """Return text in which DOIs, PMIDs and PMC ids are links; nothing is loaded from there until one follows them."""
+    text, found, last = plain(value, longest=LONGEST_TEXT), Markup(""), 0
+    for match in _IDENTIFIERS.finditer(text):
+        kind, name = next((kind, name) for kind, name in match.groupdict().items() if name)
+        name = name.rstrip(".,;)")
+        end = match.start() + match.group().index(name) + len(name)
+        found += Markup('{}<a href="{}" rel="noreferrer">{}</a>').format(
+            text[last : match.start()], _ADDRESSES[kind] + quote(name, safe="/()"), text[match.start() : end]
+        )
+        last = end
+    return found + text[last:]
+
+
 def check_name(value: object) -> str:
     """Return the name of a check for people."""
     return _CHECKS.get(str(value), _words(value))
@@ -128,6 +143,14 @@ def _limit(value: float, style: str) -> str:
     return percent(value) if style == "percent" else f"{value:g}"
 
 
+_IDENTIFIERS = re.compile(
+    r"(?:doi:\s*|https?://doi\.org/)?(?P<doi>\b10\.\d{4,9}/[^\s;,]+)|PMID:?\s*(?P<pmid>\d{5,9})|(?P<pmc>PMC\d{5,9})"
+)
+_ADDRESSES = {
+    "doi": "https://doi.org/",
+    "pmid": "https://pubmed.ncbi.nlm.nih.gov/",
+    "pmc": "https://www.ncbi.nlm.nih.gov/pmc/articles/",
+}
 _CHECKS = {
     "lost_area_share": "area that was lost",
     "weak_focus_share": "frames out of focus",
@@ -225,6 +248,8 @@ def _environment() -> jinja2.Environment:
         limit=_limit,
         failed=_failed,
         wide=is_wide,
+        unsure=is_unsure,
+        linked=linked,
     )
     environment.globals.update(anchor=anchor, ENDPOINTS=ENDPOINTS)
     return environment

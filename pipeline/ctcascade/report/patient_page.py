@@ -1,7 +1,7 @@
 """The page of a patient: samples over time, organs at risk, steps of the cascade, published survival, evidence."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -29,20 +29,22 @@ from ctcascade.data.results import (
 from ctcascade.data.vocabulary import HORIZONS_YEARS
 from ctcascade.report.axes import Axis, Tick, band, path, ruler
 from ctcascade.report.controls import read_charts
-from ctcascade.report.numbers import Traced
+from ctcascade.report.numbers import Traced, is_unsure
 from ctcascade.report.page import write_page
 from ctcascade.study.jobs import ReportPatientJob
 
 SHOWN_MONTHS = (6, 12, 18, 24)
 PEOPLE_MONTHS = (6, 12, 24)
-RISK_STEPS = (0.01, 0.05, 0.2, 0.5)
+RISK_STEPS = (0.01, 0.05, 0.2, 0.5, 0.9)
 """Shares at which the body figure changes its shade."""
 _BENT_FROM = 60.0
+_ALIKE = 1.05
+"""Volumes of blood up to this ratio are equal: CTCs seen in them can be compared as they are."""
 
 
 @dataclass(frozen=True)
 class SamplePoint:
-    """A sample in the timeline; `y`, `y_low` and `y_high` are None where it could not be evaluated."""
+    """A sample in the timeline; `y` is None where it could not be evaluated, the limits also where counts are shown."""
 
     counts: Traced[Counts]
     x: float
@@ -54,13 +56,18 @@ class SamplePoint:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Samples over time with their intervals, and where therapy began (None: not given or outside)."""
+    """Samples over time, and where therapy began and the published cut-off lies (None: not given).
+
+    Either the CTCs `seen`, which alone may be set against a cut-off, or the estimates with their intervals.
+    """
 
     points: list[SamplePoint]
     ticks: list[Tick]
     line: Markup
     therapy_x: float | None
     bent: bool
+    seen: bool
+    cutoff_y: float | None
 
 
 @dataclass(frozen=True)
@@ -86,10 +93,12 @@ class Person:
 
 @dataclass(frozen=True)
 class Shade:
-    """An organ in the body figure: its index in cascade.json and its style."""
+    """An organ in the body figure: its index in cascade.json and its style; hatched where the band is `wide`."""
 
     index: int
     shade: str
+    wide: bool
+    known: bool
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,9 @@ def report_patient(
     cascade_result, prognosis_result = Traced(f"cascade/{name}", found), Traced(f"prognosis/{name}", predicted)
     measured = [s for s in samples if s.data.status == "ok"]
     latest = measured[-1] if measured else None
-    at_risk = organs(found)
+    known_organs = known(found)
+    of_sample = {s.data.sample: s for s in samples}
+    base = of_sample.get(predicted.sample or "")
     write_page(
         out,
         "patient.html",
@@ -175,18 +186,25 @@ def report_patient(
         shared=store.read_json(shared, SharedPixels).of_patient(name) if shared else (),
         latest=latest,
         axis=ruler(latest.data.ctc_per_7_5_ml) if latest else None,
-        timeline=timeline(samples, patient.therapy_start),
+        evaluable={s.data.sample: s.data.status == "ok" for s in samples},
+        timeline=timeline(samples, patient.therapy_start, predicted.cutoff),
+        change=change_of(predicted, of_sample),
+        known=known_organs,
+        risk_date=of_sample[found.latest_sample].data.collected if found.latest_sample in of_sample else "",
+        prognosis_date=base.data.collected if base else "",
+        older=bool(base and latest and base.data.collected < latest.data.collected),
         cascade=cascade_result,
         prognosis=prognosis_result,
         years=HORIZONS_YEARS,
-        organs=at_risk,
-        risks={year: shades(found, year) for year in HORIZONS_YEARS},
+        organs=[item for item in organs(found) if item[1].organ not in known_organs],
+        risks={year: shades(found, year, known_organs) for year in HORIZONS_YEARS},
         risk_bar=risk_bar,
         modalities=sorted({t.modality for o in found.organs for t in o.time_to_detectability}),
         bars=flow_bars(found),
         curve=survival(predicted),
         main=main_source(predicted),
         studies=studies(predicted),
+        cited={e.evidence_id for e in predicted.evidence},
         table_months=at_months(predicted, SHOWN_MONTHS),
         earlier_months=at_months(predicted.earlier_curve or predicted, SHOWN_MONTHS),
         headline=headline(predicted),
@@ -198,27 +216,72 @@ def report_patient(
 
 
 def timeline(
-    counts: Sequence[Traced[Counts]], therapy_start: date | None, width: float = 380, height: float = 210
+    counts: Sequence[Traced[Counts]],
+    therapy_start: date | None,
+    cutoff: int | None = None,
+    width: float = 760,
+    height: float = 200,
 ) -> Timeline:
-    """Return the samples in order of `counts` (by date) on an axis from zero, bent where counts are large."""
+    """Return the samples in order of `counts` (by date) on an axis from zero, bent where counts are large.
+
+    The CTCs seen are drawn, with the published cut-off, where there is one and equal volumes of blood were looked at;
+    otherwise the estimates.
+    """
     days = [date.fromisoformat(c.data.collected).toordinal() for c in counts]
     start = therapy_start.toordinal() if therapy_start else None
     shown = [*days, *([start] if start is not None else [])]
-    intervals = [c.data.ctc_per_7_5_ml for c in counts]
-    top = max([1.0, *(i.high for i in intervals if i)])
+    seen = cutoff is not None and _alike(counts)
+    values = [_drawn(c.data, seen) for c in counts]
+    top = max([1.0, *(v[2] for v in values if v), *([1.5 * cutoff] if seen and cutoff else [])])
     bent = top > _BENT_FROM
     across = Axis(min(shown), max(shown), 66, width - 40)
     up = Axis(0, 1.08 * top, height - 34, 12, linear_to=5 if bent else None)
     points: list[SamplePoint] = []
     last = -math.inf
-    for c, day, i in zip(counts, days, intervals, strict=True):
+    for c, day, value in zip(counts, days, values, strict=True):
         x = across(day)
         show = x - last >= 90
         last = x if show else last
-        y, y_low, y_high = (up(i.estimate), up(i.low), up(i.high)) if i else (None, None, None)
-        points.append(SamplePoint(c, x, y, y_low, y_high, show))
+        y, y_low, y_high = (up(v) for v in value) if value else (None, None, None)
+        low, high = (None, None) if seen else (y_low, y_high)
+        points.append(SamplePoint(c, x, y, low, high, show))
     line = path([(d.x, d.y) for d in points if d.y is not None])
-    return Timeline(points, up.ticks(4), line, None if start is None else across(start), bent)
+    at_cutoff = up(cutoff) if seen and cutoff is not None else None
+    return Timeline(points, up.ticks(4), line, None if start is None else across(start), bent, seen, at_cutoff)
+
+
+def change_of(
+    prognosis: Prognosis, of_sample: Mapping[str, Traced[Counts]]
+) -> tuple[Traced[Counts], Traced[Counts]] | None:
+    """Return the earlier and the later sample of the last change, or None where there is none."""
+    if not prognosis.kinetics:
+        return None
+    last = prognosis.kinetics[-1]
+    names = (last.earlier_sample, last.sample)
+    return (of_sample[names[0]], of_sample[names[1]]) if all(name in of_sample for name in names) else None
+
+
+def known(cascade: Cascade) -> dict[str, int]:
+    """Return the organs in which the last scan saw a lesion, each with that finding's place in cascade.json."""
+    last: dict[str, int] = {}
+    for place, finding in sorted(enumerate(cascade.findings), key=lambda item: item[1].date):
+        if finding.n_lesions or finding.organ not in last or cascade.findings[last[finding.organ]].date < finding.date:
+            last[finding.organ] = place
+    return {organ: place for organ, place in last.items() if cascade.findings[place].n_lesions}
+
+
+def _alike(counts: Sequence[Traced[Counts]]) -> bool:
+    """Return whether equal volumes of blood were looked at, of more than one sample or of one."""
+    volumes = [c.data.blood_analysed_ml for c in counts if c.data.status == "ok"]
+    return bool(volumes) and max(volumes) <= _ALIKE * min(volumes)
+
+
+def _drawn(counts: Counts, seen: bool) -> tuple[float, float, float] | None:
+    """Return what is drawn of a sample with its limits; None where it has no count."""
+    interval = counts.ctc_per_7_5_ml
+    if interval is None or counts.n_ctc is None:
+        return None
+    return (counts.n_ctc,) * 3 if seen else (interval.estimate, interval.low, interval.high)
 
 
 def risk_class(p: float) -> str:
@@ -226,9 +289,14 @@ def risk_class(p: float) -> str:
     return f"r{sum(p >= step for step in RISK_STEPS)}"
 
 
-def shades(cascade: Cascade, year: int) -> dict[str, Shade]:
-    """Return by organ its index in cascade.json and its shade in the body figure."""
-    return {o.organ: Shade(i, risk_class(o.p_metastasis[str(year)].mean)) for i, o in enumerate(cascade.organs)}
+def shades(cascade: Cascade, year: int, known_organs: Container[str] = ()) -> dict[str, Shade]:
+    """Return by organ its index in cascade.json and how it is drawn in the body figure."""
+    found = {}
+    for i, organ in enumerate(cascade.organs):
+        band_of, is_known = organ.p_metastasis[str(year)], organ.organ in known_organs
+        shade = "known" if is_known else risk_class(band_of.mean)
+        found[organ.organ] = Shade(i, shade, not is_known and is_unsure(band_of), is_known)
+    return found
 
 
 def main_source(prognosis: Prognosis) -> Citation | None:
