@@ -61,6 +61,5 @@ onstart:
 
 onsuccess:
     say_what_is_shared()
-    index_page = os.path.abspath(os.path.join(study.settings.results, "index.html"))
-    if os.path.exists(index_page):  # not where only some of it was asked for
-        print("Report:", index_page)
+    for page in pages_of_this_run():
+        print("Report:", page)

@@ -289,6 +289,32 @@ def test_a_mark_leads_to_its_cell_by_keyboard(browser, files):
     assert page.locator(f"{target}:target").is_visible()
 
 
+def test_a_large_cohort_is_paged_linked_and_drawn(browser, tmp_path):
+    page, heard = opened(browser, many.cohort_of(tmp_path, 60), 390)
+    patients, samples = (page.locator(f"#{kind}-table") for kind in ("patients", "samples"))
+    rows = "tbody tr:visible"
+    assert (patients.locator(rows).count(), samples.locator(rows).count()) == (50, 50)
+    box = patients.locator("tbody td.num").first.bounding_box()
+    assert box["x"] + box["width"] < 390  # the count comes first, also on a phone
+    page.get_by_role("button", name="next 50").first.click()
+    assert patients.locator(rows).count() == 10
+    page.get_by_label("Filter the patients").fill("P009")
+    assert samples.locator(f"{rows} th").all_inner_texts() == ["P009_1", "P009_2", "P009_3"]
+    assert "not above blank, as expected" in samples.locator(rows).first.inner_text()  # a donor
+    assert samples.locator(f"{rows} .state.warn", has_text="blank").count() == 0
+    page.get_by_label("Filter the patients").fill("")
+    page.get_by_label("Filter the samples").fill("P012_2")
+    assert patients.locator(f"{rows} th").all_inner_texts() == ["P012"]
+    forest = samples.locator(f"{rows} svg.forest")
+    assert forest.locator("circle").count() == forest.locator("path.cutoff").count() == 1
+    assert forest.bounding_box()["width"] > 200
+    spark = patients.locator(f"{rows} svg.spark")
+    assert spark.locator("path.area").count() == 1
+    assert spark.locator("text").count() == 2
+    page.emulate_media(media="print")
+    assert heard == []
+
+
 def test_export_is_what_the_table_shows(browser, files):
     page, heard = opened(browser, files["cohort"])
     page.get_by_label("Filter the samples").fill("S")

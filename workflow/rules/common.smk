@@ -5,6 +5,7 @@ import pathlib
 import re
 import shlex
 import sys
+import time
 
 import snakemake
 
@@ -14,6 +15,7 @@ from ctcascade.formats import image_files
 from ctcascade.study import jobs, sheets, shipped
 
 list_frames = image_files.listed_once()
+STARTED = time.time()
 
 
 def or_exit(work, *args):
@@ -60,6 +62,14 @@ def say_what_is_shared():
 
 
 @functools.cache  # a folder is taken once
+def pages_of_this_run():
+    """Return the pages to look at that this run has written; the index where it has written none of them."""
+    results = pathlib.Path(study.settings.results).absolute()
+    index = results / "index.html"
+    pages = [page for page in (index, results / "cohort.html", *sorted(results.glob("recovery/*.html"))) if page.exists()]
+    return [page for page in pages if page.stat().st_mtime >= STARTED] or [page for page in pages if page == index]
+
+
 def take_results():
     """Lock the results folder and clear it of half-written files; exit with code 2 if another run uses it."""
     warning = or_exit(results_folder.lock, RESULTS)

@@ -1,5 +1,6 @@
 """The index of a run: all patients and samples with links to their pages, and the same rows as CSV."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,21 @@ from markupsafe import Markup
 from ctcascade import evidence
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
-from ctcascade.data.results import Cascade, Controls, Counts, Prognosis, Quality, SharedPixels
+from ctcascade.data.results import (
+    Cascade,
+    Controls,
+    Counts,
+    Interval,
+    Prognosis,
+    Quality,
+    ResultFile,
+    SharedPixels,
+)
 from ctcascade.report import controls as control_charts
-from ctcascade.report.axes import Axis, path
-from ctcascade.report.numbers import Traced
+from ctcascade.report.axes import Axis, band, path
+from ctcascade.report.numbers import Traced, amount
 from ctcascade.report.page import write_page
+from ctcascade.report.patient_page import known
 from ctcascade.report.tables import Row, lines
 from ctcascade.study.jobs import ReportCohortJob
 from ctcascade.study.patient import Patient
@@ -21,8 +32,8 @@ from ctcascade.study.patient import Patient
 _INTERVAL = ("estimate", "low", "high", "level")
 _BAND = ("mean", "low", "high")
 PROGNOSIS_WORDS = {
-    "ok": "curve of published groups",
-    "relative_only": "relative statements only",
+    "ok": "published curve",
+    "relative_only": "relative only",
     "no_evidence": "none: no evidence",
     "not_applicable": "not applicable",
     "withheld": "withheld: checks fail",
@@ -31,10 +42,12 @@ PROGNOSIS_WORDS = {
 
 @dataclass(frozen=True)
 class Spark:
-    """Counts over a patient's samples in a view of 110 x 30: a line, and a dot for each evaluable sample."""
+    """Counts over a patient's samples in a view of 140 x 34: line, band of intervals, a dot a sample, end of scale."""
 
     line: Markup
     dots: list[tuple[float, float]]
+    band: Markup
+    top: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,7 @@ class PatientRow:
     prognosis: Traced[Prognosis]
     spark: Spark
     prognosis_words: str
+    known: list[str]
 
 
 def report_index(
@@ -109,8 +123,27 @@ def report_index(
         control_words=control_charts.ROLES,
         shared=tuple(pair.warning for pair in store.read_json(shared, SharedPixels).shared) if shared else (),
         lost=sum(c.status != "ok" for c in found),
-        results=[r for row in rows for r in (row.cascade, row.prognosis)],
+        made_by=made_by([*found, *cascade_of.values(), *prognosis_of.values()]),
+        donors={about.patient for about in job.patients if about.primary == "none"},
+        **forest(found, prognosis_of),
     )
+
+
+def forest(counts: Sequence[Counts], prognosis_of: Mapping[str, Prognosis]) -> dict[str, object]:
+    """Return what the samples are drawn with: one axis, its marks, and the published cut-offs of their patients."""
+    scale = forest_scale(counts)
+    cutoff_of = {c.patient: str(cutoff) if (cutoff := _cutoff(prognosis_of.get(c.patient))) else "" for c in counts}
+    cutoffs = sorted({int(cutoff) for cutoff in cutoff_of.values() if cutoff})
+    return {
+        "scale": scale,
+        "ticks": scale.ticks(),
+        "cutoffs": [(cutoff, scale(cutoff)) for cutoff in cutoffs],
+        "cutoff_of": cutoff_of,
+    }
+
+
+def _cutoff(prognosis: Prognosis | None) -> int | None:
+    return prognosis.cutoff if prognosis else None
 
 
 def patient_rows(
@@ -135,8 +168,9 @@ def patient_rows(
                 measured[-1] if measured else None,
                 Traced(f"cascade/{name}", cascade_of[name]),
                 Traced(f"prognosis/{name}", prognosis_of[name]),
-                spark([s.data.ctc_per_7_5_ml.estimate for s in measured if s.data.ctc_per_7_5_ml]),
+                spark([s.data.ctc_per_7_5_ml for s in measured if s.data.ctc_per_7_5_ml]),
                 PROGNOSIS_WORDS[prognosis_of[name].status],
+                list(known(cascade_of[name])),
             )
         )
     return rows
@@ -193,8 +227,22 @@ def cohort_csv(samples: Sequence[Row], patients: Sequence[Row]) -> str:
     return "".join(f"{line}\n" for line in lines(joined)) if joined else ""
 
 
-def spark(values: Sequence[float]) -> Spark:
-    """Return a small line of counts on a scale from zero to their largest."""
-    across, up = Axis(0, max(1, len(values) - 1), 6, 104), Axis(0, max([1.0, *values]), 25, 5)
-    dots = [(across(i), up(v)) for i, v in enumerate(values)]
-    return Spark(path(dots), dots)
+def spark(intervals: Sequence[Interval]) -> Spark:
+    """Return a small line of counts, with their intervals, on a scale from zero to the largest limit."""
+    top = max([1.0, *(i.high for i in intervals)])
+    across, up = Axis(0, max(1, len(intervals) - 1), 34, 134), Axis(0, top, 29, 5)
+    xs = [across(i) for i in range(len(intervals))]
+    dots = [(x, up(i.estimate)) for x, i in zip(xs, intervals, strict=True)]
+    spread = band(xs, [up(i.low) for i in intervals], [up(i.high) for i in intervals]) if len(xs) > 1 else Markup("")
+    return Spark(path(dots), dots, spread, amount(top))
+
+
+def forest_scale(counts: Sequence[Counts]) -> Axis:
+    """Return the axis that all samples share, linear to one CTC and logarithmic beyond."""
+    return Axis(0, max([10.0, *(c.ctc_per_7_5_ml.high for c in counts if c.ctc_per_7_5_ml)]), 6, 234, linear_to=1.0)
+
+
+def made_by(results: Sequence[ResultFile]) -> list[tuple[str, int]]:
+    """Return what software and evidence made the results, and how many each."""
+    made = Counter(f"{r.provenance.software} {r.provenance.version}" for r in results)
+    return sorted(made.items())

@@ -23,6 +23,7 @@
         return down ? -by : by;
       })
       .forEach(function (item) { body.appendChild(item.row); });
+    if (filtered.has(table)) { paged(table); }
   }
 
   document.querySelectorAll("table.sortable").forEach(function (table) {
@@ -37,18 +38,67 @@
     });
   });
 
+  // Filters of linked tables act together; after them, fifty rows are on a page. `out` says that a filter hides the row.
+  var ROWS = 50, filtered = new Map();
+
+  function rowsOf(table) { return Array.from(table.tBodies[0].rows); }
+
+  function paged(table) {
+    var bar = document.querySelector("[data-pages='" + table.id + "']"), rows = rowsOf(table).filter(function (row) { return !row.out; });
+    var pages = Math.max(1, Math.ceil(rows.length / ROWS));
+    table.page = Math.min(Math.max(table.page || 0, 0), pages - 1);
+    rowsOf(table).forEach(function (row) { row.hidden = true; });
+    rows.slice(table.page * ROWS, (table.page + 1) * ROWS).forEach(function (row) { row.hidden = false; });
+    bar.hidden = pages < 2;
+    bar.querySelector(".at").textContent = (table.page * ROWS + 1) + " to " + Math.min(rows.length, (table.page + 1) * ROWS) + " of " + rows.length;
+    bar.querySelector(".previous").disabled = table.page === 0;
+    bar.querySelector(".next").disabled = table.page === pages - 1;
+  }
+
+  function filterAll() {
+    filtered.forEach(function (input, table) {
+      var wanted = input.value.toLowerCase();
+      table.found = rowsOf(table).filter(function (row) { return row.textContent.toLowerCase().indexOf(wanted) >= 0; });
+      table.patients = new Set(table.found.map(function (row) { return row.getAttribute("data-patient"); }));
+    });
+    filtered.forEach(function (input, table) {
+      var other = document.getElementById(table.getAttribute("data-linked")), own = new Set(table.found), shown = 0;
+      var narrows = other && filtered.get(other) && filtered.get(other).value !== "";
+      rowsOf(table).forEach(function (row) {
+        row.out = !own.has(row) || Boolean(narrows && !other.patients.has(row.getAttribute("data-patient")));
+        shown += row.out ? 0 : 1;
+      });
+      var any = input.value !== "" || narrows;
+      document.getElementById(input.getAttribute("data-status")).textContent = any ? shown + " of " + rowsOf(table).length + " rows" : "";
+      paged(table);
+    });
+  }
+
   document.querySelectorAll("input[data-filters]").forEach(function (input) {
     var table = document.getElementById(input.getAttribute("data-filters"));
-    var status = document.getElementById(input.getAttribute("data-status"));
-    input.addEventListener("input", function () {
-      var wanted = input.value.toLowerCase(), shown = 0;
-      Array.from(table.tBodies[0].rows).forEach(function (row) {
-        row.hidden = row.textContent.toLowerCase().indexOf(wanted) < 0;
-        shown += row.hidden ? 0 : 1;
-      });
-      status.textContent = shown + " of " + table.tBodies[0].rows.length + " rows";
-    });
+    filtered.set(table, input);
+    input.addEventListener("input", function () { table.page = 0; filterAll(); });
   });
+  document.querySelectorAll("[data-pages]").forEach(function (bar) {
+    var table = document.getElementById(bar.getAttribute("data-pages"));
+    bar.querySelector(".previous").addEventListener("click", function () { table.page -= 1; paged(table); });
+    bar.querySelector(".next").addEventListener("click", function () { table.page += 1; paged(table); });
+  });
+  if (filtered.size) { filterAll(); }
+  window.addEventListener("beforeprint", function () { // paper has no pages of rows
+    filtered.forEach(function (_, table) { rowsOf(table).forEach(function (row) { row.hidden = row.out; }); });
+  });
+  window.addEventListener("afterprint", function () { filtered.forEach(function (_, table) { paged(table); }); });
+
+  // A link to something folded away opens it.
+  function unfold() {
+    var aimed = location.hash ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+    for (var at = aimed; at; at = at.parentElement) { if (at.tagName === "DETAILS") { at.open = true; } }
+    if (aimed && aimed.nextElementSibling && aimed.nextElementSibling.tagName === "DETAILS") { aimed.nextElementSibling.open = true; }
+    if (aimed) { aimed.scrollIntoView(); }
+  }
+  window.addEventListener("hashchange", unfold);
+  if (location.hash) { unfold(); }
 
   window.ctcascade = {};
   ctcascade.download = download;
@@ -64,7 +114,7 @@
   document.querySelectorAll("button[data-exports]").forEach(function (button) {
     var table = document.getElementById(button.getAttribute("data-exports"));
     button.addEventListener("click", function () {
-      var rows = Array.from(table.tBodies[0].rows).filter(function (row) { return !row.hidden; });
+      var rows = Array.from(table.tBodies[0].rows).filter(function (row) { return !row.out; });
       var lines = [table].concat(rows).map(function (part) { return JSON.parse(part.getAttribute("data-csv")); });
       download(lines.join("\n") + "\n", table.id.replace("-table", ".csv"));
     });
