@@ -57,3 +57,18 @@ class Camera(Typed):
     z: Depth | None = Field(
         default=None, description="what becomes of a stack in depth: null (refused), max, or sharpest (one plane)"
     )
+
+    @property
+    def colours(self) -> dict[str, int]:
+        """Which of red, green and blue (0, 1, 2) each role is in a merged picture; empty unless all roles are one."""
+        found = {role: COLOURS.index(names[0].lower()) for role, names in self.channels.items() if is_colour(names)}
+        whole = set(found) == set(self.channels) and len(set(found.values())) == len(found)
+        return found if whole else {}
+
+
+COLOURS = ("red", "green", "blue")
+
+
+def is_colour(names: tuple[str, ...]) -> bool:
+    """Return whether a channel is given as a colour of a merged picture, and nothing else."""
+    return len(names) == 1 and names[0].lower() in COLOURS

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats.frame import UM, FrameError, refuse_two_roles, role_of, square
 from ctcascade.formats.ome_xml import OmeImage, read_ome
-from ctcascade.formats.page_words import known_first, names_of_page, pages_in_words
+from ctcascade.formats.page_words import Pages, known_first, names_of_page, pages_in_words
 from ctcascade.formats.tiff import Plane
 
 _LABEL = re.compile(r"(c:\d+/\d+\s*(?:-\s*)?)?(.*)", re.DOTALL)
@@ -113,7 +115,9 @@ def describe(file: Any, position: int = -1) -> Described:
         return with_own_names(of_image(ome.images[0]), file) if ome.images else Described()
     if file.is_imagej:
         return with_own_names(_imagej(file), file)
-    words = pages_in_words(file, position)
+    words, n_stk = pages_in_words(file, position), _planes_of_stk(file)
+    if n_stk > 1:
+        return _stk(file, words, n_stk)
     if words is None:
         return with_own_names(Described(), file)
     names = words.names if any(words.names) else ()
@@ -123,6 +127,24 @@ def describe(file: Any, position: int = -1) -> Described:
     return Described(
         names, n, size, words.position_um, words.pages, bits=words.bits, depth=words.depth, exposure_ms=exposure
     )
+
+
+def _planes_of_stk(file: Any) -> int:
+    return int((file.stk_metadata or {}).get("NumberPlanes", 1)) if file.is_stk else 1
+
+
+def _stk(file: Any, words: Pages | None, n: int) -> Described:
+    """Return what a MetaMorph stack says: the planes of one channel, all behind the first page."""
+    said = file.stk_metadata
+    if not any(float(step) for step in np.ravel(said.get("ZDistance", 0))):
+        raise FrameError(
+            f"a MetaMorph stack (STK) of {n} planes that are not in depth; one plane a channel is expected"
+        )
+    um = UM.get(str(said.get("CalibrationUnits", "")).strip("\0 ")) if said.get("SpatialCalibration") else None
+    down, across = (float(said.get(f"{axis}Calibration") or 0) * um if um else None for axis in "YX")
+    names = words.names[:1] if words is not None and any(words.names) else ()
+    size = words.pixel_size_um if words is not None else None
+    return Described(names, 1, size or square(down, across), in_one=True, stored_counts=True, depth=n)
 
 
 def with_own_names(said: Described, file: Any) -> Described:

@@ -349,6 +349,7 @@ def assemble(
     one_file: bool = True,
     names: Sequence[str] = (),
     exposure_ms: Mapping[str, float] | None = None,
+    notes: Sequence[str] = (),
 ) -> Frame:
     """Return the frame of planes by role, on one scale; refuse one that cannot be measured.
 
@@ -377,6 +378,8 @@ def assemble(
         What the file or its name calls its channels, in any order.
     exposure_ms : mapping of str to float, optional
         By role, if the file tells it.
+    notes : sequence of str, optional
+        What the reader found that deserves a flag.
     """
     missing = [role for role in ROLES if role not in planes]
     if missing:
@@ -393,19 +396,19 @@ def assemble(
     full_pixel = counts.ceiling if ceiling is None else ceiling
     _refuse_blank(counts.planes, full_pixel)
     _refuse_equal(counts.planes)
-    notes = list(counts.notes)
+    flags = [*notes, *counts.notes]
     if pixel_size_um is None:
-        notes.append("pixel_size_assumed")
+        flags.append("pixel_size_assumed")
     elif abs(pixel_size_um / camera.pixel_size_um - 1) > _OTHER_SIZE:
-        notes.append("pixel_size_differs")
+        flags.append("pixel_size_differs")
     if written < 1:
-        notes.append("partly_imaged")
+        flags.append("partly_imaged")
     return Frame(
         np.stack(list(counts.planes.values()), dtype=np.float32),
         tuple(ordered),
         pixel_size_um if pixel_size_um is not None else camera.pixel_size_um,
         full_pixel,
-        tuple(notes),
+        tuple(flags),
         position_um,
         written,
         counts.step,

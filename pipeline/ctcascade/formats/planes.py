@@ -1,6 +1,5 @@
 """One file a channel: ``{frame}_{channel}.jpg`` and the like, as the assay's pattern says."""
 
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,8 @@ from PIL import Image
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats import guard
-from ctcascade.formats.described import Described, described_alone
+from ctcascade.formats.depth import refuse_stack
+from ctcascade.formats.described import Described, described_alone, planes
 from ctcascade.formats.folder import PICTURES, Folder
 from ctcascade.formats.frame import (
     Frame,
@@ -27,13 +27,14 @@ from ctcascade.formats.frame import (
     role_of,
     sized,
 )
+from ctcascade.formats.pictures import STRETCHED, of_picture, one_colour
 from ctcascade.formats.tiff import SUFFIXES, Lost, Plane, grey, written
 
 Image.MAX_IMAGE_PIXELS = None  # the guard refuses large images, before they are decoded
 EXPECTED = "files named {files} with the assay's channel names"
 
 
-_GREY = ("L", "I;16", "I;16B", "I")
+_JPEG, _JPEG_BEGINS = (6, 7), b"\xff\xd8"
 _OTHER_SIZE = 0.01
 
 
@@ -69,13 +70,17 @@ def assembled(
     """
     found: dict[str, NDArray[Any]] = {}
     lost: dict[str, Lost] = {}
+    exposures: dict[str, float] = {}
+    coloured = False
     shapes: list[tuple[int, int]] = []
     sizes, depths = [ref.pixel_size_um] if ref.pixel_size_um else [], list[int]()
     with sized(shapes):
         for channel, path in zip(ref.channels, ref.files, strict=True):
             role = role_of(channel, camera.channels)
             if role is not None:
-                plane, said, lost[role] = _plane(path, role, camera, shapes)
+                plane, said, lost[role], in_colour = _plane(path, role, camera, shapes)
+                coloured |= in_colour
+                exposures |= {role: said.exposure_ms[0]} if len(said.exposure_ms) == 1 else {}
                 found[role] = restored(path, plane)
                 sizes += [said.pixel_size_um] if said.pixel_size_um else []
                 depths += [said.bits] if said.bits else []
@@ -93,13 +98,15 @@ def assembled(
             restored=ceiling is not None,
             one_file=False,
             names=ref.channels,
+            exposure_ms=exposures,
+            notes=(STRETCHED,) if coloured else (),
         )
 
 
 def _plane(
     path: Path, role: str, camera: Camera, shapes: list[tuple[int, int]]
-) -> tuple[NDArray[Any], Described, Lost]:
-    """Return one grey plane, what its file says and lacks; of a pseudo-coloured picture the brightest of its colours.
+) -> tuple[NDArray[Any], Described, Lost, bool]:
+    """Return one grey plane, what its file says and lacks, and whether it is the brightness of a coloured picture.
 
     Its size goes into `shapes`.
     """
@@ -108,43 +115,51 @@ def _plane(
         data = bytes_of(path)
         if path.suffix.lower() in SUFFIXES:
             with guard.open_tiff(data, path.name) as file:
-                number, said = _page_of(file, path.name, role, camera)
-                page = file.pages[number].aspage()
-                guard.check_pages([page], len(data))
+                stack, said = _stack_of(file, path.name, role, camera, len(data))
+                page = stack[0].page
+                guard.check_pages([each.page for each in stack], len(data))
                 shapes.append((page.imagelength, page.imagewidth))
-                plane, lost = Plane(page).read()
+                plane, lost = stack[0].read()
                 if plane.ndim == 2:
-                    return grey(plane, page, said.stored_counts), said, lost
+                    for deeper in stack[1:]:
+                        plane = np.maximum(plane, deeper.read()[0])
+                    return grey(plane, page, said.stored_counts), said, lost, False
                 plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
+                lossy = page.compression in _JPEG
         else:
-            # from memory: with a broken length in a PNG, Pillow would try to read gigabytes from a file
-            with Image.open(io.BytesIO(data), formats=guard.PICTURES) as image:
-                shapes.append((image.height, image.width))
-                guard.check_picture(data, image.height, image.width, len(image.getbands()))
-                plane = np.asarray(image if image.mode in _GREY else image.convert("RGB"))
-    return (plane[..., :3].max(axis=2) if plane.ndim == 3 else plane), said, lost
+            plane, lossy = of_picture(data, shapes), data[:2] == _JPEG_BEGINS
+    if plane.ndim == 2:
+        return plane, said, lost, False
+    bright, coloured = one_colour(plane[..., :3], lossy)
+    return bright, said, lost, coloured
 
 
-def _page_of(file: Any, name: str, role: str, camera: Camera) -> tuple[int, Described]:
-    """Return the page of a file that holds the channel that its name says, and what the file says of itself.
+def _stack_of(file: Any, name: str, role: str, camera: Camera, size: int) -> tuple[tuple[Plane, ...], Described]:
+    """Return the planes in depth of the channel that a file's name says, and what the file says of itself.
 
     Raises
     ------
     FrameError
-        If the header names another channel, or there are several pages and none or more than one is named so.
+        If the header names another channel, there are several and none or more than one is named so, or there is a
+        stack in depth and the assay does not say `z: max`: each file by itself does not know the plane of the others.
     """
     said = described_alone(file)
     names = said.known_names(camera)
     roles = [role_of(channel, camera.channels) for channel in names]
-    numbers = list(said.pages or range(len(file.pages)))
-    if said.in_one:
-        raise FrameError(f"{name} holds {said.n_channels} planes, where its name says one channel, {role}")
-    if len(numbers) == 1:
+    first = file.pages.first.aspage()
+    coloured = len(first.shape) > 2 and not said.pages
+    stacks = [(Plane(first),)] if coloured else planes([page.aspage() for page in file.pages], said, size)
+    held = said.n_channels if said.in_one else len(stacks)
+    if held == 1:
         if roles and roles[0] not in (None, role):
             raise FrameError(f"{name} is {role} by its name, and {plain(names[0])} by its header")
-        return numbers[0], said
-    mine = [number for number, its_role in zip(numbers, roles, strict=False) if its_role == role]
+        mine = stacks
+    else:
+        mine = [stack for stack, its_role in zip(stacks, roles, strict=False) if its_role == role]
     if len(mine) != 1:
         told = f", named {', '.join(map(plain, names))}" if any(names) else ""
-        raise FrameError(f"{name} holds {len(numbers)} planes{told}, where its name says one channel, {role}")
+        raise FrameError(f"{name} holds {held} planes{told}, where its name says one channel, {role}")
+    refuse_stack(len(mine[0]), 1, camera)
+    if len(mine[0]) > 1 and camera.z != "max":
+        raise FrameError(f"{name} is a stack of {len(mine[0])} planes in depth; of one file a channel write z: max")
     return mine[0], said

@@ -21,6 +21,7 @@ from ctcascade.formats import (
     ome_tiff,
     ome_zarr,
     operetta,
+    pictures,
     planes,
     slide,
     tiff,
@@ -76,6 +77,7 @@ _READERS: dict[str, Reader] = {
     "nd2": nikon,
     "lif": leica,
     "oif": olympus,
+    "composite": pictures,
     "ome-tiff": ome_tiff,
 }
 _BY_NAME = ("bzscanner", "axioscan", "operetta", "files")
@@ -107,7 +109,7 @@ def recognise(folder: Folder, fmt: str, camera: Camera) -> Layout:
         layout = _READERS[name].group(folder, camera)
         if layout.frames:
             return layout
-    return _READERS[_kind_of_image(folder)].group(folder, camera)
+    return _READERS[_kind_of_image(folder, camera)].group(folder, camera)
 
 
 def expected(fmt: str, camera: Camera) -> str:
@@ -115,13 +117,15 @@ def expected(fmt: str, camera: Camera) -> str:
     return _READERS[fmt].EXPECTED.format(files=camera.files)
 
 
-def _kind_of_image(folder: Folder) -> str:
+def _kind_of_image(folder: Folder, camera: Camera) -> str:
     def first_of(names: Sequence[str]) -> list[Path]:
         tiffs = (name for name in names if name.lower().endswith(tiff.SUFFIXES))
         return [folder.path / name for name in itertools.islice(tiffs, _LOOKED_AT)]
 
     if any(map(cellsearch.is_stretched, first_of(folder.deepest().images))):
         return "cellsearch"
+    if pictures.are_merged(folder, camera):
+        return "composite"
     tiffs = first_of(folder.images)
     if tiffs:
         return "slide" if any(map(slide.is_large, tiffs)) else "ome-tiff"

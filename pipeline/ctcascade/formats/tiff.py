@@ -1,6 +1,7 @@
 """TIFF files of any vendor: pages are checked before memory is allocated for them."""
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,13 @@ from numpy.typing import NDArray
 from ctcascade.formats import guard
 from ctcascade.formats.frame import FrameError, bytes_of
 
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds odd is no matter of the user's
 SUFFIXES = (".tif", ".tiff", ".qptiff", ".stk", ".svs")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _PALETTE, _LINEAR = 0, 1, 3, 34892
+_COLOUR = (
+    "a colour picture (RGB), where grey pages are expected, one a channel: export each channel by itself, or, if it is "
+    "merged, let the assay say which colour is which channel (channels: {dna: blue, ck: red, cd45: green})"
+)
 _LEAST_FLAT = 4096  # pixels of a tile from which one value all over says something
 _ONE_SHADE = 300  # of 65535, by which shades of one colour may differ from it
 
@@ -184,8 +190,10 @@ def opened(path: Path, shapes: list[tuple[int, int]]) -> Iterator[tuple[tifffile
 def check_pages(pages: Sequence[Any], size: int) -> None:
     """Refuse pages that are none of grey values, or that claim more than a frame may have or a file of `size` holds."""
     for page in pages:
+        if len(page.shape) > 2:
+            raise FrameError(_COLOUR)
         if len(page.shape) != 2:
-            raise FrameError(f"a page of shape {page.shape}; grey pages are expected, one a channel")
+            raise FrameError("a page without rows and columns: the end of the file, or of its header, is lost")
     guard.check_pages(pages, size)
 
 

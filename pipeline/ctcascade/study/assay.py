@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from ctcascade.data.camera import (
+    COLOURS,
     BitDepth,
     Camera,
     ChannelName,
@@ -157,6 +158,13 @@ class Factors(Typed):
     )
 
 
+def _listed(channels: Any) -> Any:
+    """Return channels of which a colour of merged pictures may stand alone (``dna: blue``) as lists."""
+    if not isinstance(channels, dict):
+        return channels
+    return {role: [n] if isinstance(n, str) and n.lower() in COLOURS else n for role, n in channels.items()}
+
+
 def _with_needed_roles(channels: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     missing = [role for role in ROLES if role not in channels]
     if missing:
@@ -168,9 +176,10 @@ class Method(Typed):
     """How the slides are made and read."""
 
     description: str = Field(min_length=1, max_length=500, description="a line of text")
-    channels: Annotated[dict[Role, ChannelNames], AfterValidator(_with_needed_roles)] = Field(
+    channels: Annotated[dict[Role, ChannelNames], BeforeValidator(_listed), AfterValidator(_with_needed_roles)] = Field(
         max_length=16,
-        description="channel roles, dna, ck and cd45 among them, each with a list of the channel names a file may use",
+        description="channel roles, dna, ck and cd45 among them, each with a list of the channel names a file may use; "
+        "of merged colour pictures red, green or blue",
     )
     pixel_size_um: Sourced[PixelSize] = Field(description="value (um, 0.01 to 20) and source")
     frame_px: Sourced[FrameSize] = Field(description="value ([rows, columns]) and source")
