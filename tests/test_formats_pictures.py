@@ -170,19 +170,27 @@ def test_a_picture_of_several_colours_is_no_channel(tmp_path, what):
     assert "a picture of several colours, where one channel is expected" in refused(tmp_path, NAMED)
 
 
-@pytest.mark.parametrize("merged", [True, False])
-def test_a_jpeg_of_one_colour_is_told_from_a_merged_one(merged):
+def jpeg_of(colours):
+    """Return a JPEG of blobs, and the blobs: three that differ, mixed into red, green and blue by the matrix."""
     blobs = [cv2.GaussianBlur((rgb(k, (200, 200))[..., 0] > 240) * np.float32(255), (0, 0), 3) for k in range(3)]
     blobs = [np.clip(blob * 250 / blob.max(), 0, 255) for blob in blobs]
-    pixels = np.stack(blobs if merged else [0 * blobs[0], blobs[0] * 0.3, blobs[0]], axis=-1).astype(np.uint8)
+    pixels = np.clip(np.tensordot(np.stack(blobs, axis=-1), np.array(colours), 1), 0, 255).astype(np.uint8)
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=85)
-    shown = pictures.of_picture(out.getvalue(), [])
-    if merged:
-        with pytest.raises(FrameError, match="several colours"):
-            pictures.one_colour(shown, lossy=True)
-    plane = pictures.one_colour(shown[..., [2, 2, 2]] if merged else shown, lossy=True)[0]
-    assert np.abs(plane.astype(float) - blobs[2 if merged else 0]).mean() < 6
+    return pictures.of_picture(out.getvalue(), []), blobs
+
+
+def test_a_jpeg_in_one_colour_is_its_brightness():
+    shown, blobs = jpeg_of([[0, 0.3, 1], [0, 0, 0], [0, 0, 0]])
+    plane, coloured = pictures.one_colour(shown, lossy=True)
+    assert coloured
+    assert np.abs(plane.astype(float) - blobs[0]).mean() < 6
+
+
+@pytest.mark.parametrize("colours", [np.eye(3), [[1, 0, 0], [0, 0, 1], [0, 0, 0]], [[0, 1, 0], [0.5, 0, 1], [0, 0, 0]]])
+def test_a_merged_jpeg_is_no_channel(colours):
+    with pytest.raises(FrameError, match="several colours"):
+        pictures.one_colour(jpeg_of(colours)[0], lossy=True)
 
 
 @pytest.mark.parametrize(
