@@ -21,6 +21,7 @@ PATTERN = PLAIN.model_copy(update={"files": "{frame}_{channel}"})
 def fill(folder, *names):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"never opened")
     return folder
 
@@ -123,3 +124,38 @@ def test_a_folder_without_frames_is_refused_by_name(tmp_path):
 def test_names_that_differ_only_in_zeros_or_case_keep_one_order(tmp_path):
     fill(tmp_path / "s", "f1.tif", "f01.tif", "F1.tif", "f001.tif")
     assert names(list_frames(["s"], tmp_path, "auto", PLAIN)) == ["F1", "f001", "f01", "f1"]
+
+
+GUIDS = ("D5F8F51A-3E85-4358-AE51-A465AF87386F", "EADF08BD-3BFB-44F3-8214-24B191F3D15C")
+
+
+def test_a_sub_folder_may_hold_each_channel(tmp_path):
+    assay = PATTERN.model_copy(update={"files": "{channel}/{frame}"})
+    fill(
+        tmp_path / "s",
+        *(f"{c}/f{k}.png" for c in ("DAPI", "CK", "CD45", "BF") for k in (1, 2)),
+        "CK/notes.txt",
+        "x.png",
+    )
+    listed = list_frames(["s"], tmp_path, "auto", assay)
+    assert [(ref.frame, ref.channels) for ref in listed.frames] == [
+        ("f1", ("CD45", "CK", "DAPI")),
+        ("f2", ("CD45", "CK", "DAPI")),
+    ]
+    assert listed.frames[1].path == "s/CD45/f2.png"
+    assert all(path.is_file() for ref in listed.frames for path in ref.files)
+    assert set(listed.ignored) == {"BF", "BF/f1.png", "BF/f2.png", "x.png"}
+
+
+def test_names_with_a_guid_and_thumbnails_are_read_by_the_pattern(tmp_path):
+    channels = {"dna": ["w1"], "ck": ["w2"], "cd45": ["w3"]}
+    assay = PATTERN.model_copy(update={"files": "{frame}_{channel}{guid}", "channels": channels})
+    names = [f"C07_s{k}_w{c}{guid}.tif" for k, guid in enumerate(GUIDS, 1) for c in (1, 2, 3)]
+    thumbs = [f"C07_s1_w1_thumb{GUIDS[0]}.tif"]
+    fill(tmp_path / "s", *names, *thumbs)
+    for pattern in ("{frame}_{channel}{guid}", "{frame}_{channel}*"):
+        listed = list_frames(["s"], tmp_path, "auto", assay.model_copy(update={"files": pattern}))
+        assert [(ref.frame, ref.channels) for ref in listed.frames] == [
+            (f"C07_s{k}", ("w1", "w2", "w3")) for k in (1, 2)
+        ]
+        assert listed.ignored == tuple(thumbs)

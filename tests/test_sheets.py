@@ -497,7 +497,9 @@ def test_the_shipped_assays_are_valid(folder, name):
         ({"pixel_size_um": {"value": 0.6}}, "pixel_size_um: found no source"),
         ({"frame_px": {"value": [1036], "source": "x"}}, "rows and columns"),
         ({"bit_depth": {"value": 1, "source": "x"}}, "bit_depth.value: found 1"),
-        ({"files": "../{frame}_{channel}"}, "files: found ../"),
+        ({"files": "../{frame}_{channel}"}, "files: found ..; expected {frame}, {channel}"),
+        ({"files": "./{frame}_{channel}"}, "files: found ."),
+        ({"files": "{frame}_{well}_{channel}"}, "files: found {well}; expected {frame}, {channel}, {guid} and * only"),
         ({"files": "{frame}"}, "{frame} and {channel}, each once"),
         (
             {"recovery": {"mean": 0.5, "low": 0.6, "high": 0.9, "kind": "measured", "source": "x"}},

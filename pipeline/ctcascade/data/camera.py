@@ -26,8 +26,9 @@ BitDepth = Annotated[Whole, Field(ge=8, le=16, description="bits of the camera f
 FilePattern = Annotated[
     str,
     Field(
-        pattern=r"^[^/\\\x00-\x1f]*$",
-        description="null (one file a frame), or the pattern of one file a channel with {frame} and {channel}",
+        pattern=r"^[^/\\\x00-\x1f]+(/[^/\\\x00-\x1f]+)?$",
+        description="null (one file a frame), or the pattern of one file a channel with {frame} and {channel}, also "
+        "{channel}/{frame}; {guid} stands for a GUID, * for anything",
         examples=["'{frame}_{channel}'"],
     ),
 ]

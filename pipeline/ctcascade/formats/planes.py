@@ -14,7 +14,7 @@ from ctcascade.data.errors import plain
 from ctcascade.formats import guard
 from ctcascade.formats.depth import refuse_stack
 from ctcascade.formats.described import Described, described_alone, planes
-from ctcascade.formats.folder import PICTURES, Folder
+from ctcascade.formats.folder import PICTURES, Folder, look_into
 from ctcascade.formats.frame import (
     Frame,
     FrameError,
@@ -36,21 +36,45 @@ EXPECTED = "files named {files} with the assay's channel names"
 
 _JPEG, _JPEG_BEGINS = (6, 7), b"\xff\xd8"
 _OTHER_SIZE = 0.01
+_THUMB = "_thumb"  # ImageXpress writes one beside each picture
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
-    """Return the layout of files named by the assay's pattern; unknown channels are ignored."""
+    """Return the layout of files named by the assay's pattern; unknown channels and thumbnails are ignored.
+
+    With a pattern such as ``{channel}/{frame}`` the files lie in sub-folders, which are listed too.
+    """
     pattern = camera.files
     if not pattern:
         return Layout("files", "the assay gives no pattern of file names", ignored=(*folder.others, *folder.images))
-    order = re.escape(pattern).replace(r"\{frame\}", "(?P<frame>.+)").replace(r"\{channel\}", "(?P<channel>.+)")
-    known = sorted((n for ns in camera.channels.values() for n in ns), key=len, reverse=True)
-    order = order.replace("(?P<channel>.+)", f"(?P<channel>{'|'.join(map(re.escape, known))})")
-    matcher = re.compile(order + r"\.[A-Za-z]+", re.IGNORECASE)
-    matches = [(name, name.lower().endswith(PICTURES) and matcher.fullmatch(name)) for name in folder.images]
+    matcher = _matcher(pattern, camera)
+    inside = _in_subfolders(folder) if "/" in pattern else []
+    pictures = inside or [name for name in folder.images if name.lower().endswith(PICTURES)]
+    matches = ((name, matcher.fullmatch(name)) for name in pictures if _THUMB not in name.rpartition("/")[2].lower())
     found = [(match["frame"], match["channel"], name) for name, match in matches if match]
-    ignored = [*folder.others, *(name for name, match in matches if not match)]
+    used = {name for _, _, name in found}
+    ignored = [*folder.beside(*used), *(name for name in (*folder.images, *inside) if name not in used)]
     return grouped("files", f"file names follow {pattern}", found, ignored, camera)
+
+
+def _matcher(pattern: str, camera: Camera) -> re.Pattern[str]:
+    """Return what a file name must be: the pattern with the assay's channel names, and a suffix."""
+    known = sorted((n for names in camera.channels.values() for n in names), key=len, reverse=True)
+    words = {
+        "{frame}": "(?P<frame>[^/]+)",
+        "{channel}": f"(?P<channel>{'|'.join(map(re.escape, known))})",
+        "{guid}": "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
+        "*": "[^/]*?",
+    }
+    parts = (words.get(part, re.escape(part)) for part in re.split(r"(\{frame\}|\{channel\}|\{guid\}|\*)", pattern))
+    return re.compile("".join(parts) + r"\.[A-Za-z]+", re.IGNORECASE)
+
+
+def _in_subfolders(folder: Folder) -> list[str]:
+    """Return the pictures in the folders of a folder."""
+    below = (name for name in folder.others if (folder.path / name).is_dir())
+    inside = (f"{name}/{picture}" for name in below for picture in look_into(folder.path / name).images)
+    return [name for name in inside if name.lower().endswith(PICTURES)]
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:

@@ -1,5 +1,6 @@
 """The laboratory's method: channels, gates, markers and factors, every value with where it comes from."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -185,7 +186,8 @@ class Method(Typed):
     frame_px: Sourced[FrameSize] = Field(description="value ([rows, columns]) and source")
     bit_depth: Sourced[BitDepth] = Field(description="value (8 to 16) and source")
     files: FilePattern | None = Field(
-        description="null (one file a frame), or the pattern of one file a channel with {frame} and {channel}",
+        description="null (one file a frame), or the pattern of one file a channel with {frame} and {channel}, also "
+        "{channel}/{frame}; {guid} stands for a GUID, * for anything",
         examples=["'{frame}_{channel}'"],
     )
     bleed: Sourced[BleedShares] | None = Field(
@@ -267,6 +269,9 @@ def _contradictions(file: str, assay: Assay) -> Iterator[Fault]:
     yield from _of_markers(file, assay)
     if assay.files is not None and not (assay.files.count("{frame}") == assay.files.count("{channel}") == 1):
         yield Fault(file, "files", plain(assay.files), "{frame} and {channel}, each once", "fix the pattern")
+    words = re.findall(r"\{[^}]*\}|\.\.?(?=/)", assay.files or "")
+    for word in (word for word in words if word not in ("{frame}", "{channel}", "{guid}")):
+        yield Fault(file, "files", plain(word), "{frame}, {channel}, {guid} and * only", "write * for what varies")
 
 
 def _of_factor(file: str, name: str, given: Factor) -> Iterator[Fault]:
