@@ -135,7 +135,7 @@ NEVER_READ = {
     "unnamed": (_unnamed, "4 planes without channel names", "channel_order: trusted"),
     "one file a channel without a pattern": (_one_channel_each, "1 planes without", "write files: '{frame}_{channel}'"),
     "no cytokeratin": (_without_ck, "channel missing: ck; the file names DAPI, CD45, FITC", "channels in the assay"),
-    "colours": (_rgb, "(40, 50, 3)", "fix the images"),
+    "colours": (_rgb, "a colour picture (RGB)", "fix the images"),
     "broken": (_broken, "f0.tif", "bring these images again"),
     "in a sub-folder": (_inside, "no image file; 1 in the sub-folder raw", "raw"),
     "pictures without a pattern": (one_each, "12 PNG files (f0_CD45.png", "or let `ctcascade init` guess it"),

@@ -247,7 +247,7 @@ def sized(shapes: Sequence[tuple[int, int]]) -> Iterator[None]:
     try:
         yield
     except FrameError as error:
-        raise FrameError(str(error), shapes[0] if shapes else error.shape) from error
+        raise FrameError(str(error), shapes[0] if shapes else error.shape, error.channels) from error
 
 
 def square(down: float | None, across: float | None) -> float | None:
@@ -308,7 +308,8 @@ def by_role(found: Sequence[T], names: Sequence[str], camera: Camera) -> dict[st
             raise FrameError(
                 f"{len(found)} planes without channel names{told}: which is {', '.join(camera.channels)}? Save the "
                 "images with names, or, if the planes always come in the order of the assay's channels, write "
-                "channel_order: trusted in the assay"
+                "channel_order: trusted in the assay",
+                channels=("",) * len(found),
             )
         if len(found) != len(camera.channels):
             raise FrameError(
@@ -324,7 +325,8 @@ def by_role(found: Sequence[T], names: Sequence[str], camera: Camera) -> dict[st
             named[role] = plane
     missing = [role for role in ROLES if role not in named]
     if missing:
-        raise FrameError(f"channel missing: {', '.join(missing)}; the file names {', '.join(map(plain, names))}")
+        told = ", ".join(map(plain, names))
+        raise FrameError(f"channel missing: {', '.join(missing)}; the file names {told}", channels=tuple(names))
     return named
 
 

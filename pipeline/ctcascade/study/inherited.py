@@ -10,6 +10,7 @@ from pydantic import Field
 from ctcascade.data.errors import Fault, plain
 from ctcascade.data.typed import Typed
 from ctcascade.study import checking, text_files
+from ctcascade.study.marks import marks_in
 from ctcascade.study.shipped import assay_files
 
 FactorName = Literal["recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent"]
@@ -67,6 +68,7 @@ def _levels(path: Path, faults: list[Fault]) -> list[_Level]:
         given = text_files.read_yaml(at, faults)
         if _OWN in given:
             faults.append(Fault(str(at), "", f"an unknown name {_OWN!r}", "what an assay states", "remove it"))
+        faults.extend(marks_in(str(at), given))
         levels.append(_Level(at.stem, given))
         seen.append(at.resolve())
         base = given.get("extends")

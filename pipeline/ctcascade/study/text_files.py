@@ -12,6 +12,7 @@ import yaml
 from ctcascade.data.errors import Fault, plain
 from ctcascade.data.typed import Typed
 from ctcascade.study import checking
+from ctcascade.study.marks import FILL_IN, marked
 
 _LARGEST_BYTES = 32 * 2**20
 _SEPARATED = {"\t": "tab", ",": "comma"}
@@ -159,5 +160,11 @@ def _typed_rows(
             faults.append(Fault(file, f"line {line}", f"{len(cells)} cells", wanted, "fix the line"))
             continue
         text = {name: cell for name, cell in zip(header, cells, strict=True) if cell}
+        left = [name for name, cell in text.items() if cell == FILL_IN]
+        if left:
+            wanted = "; ".join(str(columns[name].get("description", name)) for name in left)
+            faults.append(marked(file, f"line {line}, {', '.join(left)}", wanted))
+            yield Row(line, {name: cell for name, cell in text.items() if name not in left}, None)
+            continue
         typed = {name: checking.from_text(cell, columns[name], whole) for name, cell in text.items()}
         yield Row(line, text, checking.check(kind, typed, file, faults, f"line {line}"))

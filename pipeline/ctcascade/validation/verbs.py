@@ -1,4 +1,4 @@
-"""The verbs of this room: check, verify, spike, recovery, cohort, phantom."""
+"""The verbs of this room: check, init, verify, spike, recovery, cohort, phantom."""
 
 import argparse
 import sys
@@ -15,6 +15,11 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--config", type=_setting, nargs="+", default=[], metavar="NAME=VALUE", help="as of snakemake")
     text = "folder for a picture of the first frame of each sample, every channel with a scale bar"
     verb.add_argument("--preview", type=Path, metavar="DIR", help=text)
+
+    text = "sheets and an assay for a folder of images, with marks for what a person has to say"
+    verb = verbs.add("init", _init, text, settings=False)
+    verb.add_argument("folder", type=Path, metavar="FOLDER", help="images of a sample, or a sub-folder for each")
+    verb.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where they are written (here)")
 
     verb = verbs.add("verify", _verify, "say of each result of a run whether it is what it claims", settings=False)
     verb.add_argument("results", type=Path, metavar="DIR", help="folder of results")
@@ -51,6 +56,13 @@ def _check(args: argparse.Namespace) -> None:
     for line in checked.lines:
         print(line)
     refuse_all(checked.faults)
+
+
+def _init(args: argparse.Namespace) -> None:
+    from ctcascade.validation import begin
+
+    for line in begin.begin(args.folder, args.out):
+        print(line)
 
 
 def _verify(args: argparse.Namespace) -> None:
