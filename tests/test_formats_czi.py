@@ -1,6 +1,7 @@
 """CZI slides, written byte by byte: tiles as frames, joined where they only touch, and refused if impossible."""
 
 import struct
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 from ctcascade import formats
 from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError
+from ctcascade.formats.listing import list_frames
 from tests.support import czi_bytes, zarr_bytes
 from tests.support.slide_layouts import ASSAY, NAMES, TRUSTED, listed
 from tests.support.zarr_planes import planes
 
 pytestmark = pytest.mark.unit
 
+REAL = Path(__file__).parents[1].resolve().parent / "shared" / "data" / "fmt_real" / "sebi06+czitools"
 OVERLAPPING = [(0, 0), (0, 400), (250, 0), (250, 400)]
 
 
@@ -188,7 +191,9 @@ def test_a_piece_that_cannot_be_read_makes_its_frame_unusable(tmp_path, pieces, 
         (one(stored=(15, 20))[:1], {}, "a CZI without any image"),
         (one(), {"pending": 1}, "was not closed"),
         (one(), {"part": 2}, "continues in other files"),
-        (one(more={"Z": 1}), {}, "a stack in depth or time"),
+        (one(more={"Z": 1}), {}, "a stack of 2 planes in depth"),
+        (one(more={"T": 1}), {}, "2 points in time"),
+        (one(more={"B": 1}), {}, "2 places along the axis B"),
         ([*one(), one()[2]], {}, "two tiles at the same position"),
         (one(size=(2**30, 2**30), stored=(2**30, 2**30)), {}, "pixels; at most"),
         (one(size=(0, 4), stored=(0, 4)), {}, "no single planes"),
@@ -246,3 +251,74 @@ def test_tiffs_beside_a_slide_are_read_as_before_and_metadata_is_searched_for_na
     assert [ref.frame for ref in listed(tmp_path, fmt="czi").frames] == ["a"]
     with pytest.raises(InputError, match="CZI files of grey channels"):
         listed(tmp_path, "s/f.tif", "czi")
+
+
+def scene_words(*scenes, exposures=(), bits=""):
+    """Return metadata with scenes, each (name, row, column) from 1 or (name,), and more about channels."""
+    words = czi_bytes.xml(NAMES)
+    told = "".join(
+        f'<Scene Index="{k}" Name="{name}">'
+        + (f'<Shape Name="x"><ColumnIndex>{at[1]}</ColumnIndex><RowIndex>{at[0]}</RowIndex></Shape>' if at else "")
+        + "</Scene>"
+        for k, (name, *at) in enumerate(scenes)
+    )
+    for name, ns in zip(NAMES, exposures, strict=False):
+        more = f"<ExposureTime>{ns}</ExposureTime>{bits}"
+        words = words.replace(f'Name="{name}"></Channel>', f'Name="{name}">{more}</Channel>')
+    return words.replace("</Dimensions>", f"<S><Scenes>{told}</Scenes></S></Dimensions>")
+
+
+def in_scenes(n):
+    whole = planes((40, 50))
+    return [czi_bytes.tile(p + np.uint16(s), 0, 1000 * s, c, s) for s in range(n) for c, p in enumerate(whole)]
+
+
+def test_scenes_are_chosen_by_name_and_wells_are_one_sample_only_where_chosen(tmp_path):
+    put(tmp_path, in_scenes(3), scene_words(("left",), ("right",), ("P3",)))
+    assert [ref.frame for ref in listed(tmp_path).frames] == ["a_S0", "a_S1", "a_S2"]
+    for choice in ("RIGHT", "S1", "1"):
+        (ref,) = listed(tmp_path, f"s/a.czi::{choice}").frames
+        assert ref.frame == "a_S1"
+        np.testing.assert_array_equal(formats.read(ref, ASSAY).pixels, planes((40, 50)) + 1)
+    put(tmp_path, in_scenes(3), scene_words(("D6", 4, 6), ("D6 again", 4, 6), ("D7", 4, 7)))
+    with pytest.raises(InputError, match=r"2 wells \(D6, D7\)"):
+        listed(tmp_path)
+    assert [ref.frame for ref in listed(tmp_path, "s::D/06").frames] == ["a_S0", "a_S1"]
+    assert [ref.frame for ref in listed(tmp_path, "s::d7").frames] == ["a_S2"]
+    assert len(listed(tmp_path, "s::*").frames) == 3
+
+
+@pytest.mark.parametrize("first", [0, 5])
+def test_depth_is_projected_only_where_the_assay_says_how(tmp_path, first):
+    whole = np.random.default_rng(2).integers(1, 4000, (3, 4, 40, 50)).astype(np.uint16)  # z, c
+    pieces = [czi_bytes.tile(whole[z, c], 0, 0, c, more={"Z": first + z}) for z in range(3) for c in range(4)]
+    put(tmp_path, pieces)
+    with pytest.raises(InputError, match="a stack of 3 planes in depth"):
+        listed(tmp_path)
+    brightest = ASSAY.model_copy(update={"z": "max"})
+    (ref,) = list_frames(["s"], tmp_path, "auto", brightest).frames
+    np.testing.assert_array_equal(formats.read(ref, brightest).pixels, whole.max(axis=0))
+    put(tmp_path, pieces[:-1])
+    with pytest.raises(FrameError, match=r"no tile of channel 3 at plane \d in depth"):
+        formats.read(ref, brightest)
+
+
+def test_exposures_and_bits_are_those_of_the_channels(tmp_path):
+    bits = "<ComponentBitCount>14</ComponentBitCount>"
+    put(tmp_path, one(), scene_words(exposures=(150_000_000, 2e7, 10**7, 10**6), bits=bits))
+    assert only(tmp_path).exposure_ms == ()  # one of them is no whole number of nanoseconds
+    put(tmp_path, one(), scene_words(exposures=(150_000_000, 20_000_000, 10**7, 10**6), bits=bits))
+    assert only(tmp_path).exposure_ms == (150, 20, 10, 1)
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/data/fmt_real is not here")
+def test_wells_and_scenes_of_real_files():
+    of = ASSAY.model_copy(update={"channels": {"dna": ("AF488",), "ck": ("CK",), "cd45": ("CD45",)}})
+    with pytest.raises(InputError, match=r"2 wells \(D6, D7\)"):
+        list_frames(["WellD6-7_S2.czi"], REAL, "auto", of)
+    (ref,) = list_frames(["WellD6-7_S2.czi::D7"], REAL, "auto", of).frames
+    with pytest.raises(FrameError, match="channel missing: ck, cd45; the file names AF488"):
+        formats.read(ref, of)
+    refs = list_frames(["S3_1Pos_2Mosaic_T1_Z1_CH1.czi::P1"], REAL, "auto", of).frames
+    assert [ref.frame for ref in refs] == ["S3_1Pos_2Mosaic_T1_Z1_CH1_S1"]

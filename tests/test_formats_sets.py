@@ -270,3 +270,23 @@ def test_wells_of_ome_metadata_are_one_sample_only_where_chosen(tmp_path):
         ((name, frame),) = frames(tmp_path, images=f"s::{choice}").items()
         assert name == "f_I1"
         np.testing.assert_array_equal(frame.pixels, pixels[3:])
+
+
+def test_wells_of_an_operetta_are_one_sample_only_where_chosen(tmp_path):
+    entries, pixels = [], {}
+    for row, column, field in ((3, 4, 1), (3, 4, 2), (2, 11, 1)):
+        whole = pixels[row, column, field] = noisy = noise(3, seed=row * 100 + field)
+        for k, name in enumerate(NAMES):
+            url = f"r{row:02}c{column:02}f{field:02}p01-ch{k}sk1fk1fl1.tiff"
+            put(tmp_path / "s" / url, noisy[[k]])
+            words = {"Row": row, "Col": column, "FieldID": field, "PlaneID": 1, "ChannelName": name, "URL": url}
+            entries.append(f"<Image>{''.join(f'<{w}>{v}</{w}>' for w, v in words.items())}</Image>")
+        assert whole.shape == (3, 60, 80)
+    (tmp_path / "s" / "Index.idx.xml").write_text(f'<Data xmlns="u"><Images>{"".join(entries)}</Images></Data>')
+    assert "2 wells (B11, C4)" in refused(tmp_path)
+    assert list(frames(tmp_path, images="s::C/04")) == ["r03c04f01", "r03c04f02"]
+    assert list(frames(tmp_path, images="s::r03c04f02")) == ["r03c04f02"]
+    ((name, frame),) = frames(tmp_path, images="s::b11").items()
+    assert name == "r02c11f01"
+    np.testing.assert_array_equal(frame.pixels, pixels[2, 11, 1])
+    assert len(list_frames(["s::*"], tmp_path, "auto", ASSAY).frames) == 3

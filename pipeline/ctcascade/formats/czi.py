@@ -9,8 +9,8 @@ import functools
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
 from ctcascade.formats import guard, parts, zisraw
+from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
-    STACK,
     Box,
     Frame,
     FrameError,
@@ -34,26 +34,48 @@ from ctcascade.formats.frame import (
     grouped,
     is_unnamed,
     reading,
+    refuse_two_roles,
     role_of,
     sized,
     square,
 )
 from ctcascade.formats.markup import MarkupError, parse
+from ctcascade.formats.scenes import well_of
 
 EXPECTED = "CZI files of grey channels, each a mosaic of tiles in one plane"
 _SUFFIX = re.compile(r"\.czi$", re.IGNORECASE)
-_METRE_UM = 1e6
+_METRE_UM, _NS_PER_MS = 1e6, 1e6
+_DEPTH = "Z"
 _Side = tuple[int, int]
 
 
 @dataclass(frozen=True)
+class _Said:
+    """What the metadata say: names, exposure and bits of each channel, pixel size, and name and well of each scene."""
+
+    names: tuple[tuple[str, ...], ...] = ()
+    pixel_size_um: float | None = None
+    exposure_ms: tuple[float | None, ...] = ()
+    bits: int | None = None
+    scenes: Mapping[int, str] = field(default_factory=dict)
+    wells: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class _Slide:
-    """The pieces of a file, placed in pixels from the first row and column; channel names and pixel size if given."""
+    """The pieces of a file, placed in pixels from the first row and column, its depth, and its metadata."""
 
     pieces: tuple[zisraw.Piece, ...]
     channels: tuple[int, ...]
     names: tuple[tuple[str, ...], ...]
-    pixel_size_um: float | None
+    depths: tuple[int, ...]
+    said: _Said
+
+    @property
+    def exposures(self) -> list[float]:
+        """The exposure of each channel, ms; empty if not told of all."""
+        told = [self.said.exposure_ms[c] for c in self.channels if c < len(self.said.exposure_ms)]
+        return [ms for ms in told if ms] if len(told) == len(self.channels) and all(told) else []
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
@@ -67,16 +89,24 @@ def group(folder: Folder, camera: Camera) -> Layout:
     names = [name for name in folder.images if _SUFFIX.search(name)]
     boxes: dict[str, Box] = {}
     positions: dict[str, tuple[float, float]] = {}
+    scenes: dict[str, tuple[str, ...]] = {}
+    groups: dict[str, str] = {}
     found = []
     for name in names:
-        pixel_um, frames = parts.header(folder.path / name, EXPECTED, functools.partial(_look, camera=camera))
-        for ending, box in frames:
+        slide, frames = parts.header(folder.path / name, EXPECTED, functools.partial(_look, camera=camera))
+        pixel_um = slide.said.pixel_size_um or camera.pixel_size_um
+        for ending, box, scene in frames:
             frame = _SUFFIX.sub("", name) + ending
             boxes[frame], positions[frame] = box, (box[0] * pixel_um, box[1] * pixel_um)
             found.append((frame, "", name))
+            scenes[frame] = tuple(filter(None, (slide.said.scenes.get(scene), f"S{scene}", str(scene))))
+            well = slide.said.wells.get(scene, "")
+            if well:
+                groups[frame] = well if len(names) == 1 else f"{name}: {well}"
     ignored = [*folder.others, *(name for name in folder.images if name not in names)]
     why = f"CZI files: tiles that overlap are frames, others are joined {parts.HOW}"
-    return replace(grouped("czi", why, found, ignored, camera), boxes=boxes, positions_um=positions)
+    layout = grouped("czi", why, found, ignored, camera)
+    return replace(layout, boxes=boxes, positions_um=positions, scenes=scenes, groups=groups)
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:
@@ -89,33 +119,51 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
             raise FrameError("the file was listed without its tiles")
         shapes.append((box[2] - box[0], box[3] - box[1]))
         check_size(*shapes[0])
-        found = by_role(slide.channels, _known(slide.names, camera), camera)
+        refuse_stack(len(slide.depths), 1, camera)
+        for each in slide.names:
+            refuse_two_roles(each, camera)
+        names = _known(slide.names, camera)
+        found = by_role(slide.channels, names, camera)
         own = [piece for piece in slide.pieces if piece.box == box]
         used = own or [piece for piece in slide.pieces if _shared(piece.box, box)]
-        of_role = {role: [piece for piece in used if piece.channel == channel] for role, channel in found.items()}
-        guard.check_cost(sum(piece.n_bytes for some in of_role.values() for piece in some), path.stat().st_size)
+        needed = [piece for piece in used if piece.channel in found.values()]
+        guard.check_cost(sum(piece.n_bytes for piece in needed), path.stat().st_size)
+        there = np.ones(shapes[0], np.bool_)
+
+        def at(z: int, roles: Sequence[str]) -> dict[str, NDArray[Any]]:
+            planes = {}
+            for role in roles:
+                wanted = slide.depths[z], found[role]
+                some = [piece for piece in needed if (piece.depth, piece.channel) == wanted]
+                if not some and own and len(slide.depths) > 1:
+                    raise FrameError(f"no tile of channel {wanted[1]} at plane {wanted[0]} in depth")
+                if some:
+                    planes[role], covered = _joined(file, some, box)
+                    there[~covered] = False
+            return planes
+
         with path.open("rb") as file:
-            planes = {role: _joined(file, some, box) for role, some in of_role.items() if some}
-        written = float(np.logical_and.reduce([there for _, there in planes.values()]).mean()) if planes else 1.0
+            pixels = one_plane(at, list(found), len(slide.depths), camera)
+        written = float(there.mean())
     with sized(shapes):
-        pixels = {role: plane for role, (plane, _) in planes.items()}
-        names = _known(slide.names, camera)
         return assemble(
             pixels,
             camera,
-            slide.pixel_size_um,
+            slide.said.pixel_size_um,
             position_um=ref.position_um,
             written=written,
+            bits=slide.said.bits,
             named=not is_unnamed(names, camera),
             names=names,
+            exposure_ms=by_role(slide.exposures, names, camera) if slide.exposures else None,
         )
 
 
-def _look(path: Path, camera: Camera) -> tuple[float, list[tuple[str, Box]]]:
-    """Return the pixel size in um, and the frames of a file."""
+def _look(path: Path, camera: Camera) -> tuple[_Slide, list[tuple[str, Box, int]]]:
+    """Return the file, and its frames."""
     slide = _opened(path)
-    pixel_um = slide.pixel_size_um or camera.pixel_size_um
-    return pixel_um, list(_frames(slide, pixel_um))
+    refuse_stack(len(slide.depths), 1, camera)
+    return slide, list(_frames(slide, slide.said.pixel_size_um or camera.pixel_size_um))
 
 
 def _opened(path: Path) -> _Slide:
@@ -129,27 +177,34 @@ def _slide(path: Path, _size: int, _changed: int) -> _Slide:
     pieces = zisraw.pieces(path)
     if not pieces:
         raise FrameError("a CZI without any image")
-    if len({piece.others for piece in pieces}) > 1:
-        raise FrameError(STACK)
-    if len({(piece.channel, piece.box) for piece in pieces}) < len(pieces):
+    further = {
+        axis: {dict(piece.others).get(axis, 0) for piece in pieces} for piece in pieces for axis, _ in piece.others
+    }
+    several = sorted(axis for axis, places in further.items() if len(places) > 1 and axis != _DEPTH)
+    if several:
+        told = "points in time" if several[0] == "T" else f"places along the axis {several[0]}"
+        raise FrameError(f"{len(further[several[0]])} {told}; one is expected: save the one to count by itself")
+    if len({(piece.channel, piece.box, piece.depth) for piece in pieces}) < len(pieces):
         raise FrameError("two tiles at the same position")
     top, left = (min(piece.box[k] for piece in pieces) for k in (0, 1))
     bottom, right = (max(piece.box[k] for piece in pieces) for k in (2, 3))
     guard.check_whole(bottom - top, right - left)
     moved = tuple(replace(piece, box=_moved(piece.box, top, left)) for piece in pieces)
     channels = tuple(sorted({piece.channel for piece in pieces}))
-    names, pixel_um = _names_and_pixel_size(zisraw.metadata(path))
+    said = _metadata(zisraw.metadata(path))
+    names = said.names
     if channels[0] < 0:
         raise FrameError(f"a piece of channel {channels[0]}; channels count from 0")
     if names and len(names) <= channels[-1]:
         raise FrameError(f"{len(names)} names of channels; the pieces mention channel {channels[-1] + 1}")
-    return _Slide(moved, channels, tuple(names[channel] for channel in channels) if names else (), pixel_um)
+    depths = tuple(sorted({piece.depth for piece in pieces}))
+    return _Slide(moved, channels, tuple(names[channel] for channel in channels) if names else (), depths, said)
 
 
-def _names_and_pixel_size(xml: str) -> tuple[list[tuple[str, ...]], float | None]:
-    """Return the names of each channel, including those of its dye, and the pixel size in um."""
+def _metadata(xml: str) -> _Said:
+    """Return what the metadata say; a channel's names include that of its dye."""
     if not xml:
-        return [], None
+        return _Said()
     try:
         root = parse(xml.rstrip("\0"))
     except MarkupError as error:
@@ -161,7 +216,28 @@ def _names_and_pixel_size(xml: str) -> tuple[list[tuple[str, ...]], float | None
         names = [(*own, *_names(other)) for own, other in zip(names, shown, strict=True)]
     edges = {item.get("Id"): item.findtext("Value") for item in root.findall(".//Scaling/Items/Distance")}
     down, across = (float(edge) * _METRE_UM if (edge := edges.get(axis)) else None for axis in "YX")
-    return names if any(map(any, names)) else [], square(down, across)
+    exposures = [_whole(channel.findtext("ExposureTime")) for channel in channels]
+    bits = {_whole(channel.findtext("ComponentBitCount")) for channel in channels}
+    scenes = {_whole(scene.get("Index")) or 0: scene for scene in root.findall(".//Dimensions/S/Scenes/Scene")}
+    return _Said(
+        tuple(names) if any(map(any, names)) else (),
+        square(down, across),
+        tuple(ns and ns / _NS_PER_MS for ns in exposures),
+        bits.pop() if len(bits) == 1 else None,
+        {index: (scene.get("Name") or "").strip() for index, scene in scenes.items()},
+        {index: well for index, scene in scenes.items() if (well := _well(scene))},
+    )
+
+
+def _well(scene: ElementTree.Element) -> str:
+    """Return the well of a plate that a scene lies in; empty for a scene elsewhere."""
+    row, column = (_whole(scene.findtext(f"Shape/{word}Index")) for word in ("Row", "Column"))
+    return well_of(row - 1, column - 1) if row and column else ""
+
+
+def _whole(said: str | None) -> int | None:
+    """Return a whole number above 0; None for anything else."""
+    return int(said) if said and said.strip().isdecimal() and int(said) else None
 
 
 def _names(channel: ElementTree.Element) -> tuple[str, ...]:
@@ -174,8 +250,8 @@ def _known(names: tuple[tuple[str, ...], ...], camera: Camera) -> list[str]:
     return [next((n for n in each if role_of(n, camera.channels)), next(iter(each), "")) for each in names]
 
 
-def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
-    """Yield for each frame the end of its name, and its box."""
+def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box, int]]:
+    """Yield for each frame the end of its name, its box and its scene."""
     scenes: dict[int, dict[Box, int]] = defaultdict(dict)
     for piece in slide.pieces:
         scenes[piece.scene].setdefault(piece.box, piece.tile)
@@ -186,7 +262,8 @@ def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
             if len(set(numbers)) < len(numbers):
                 raise FrameError("the channels of a tile are at different positions")
             yield from (
-                (f"{begin}_M{n}" if len(tiles) > 1 else begin, box) for n, box in zip(numbers, tiles, strict=True)
+                (f"{begin}_M{n}" if len(tiles) > 1 else begin, box, scene)
+                for n, box in zip(numbers, tiles, strict=True)
             )
             continue
         edges = np.array(list(tiles))
@@ -194,7 +271,8 @@ def _frames(slide: _Slide, pixel_um: float) -> Iterator[tuple[str, Box]]:
         sides = parts.cut_sides((bottom - top, right - left), pixel_um)
         for cut in _used(sides, [_moved(tile, top, left) for tile in tiles]):
             box = _moved(cut, -top, -left)
-            yield (begin if cut == (0, 0, bottom - top, right - left) else f"{begin}_y{box[0]}_x{box[1]}"), box
+            whole = cut == (0, 0, bottom - top, right - left)
+            yield (begin if whole else f"{begin}_y{box[0]}_x{box[1]}"), box, scene
 
 
 def _used(sides: tuple[list[_Side], list[_Side]], tiles: Sequence[Box]) -> list[Box]:

@@ -13,6 +13,7 @@ from ctcascade.formats import planes
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import UM, Frame, FrameRef, Layout, grouped, role_of
 from ctcascade.formats.markup import MarkupError, parse
+from ctcascade.formats.scenes import well_of
 
 EXPECTED = "Index.idx.xml of an Operetta with the files that it lists"
 _INDEX = "index.idx.xml"
@@ -36,7 +37,7 @@ def group(folder: Folder, camera: Camera) -> Layout:
     except MarkupError as error:
         refuse(path, "", error, "the index that the instrument wrote", _COPY_AGAIN)
     images = [image for image in root.iter() if image.tag.rpartition("}")[2] == "Image" and _text(image, "URL")]
-    found, sizes = [], set[float]()
+    found, sizes, wells = [], set[float](), dict[str, str]()
     for image in images:
         name, channel = _text(image, "URL"), _text(image, "ChannelName")
         if name not in there or role_of(channel, camera.channels) is None:
@@ -44,6 +45,9 @@ def group(folder: Folder, camera: Camera) -> Layout:
         if any(_text(image, axis) not in ("", first) for axis, first in (("PlaneID", "1"), ("TimepointID", "0"))):
             refuse(path, name, "a stack in depth or time", "one plane a channel", "export one plane or a projection")
         frame = "r{:>02}c{:>02}f{:>02}".format(*(_text(image, word) for word in ("Row", "Col", "FieldID")))
+        row, column = _text(image, "Row"), _text(image, "Col")
+        if row.isdecimal() and column.isdecimal() and int(row) and int(column):
+            wells[frame] = well_of(int(row) - 1, int(column) - 1)
         found.append((frame, channel, name))
         sizes |= {size for axis in "XY" if (size := _size(image, axis))}
     if len(sizes) > 1 and max(sizes) / min(sizes) > 1.01:
@@ -52,7 +56,13 @@ def group(folder: Folder, camera: Camera) -> Layout:
     ignored = [*folder.beside(index), *(name for name in folder.images if name not in used)]
     why = f"{plain(index)} says which file is which channel and how large pixels are"
     layout = grouped("operetta", why, found, ignored, camera)
-    return replace(layout, sidecars=(index,), pixel_size_um=min(sizes, default=None))
+    return replace(
+        layout,
+        sidecars=(index,),
+        pixel_size_um=min(sizes, default=None),
+        groups={frame: wells[frame] for frame in layout.frames if frame in wells},
+        scenes={frame: (frame,) for frame in layout.frames},
+    )
 
 
 def read(ref: FrameRef, camera: Camera) -> Frame:

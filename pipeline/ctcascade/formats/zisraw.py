@@ -56,6 +56,11 @@ class Piece:
     compression: int
 
     @property
+    def depth(self) -> int:
+        """Its plane in depth."""
+        return dict(self.others).get("Z", 0)
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of its pixels, once decoded."""
         dtype = _TYPES.get(self.pixel_type)
