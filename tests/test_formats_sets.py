@@ -283,7 +283,7 @@ def test_wells_of_an_operetta_are_one_sample_only_where_chosen(tmp_path):
             entries.append(f"<Image>{''.join(f'<{w}>{v}</{w}>' for w, v in words.items())}</Image>")
         assert whole.shape == (3, 60, 80)
     (tmp_path / "s" / "Index.idx.xml").write_text(f'<Data xmlns="u"><Images>{"".join(entries)}</Images></Data>')
-    assert "2 wells (B11, C4)" in refused(tmp_path)
+    assert "2 wells (C4, B11)" in refused(tmp_path)
     assert list(frames(tmp_path, images="s::C/04")) == ["r03c04f01", "r03c04f02"]
     assert list(frames(tmp_path, images="s::r03c04f02")) == ["r03c04f02"]
     ((name, frame),) = frames(tmp_path, images="s::b11").items()
