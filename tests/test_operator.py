@@ -183,7 +183,9 @@ def test_the_page_of_a_cartridge_shows_the_agreement(cartridge, compared):
         write(folder / "counts.json", "counts", report_cases.counts()),
         write(folder / "quality.json", "quality", report_cases.quality()),
     )
-    report_cases.outlines_table(folder / "outlines.parquet", store.read_table(folder / "cells.parquet", "cells"))
+    made_by = store.table_provenance(folder / "cells.parquet")
+    cells = store.read_table(folder / "cells.parquet", "cells")
+    report_cases.outlines_table(folder / "outlines.parquet", cells, made_by)
     tables = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
     about = report_cases.about_sample(assay("cellsearch"), "C7", thumbnails=3)
     crops(about.crops, folder, *tables)

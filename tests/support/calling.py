@@ -33,7 +33,7 @@ def assay(name):
     return {"name": name, "channels": loaded["channels"], "files": loaded["files"], **plain, "gates": gates}
 
 
-def classify_job(of, sample="s"):
+def classify_job(of, sample="S1"):
     """Return the job that calls a sample's cells with an assay (its gates, and markers where it has any)."""
     about = {key: of[key] for key in ("name", "gates", "markers", "bleed", "leukocytes") if key in of}
     return ClassifyJob.model_validate({"sample": sample, "assay": about, **CONFIG["classify"]})

@@ -16,7 +16,7 @@ def camera_of(assay):
     return camera(**{key: assay[key] for key in Camera.model_fields if key in assay})
 
 
-def detect_job(of, *images, sample="s", form="auto", **settings):
+def detect_job(of, *images, sample="S1", form="auto", **settings):
     """Return the job that detects images with a camera, or with an assay given as a mapping."""
     own = of if isinstance(of, Camera) else camera_of(of)
     about = {"sample": sample, "images": images, "format": form, "assay": own, "frame_limits": FrameLimits()}

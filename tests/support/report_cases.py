@@ -32,7 +32,7 @@ PROVENANCE = {
     "software": "ctcascade",
     "version": "0.0.1",
     "settings": {"cell_margin_um": 4.0},
-    "inputs": {"calls": "ab" * 32},
+    "inputs": {"earlier": "ab" * 32},
 }
 RISKS = {"liver": 0.31, "bone": 0.22, "lung": 0.124, "brain": 0.031, "adrenal": 0.008, "kidney": 0.00004, "other": 0.05}
 NO_ODDS = dict.fromkeys(map(str, CUTOFFS))
@@ -457,13 +457,13 @@ def charts(draws, judged):
     return {"charts": [chart.model_dump() for chart in found], "provenance": PROVENANCE}
 
 
-def outlines_table(path, cells):
+def outlines_table(path, cells, made_by=None):
     """Write outlines of cells that fill their boxes."""
     rows = cells[["frame", "cell", *BOX]].copy()
     height, width = rows["y1_px"] - rows["y0_px"], rows["x1_px"] - rows["x0_px"]
     rows["cell_runs"] = pd.Series([[0, n] for n in height * width], rows.index, object)
     rows["nucleus_runs"] = pd.Series([[] for _ in range(len(rows))], rows.index, object)
-    store.write_table(path, "outlines", rows, TableProvenance(**PROVENANCE))
+    store.write_table(path, "outlines", rows, made_by or TableProvenance(**PROVENANCE))
 
 
 def sample_page(
@@ -484,8 +484,10 @@ def sample_page(
     folder = Path(folder)
     if draw:
         images(folder / "images", table[~table["frame"].str.contains("/")], cells, calls)
+    detected = folder / "outlines.parquet"
+    together = store.table_provenance(detected) if detected.exists() and not draw else TableProvenance(**PROVENANCE)
     for kind, rows in (("frames", table), ("cells", cells), ("calls", calls)):
-        made_by = TableProvenance(**PROVENANCE, reference=reference if kind == "calls" else None)
+        made_by = TableProvenance(**PROVENANCE, reference=reference) if kind == "calls" else together
         store.write_table(folder / f"{kind}.parquet", kind, rows, made_by)
     write(folder / "counts.json", "counts", data)
     if draw or not (folder / "outlines.parquet").exists():
@@ -512,7 +514,8 @@ def patient_page(folder, draws=None, cascade_data=None, prognosis_data=None, con
     draws = draws or [counts("S1", n_ctc=12, collected="2026-01-05"), counts("S2", n_ctc=6, collected="2026-02-09")]
     paths = [write(folder / f"counts{i}.json", "counts", d) for i, d in enumerate(draws)]
     road = write(folder / "cascade.json", "cascade", cascade_data or cascade(samples=[d["sample"] for d in draws]))
-    outlook = write(folder / "prognosis.json", "prognosis", prognosis_data or prognosis())
+    of_other_files = {"provenance": PROVENANCE}  # a real prognosis is shown here beside a cascade made up
+    outlook = write(folder / "prognosis.json", "prognosis", (prognosis_data or prognosis()) | of_other_files)
     patient = {"patient": "P1", "primary": "breast", "setting": "metastatic", "sex": "female", "subtype": None,
                "line": 1, "therapy_start": date(2026, 1, 12), **about}  # fmt: skip
     job = ReportPatientJob.model_construct(patient=Patient.model_construct(**patient))  # not checked: text is hostile

@@ -24,7 +24,7 @@ from ctcascade.calling.rarity import ranked, unlike_leukocytes
 from ctcascade.calling.reference import Reference, drawn, reference_from
 from ctcascade.calling.stains import claims_of
 from ctcascade.calling.traits import More
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.results import CallsReference, TableProvenance
 from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
 from ctcascade.study.assay import Gates
@@ -63,6 +63,7 @@ def classify(job: ClassifyJob, frames: Path, cells: Path, out: Path) -> None:
     out : Path
         The calls table; as many rows as `cells`, in its order.
     """
+    lineage.refuse_strangers(job.sample, {"frames": frames, "cells": cells})
     found = store.read_table(frames, "frames")
     measured = store.read_table(cells, "cells", _unused(_noise(found)))
     called = call_sample(job, found, measured, functools.partial(store.read_rows, cells))

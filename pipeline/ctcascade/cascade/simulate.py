@@ -33,6 +33,7 @@ from ctcascade.cascade.model import Floats, Pace
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.statements import OUTSIDE, statements
 from ctcascade.data import results, store
+from ctcascade.data.errors import refuse
 from ctcascade.data.results import ChangeBand, Counts, Provenance, ShareBand
 from ctcascade.data.vocabulary import DAYS_PER_YEAR, HORIZONS_YEARS, NOT_METASTATIC, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
@@ -69,6 +70,12 @@ def simulate(job: SimulateJob, counts: Sequence[Path], out: Path, what_if: Path 
     """
     scenarios = read_scenarios(what_if) if what_if else {}
     samples = {path: store.read_json(path, Counts) for path in counts}
+    for path, found in samples.items():
+        if found.patient != job.patient.patient:
+            refuse(path, "patient", found.patient, job.patient.patient, "give the counts of one patient")
+    if len({found.sample for found in samples.values()}) < len(samples):
+        names = ", ".join(found.sample for found in samples.values())
+        refuse(counts[0], "sample", f"a sample that stands twice ({names})", "each sample once", "give each once")
     inputs = {f"counts/{sample.sample}": path for path, sample in samples.items()}
     if what_if:
         inputs["what_if"] = what_if

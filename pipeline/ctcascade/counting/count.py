@@ -17,7 +17,7 @@ from ctcascade.blood.seen import Candidates
 from ctcascade.calling.markers import no_markers, tally_markers
 from ctcascade.counting import reviewed_calls
 from ctcascade.counting.observation import Interval, Observation
-from ctcascade.data import results, store
+from ctcascade.data import lineage, results, store
 from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.assay import Factor as AssayFactor
@@ -100,6 +100,8 @@ def count(
     InputError
         If a table cannot be read, the assay's factors cannot be, or a review is not about these calls.
     """
+    given = {"frames": frames, "calls": calls} | ({"cells": cells} if cells else {})
+    lineage.refuse_strangers(job.sample, given)
     fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
     made_by = store.table_provenance(calls)
     claims = made_by.reference.claims if made_by.reference else ()

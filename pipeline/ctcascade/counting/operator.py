@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ctcascade.counting.agreement import agreement, nearest_cells
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.errors import InputError
 from ctcascade.data.results import Compared, DifferingEvent, Operator
 from ctcascade.formats import Event, operator_events
@@ -35,6 +35,7 @@ def compare_with_operator(job: OperatorJob, base: Path, frames: Path, calls: Pat
         If a table cannot be read, or the images are not there any more.
     """
     listed = list_frames(job.images, base, job.format, job.assay)
+    lineage.refuse_strangers(job.sample, {"frames": frames, "calls": calls})
     called, analysed = store.read_table(calls, "calls"), store.read_table(frames, "frames")
     compared, reason = compare_events(listed, called, analysed, job.max_distance_um, job.level)
     read = {"frames": frames, "calls": calls} | {f"events_{n}": path for n, (_, path) in enumerate(listed.events)}

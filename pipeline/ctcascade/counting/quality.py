@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ctcascade import evidence
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.results import Check, FrameQuality, Quality, State
 from ctcascade.data.vocabulary import AT_LEAST
 from ctcascade.study.jobs import QualityJob
@@ -46,6 +46,7 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
         If a file is not a table of this program.
     """
     tables = {"frames": frames, "cells": cells, "calls": calls}
+    lineage.refuse_strangers(job.sample.sample, tables)
     fields, found, called = (store.read_table(path, kind) for kind, path in tables.items())
     lights = _frame_lights(fields, job.frame)
     measured = _measured(fields, found, called, lights, job.sample.hours_to_processing)

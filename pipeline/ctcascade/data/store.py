@@ -24,6 +24,7 @@ from ctcascade.data.tables import TABLES, Table
 
 _KEY = b"ctcascade"
 _ROW_GROUP = 65536
+_RUN_AGAIN = "run the stage before this one again"
 
 R = TypeVar("R", bound=ResultFile)
 
@@ -243,13 +244,16 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
     """
     sealed.check(path)
     try:
-        names = pq.read_schema(path).names
+        schema = pq.read_schema(path)
+        names = schema.names
         wanted = [name for name in names if name not in leave_out and (not only or name in only)]
         data = pq.read_table(
             path, columns=wanted, use_threads=False, pre_buffer=False, page_checksum_verification=True
         )  # less memory than at once
     except (OSError, pa.ArrowInvalid) as error:
         refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
+    _refuse_no_word(path, schema)
+    _refuse_doubled(path, kind, data)
     missing = [c.name for c in TABLES[kind].columns if c.name not in names]
     if missing:
         refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
@@ -264,17 +268,45 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
     return table
 
 
+_ONE_ROW_EACH = {"frames": ("frame",), "cells": ("frame", "cell"), "calls": ("frame", "cell")}
+
+
+def _refuse_doubled(path: Path, kind: str, data: pa.Table) -> None:
+    """Refuse a table in which a frame, or a cell of a frame, has two rows."""
+    keys = [name for name in _ONE_ROW_EACH.get(kind, ()) if name in data.column_names]
+    if not keys or keys != list(_ONE_ROW_EACH[kind]) or data.num_rows == 0:
+        return
+    frames = data.column("frame").combine_chunks().dictionary_encode()
+    number = frames.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    if len(keys) > 1:
+        cell = data.column("cell").to_numpy()
+        number = number * (int(cell.max()) + 1) + cell
+    if (np.diff(number) > 0).all():
+        return
+    ordered = np.sort(number)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        row = int(np.flatnonzero(number == twice[0])[1])
+        where = ", ".join(f"{name} {data.column(name)[row].as_py()}" for name in keys)
+        refuse(
+            path, f"row {row + 1}", f"{where}, which another row has too", f"one row for each {keys[-1]}", _RUN_AGAIN
+        )
+
+
+def _refuse_no_word(path: Path, schema: pa.Schema) -> None:
+    if _KEY not in (schema.metadata or {}):
+        refuse(path, "", "no word of what made it", "a table written by ctcascade", _RUN_AGAIN)
+
+
 def table_provenance(path: Path) -> TableProvenance:
     """Return the provenance kept inside a table; refuse a table without, or whose bytes have changed."""
     sealed.check(path)
-    again = "run the stage before this one again"
     try:
-        kept = (pq.read_schema(path).metadata or {}).get(_KEY)
-        if kept is None:
-            refuse(path, "", "no word of what made it", "a table written by ctcascade", again)
-        return TableProvenance.model_validate_json(kept)
+        schema = pq.read_schema(path)
+        _refuse_no_word(path, schema)
+        return TableProvenance.model_validate_json(schema.metadata[_KEY])
     except (OSError, pa.ArrowInvalid, ValidationError) as error:
-        refuse(path, "", " ".join(str(error).split()), "a table of this version of ctcascade", again)
+        refuse(path, "", " ".join(str(error).split()), "a table of this version of ctcascade", _RUN_AGAIN)
 
 
 def _as_metadata(made_by: Provenance) -> bytes:

@@ -24,7 +24,7 @@ from ctcascade.calling.candidates import (
     typical_leukocytes,
     unlike_of,
 )
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.camera import Camera
 from ctcascade.data.results.counts import Layout, TableProvenance
 from ctcascade.data.tables import TABLES, Row
@@ -128,6 +128,7 @@ def crops(
     listed = listing.list_frames(job.images, base, job.format, camera)
     measured = [f"{role}_{name}" for role in camera.channels for name in ("max", "mean")]
     wanted = ["frame", "cell", "y_px", "x_px", "equivalent_diameter_um", *BOX, *measured]
+    lineage.refuse_strangers(job.sample, {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines})
     frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls")
     cell_table = store.read_table(cells, "cells", only=wanted)
     found = candidates_of(call_table, cell_table)

@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from ctcascade import evidence
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.doubts import doubts
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import (
@@ -81,6 +81,7 @@ def prognose(
     for path, patient in patients.items():
         if patient != name:
             refuse(path, "patient", patient, name, "give the files of one patient")
+    lineage.refuse_unlike(cascade, risks, {f"counts/{c.sample}": path for path, c in zip(counts, samples, strict=True)})
     checks = {path: store.read_json(path, Quality) for path in quality}
     inputs = {"cascade": cascade, **{f"counts of {c.sample}": path for c, path in zip(samples, counts, strict=True)}}
     inputs |= {f"quality of {checked.sample}": path for path, checked in checks.items()}

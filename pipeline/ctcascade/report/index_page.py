@@ -8,8 +8,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from ctcascade import evidence
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.doubts import doubts
+from ctcascade.data.errors import refuse
 from ctcascade.data.results import (
     Cascade,
     Controls,
@@ -103,6 +104,9 @@ def report_index(
     cascade_of = {c.patient: c for c in (store.read_json(path, Cascade) for path in cascades)}
     prognosis_of = {p.patient: p for p in (store.read_json(path, Prognosis) for path in prognoses)}
     quality_of, charts = {q.sample: q for q in judged}, store.read_json(controls, Controls)
+    lineage.refuse_missing(quality_of, {c.sample: path for path, c in zip(counts, found, strict=True)})
+    if len({c.sample for c in found}) < len(found):
+        refuse(out, "sample", "a sample that stands twice", "the counts of each sample once", "give each once")
     against = {c.sample: doubts(c, quality_of[c.sample], charts) for c in found}
     store.write_text(multiqc, control_charts.multiqc(found, judged, against))
     rows = patient_rows(job.patients, found, cascade_of, prognosis_of)

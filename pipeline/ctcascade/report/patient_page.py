@@ -10,8 +10,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from ctcascade import evidence
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.doubts import doubts
+from ctcascade.data.errors import refuse
 from ctcascade.data.results import (
     AmountBand,
     Cascade,
@@ -161,15 +162,22 @@ def report_patient(
     """
     patient = job.patient
     name = patient.patient
+    counted = {path: store.read_json(path, Counts) for path in counts}
     samples = sorted(
-        (Traced(f"counts/{c.sample}", c) for c in (store.read_json(path, Counts) for path in counts)),
-        key=lambda r: (r.data.collected, r.data.sample),
+        (Traced(f"counts/{c.sample}", c) for c in counted.values()), key=lambda r: (r.data.collected, r.data.sample)
     )
     quality_of = {q.sample: q for q in (store.read_json(path, Quality) for path in quality)}
+    lineage.refuse_missing(quality_of, {c.sample: place for place, c in counted.items()})
     charts = read_charts(controls)
     against = {s.data.sample: doubts(s.data, quality_of[s.data.sample], charts) for s in samples}
     found = store.read_json(cascade, Cascade)
     predicted = store.read_json(prognosis, Prognosis)
+    about = {path: c.patient for path, c in counted.items()} | {cascade: found.patient, prognosis: predicted.patient}
+    for place, of in about.items():
+        if of != name:
+            refuse(place, "patient", of, name, "give the files of one patient")
+    lineage.refuse_unlike(cascade, found, {f"counts/{c.sample}": path for path, c in counted.items()})
+    lineage.refuse_unlike(prognosis, predicted, {"cascade": cascade})
     cascade_result, prognosis_result = Traced(f"cascade/{name}", found), Traced(f"prognosis/{name}", predicted)
     measured = [s for s in samples if s.data.status == "ok"]
     latest = measured[-1] if measured else None

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ctcascade.calling.candidates import records
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.errors import refuse
 from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS
@@ -61,7 +61,9 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
     exactly the cell's pixels, holes included.
     """
     frames, cells, calls = (store.read_table(sample / f"{kind}.parquet", kind) for kind in ("frames", "cells", "calls"))
+    tables = {kind: sample / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines")}
     job = _detected_with(sample / "frames.parquet")
+    lineage.refuse_strangers(job.sample, tables)
     listed = listing.list_frames(job.images, base, job.format, job.assay).frames
     refs = {ref.frame: ref for ref in listed}
     usable = frames.loc[frames["usable"], "frame"].tolist()

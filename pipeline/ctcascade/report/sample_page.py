@@ -8,7 +8,7 @@ from typing import TypeVar
 import pandas as pd
 
 from ctcascade.calling.candidates import DOUBTS, SHOWN_CALLS, candidates_of, records
-from ctcascade.data import store
+from ctcascade.data import lineage, store
 from ctcascade.data.doubts import doubts
 from ctcascade.data.results import CallsReference, Claim, Counts, Factor, Operator, Quality, SharedPixels
 from ctcascade.data.results.quality import Check
@@ -96,6 +96,12 @@ def report_sample(
         If a table or the result cannot be read or lacks a column.
     """
     data, judged = store.read_json(counts, Counts), store.read_json(quality, Quality)
+    seen = store.read_json(operator, Operator)
+    lineage.refuse_strangers(
+        data.sample,
+        {"frames": frames, "cells": cells, "calls": calls, "crops": crops},
+        {counts: (data.sample, data), quality: (judged.sample, judged), operator: (seen.sample, seen)},
+    )
     frame_table, cell_table, call_table = (
         store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
     )
@@ -132,7 +138,7 @@ def report_sample(
         scatters=scatter.scatters(call_table, cell_table, frame_table, marked, reference),
         narrowed=gallery.NARROWED,
         shown_calls=SHOWN_CALLS,
-        operator=store.read_json(operator, Operator),
+        operator=seen,
         factors=corrections(data),
         gates=sorted(job.assay.gates),
         calls_sha256=calls_hash(call_table),
