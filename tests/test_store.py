@@ -32,6 +32,9 @@ def calls(n=2):
             "with_leukocyte": [False] * n,
             "at_border": [False] * n,
             "reason": [""] * n,
+            "judge_reason": [""] * n,
+            **dict.fromkeys(("gates_p_ctc", "judge_ln_ratio", "p_ctc_in_sample", "unlike"), [None] * n),
+            "unlike_rank": pd.array([None] * n, dtype="Int64"),
         }
     )
 

@@ -252,11 +252,11 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
         )  # less memory than at once
     except (OSError, pa.ArrowInvalid) as error:
         refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
-    _refuse_no_word(path, schema)
-    _refuse_doubled(path, kind, data)
     missing = [c.name for c in TABLES[kind].columns if c.name not in names]
     if missing:
         refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
+    _refuse_no_word(path, schema)
+    _refuse_doubled(path, kind, data)
     # lists stay as they lie in the file: as objects they would take more memory than all else
     table: pd.DataFrame = data.to_pandas(
         types_mapper=lambda kept: pd.ArrowDtype(kept) if pa.types.is_list(kept) else None,
