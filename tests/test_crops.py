@@ -114,7 +114,8 @@ def test_crops_are_the_pixels_of_the_frames(sample):
         for place, cell in enumerate(row["cells"], start=1):
             np.testing.assert_array_equal(masks == place, inside & (labels[at_pixel] == cell))
         for channel, role in enumerate(("dna", "ck", "cd45")):
-            white = max(1.0, float(cells[f"{role}_max"].quantile(STYLE.white_quantile)))
+            noise = float(store.read_table(at["frames"], "frames")[f"{role}_noise"].median())
+            white = max(1.0, 12 * noise, float(cells[f"{role}_max"].quantile(STYLE.white_quantile)))
             assert row[f"{role}_white"] == pytest.approx(white)
             signal = correct(pixels[channel], cases.PIXEL_UM, BackgroundSettings()).signal[at_pixel]
             grey = np.where(inside, np.clip(signal / white, 0, 1), 0) * 255

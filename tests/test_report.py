@@ -242,6 +242,9 @@ def test_not_evaluable_is_not_zero(tmp_path):
         cases.sample_page(tmp_path / "s", cases.not_evaluable(reason="all frames end early"), table, empty)
     )
     assert "all frames end early" in page.section("count")
+    assert "nothing of the imaged area" in page.section("quality")
+    assert "shown nevertheless" not in page.text  # beside "no count can be given"
+    assert "scaled up" not in page.section("quality")
     assert not [e for e in page.numbers() if e["data-key"].startswith(("ctc_per", "n_ctc", "p_at_least"))]
     assert page.text.count("the file ends early") >= 4
     patient = cases.Page(cases.patient_page(tmp_path / "p", [cases.not_evaluable()], cases.cascade_not_applicable()))

@@ -264,6 +264,19 @@ def test_verdicts_are_seen_on_the_card_and_by_the_keyboard_alone(browser, triage
     assert heard == []
 
 
+def test_a_sample_without_candidates_shows_what_came_close(browser, tmp_path):
+    page, heard = opened(browser, many.sample_of(tmp_path, 0))
+    assert "No cell was called CTC" in page.locator("#gallery ~ p").first.inner_text()
+    assert not page.locator(".filters").is_visible()
+    assert page.locator(".near-misses article").count() == 10
+    page.keyboard.press("j")
+    page.keyboard.press("c")
+    assert page.locator(".near-misses article.changed .verdict").inner_text() == "→ CTC"
+    assert "and 1 others" in page.locator(".status").inner_text()
+    assert page.locator("#quality ~ div td", has_text="at most 10").first.inner_text() == "at most 10\u202f%"
+    assert heard == []
+
+
 def test_the_slide_has_a_scale_and_zooms(browser, triage):
     page, heard = opened(browser, triage)
     bar = page.locator(".slide-bar text")

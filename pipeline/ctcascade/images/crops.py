@@ -53,12 +53,15 @@ class Style:
         Side of the largest picture; a larger window is scaled down.
     white_quantile : float
         Quantile of the cells' maxima that is drawn white.
+    min_contrast : float
+        Least signal that is drawn white, in standard deviations of the background's noise: noise alone stays dark.
     """
 
     min_side_um: float = 28.0
     margin: float = 1.5
     max_side_px: int = 72
     white_quantile: float = 0.9
+    min_contrast: float = 12.0
 
 
 STYLE = Style()
@@ -142,7 +145,11 @@ def crops(
     pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))
     windows = [Window.around(rows, pixel_um[rows[0]["frame"]], style) for rows in shown]
     white = {
-        role: _white(style.white_quantile, cell_table[f"{role}_max"], found[f"{role}_max"]) for role in camera.channels
+        role: max(
+            _white(style.white_quantile, cell_table[f"{role}_max"], found[f"{role}_max"]),
+            style.min_contrast * _noise(frame_table, role),
+        )
+        for role in camera.channels
     }
     refs = {ref.frame: ref for ref in listed.frames}
     rows = _cut(frame_table, windows, white, _outlines(outlines, windows), refs, job, style)
@@ -281,6 +288,12 @@ def _overview(frames: pd.DataFrame, arranged: mosaic.Mosaic, small: Mapping[str,
             row |= {f"{role}_pixels": plane.tobytes()}
             row |= {f"{role}_black": contrast.black, f"{role}_white": contrast.white}
         yield row
+
+
+def _noise(frames: pd.DataFrame, role: str) -> float:
+    """Return the median noise of a channel's background, or zero where no frame could be measured."""
+    noise = frames[f"{role}_noise"].median()
+    return float(noise) if noise > 0 else 0.0
 
 
 def _white(quantile: float, *maxima: "pd.Series[float]") -> float:

@@ -138,9 +138,9 @@ def _failed(claim: str) -> str:
     return f"it does not hold that {claim}"
 
 
-def _limit(value: float, style: str) -> str:
+def _limit(value: float, style: str) -> Markup:
     """Return a limit of a check as its values are written."""
-    return percent(value) if style == "percent" else f"{value:g}"
+    return Markup("{}").format(percent(value) if style == "percent" else f"{value:g}")
 
 
 _IDENTIFIERS = re.compile(

@@ -172,12 +172,15 @@ def lights(counts: Counts, quality: Quality) -> list[Light]:
             "ok" if share >= 1 else "warn" if share > 0 else "bad",
             "all of the imaged area"
             if share >= 1
-            else "a part of the imaged area; the count is scaled up for the rest",
+            else "a part of the imaged area; the count is scaled up for the rest"
+            if share > 0
+            else "nothing of the imaged area",
         ),
         Light(
             "Flags",
-            "warn" if flagged else "ok",
-            flagged or "no frame is flagged for focus, saturation, unevenness or registration",
+            "warn" if flagged else "ok" if usable else "bad",
+            flagged
+            or ("no frame is flagged for focus, saturation, unevenness or registration" if usable else "none measured"),
         ),
     ]
 

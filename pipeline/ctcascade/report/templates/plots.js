@@ -21,7 +21,7 @@
     });
   });
 
-  if (!gallery) { return; }
+  if (!gallery || !gallery.total) { return; } // nothing to choose from
 
   function bent(axis, v) { return axis.linear_to ? Math.asinh(v / axis.linear_to) : v; }
 
