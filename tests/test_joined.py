@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from ctcascade import evidence
-from ctcascade.blood.course import Assay, Course, Stop, Tube, pooled
+from ctcascade.blood.course import Assay, Course, Stop, Tube, never_less, pooled
 from ctcascade.blood.factors import Factor
 from ctcascade.blood.population import GRID, Change, Population, changes_by, population_of
 from ctcascade.blood.seen import Seen
@@ -275,3 +275,27 @@ def test_with_too_little_blood_the_cascade_says_so(tmp_path):
     assert "too little blood" in found["reason"]
     more = run(tmp_path, [little, counts_file(tmp_path, "B", n_ctc=0)])
     assert (more["evidence"], more["reason"]) == ("enough", "")
+
+
+# two assays ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("days_between", [0, 40])
+@pytest.mark.parametrize("count", [0, 5])
+def test_one_cell_more_by_an_assay_with_many_false_cells_lowers_no_level(count, days_between):
+    """Beside a tube of few cells by another assay, many cells used to be those of an unusual background."""
+    false = Assay(Factor(0.7, 0.3, 0.95), Factor(0.93, 0.76, 0.998), Factor(5.0, 0.2, 60.0))
+    levels = []
+    for n in (0, 1, 2, 3, 5, 10, 20, 50, 200, 1000):
+        few, many = Tube(Seen(count), 1.0, ROUGH), Tube(Seen(n), 1 / 7.5, false)
+        stops = [(0, [few, many])] if not days_between else [(0, [few]), (days_between, [many])]
+        found = course(*stops, population=population_of("colon", "early"))
+        levels.append(found.draw([np.linspace(0.02, 0.98, 25)] * len(found.stops))[-1])
+    assert (np.diff(np.log(levels), axis=0) > -0.04).all()
+
+
+def test_more_cells_never_say_less_of_any_level():
+    falling = np.array([0.0, -1.0, -2.0, -3.0])
+    rising = np.array([0.0, 1.0, 0.5, -np.inf])
+    assert never_less([rising]) == pytest.approx(rising)
+    assert never_less([rising, falling])[:3] == pytest.approx([0.0, 1.0, 0.5])

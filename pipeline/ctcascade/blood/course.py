@@ -27,6 +27,7 @@ _MOST_NODES = 125  # of all assays together
 _TUBE_NODES = 9
 _SIGNAL_STEP = 0.02
 _DEEP = 30.0
+_FALL = -20.0
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,42 @@ class Tube:
         # below so few cells none would be seen, above so many too many would
         low, high = max(float(at.min()), -_DEEP), float(at.max())
         ln_rate = np.arange(low, high + 2 * _SIGNAL_STEP, _SIGNAL_STEP)
-        ln = self.seen.ln_likelihood(self.exposure, np.exp(ln_rate), nodes, weights)
+        ln = never_less(
+            [seen.ln_likelihood(self.exposure, np.exp(ln_rate), nodes, weights) for seen in self._up_to_seen]
+        )
         each = np.interp(at, ln_rate, np.maximum(ln, ln.max() - 1e4))
         top = each.max()
         with np.errstate(divide="ignore"):
             averaged: Floats = np.log(np.exp(each - top) @ by_tube) + top
         return averaged
+
+    @property
+    def _up_to_seen(self) -> list[Seen]:
+        """What was seen, and, where cells may be false, fewer cells."""
+        if self.seen.candidates or self.assay.background_per_7_5_ml.mean == 0:
+            return [self.seen]
+        return [*(Seen(n) for n in FEWER if n < self.seen.count), self.seen]
+
+
+FEWER = (1, 2, 4, 8, 16, 40, 100, 300, 1000)
+"""Numbers of cells beside which that of a tube is set, so that more of them never say less."""
+
+
+def never_less(ln_by_count: Sequence[Floats]) -> Floats:
+    """Return ln of a likelihood by level that rises at every level as steeply as for any of the counts.
+
+    A count that the usual sources of other cells would hardly give is most easily theirs in an unusual tube, so that
+    more cells would say less of the level. The steepest rise up to the count keeps ratios of likelihoods in order: one
+    cell more never makes a lower level more believable.
+    """
+    if len(ln_by_count) == 1:
+        return ln_by_count[0]
+    rises = np.full(len(ln_by_count[0]) - 1, _FALL)  # where none of the counts is possible
+    for ln in ln_by_count:
+        possible = np.isfinite(ln[1:]) & np.isfinite(ln[:-1])
+        np.maximum(rises, np.diff(np.where(np.isfinite(ln), ln, 0.0)), out=rises, where=possible)
+    found: Floats = np.concatenate([[0.0], np.cumsum(rises)])
+    return found
 
 
 def pooled(tubes: Sequence[Tube]) -> tuple[Tube, ...]:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from ctcascade import evidence
-from ctcascade.blood.course import Tube, pooled
+from ctcascade.blood.course import FEWER, Tube, pooled
 from ctcascade.blood.population import GRID, Population
 from ctcascade.blood.seen import Seen
 from ctcascade.cascade.engine import Bled, Cascade
@@ -48,7 +48,6 @@ _RESTS = np.linspace(-5.5, 5.5, 265)  # of the rest, in standard deviations
 _TOGETHER_YEARS = 0.5
 _SHARES = 5  # of what an assay finds
 _LEAST_SD = 0.5
-_FEWER = (2, 4, 6, 9, 14, 25, 60, 150, 500, 2000)  # cells
 _MANY = 50
 _MIDDLE = slice(*np.searchsorted(GRID, [-5.0, 5.0]).tolist())
 _LEAST = -200.0  # ln of a tube's likelihood below which there is as good as none
@@ -261,8 +260,8 @@ def _by_lesion(day: Late) -> Floats:
 
     total = np.zeros_like(GRID)
     for tube in day.tubes:
+        fewer = [_coarse(replace(tube, seen=Seen(n))) for n in FEWER if n < tube.seen.count]
         # very many cells are more easily those of a rest: of the numbers up to the count that which says most counts
-        fewer = [_coarse(replace(tube, seen=Seen(n))) for n in _FEWER if n < tube.seen.count]
         total += max(map(by_level, (*fewer, _coarse(tube))), key=lambda ln: float(special.logsumexp(ln[_MIDDLE])))
     found: Floats = np.maximum(total - total.max(), _LEAST)
     return found

@@ -42,6 +42,8 @@ from ctcascade.study.patient import Scan
 _FIRST_ORGAN_STEPS = 5
 _STEPS_TO_NOW = 4
 _LEAST_SHARE = 0.05  # of the draws, that weighted draws are worth at least
+_SHOWS_AS_MUCH = {"pet ct": "pet"}
+"""Imaging that holds another: it is read as that."""
 _UNKNOWN = "the size that this modality shows is not known"
 _LOST = 1e-12
 _TINY = float(np.finfo(float).tiny)
@@ -107,7 +109,8 @@ def _use(finding: Finding, cascade: Cascade, with_lesions: Collection[str]) -> U
     if finding.organ not in cascade.organs:
         return Use(False, None, "not used: the primary tumour's own organ")
     by_name = {m.casefold(): m for organ, m in cascade.scans if organ == finding.organ}
-    modality = by_name.get(finding.modality.casefold())
+    name = finding.modality.casefold()
+    modality = by_name.get(name) or by_name.get(_SHOWS_AS_MUCH.get(name, ""))
     if finding.lesions:
         what = "the organ holds a lesion from this day on"
         return Use(True, modality, what if modality else f"{what}; {_UNKNOWN}, so the organ's best stands for it")

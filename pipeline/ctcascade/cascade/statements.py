@@ -1,6 +1,7 @@
 """What the reader of a cascade must know, in sentences: what setting, imaging, therapies and cell sizes stand for."""
 
 import datetime
+import itertools
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -55,6 +56,7 @@ def statements(
     return [
         _on_removal(job),
         *_on_cells_after_removal(job, usable),
+        *_on_tubes_that_differ(usable),
         *_on_imaging(job, cascade, imaged, softened=softened),
         *(_on_size(job.patient.primary, usable) if job.cell_sizes else []),
         *map(_on_therapy, job.patient.therapies),
@@ -94,15 +96,30 @@ def _on_cells_after_removal(job: SimulateJob, usable: Sequence[Counts]) -> Itera
         )
 
 
+def _on_tubes_that_differ(usable: Sequence[Counts]) -> Iterator[str]:
+    """Yield tubes of one day by two assays of which each excludes what the other says."""
+    for one, other in itertools.combinations(usable, 2):
+        same_day = (one.collected, one.drawn) == (other.collected, other.drawn)
+        if not same_day or one.assay == other.assay or not (one.ctc_per_7_5_ml and other.ctc_per_7_5_ml):
+            continue
+        low, high = sorted((one.ctc_per_7_5_ml, other.ctc_per_7_5_ml), key=lambda interval: interval.estimate)
+        if low.high < high.low:
+            yield (
+                f"{one.sample} and {other.sample} of {one.collected} contradict each other: by their own assays "
+                f"{low.low:.2g} to {low.high:.2g} and {high.low:.2g} to {high.high:.2g} CTCs per 7.5 mL. One of the "
+                "two assays is not what its file says; the risks rest on both, and are only as good as that."
+            )
+
+
 def _on_ends(therapies: Sequence[Therapy], going_on: Sequence[TherapyGoesOn]) -> Iterator[str]:
     """Yield therapies whose end after the latest sample raises the risk by itself, and the risk without the end."""
     for goes_on in going_on:
         ends = next(t for t in therapies if t.kind == goes_on.therapy and str(t.end) == goes_on.ends)
         years, band = max(goes_on.p_any.items(), key=lambda item: int(item[0]))
         yield (
-            f"On {goes_on.ends} {goes_on.therapy} ends, and {' and '.join(ends.holds_back)} return to what they are "
-            f"without it. It is this end, not the count, that makes the risk after it higher: if the therapy went on, "
-            f"any lesion would be in sight within {years} years with a probability of {band.mean:.2f} "
+            f"On {goes_on.ends} {goes_on.therapy} ends, and of its effects on {' and '.join(ends.holds_back)} nothing "
+            f"is left from then on. It is this end, not the count, that makes the risk after it higher: if the therapy "
+            f"went on, any lesion would be in sight within {years} years with a probability of {band.mean:.2f} "
             f"({band.low:.2f} to {band.high:.2f})."
         )
 
@@ -133,16 +150,16 @@ def _on_imaging(job: SimulateJob, cascade: Cascade, imaged: Imaged | None, *, so
 
 def _on_therapy(therapy: Therapy) -> str:
     kind = therapy.kind.capitalize() + (" therapy" if therapy.kind == "targeted" else "")
-    until = f"to {therapy.end}" if therapy.end else "on, without an end"
+    until = f"to {therapy.end}" if therapy.end else "on without an end"
     when = f"{kind} from {therapy.start} {until}"
     if not therapy.rates:
         return (
-            f"{when}, is not used, but for reading later counts as those of patients under therapy: its effect in this "
+            f"{when} is not used, but for reading later counts as those of patients under therapy: its effect in this "
             "patient is not known here; the patient sheet may state it."
         )
     left = ", ".join(f"{rate} times {value:g}" for rate, value in sorted(therapy.rates.items()))
     acts = f"is taken to act as the patient sheet says ({left}), which nothing here tests"
-    return f"{when}, {acts}; dormant cells wake as before."
+    return f"{when} {acts}; dormant cells wake as before."
 
 
 def _on_size(primary: str, usable: Sequence[Counts]) -> list[str]:

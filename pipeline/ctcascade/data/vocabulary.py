@@ -55,6 +55,8 @@ INTERVENTIONS = ("therapy", "further_therapy", "removal")
 """What moves the level of CTCs: the first systemic therapy, any other one, and the removal of all that sheds."""
 STAGES_AT_DIAGNOSIS = ("I", "II", "III", "IV")
 """Stages of the patient sheet, sub-stages left out."""
+STAGE_IV_WITHOUT_SPREAD = frozenset({"bladder", "kidney", "liver", "oesophagus", "prostate", "stomach"})
+"""Primary tumours whose stage IV (IVA, where it is divided) holds some without distant spread."""
 SUBTYPES = {"breast": ("hr_pos_her2_neg", "her2_pos", "tnbc")}
 
 

@@ -205,7 +205,7 @@ def _remarks(
 ) -> tuple[str, ...]:
     """Return what must be known of sheet and samples beside the verdict."""
     unchecked = [s.name for s in samples if against.get(s.name) is None]
-    said = [*remarks(patient), reasons.checks_fail(samples)]
+    said = [*remarks(patient), reasons.checks_fail(samples), *reasons.of_one_day(samples)]
     if unchecked:
         said.append(f"Whether the checks of these samples fail is not known: {', '.join(unchecked)}.")
     return tuple(sentence for sentence in said if sentence)

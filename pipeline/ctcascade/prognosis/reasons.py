@@ -1,7 +1,8 @@
 """The sentences of a prognosis: why there is no curve, why this one, and what the published groups lived to see."""
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from ctcascade.data.results import Statement
@@ -138,3 +139,21 @@ def _hazard(c: Comparison, s: Group) -> str:
         f'In the published group ({c.row.population}{size}) the hazard of {event} for "{s.label}" was '
         f'{s.hr:g} times that for "{s.hr_against}"{limits}{adjusted}.{remark}'
     )
+
+
+def of_one_day(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield which tubes of a day are read as one, and which are not set against published groups beside another."""
+    sound = [s for s in samples if not s.against]
+    for sample in sound:
+        if len(sample.names) > 1:
+            yield (
+                f"{' and '.join(sample.names)} of {sample.day} are read as one tube: {sample.n_ctc} CTCs in "
+                f"{sample.analysed_ml:g} mL."
+            )
+    for earlier, later in itertools.pairwise(sound):
+        if (earlier.day, earlier.weeks_on_therapy) == (later.day, later.weeks_on_therapy):
+            yield (
+                f"{' and '.join(earlier.names)} of {earlier.day} ({earlier.n_ctc} CTCs in {earlier.analysed_ml:g} mL, "
+                f"assay {earlier.counts.assay}) is not set against published groups: {' and '.join(later.names)} of "
+                "the same day is. The cascade uses both."
+            )

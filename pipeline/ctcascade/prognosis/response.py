@@ -49,6 +49,9 @@ def _response(row: Any, usable: Sequence[Sample], *, started: bool) -> Response:
         why = f"the count before therapy is below {row.before_low:g}"
         return Response(**about, status="not_applicable", missing=False, p=None, reason=why)
     window = f"weeks {row.week_low:g} to {row.week_high:g}"
+    if then is None and max(s.weeks_on_therapy or 0.0 for s in usable) <= row.week_high:
+        why = f"{window} have not come, or no later sample shows that they have"
+        return Response(**about, status="not_evaluable", missing=True, p=None, reason=why)
     if then is None:
         why = f"no usable sample in {window}, which counts as no response"
         return Response(**about, status="non_responder", missing=True, p=0.0, reason=why)

@@ -1,6 +1,7 @@
 """Which published rows apply to a patient's sample, and which of them gives the curve."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +15,7 @@ from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML, SETTINGS
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.prognosis.curves import Shape, Stratum
-from ctcascade.prognosis.reference import ReferenceCount, reference_count
+from ctcascade.prognosis.reference import ReferenceCount, is_reference, reference_count
 from ctcascade.study.patient import Patient
 
 _HOUR_IN_WEEKS = 1 / 168
@@ -33,6 +34,8 @@ class Sample:
         Negative before the start of therapy; None where no start is given.
     against : tuple of str
         What speaks against it: its own checks that fail, and failed controls of its run.
+    names : tuple of str
+        All samples that it is made of: tubes of one day and state by one assay are one.
     """
 
     counts: Counts
@@ -40,6 +43,7 @@ class Sample:
     n_ctc: int
     weeks_on_therapy: float | None
     against: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -95,15 +99,67 @@ def evaluable(counts: Iterable[Counts], patient: Patient, against: Mapping[str, 
         What speaks against a sample, by name.
     """
     found = []
-    for c in counts:
+    sound = [c for c in counts if c.status == "ok" and c.n_ctc is not None and not against.get(c.sample)]
+    joined = [(tubes, together(tubes)) for tubes in _of_one_day(sound)]
+    single = [((c,), c) for c in counts if against.get(c.sample)]
+    for tubes, c in [*joined, *single]:
         if c.status == "ok" and c.n_ctc is not None:
             collected = date.fromisoformat(c.collected)
             start = therapy_start(patient, collected)
             weeks = None if start is None else (collected - start).days / 7
             if weeks == 0 and c.drawn == "after":  # of the day of the start itself, by the sheet
                 weeks = _HOUR_IN_WEEKS
-            found.append(Sample(c, collected, c.n_ctc, weeks, tuple(against.get(c.sample, ()))))
-    return sorted(found, key=lambda s: (s.collected, s.name))
+            names = tuple(tube.sample for tube in tubes)
+            found.append(Sample(c, collected, c.n_ctc, weeks, tuple(against.get(c.sample, ())), names))
+    # of one day the sample that published groups can be read by comes last: of the reference assay, of the most blood
+    return sorted(found, key=lambda s: (s.collected, s.weeks_on_therapy or 0.0, *_worth(s.counts), s.name))
+
+
+def _worth(counts: Counts) -> tuple[bool, bool, float]:
+    enough = counts.blood_analysed_ml >= least_volume_ml()
+    return enough and counts.reference_equivalent is not None, is_reference(counts), counts.blood_analysed_ml
+
+
+def _of_one_day(counts: Iterable[Counts]) -> list[tuple[Counts, ...]]:
+    """Return tubes by day, state and assay, each group by name."""
+    groups: dict[tuple[str, str | None, str], list[Counts]] = {}
+    for c in counts:
+        groups.setdefault((c.collected, c.drawn, c.assay), []).append(c)
+    return [tuple(sorted(group, key=lambda c: c.sample)) for group in groups.values()]
+
+
+def together(tubes: Sequence[Counts]) -> Counts:
+    """Return tubes of one day by one assay as one of all their blood: cells and volumes add.
+
+    Probabilities of the reference assay's count are averaged by the blood. What can neither be added nor averaged
+    (checks, markers, the estimate of each tube) is that of the tube with the most blood.
+    """
+    if len(tubes) == 1:
+        return tubes[0]
+    first = max(tubes, key=lambda c: (c.blood_analysed_ml, c.n_ctc or 0, c.sample))
+    sizes: Counter[str] = Counter()
+    for tube in tubes:
+        sizes.update(tube.cluster_sizes)
+    return first.model_copy(
+        update={
+            **{key: sum(getattr(tube, key) or 0 for tube in tubes) for key in _ADDED},
+            "blood_volume_ml": math.fsum(tube.blood_analysed_ml for tube in tubes),
+            "sampled_fraction": 1.0,
+            "imaged_fraction": 1.0,
+            "p_at_least": {k: _mean_p(tubes, k) for k in first.p_at_least},
+            "candidates": tuple(c for tube in tubes for c in tube.candidates),
+            "cluster_sizes": dict(sorted(sizes.items(), key=lambda item: int(item[0]))),
+        }
+    )
+
+
+def _mean_p(tubes: Sequence[Counts], cutoff: str) -> float | None:
+    known = [(tube.p_at_least.get(cutoff), tube.blood_analysed_ml) for tube in tubes]
+    blood = math.fsum(ml for p, ml in known if p is not None)
+    return math.fsum(p * ml for p, ml in known if p is not None) / blood if blood else None
+
+
+_ADDED = ("n_ctc", "n_uncertain", "n_clusters", "clusters_with_leukocytes", "n_ctc_leukocyte_groups")
 
 
 def therapy_start(patient: Patient, day: date) -> date | None:

@@ -1,6 +1,7 @@
 """What in a patient's row contradicts another cell of it: a fault where both cannot be, else a note."""
 
 import datetime
+import itertools
 from collections.abc import Iterator
 
 from ctcascade.data.errors import Fault
@@ -19,6 +20,12 @@ def contradictions(file: str, at: str, row: PatientRow) -> Iterator[Fault]:
             found = f"{said(one)} and {said(other)} on {one.date}"
             wanted = "one number of lesions for an organ, a day and a modality"
             yield Fault(file, f"{at}, imaging", found, wanted, "keep the finding that holds")
+    for scan in row.imaging:
+        if scan.modality == "bone_scan" and scan.organ != "bone":
+            todo = "write the imaging that looked at it"
+            yield Fault(
+                file, f"{at}, imaging", f"{said(scan)} on {scan.date}", "bone, all that a bone scan shows", todo
+            )
 
 
 def days_of(patient: Patient) -> Iterator[tuple[str, datetime.date]]:
@@ -38,12 +45,47 @@ def remarks(patient: Patient) -> Iterator[str]:
                 f"Imaging of {one.date} disagrees on {one.organ}: {said(one)}, {said(other)}; what one method misses "
                 "another may show, so the lesion is taken to be there."
             )
+    yield from _denied_later(patient)
+    yield from _overlaps(patient)
+    if (
+        patient.imaging
+        and patient.setting not in (*NOT_METASTATIC, "advanced", "none")
+        and not any(scan.lesions for scan in patient.imaging)
+    ):
+        yield (
+            f"The setting is {patient.setting}, while no scan of the sheet shows a lesion. The setting is believed: "
+            "the spread is taken to be where no scan has looked, or too small for it. If it is in lymph nodes, "
+            "peritoneum or pleura alone, the risks of the organs are too high."
+        )
     seen = seen_distant(patient)
     if seen and patient.setting in NOT_METASTATIC:
         yield (
             f"The setting is {patient.setting}, while imaging of {seen.date} shows lesions: {said(seen)}. "
             "The two contradict each other unless the lesions came later than the setting."
         )
+
+
+def _denied_later(patient: Patient) -> Iterator[str]:
+    """Yield a lesion that a later scan of the same kind does not show."""
+    for one, other in itertools.combinations(patient.imaging, 2):
+        same = (one.modality, one.organ) == (other.modality, other.organ)
+        if same and one.date < other.date and one.lesions and not other.lesions:
+            yield (
+                f"{said(one)} on {one.date} and {said(other)} on {other.date}: the lesion is taken to be there still. "
+                "Lesions do not shrink in the model; if the first finding was none, remove it."
+            )
+
+
+def _overlaps(patient: Patient) -> Iterator[str]:
+    """Yield therapies of one class that run at the same time with the same rate stated for both."""
+    for one, other in itertools.combinations(patient.therapies, 2):
+        both = sorted(set(one.rates) & set(other.rates))
+        ends = one.end or datetime.date.max
+        if one.kind == other.kind and both and other.start < ends:
+            yield (
+                f"Two therapies of the class {one.kind} run at the same time from {other.start}, both with "
+                f"{' and '.join(both)}: what each leaves is multiplied. If one of them corrects the other, keep that."
+            )
 
 
 def seen_distant(patient: Patient) -> Scan | None:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Name, Number, Typed, Whole
-from ctcascade.data.vocabulary import IMAGING, NOT_METASTATIC, ORGANS, SETTINGS, SUBTYPES
+from ctcascade.data.vocabulary import IMAGING, NOT_METASTATIC, ORGANS, SETTINGS, STAGE_IV_WITHOUT_SPREAD, SUBTYPES
 from ctcascade.study.checking import nearest, not_one_of
 from ctcascade.study.primaries import not_a_primary
 from ctcascade.study.text_files import Row
@@ -151,10 +151,13 @@ def read_therapies(text: str) -> tuple[Therapy, ...]:
 
 def _read_therapy(text: str) -> Therapy:
     kind, first, last, *more = (word.strip() for word in text.split(":"))
-    rates = dict(_read_rate(rate, kind) for rate in ",".join(more).split(",") if rate)
+    stated = [_read_rate(rate, kind) for rate in ",".join(more).split(",") if rate]
+    rates = dict(stated)
     start, end = read_day(first), read_day(last) if last else None
     if kind not in ACTS_ON or len(more) > 1:
         raise ValueError(text)
+    if len(rates) < len(stated):
+        raise RefusedValueError((plain(text), "each rate once", "keep the value that holds"))
     if end and end <= start:
         raise RefusedValueError((plain(text), f"an end after the start, {start}", "fix one of the two days"))
     return Therapy(kind=kind, start=start, end=end, rates=rates)
@@ -300,18 +303,29 @@ def _clinical_faults(file: str, at: str, text: dict[str, str]) -> Iterator[Fault
         yield not_one_of(file, f"{at}, setting", setting, SETTINGS[primary], f" for {primary}")
     if subtype is not None and subtype not in SUBTYPES.get(primary, ()):
         yield not_one_of(file, f"{at}, subtype", subtype, SUBTYPES.get(primary, ()), f" for {primary}")
-    yield from _stage_faults(file, at, setting, text.get("stage"))
+    yield from _stage_faults(file, at, primary, setting, text.get("stage"))
 
 
-def _stage_faults(file: str, at: str, setting: str | None, stage: str | None) -> Iterator[Fault]:
-    """Yield a stage that says of spread the opposite of the setting."""
+_STAGES_IN = {"stage_iii": ("III",), "advanced": ("III", "IV")}
+
+
+def _in_words(stages: Sequence[str]) -> str:
+    return stages[0] if len(stages) == 1 else f"{stages[0]} {'or' if len(stages) < 3 else 'to'} {stages[-1]}"
+
+
+def _stage_faults(file: str, at: str, primary: str, setting: str | None, stage: str | None) -> Iterator[Fault]:
+    """Yield a stage that says of spread the opposite of the setting, or that a donor cannot have."""
     found = _STAGE.fullmatch(stage) if stage else None
+    if found and primary == "none":
+        yield Fault(file, f"{at}, stage", str(stage), "no stage for a donor without a tumour", "empty the cell")
+        return
     if found is None or setting is None:
         return
-    spread = found.group(1) == "IV"
-    wanted = "III" if setting == "stage_iii" else "IV" if setting not in (*NOT_METASTATIC, "advanced") else ""
-    if (wanted and found.group(1) != wanted) or (spread and setting in NOT_METASTATIC):
-        expected = f"stage {wanted or 'I to III'} in the setting {setting}"
+    # of some tumours stage IV holds those that are local but large, or in nodes alone: IVB has spread, IVA has not
+    may_be_local = setting in NOT_METASTATIC and primary in STAGE_IV_WITHOUT_SPREAD and not str(stage).startswith("IVB")
+    possible = _STAGES_IN.get(setting, ("I", "II", "III") if setting in NOT_METASTATIC else ("IV",))
+    if found.group(1) not in possible and not (may_be_local and found.group(1) == "IV" and setting != "stage_iii"):
+        expected = f"stage {_in_words(possible)} in the setting {setting}"
         yield Fault(
             file, f"{at}, stage", str(stage), expected, "fix one of the two; the stage is that when the setting began"
         )

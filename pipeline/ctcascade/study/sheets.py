@@ -71,8 +71,13 @@ class Study:
     what_if: Path | None = None
 
     def samples_of(self, patient: str) -> list[str]:
-        """Return the patient's samples, the earliest first (of one day: in the sheet's order)."""
+        """Return the patient's samples, the earliest first (of one day: in the sheet's order).
+
+        Controls and samples of healthy donors that stand under the name of a patient with a tumour are none of them.
+        """
         own = [name for name, row in self.samples.items() if row.patient == patient]
+        if patient in self.patients and self.patients[patient].primary != "none":
+            own = [name for name in own if not _is_control(self.samples[name])] or own
         return sorted(own, key=lambda name: self.samples[name].collected)
 
     def controls_of(self, samples: Sequence[str]) -> list[str]:
@@ -101,6 +106,22 @@ class Study:
             if row.role in CONTROLS:
                 found.setdefault(_run(row), []).append(name)
         return found
+
+
+def _is_control(row: Sample) -> bool:
+    return row.role == "healthy" or row.role in CONTROLS
+
+
+def _controls_of_patients(
+    sheet: Path, samples: Mapping[str, Sample], patients: Mapping[str, PatientRow]
+) -> Iterator[str]:
+    """Yield controls that stand under a patient with a tumour."""
+    for name, row in samples.items():
+        if _is_control(row) and row.patient in patients and patients[row.patient].primary != "none":
+            yield (
+                f"{sheet}: {name} is no sample of {row.patient}'s course, for its role is {row.role}; give it a "
+                "patient of its own, whose primary is none"
+            )
 
 
 def _run(row: Sample) -> tuple[str, str]:
@@ -159,6 +180,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     with_samples = {row.patient for row in rows.values()}
     alone = [f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples]
     said = [f"{patient_sheet}: {name}: {remark}" for name, row in named.items() for remark in remarks(row)]
+    said += _controls_of_patients(sheet, rows, named)
     persons = privacy.in_rows(str(sheet), rows, ("sample", "patient", "images", "lot", "tube", "note"))
     return Study(
         settings=config.settings,
