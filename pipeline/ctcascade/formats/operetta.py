@@ -37,10 +37,11 @@ def group(folder: Folder, camera: Camera) -> Layout:
     except MarkupError as error:
         refuse(path, "", error, "the index that the instrument wrote", _COPY_AGAIN)
     images = [image for image in root.iter() if image.tag.rpartition("}")[2] == "Image" and _text(image, "URL")]
+    none_known = not any(role_of(_text(image, "ChannelName"), camera.channels) for image in images)
     found, sizes, wells = [], set[float](), dict[str, str]()
     for image in images:
         name, channel = _text(image, "URL"), _text(image, "ChannelName")
-        if name not in there or role_of(channel, camera.channels) is None:
+        if name not in there or not (none_known or role_of(channel, camera.channels)):
             continue
         if any(_text(image, axis) not in ("", first) for axis, first in (("PlaneID", "1"), ("TimepointID", "0"))):
             refuse(path, name, "a stack in depth or time", "one plane a channel", "export one plane or a projection")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
+from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import guard
 from ctcascade.formats.depth import refuse_stack
 from ctcascade.formats.described import Described, described_alone, planes
@@ -108,6 +109,9 @@ def assembled(
                 found[role] = restored(path, plane)
                 sizes += [said.pixel_size_um] if said.pixel_size_um else []
                 depths += [said.bits] if said.bits else []
+        if not found:
+            named = ", ".join(map(plain, dict.fromkeys(ref.channels)))
+            raise FrameError(f"channel missing: {', '.join(ROLES)}; the file names {named}")
         if sizes and max(sizes) / min(sizes) - 1 > _OTHER_SIZE:
             raise FrameError(f"the channels' files state pixels of {min(sizes):g} and of {max(sizes):g} um")
         alike = len({plane.shape for plane in found.values()}) == 1
