@@ -98,7 +98,7 @@ KNOWN = {
     "crumbs of a nucleus": ({"nucleus_area_um2": 0.0}, "debris", "apoptotic"),
     "condensed nucleus": ({"dna_peak": 2.6}, "debris", "apoptotic"),
     "ragged nucleus": ({"nucleus_solidity": 0.65}, "debris", "ragged_nucleus"),
-    "scrap of a nucleus": ({"nucleus_area_um2": 9.0}, "debris", "small_nucleus"),
+    "scrap of a nucleus": ({"nucleus_area_um2": 8.0}, "debris", "small_nucleus"),
     "tiny": ({"equivalent_diameter_um": 3.3, "nucleus_area_um2": 16.0}, "debris", "small"),
     "giant": ({"equivalent_diameter_um": 70.0}, "debris", "large"),
     "speckled with cytokeratin": ({"ck_fill": 0.2}, "debris", "speckle"),
@@ -154,11 +154,22 @@ def test_between_the_two_limits_is_uncertain_and_says_why():
 
 def test_a_small_nucleus_may_have_a_higher_peak_from_blur():
     """At the same peak over mean the small nucleus is whole and the large one condensed."""
-    peak = 1.35 * LEUKOCYTE["dna_peak"]
+    peak = 1.75 * LEUKOCYTE["dna_peak"]
     small, large = ({**CTC, "dna_peak": peak, "nucleus_area_um2": area} for area in (13.0, 60.0))
     calls = calls_of({**small, "equivalent_diameter_um": 7.0}, large)
     assert calls["call"].iloc[:2].tolist() == ["ctc", "debris"]
     assert calls["reason"].iloc[1] == "apoptotic"
+
+
+@pytest.mark.parametrize(("twins", "expected"), [((2, 1), ["ctc", "debris"]), ((0, 0), ["ctc", "ctc"])])
+def test_the_two_halves_of_a_mitosis_are_counted_once(twins, expected):
+    """A leukocyte at its side is no half, whatever its nucleus."""
+    halves = touch(
+        [{**CTC, "nucleus_twin": twin, "ck": ck} for twin, ck in zip(twins, (700.0, 300.0), strict=True)], (0, 1, 0.0)
+    )
+    calls = calls_of(*halves, {**LEUKOCYTE, "nucleus_twin": 4}, {**LEUKOCYTE, "nucleus_twin": 3})
+    assert calls["call"].iloc[:4].tolist() == [*expected, "leukocyte", "leukocyte"]
+    assert calls["cluster"].notna().sum() == (0 if twins[0] else 2)
 
 
 @pytest.mark.parametrize(("ck", "call"), [(17.5, "ctc"), (600.0, "debris")])
@@ -311,6 +322,7 @@ def test_no_usable_frame_no_calls(tmp_path):
     frames = frames.assign(
         scale_bits="", size_from="", channels_from="", page_order="", exposure_ms="", pixels_digest=""
     )
+    frames = frames.assign(**{f"{role}_moved_{axis}_px": 0 for role in ALL_ROLES for axis in "yx"})
     made_by = store.provenance({}, {})
     store.write_table(tmp_path / "frames.parquet", "frames", frames, made_by)
     store.write_table(tmp_path / "cells.parquet", "cells", cells_table(leukocytes=0), made_by)
@@ -366,7 +378,7 @@ def test_adding_a_distant_cell_changes_no_other_call():
     calls = calls_of(*cells, {**CTC, "contacts": [], "contact_gaps_um": []})
     n = len(cells)
     pd.testing.assert_frame_equal(
-        calls.iloc[:n], expected.iloc[:n], rtol=1e-3, atol=1e-3
+        calls.iloc[:n], expected.iloc[:n], rtol=1e-3, atol=3e-3
     )  # it adds to what is known of bleed
 
 
@@ -389,7 +401,7 @@ def test_gates_are_given_in_the_units_of_the_measurements():
     assert 390 <= found.n_leukocytes <= 400  # less those of little CD45
     assert found.ck.centre == pytest.approx(10.0, rel=0.1)
     assert found.cd45.centre == pytest.approx(500.0, rel=0.1)
-    peak = LEUKOCYTE["dna_peak"] / (1 + 3 / LEUKOCYTE["nucleus_area_um2"])
+    peak = LEUKOCYTE["dna_peak"] / (1 + SETTINGS.blur_um2 / LEUKOCYTE["nucleus_area_um2"])
     assert found.dna.peak == pytest.approx(peak)
     gates = found.gates
     assert set(gates) == set(Gates.model_fields) - {"ck_rise_with_cd45"}  # which bends the gate of cytokeratin
@@ -414,7 +426,7 @@ def test_a_cell_on_a_stated_gate_has_half_the_probability(gate):
         "dna_peak": ["dna_high"],
         "ck_evenness": ["ck_fill"],
     }.get(told.feature, [told.feature])
-    blur = 1 + 3 / rows["nucleus_area_um2"][0]
+    blur = 1 + SETTINGS.blur_um2 / rows["nucleus_area_um2"][0]
     scale = rows["dna_nucleus_mean"][0] * blur if columns == ["dna_high"] else 1
     rows.loc[0, columns] = told.threshold * scale
     if gate == "cd45_max_ratio":

@@ -282,3 +282,33 @@ def test_no_cells_give_no_rows_and_all_columns():
     assert len(table) == 0
     assert {"area_um2", "contacts", "dna_ring_mean"} <= set(table.columns)
     assert isinstance(table, pd.DataFrame)
+
+
+def plates(apart_px, turn, second_turn, long_px=9.0):
+    """Two long nuclei, each in a cell of its own, side by side."""
+    y, x = np.mgrid[:70, :70].astype(float)
+
+    def ellipse(cy, angle, a, b):
+        v, u = (y - cy) * np.cos(angle) - (x - 35) * np.sin(angle), (y - cy) * np.sin(angle) + (x - 35) * np.cos(angle)
+        return (u / a) ** 2 + (v / b) ** 2 <= 1
+
+    labels = np.zeros((2, 70, 70), np.int32)
+    for k, (side, angle) in enumerate(((-1, turn), (1, second_turn)), start=1):
+        labels[0][ellipse(35 + side * apart_px / 2, angle, long_px, 4)] = k
+        labels[1][ellipse(35 + side * apart_px / 2, angle, long_px + 4, 8) & ((y < 35) == (side < 0))] = k
+    channel = Channel(np.ones((70, 70), np.float32), 0.0, 0.0, 0.1)
+    return measure(Segmentation(*labels), {"dna": channel}, PX, 3.0)["nucleus_twin"].tolist()
+
+
+@pytest.mark.parametrize(
+    ("apart_px", "turn", "second_turn", "long_px", "expected"),
+    [
+        (14, 0.0, 0.1, 9, [2, 1]),
+        (14, 0.0, 1.2, 9, [0, 0]),  # not parallel
+        (14, 1.57, 1.57, 9, [0, 0]),  # one behind the other
+        (30, 0.0, 0.0, 9, [0, 0]),  # too far apart
+        (14, 0.0, 0.0, 4.5, [0, 0]),  # round
+    ],
+)
+def test_plates_of_an_anaphase_are_twins(apart_px, turn, second_turn, long_px, expected):
+    assert plates(apart_px, turn, second_turn, long_px) == expected

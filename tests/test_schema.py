@@ -20,8 +20,8 @@ COLUMNS = {
         perimeter_um p2a eccentricity solidity nucleus_area_um2 nucleus_perimeter_um nucleus_p2a
         nucleus_eccentricity nucleus_solidity contacts contact_gaps_um {role}_mean {role}_max {role}_std
         {role}_sum {role}_nucleus_mean {role}_cytoplasm_mean {role}_ring_mean {role}_overlap {role}_fill
-        {role}_high {role}_nucleus_std {role}_dna_correlation marker_correlation nucleus_fragments nucleus_largest_share
-        nucleus_lit_um2
+        {role}_high {role}_nucleus_std {role}_dna_correlation marker_correlation nucleus_twin nucleus_fragments
+        nucleus_largest_share nucleus_lit_um2
     """,
     "calls": """
         frame cell y_px x_px call p_ctc cluster with_leukocyte at_border reason gates_p_ctc judge_ln_ratio

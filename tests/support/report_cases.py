@@ -207,7 +207,12 @@ def cells_and_calls(table, n_cells=30, n_ctc=6, seed=1):
     cells["nucleus_area_um2"] = 0.55 * area
     for name in ("perimeter_um", "p2a", "eccentricity", "solidity"):
         cells[f"nucleus_{name}"] = 1.0
-    cells["marker_correlation"], cells["nucleus_fragments"], cells["nucleus_largest_share"] = 0.1, 1, 1.0
+    cells["nucleus_twin"], cells["marker_correlation"], cells["nucleus_fragments"], cells["nucleus_largest_share"] = (
+        0,
+        0.1,
+        1,
+        1.0,
+    )
     cells["nucleus_lit_um2"] = 0.4 * area
     cells["contacts"], cells["contact_gaps_um"] = [[] for _ in range(n)], [[] for _ in range(n)]
     bright = {"dna": (np.full(n, 400.0)), "ck": np.where(np.isin(kind, ["ctc", "double_positive"]), 500, 3.0)}

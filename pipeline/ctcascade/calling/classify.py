@@ -20,6 +20,7 @@ from ctcascade.calling.clusters import group
 from ctcascade.calling.compensation import bleed_of, signals_of
 from ctcascade.calling.judge import Verdict, judged
 from ctcascade.calling.markers import marker_columns
+from ctcascade.calling.mitosis import OTHER_HALF, other_halves
 from ctcascade.calling.rarity import ranked, unlike_leukocytes
 from ctcascade.calling.reference import Reference, drawn, reference_from
 from ctcascade.calling.stains import claims_of
@@ -141,9 +142,9 @@ def call_cells(
     The more CD45 a cell shows, the more cytokeratin it needs: what bleeds over from a bright channel grows with it, a
     leukocyte's own CD45 does not. ``ck_min_z`` is multiplied by ``1 + ck_rise_with_cd45 * (CD45 / its own gate)^2``.
 
-    The brightest DNA over the mean of the nucleus is divided by ``1 + 3 um2 / area``, by about which blur lifts it in
-    a small nucleus that is evenly lit. Of an evenly lit cell's pixels ``Phi(mean / noise - 3)`` show the role; the
-    share that does is divided by that, so that weak staining is not taken for a speckle.
+    What the brightest 2 % of DNA reach over the mean of the nucleus is divided by ``1 + blur_um2 / area``, by about
+    which blur lifts it in a small nucleus that is evenly lit. Of an evenly lit cell's pixels ``Phi(mean / noise - 3)``
+    show the role; the share that does is divided by that, so that weak staining is not taken for a speckle.
 
     How probable a doubtful cell is depends on how common CTCs are. The widths of the steps are such that the squared
     error of `p_ctc` is least on phantoms of which one cell in 20 is a CTC; where CTCs are rarer the same value stands
@@ -151,7 +152,9 @@ def call_cells(
     """
     p_gates, call, reason = _called(cells, reference, noise, gates, settings)
     found = agreed(p_gates, call, reason, verdict, settings)
-    call, reason = found.call, found.reason
+    call, reason, p_ctc = found.call, found.reason, found.p_ctc
+    halves = other_halves(cells, call, p_ctc)
+    call[halves], reason[halves], p_ctc[halves] = "debris", OTHER_HALF, 0.0
     cluster, with_leukocyte = group(cells, call, settings.cluster_gap_um)
     unlike = unlike_leukocytes(cells, signals_of(cells, reference.bleed), reference, noise)
     rank = np.zeros(len(cells), np.int64)
@@ -166,7 +169,7 @@ def call_cells(
         {
             **{name: cells[name] for name in ("frame", "cell", "y_px", "x_px")},
             "call": call,
-            "p_ctc": found.p_ctc,
+            "p_ctc": p_ctc,
             "cluster": cluster,
             "with_leukocyte": with_leukocyte,
             "at_border": border,
@@ -203,7 +206,8 @@ def _called(
     dye &= _bright_everywhere(cells, nucleated & shown["cd45"] & ~shown["ck"], noise, settings)
     measured = {
         "cd45": cd45,
-        "peak": _peak(cells, settings) / reference.dna_peak,
+        # chromatin of a dividing cell is condensed too
+        "peak": np.where(cells["nucleus_twin"] > 0, 0.5, 1.0) * _peak(cells, settings) / reference.dna_peak,
         "even": _evenness(cells, "ck", noise["ck"], settings),
     }
     applied = gates.model_copy(update={"cd45_max_ratio": reference.cd45_max_ratio})

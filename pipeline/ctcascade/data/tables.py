@@ -130,6 +130,7 @@ CELLS = Table(
         Column("contacts", "ints", "cells of the same frame within detect.contact_gap_max_um"),
         Column("contact_gaps_um", "floats", "edge-to-edge gap to each of them; 0 where they touch"),
         Column("marker_correlation", "float", "of cytokeratin with CD45 in the cell, -1 to 1", nullable=True),
+        Column("nucleus_twin", "int", "the cell that may be the other half of the same mitosis; 0 where none"),
         Column("nucleus_fragments", "int", "bodies of DNA in the cell above half of dna_high"),
         Column("nucleus_largest_share", "float", "share of their light in the greatest of them", nullable=True),
         Column("nucleus_lit_um2", "float", "their area"),

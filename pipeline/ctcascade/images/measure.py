@@ -34,6 +34,8 @@ class Shapes(NamedTuple):
     perimeter: Floats
     eccentricity: Floats
     solidity: Floats
+    major: Floats  # length of the longer axis of the ellipse of equal second moments, and its angle (radians)
+    angle: Floats
 
 
 def measure(
@@ -114,8 +116,37 @@ def measure(
         products = _products(in_cell, channels["ck"].signal, channels["cd45"].signal, count)[1:]
         apart = products / cell.area - mean["ck"] * mean["cd45"]
         data["marker_correlation"] = _share(apart, std["ck"] * std["cd45"])
+    data["nucleus_twin"] = _twins(near, nucleus, settings)
     data |= fragments(in_cell, dna, sums["dna"][3], px, settings)
     return pd.DataFrame(data)
+
+
+def _twins(near: list[list[int]], nucleus: Shapes, settings: MeasureSettings) -> NDArray[np.int64]:
+    """Return for each cell the cell beside it whose nucleus lies to its own as one plate of an anaphase to the other.
+
+    Both are long, parallel, alike in size, side by side, and no further apart than they are long.
+    """
+    twin = np.zeros(len(near), np.int64)
+    long = nucleus.eccentricity >= settings.min_plate_eccentricity
+    for i in np.flatnonzero(long):
+        found = [j for k in near[i] if (j := k - 1) > i and long[j] and _are_plates(nucleus, int(i), j, settings)]
+        if len(found) == 1 and not twin[i] and not twin[found[0]]:
+            twin[i], twin[found[0]] = found[0] + 1, i + 1
+    return twin
+
+
+def _are_plates(nucleus: Shapes, i: int, j: int, settings: MeasureSettings) -> bool:
+    turned = abs(np.cos(nucleus.angle[i] - nucleus.angle[j]))
+    dy, dx = nucleus.y[j] - nucleus.y[i], nucleus.x[j] - nucleus.x[i]
+    apart = float(np.hypot(dy, dx))
+    along = max(abs(np.cos(np.arctan2(dy, dx) - nucleus.angle[k])) for k in (i, j))
+    sizes = sorted((nucleus.area[i], nucleus.area[j]))
+    return bool(
+        turned >= settings.min_plate_cosine
+        and along <= settings.max_plate_offset
+        and apart <= settings.max_plate_gap * (nucleus.major[i] + nucleus.major[j]) / 2
+        and sizes[1] <= settings.max_plate_ratio * sizes[0]
+    )
 
 
 def sharpness(channel: Channel) -> float:
@@ -147,9 +178,11 @@ def _shapes(runs: Runs, labels: NDArray[np.int32], count: int) -> Shapes:
         middle, spread = (a + b) / 2, np.sqrt(((a - b) / 2) ** 2 + c**2)
         eccentricity = np.sqrt(np.clip(np.where(middle > 0, 2 * spread / (middle + spread), 0), 0, 1))
         solidity = area / _hull_areas(runs[np.argsort(runs[:, 3], kind="stable")], count)
+        major = 4 * np.sqrt(np.maximum(middle + spread, 0))
+    angle = 0.5 * np.arctan2(2 * c, b - a)  # from the direction of x towards y
     perimeter = np.pi / 4 * (edges[:, 0] + edges[:, 1] + (edges[:, 2] + edges[:, 3]) / np.sqrt(2))
     eccentricity[area == 0] = np.nan
-    return Shapes(area, y, x, box, perimeter, eccentricity, solidity)
+    return Shapes(area, y, x, box, perimeter, eccentricity, solidity, major, angle)
 
 
 def contacts(

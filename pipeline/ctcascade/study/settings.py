@@ -239,6 +239,13 @@ class MeasureSettings(Typed):
         ge=0,
         le=1000,
     )
+    min_plate_eccentricity: Number = share(0.75, "Least eccentricity of a nucleus that may be a plate of an anaphase.")
+    min_plate_cosine: Number = share(0.85, "Least cosine of the angle between two such plates.")
+    max_plate_offset: Number = share(0.5, "Largest cosine of the angle between a plate and the way to the other.")
+    max_plate_gap: Number = setting(
+        1.3, "a number above 0 and up to 10", "Largest distance of their centres, over their mean length.", gt=0, le=10
+    )
+    max_plate_ratio: Number = setting(2.0, "a number from 1 to 10", "Largest ratio of their areas.", ge=1, le=10)
 
 
 class RegistrationSettings(Typed):
@@ -474,9 +481,10 @@ class ClassifySettings(Typed):
         le=1000,
     )
     blur_um2: Number = setting(
-        3.0,
+        6.0,
         _FROM_ZERO,
-        "Area, um2, over which optics spread a point: the smaller a nucleus, the more its peak stands out.",
+        "Area, um2, that counts against a nucleus's own: the smaller it is, the more its peak stands out (5 to 8 on "
+        "phantoms of three generators).",
         ge=0,
         le=1000,
     )
