@@ -22,7 +22,7 @@ from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES, Row
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import Frame, FrameError, FrameRef, image_files, listing, pixels_digest, read
-from ctcascade.images import alike, learned, overlap
+from ctcascade.images import alike, learned, overlap, twins
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, sharpness
@@ -125,7 +125,8 @@ def gather(
 ) -> None:
     """Join the chunks of one sample, in the order given, into one frames, one cells and one outlines table.
 
-    Frames that are copies of another, or on another scale than most, are left out with their reason (`alike.compare`);
+    Frames that are copies of another, or on another scale than most, are left out with their reason (`alike.compare`,
+    and by their cells `twins.compare`);
     cells that overlapping frames show twice are counted once (`overlap.resolve`).
 
     Raises
@@ -143,7 +144,13 @@ def gather(
     if planned and int(planned) != listed:
         refuse(frames[0].parent, "", f"{listed} frames", f"the {planned} of the sample", "run again")
 
-    compared = alike.compare(pd.concat(tables, ignore_index=True))
+    exact = alike.compare(pd.concat(tables, ignore_index=True))
+
+    def nuclei() -> Iterator[pd.DataFrame]:
+        parts = map(exact.without, itertools.chain.from_iterable(map(store.read_parts, cells)))
+        return (part.select(twins.COLUMNS).to_pandas() for part in parts)
+
+    compared = twins.compare(exact, nuclei)
 
     def parts_of(paths: Sequence[Path]) -> Iterator[pa.Table]:
         return map(compared.without, itertools.chain.from_iterable(map(store.read_parts, paths)))
