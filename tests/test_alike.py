@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ctcascade import formats
 from ctcascade.data import store
+from ctcascade.formats.listing import list_frames
 from ctcascade.images import alike
+from ctcascade.images.background import correct
 from ctcascade.images.detect import detect, gather
 from tests.support import tiff_bytes
 from tests.support.detecting import camera, detect_job
@@ -121,4 +124,20 @@ def test_exposures_and_sizes_in_the_files_reach_the_frames_table(tmp_path):
     assert frames.loc["f2", "reason"].startswith("ck exposed for 5 ms, and for 100 ms in the sample's other frames")
     assert frames.loc["f4", "reason"].startswith("pixels of 0.1 um")
     assert frames.loc["f5", ["height_px", "width_px", "frame_area_um2"]].tolist() == [60, 80, 1200]
-    assert frames["area_um2"].sum() == 2400
+    assert (frames["area_um2"] > 0).tolist() == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(("factor", "step"), [(1, 1), (2, 2), (3, 3), (16, 1)])
+def test_the_noise_floor_follows_the_images_own_step(tmp_path, factor, step):
+    """Values in steps of 2 or 3 are not known to be shifted, and stay; their noise is no smaller than half a step."""
+    pixels = np.random.default_rng(1).integers(100, 104, (3, 60, 80))  # background of hardly any noise
+    pixels[:, 20:26, 20:26] = np.random.default_rng(2).integers(200, 1300, (3, 6, 6))
+    xml = "".join(f'<Channel Name="{name}"/>' for name in NAMES)
+    xml = f'<OME xmlns="u"><Image><Pixels SizeC="3">{xml}</Pixels></Image></OME>'
+    told = [tiff_bytes.Page((p * factor).astype(np.uint16), description="" if k else xml) for k, p in enumerate(pixels)]
+    tiff_bytes.write(tmp_path / "f.ome.tif", told)
+    frame = formats.read(list_frames(["f.ome.tif"], tmp_path, "auto", ASSAY).frames[0], ASSAY)
+    assert frame.steps == (step, step, step)
+    settings = detect_job(ASSAY, "s").background
+    flat = np.full((60, 80), 100, np.float32)
+    assert [correct(flat, 0.5, settings, s).noise for s in frame.steps] == [step / 2] * 3

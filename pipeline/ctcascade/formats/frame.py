@@ -155,8 +155,8 @@ class Frame:
         y and x of its first pixel on the slide, except for a common shift and the directions of the stage.
     written : float
         The share of its pixels that the file holds; the others have the fill value of the format.
-    step : float
-        The smallest difference between two values.
+    steps : tuple of float
+        The smallest difference between two values of each channel; empty for 1.
     scale : str
         Bits of the numbers that hold the counts, ``8`` or ``16``; frames of two scales are not compared.
     size_from : str
@@ -180,7 +180,7 @@ class Frame:
     notes: tuple[str, ...] = ()
     position_um: tuple[float, float] | None = None
     written: float = 1.0
-    step: float = 1.0
+    steps: tuple[float, ...] = ()
     scale: str = "16"
     size_from: str = "file"
     channels_from: str = "names"
@@ -188,6 +188,11 @@ class Frame:
     names: tuple[str, ...] = ()
     bits_from: str = "assay"
     exposure_ms: tuple[float, ...] = ()
+
+    @property
+    def planes(self) -> Iterator[tuple[str, NDArray[np.float32], float]]:
+        """Each channel's role, pixels, and smallest difference between two values."""
+        return zip(self.roles, self.pixels, self.steps or (1.0,) * len(self.roles), strict=True)
 
 
 @contextlib.contextmanager
@@ -413,7 +418,7 @@ def assemble(
         tuple(flags),
         position_um,
         written,
-        counts.step,
+        tuple(counts.steps.values()),
         counts.scale,
         "assay" if pixel_size_um is None else "file",
         "names" if named else "order",
@@ -443,7 +448,7 @@ def _as_restored(planes: Planes, full: int) -> Counts:
     if not all(np.isfinite(plane).all() for plane in planes.values()):
         raise FrameError("pixels that are no numbers")
     top = max(float(plane.max()) for plane in planes.values())
-    return Counts(dict(planes), float(full) if top <= full else 65535.0, 1.0, "16", ())
+    return Counts(dict(planes), float(full) if top <= full else 65535.0, dict.fromkeys(planes, 1.0), "16", ())
 
 
 def _refuse_blank(planes: Planes, ceiling: float) -> None:

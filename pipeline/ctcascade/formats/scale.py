@@ -28,8 +28,8 @@ class Counts:
     planes : dict of str to ndarray
     ceiling : float
         The count of a full pixel.
-    step : float
-        The smallest difference between values.
+    steps : dict of str to float
+        The smallest difference between values of each plane; 1 where too few values tell it.
     scale : str
         ``8`` or ``16``: bits of the numbers that hold the counts.
     notes : tuple of str
@@ -37,7 +37,7 @@ class Counts:
 
     planes: dict[str, NDArray[Any]]
     ceiling: float
-    step: float
+    steps: dict[str, float]
     scale: str
     notes: tuple[str, ...]
 
@@ -72,7 +72,7 @@ def to_counts(planes: Mapping[str, NDArray[Any]], full: int, bits: int | None = 
     if narrow:
         top = max(int(plane.max()) for plane in counts.values())
         notes = () if full == 255 else ("bit_depth_differs",)
-        return Counts(counts, 255.0 if top <= 255 else 65535.0, 1.0, "8", notes)
+        return Counts(counts, 255.0 if top <= 255 else 65535.0, _steps(counts), "8", notes)
     step = _step(list(counts.values()), full)
     if step > 1:
         counts = {role: plane // plane.dtype.type(step) for role, plane in counts.items()}
@@ -80,7 +80,7 @@ def to_counts(planes: Mapping[str, NDArray[Any]], full: int, bits: int | None = 
     if step > 1 and 65535 // step < ceiling:
         ceiling, differs = float(65535 // step), True
     scale = "8" if step in (256, 257) else "16"
-    return Counts(counts, ceiling, 1.0, scale, ("bit_depth_differs",) if differs else ())
+    return Counts(counts, ceiling, _steps(counts), scale, ("bit_depth_differs",) if differs else ())
 
 
 def _whole(role: str, plane: NDArray[Any], full: int) -> tuple[NDArray[Any], bool]:
@@ -150,6 +150,15 @@ def _step(planes: list[NDArray[Any]], full: int) -> int:
         if exact % step == 0:
             return step
     return 1
+
+
+def _steps(planes: Mapping[str, NDArray[Any]]) -> dict[str, float]:
+    """Return the smallest difference between values of each plane: one that was stretched is coarser than its noise."""
+    found = {}
+    for role, plane in planes.items():
+        values = np.flatnonzero(np.bincount(plane.ravel(), minlength=1))
+        found[role] = float(np.diff(values).min()) if len(values) >= _ENOUGH else 1.0
+    return found
 
 
 def _ceiling(planes: Mapping[str, NDArray[Any]], full: int, bits: int | None) -> tuple[float, bool]:

@@ -36,7 +36,7 @@ class Channel:
     hot: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
 
 
-def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings) -> Channel:
+def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings, least_step: float = 1.0) -> Channel:
     """Return a channel less its background, with the background's level and noise.
 
     Parameters
@@ -45,6 +45,8 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings) -
         Counts.
     pixel_size_um : float
     settings : BackgroundSettings
+    least_step : float, optional
+        The smallest difference between two values: values that were stretched are coarser than their noise looks.
 
     Notes
     -----
@@ -69,7 +71,7 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings) -
     centre, noise = centre_and_noise(np.sort(_less(plane, across, step, 0.0)[:, ::step], axis=None))
     signal = _less(plane, across, 1, centre)
     level = float(np.median(grid)) + centre
-    noise = max(noise, 0.5)
+    noise = max(noise, least_step / 2)
     hot = _cooled(signal, settings.hot_min_snr * noise, settings.hot_spread)
     return Channel(signal, level, float(grid.max() - grid.min()) / max(level, 1.0), noise, hot)
 

@@ -232,9 +232,9 @@ def _pictures(
     style: Style,
 ) -> Iterator[Row]:
     """Yield the row of each window of a frame."""
-    planes = zip(frame.roles, frame.pixels, strict=True)
+    px = frame.pixel_size_um
     signals = {
-        role: moved_back(correct(plane, frame.pixel_size_um, background).signal, moved[role]) for role, plane in planes
+        role: moved_back(correct(plane, px, background, step).signal, moved[role]) for role, plane, step in frame.planes
     }
     for window in windows:
         row = window.row(frame.pixel_size_um, masks=_masks(window, outlines))

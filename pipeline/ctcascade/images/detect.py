@@ -251,9 +251,8 @@ def _measured(
     frame: Frame, name: str, settings: DetectSettings, limits: FrameLimits
 ) -> tuple[Row, pd.DataFrame, Segmentation]:
     """Return the quality of a frame, its cells, and its label images."""
-    planes = zip(frame.roles, frame.pixels, strict=True)
     px = frame.pixel_size_um
-    channels = {role: correct(plane, px, settings.background) for role, plane in planes}
+    channels = {role: correct(plane, px, settings.background, step) for role, plane, step in frame.planes}
     shifts = shifts_of(channels, px, settings.registration)
     _refuse_unlike(shifts, frame)
     laid = registered(channels, shifts, px, settings.registration)

@@ -138,10 +138,7 @@ def _surroundings(source: Source, settings: SpikeJob) -> tuple[Floats, float]:
     """Return each pixel's distance from cells and border, um, and how bright nuclei are beside a phantom's."""
     frame = source.frame
     px = frame.pixel_size_um
-    channels = {
-        role: correct(plane, px, settings.detect.background)
-        for role, plane in zip(frame.roles, frame.pixels, strict=True)
-    }
+    channels = {role: correct(plane, px, settings.detect.background, step) for role, plane, step in frame.planes}
     found = segment(frame, channels, settings.detect)
     free = np.pad((found.cells == 0).astype(np.uint8), 1)
     distance = cv2.distanceTransform(free, cv2.DIST_L2, 5)[1:-1, 1:-1].astype(np.float64) * px
