@@ -8,7 +8,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from ctcascade.data import store
-from ctcascade.data.results import FollowUp, FollowUpGroup
+from ctcascade.data.results import FollowUp, FollowUpGroup, SurvivalPoint
 from ctcascade.report.axes import Axis, Tick, band, path
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
@@ -16,12 +16,13 @@ from ctcascade.report.page import write_page
 
 @dataclass(frozen=True)
 class Line:
-    """One stratum in user units: its steps, their band, and mean predicted survival as dots (x, y)."""
+    """One stratum in user units: its steps, their band, mean predicted survival and last contacts as places (x, y)."""
 
     label: str
     steps: Markup
     band: Markup
     predicted: list[tuple[float, float]]
+    censored: list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,15 @@ def plot(group: FollowUpGroup) -> Plot:
             for r in rows
             if r.label == stratum.label and r.predicted is not None and r.time_months <= across.high
         ]
-        lines.append(Line(stratum.label, path(zip(xs, p, strict=True)), band(xs, low, high), dots))
+        contacts = [(across(t), up(_at(curve, t))) for t in stratum.censored_months]
+        lines.append(Line(stratum.label, path(zip(xs, p, strict=True)), band(xs, low, high), dots, contacts))
     ticks = [Tick.of(across(r.time_months), f"{r.time_months:g}") for r in strata[0].at_risk]
     return Plot(ticks, [Tick.of(up(p / 100), f"{p}\u202f%") for p in (0, 25, 50, 75, 100)], lines)
+
+
+def _at(curve: Sequence[SurvivalPoint], month: float) -> float:
+    """Return the height of the steps at a month."""
+    return [point.p for point in curve if point.time_months <= month][-1]
 
 
 def _doubled(values: Sequence[float]) -> list[float]:

@@ -221,6 +221,7 @@ def _stratum(label: str, patients: Sequence[Followed], months: Sequence[int], le
         last_month=found.last_month,
         curve=found.curve,
         at_risk=tuple(AtRisk(time_months=float(m), n=int((times >= m).sum())) for m in months),
+        censored_months=tuple(sorted(times[~died].tolist())),
         median_months=found.median_months,
         median_low=found.median_low,
         median_high=found.median_high,

@@ -122,6 +122,9 @@ class FollowUpStratum(Result):
     median_months: Amount | None = Field(description="median survival; null where not reached")
     median_low: Amount | None = Field(description="lower limit; null where not reached")
     median_high: Amount | None = Field(description="upper limit; null where not reached")
+    censored_months: tuple[Amount, ...] = Field(
+        default=(), description="months to the last contact of each patient who was then alive"
+    )
 
 
 class LogRank(Result):
