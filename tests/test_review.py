@@ -359,3 +359,23 @@ def test_reviews_are_read_with_the_sheets(tmp_path, monkeypatch, capsys):
     write(tmp_path / "seen" / "S1.AB.csv", [line(CALLS, 1, "ctc")])
     cli.main(command)
     assert "nothing to fix" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+def test_a_review_that_a_spreadsheet_saved_is_read(tmp_path, sign):
+    path = write(tmp_path / "S1.AB.csv", [line(CALLS, 1, "ctc")])
+    path.write_text(path.read_text().replace(",", sign))
+    faults = []
+    found = reviews.read(path, faults)
+    assert faults == []
+    assert [said.call for said in found.cells.values()] == ["ctc"]
+
+
+@pytest.mark.parametrize("name", ["S1.anna (1).csv", "S1.anna - Copy.csv", "S1.anna(2).csv"])
+def test_a_second_download_is_named_as_one(tmp_path, name):
+    faults = []
+    path = tmp_path / name
+    path.write_text(write(tmp_path / "S1.anna.csv", [line(CALLS, 1, "ctc")]).read_text())
+    reviews.read(path, faults)
+    (fault,) = faults
+    assert "a name as a browser gives to a second download; expected one file of anna, S1.anna.csv" in str(fault)

@@ -334,12 +334,9 @@ def test_a_share_lies_between_0_and_1(folder, share):
     [
         (b"", "no row below the header"),
         (b"sample\tpatient\tcollected\timages\tassay\tblood_volume_ml\n", "no row below the header"),
-        (
-            b"sample,patient,collected,images,assay,blood_volume_ml\nS1,P1,2026-05-01,slides/a,cellsearch,7.5\n",
-            "tab-separated",
-        ),
+        (b"PK\x03\x04\0\0", "a workbook of a spreadsheet; expected UTF-8 text; save its sheet as CSV"),
         ("sample\tpatient\nSé\tP1\n".encode("latin-1"), "line 2: found bytes that are not UTF-8"),
-        ("sample\tpatient\nS1\tP1\n".encode("utf-16"), "found bytes that are not UTF-8"),
+        ("note\tpatient\nJosé\tP1\n".encode("cp1252"), "in another encoding perhaps"),
         (b"sample\tpatient\nS\0\tP1\n", "zero bytes"),
         (b'sample\tpatient\n"S1\tP1\n', "unexpected end of data"),
         (b"\x89PNG\r\n\x1a\n\0\0", "not UTF-8"),
@@ -383,6 +380,18 @@ def test_a_row_has_a_cell_for_each_column(folder):
     line += "\t\t"  # as a spreadsheet saves empty columns
     Path("samples.tsv").write_text("\t".join(SAMPLE) + f"\t\t\n{line}\n")
     assert list(read_files().samples) == [SAMPLE["sample"]]
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_sheets_may_be_saved_with_other_signs_and_as_unicode_text(folder, sign, encoding):
+    tsv("patients.tsv", [PATIENT])
+    row = {**SAMPLE, "images": '"slides/a;slides/b"', "blood_volume_ml": '"3;4.25"', "note": '"Müller, 2nd tube; late"'}
+    text = "\r\n".join((sign.join(row), sign.join(row.values()), sign * (len(row) - 1), ""))
+    Path("samples.tsv").write_bytes(text.encode(encoding))
+    sample = read_files().samples[SAMPLE["sample"]]
+    assert (sample.images, sample.blood_volume_ml) == (("slides/a", "slides/b"), 7.25)
+    assert sample.note == "Müller, 2nd tube; late"
 
 
 def test_a_required_cell_may_not_be_empty(folder):

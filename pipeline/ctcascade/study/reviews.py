@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:  # slow to load, and most readers of sheets meet no review
 
 _SUFFIX = ".csv"
 _SEEN = {"frame": "", "cell": "<i8", "y_px": "<f4", "x_px": "<f4", "call": "", "cluster": "<i8"}  # "": text
+_SECOND_DOWNLOAD = re.compile(r"(.+?) ?(?:\(\d+\)|- (?:Copy|Kopie)(?: \(\d+\))?)")
 _REVIEW_AGAIN = "export it again from the sample's report"
 
 
@@ -95,6 +97,14 @@ def find(folder: Path, samples: Collection[str], faults: list[Fault]) -> tuple[d
 def read(path: Path, faults: list[Fault]) -> Review:
     """Return one review file; each of its faults goes to `faults`."""
     sample, dot, reviewer = path.name.removesuffix(_SUFFIX).rpartition(".")
+    again = _SECOND_DOWNLOAD.fullmatch(reviewer)
+    if again:
+        wanted, todo = (
+            f"one file of {plain(again[1])}, {sample}.{plain(again[1])}.csv",
+            "keep the newest under that name",
+        )
+        faults.append(Fault(str(path), "", "a name as a browser gives to a second download", wanted, todo))
+        return Review(str(path), sample, reviewer, "", {})
     rows = text_files.read_sheet(path, ReviewedCell, faults, delimiter=",")
     if not dot:
         faults.append(Fault(str(path), "", plain(path.name), "a file SAMPLE.REVIEWER.csv", "rename the file"))

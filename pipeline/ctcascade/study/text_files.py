@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,7 +15,8 @@ from ctcascade.study import checking
 from ctcascade.study.marks import FILL_IN, marked
 
 _LARGEST_BYTES = 32 * 2**20
-_SEPARATED = {"\t": "tab", ",": "comma"}
+_SEPARATED = {"\t": "tab", ",": "comma", ";": "semicolon"}
+_WORKBOOK = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods, .xls
 T = TypeVar("T", bound=Typed)
 
 
@@ -73,10 +74,14 @@ def read_yaml(path: Path, faults: list[Fault]) -> dict[str, Any]:
 
 
 def read_sheet(path: Path, kind: type[T], faults: list[Fault], delimiter: str = "\t") -> list[Row[T]]:
-    """Return the rows of a sheet of separated cells, each checked as a `kind`, whose fields are the columns."""
+    """Return the rows of a sheet of separated cells, each checked as a `kind`, whose fields are the columns.
+
+    Spreadsheets save tabs, commas or semicolons; the header tells which, `delimiter` where it does not.
+    """
     text = _read_text(path, faults)
     if text is None:
         return []
+    delimiter = _delimiter(text, checking.columns(kind), delimiter)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = [(reader.line_num, [c.strip() for c in cells]) for cells in reader if any(c.strip() for c in cells)]
@@ -96,6 +101,17 @@ def read_sheet(path: Path, kind: type[T], faults: list[Fault], delimiter: str = 
     return [] if wrong else list(_typed_rows(str(path), header, lines[1:], kind, faults))
 
 
+def _delimiter(text: str, columns: Collection[str], otherwise: str) -> str:
+    """Return the sign that divides the first line into most names of columns."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+
+    def known(sign: str) -> int:
+        return sum(cell.strip().strip('"') in columns for cell in header.split(sign))
+
+    best = max(_SEPARATED, key=known)
+    return best if known(best) > max(1, known(otherwise)) else otherwise
+
+
 def _read_text(path: Path, faults: list[Fault]) -> str | None:
     wanted = "UTF-8 text"
     try:
@@ -105,19 +121,29 @@ def _read_text(path: Path, faults: list[Fault]) -> str | None:
         if not path.is_file():
             faults.append(Fault(str(path), "", "no such file", wanted, "fix the name, or make the file"))
             return None
-        data = path.read_bytes()
-        text = data.decode("utf-8-sig")
+        text = _decoded(path.read_bytes())
     except OSError as error:
         faults.append(Fault(str(path), "", error.strerror or str(error), wanted, "make it readable"))
         return None
+    if isinstance(text, str):
+        return text.replace("\r\n", "\n").replace("\r", "\n")
+    at, found, todo = text
+    faults.append(Fault(str(path), at, found, wanted, todo))
+    return None
+
+
+def _decoded(data: bytes) -> str | tuple[str, str, str]:
+    """Return the text of a file, or the line, what was found there, and what to do."""
+    if data.startswith(_WORKBOOK):
+        return "", "a workbook of a spreadsheet", "save its sheet as CSV UTF-8 or as Unicode text"
+    try:
+        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        faults.append(Fault(str(path), f"line {line}", "bytes that are not UTF-8", wanted, "save it as UTF-8"))
-        return None
-    if "\0" in text:
-        faults.append(Fault(str(path), "", "zero bytes", wanted, "save it as UTF-8 text"))
-        return None
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+        near = plain(data[max(0, error.start - 12) : error.start + 12].decode("cp1252", "replace").strip())
+        found = f"bytes that are not UTF-8 (in another encoding perhaps {near!r})"
+        at = f"line {data[: error.start].count(bytes([10])) + 1}"
+        return at, found, "save it as UTF-8 (in a spreadsheet: CSV UTF-8, or Unicode text)"
+    return ("", "zero bytes", "save it as UTF-8 text") if "\0" in text else text
 
 
 def _yaml_trouble(error: Exception) -> tuple[str, str]:
