@@ -141,3 +141,48 @@ def test_the_noise_floor_follows_the_images_own_step(tmp_path, factor, step):
     settings = detect_job(ASSAY, "s").background
     flat = np.full((60, 80), 100, np.float32)
     assert [correct(flat, 0.5, settings, s).noise for s in frame.steps] == [step / 2] * 3
+
+
+def seen(tmp_path, pixels):
+    channels = "".join(f'<Channel Name="{name}"/>' for name in NAMES)
+    xml = f'<OME xmlns="u"><Image><Pixels SizeC="3">{channels}</Pixels></Image></OME>'
+    tiff_bytes.write(
+        tmp_path / "f.ome.tif", [tiff_bytes.Page(p, description="" if k else xml) for k, p in enumerate(pixels)]
+    )
+    return formats.read(list_frames(["f.ome.tif"], tmp_path, "auto", ASSAY).frames[0], ASSAY)
+
+
+@pytest.mark.parametrize("fill", [0, 101, 4095])
+@pytest.mark.parametrize(
+    ("lost", "share"),
+    [
+        ({1: np.s_[100:]}, 0.5),
+        ({0: np.s_[:50], 2: np.s_[:, 150:]}, 1 - 0.75 * 0.75),
+        ({1: np.s_[192:]}, 0.04),
+        ({0: np.s_[60:100], 1: np.s_[80:120]}, 0.3),
+    ],
+)
+def test_rows_and_columns_of_one_value_are_no_imaged_area(tmp_path, fill, lost, share):
+    pixels = np.random.default_rng(1).normal(100, 3, (3, 200, 200)).round().astype(np.uint16)
+    pixels[:, 90:110, 20:40] = 900 + np.arange(20)
+    for channel, where in lost.items():
+        pixels[channel][where] = fill
+    frame = seen(tmp_path, pixels)
+    assert frame.written == pytest.approx(1 - share)
+    assert "partly_imaged" in frame.notes
+    dark = [frame.pixels[channel][where] for channel, where in lost.items()]
+    assert all(np.ptp(part) == 0 and part.max() < 100 for part in dark)
+
+
+@pytest.mark.parametrize("kind", ["drawn", "background taken off", "narrow", "none"])
+def test_rows_of_one_value_in_images_without_noise_are_imaged(tmp_path, kind):
+    pixels = np.random.default_rng(1).normal(100, 3, (3, 200, 200)).round()
+    if kind == "drawn":
+        pixels = np.full((3, 200, 200), 100.0)
+        pixels[:, 90:110, 20:40] = 900
+    elif kind == "background taken off":
+        pixels = np.maximum(pixels - 108, 0)
+    elif kind == "narrow":
+        pixels[1, 195:] = 0
+    pixels[:, 90:110, 20:40] += np.arange(1, 4)[:, None, None] * 100 + np.arange(20)
+    assert seen(tmp_path, pixels.astype(np.uint16)).written == 1

@@ -5,7 +5,7 @@ import errno
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from ctcascade.data.errors import plain
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import frame_error, guard
 from ctcascade.formats.scale import Counts, to_counts
+from ctcascade.formats.strips import lost_strips
 
 FrameError = frame_error.FrameError
 MAX_PIXELS, check_size = guard.MAX_PIXELS, guard.check_size
@@ -403,6 +404,7 @@ def assemble(
     full_pixel = counts.ceiling if ceiling is None else ceiling
     _refuse_blank(counts.planes, full_pixel)
     _refuse_equal(counts.planes)
+    counts, written = _without_lost_strips(counts, written)
     flags = [*notes, *counts.notes]
     if pixel_size_um is None:
         flags.append("pixel_size_assumed")
@@ -441,6 +443,21 @@ def pixels_digest(frame: Frame) -> str:
     for role in ROLES:
         digest.update(np.ascontiguousarray(frame.pixels[frame.roles.index(role)]).data)
     return digest.hexdigest()[:32]
+
+
+def _without_lost_strips(counts: Counts, written: float) -> tuple[Counts, float]:
+    """Return planes whose lost rows and columns are dark, and the share of the pixels that was imaged in all."""
+    gone: NDArray[np.bool_] | None = None
+    planes = dict(counts.planes)
+    for role in ROLES:
+        rows, columns = lost_strips(planes[role])
+        if rows.any() or columns.any():
+            own = rows[:, None] | columns[None, :]
+            gone = own if gone is None else gone | own
+            planes[role] = np.where(own, planes[role][~own].min(), planes[role])
+    if gone is None:
+        return counts, written
+    return replace(counts, planes=planes), min(written, 1 - float(gone.mean()))
 
 
 def _as_restored(planes: Planes, full: int) -> Counts:

@@ -128,6 +128,8 @@ def _nuclei_of(cells: Callable[[], Iterable[pd.DataFrame]], wanted: set[str]) ->
 def _candidates(nuclei: dict[str, _Nuclei], frames: pd.DataFrame) -> Iterator[tuple[str, str]]:
     """Yield pairs of frames, in order, of which many nuclei have the same triangle."""
     names = [frame for frame in frames["frame"] if frame in nuclei]
+    if len(names) < 2:
+        return
     y_um, size_um = (frames[column].to_numpy(np.float64) for column in ("y_um", "pixel_size_um"))
     parts = frames["part"].to_numpy(np.int64)
     about = {frame: k for k, frame in enumerate(frames["frame"])}
