@@ -10,24 +10,17 @@ import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from ctcascade import evidence
 from ctcascade.__main__ import main as cli
-from ctcascade.data import results, tables
 from ctcascade.evidence.tables import TABLES as EVIDENCE
+from ctcascade.report.dictionary import dictionary, keys, rows
 from ctcascade.study.settings import Settings
 
 ROOT = Path(__file__).parents[1]
-TYPES = {"int": "whole number", "float": "number", "str": "text", "bool": "yes or no"} | {
-    "ints": "list of whole numbers",
-    "floats": "list of numbers",
-    "bytes": "bytes",
-}
 
 
 def main(folder: Path) -> None:
@@ -79,52 +72,7 @@ def _default(defaults: dict[str, Any], name: str) -> str:
 def results_page() -> Iterator[str]:
     """Yield the page of tables and JSON results."""
     yield "# Tables and results\n"
-    for name, table in tables.TABLES.items():
-        yield f"\n## {name}.parquet\n"
-        columns = [(c.name, TYPES[c.dtype], "yes" if c.nullable else "", c.meaning) for c in table.columns]
-        each = [(c.name, TYPES[c.dtype], "yes" if c.nullable else "", c.meaning) for c in table.per_role]
-        yield from rows(("column", "type", "may be null", "meaning"), columns)
-        if each:
-            yield "\nOnce for each channel role:\n"
-            yield from rows(("column", "type", "may be null", "meaning"), each)
-    for result in results.FILES:
-        yield f"\n## {result.file_name}\n"
-        yield from rows(("key", "type", "always there", "meaning"), keys(result.model_json_schema()))
-
-
-def keys(schema: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield each key of a JSON schema: its path, its type, whether it is always there, what it means."""
-    known = schema.get("$defs", {})
-
-    def resolved(part: dict[str, Any]) -> dict[str, Any]:
-        return {**known[part["$ref"].rsplit("/", 1)[-1]], **part} if "$ref" in part else part
-
-    def type_of(part: dict[str, Any]) -> str:
-        part = resolved(part)
-        if "anyOf" in part:
-            return " or ".join(dict.fromkeys(type_of(alternative) for alternative in part["anyOf"]))
-        if "const" in part:
-            return str(part["const"])
-        if "enum" in part:
-            return " / ".join(map(str, part["enum"]))
-        least = part.get("minimum", part.get("exclusiveMinimum"))
-        most = part.get("maximum", part.get("exclusiveMaximum"))
-        limits = [f"from {least}" if least is not None else "", f"to {most}" if most is not None else ""]
-        kind = part.get("type", "any")
-        return " ".join([" or ".join(kind) if isinstance(kind, list) else kind, *filter(None, limits)])
-
-    def below(part: dict[str, Any], place: str) -> Iterator[tuple[str, str, str, str]]:
-        for name, given in part.get("properties", {}).items():
-            inner, here = resolved(given), f"{place}{name}"
-            yield here, type_of(inner), "yes" if name in part.get("required", ()) else "", inner.get("description", "")
-            for alternative in map(resolved, inner.get("anyOf", [inner])):
-                yield from below(alternative, f"{here}.")
-                yield from below(resolved(alternative.get("items", {})), f"{here}[].")
-                values = alternative.get("additionalProperties")
-                if isinstance(values, dict):
-                    yield from below(resolved(values), f"{here}.NAME.")
-
-    yield from below(resolved(schema), "")
+    yield from dictionary()
 
 
 def evidence_page() -> Iterator[str]:
@@ -137,20 +85,6 @@ def evidence_page() -> Iterator[str]:
             kinds = found["kind"].value_counts().sort_index()
             yield ", ".join(f"{n} {kind}" for kind, n in kinds.items()) + "\n"
         yield from rows((found.index.name, *found.columns), ((key, *row) for key, *row in found.itertuples()))
-
-
-def rows(head: Iterable[object], body: Iterable[Iterable[object]]) -> Iterator[str]:
-    """Yield a table of Markdown; a cell without a value is empty."""
-    head = list(head)
-    yield line(head)
-    yield line("---" for _ in head)
-    yield from map(line, body)
-
-
-def line(cells: Iterable[object]) -> str:
-    """Return one row of a table of Markdown."""
-    plain = ["" if pd.isna(cell) else f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in cells]
-    return "| " + " | ".join(re.sub(r"([|*`])", r"\\\1", c).replace("<", "&lt;") for c in plain) + " |"
 
 
 PAGES: dict[str, Callable[[], Iterator[str]]] = {

@@ -9,6 +9,7 @@ import yaml
 from ctcascade import evidence
 from ctcascade.data import tables
 from ctcascade.evidence.tables import TABLES
+from ctcascade.report import dictionary
 
 pytestmark = pytest.mark.unit
 
@@ -29,6 +30,14 @@ def test_the_reference_has_every_column_and_every_key(reference):
             assert f"| {column.name} | " in reference["results"]
     assert "| ctc_per_7_5_ml.estimate | number from 0 | yes |" in reference["results"]
     assert "| organs[].p_metastasis.5.high | number from 0 to 1 | yes |" in reference["results"]
+
+
+def test_the_dictionary_ships_with_the_results(tmp_path, reference):
+    dictionary.write_dictionary(tmp_path / "README.md")
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| ctc_per_7_5_ml.estimate | number from 0 | yes |" in text
+    assert reference["results"].partition("\n\n")[2].strip() in text
+    assert "Start with `index.html`" in text
 
 
 def test_the_reference_has_every_setting(reference):

@@ -43,7 +43,7 @@ def test_the_demonstration_writes_what_the_design_promises(demo):
     per_sample = tuple(f"{name}.parquet" for name in ("frames", "cells", "outlines", "calls", "crops"))
     per_sample += ("counts.json", "quality.json", "operator.json", "gallery.js")
     per_patient = ("cascade.json", "prognosis.json", "report.html")
-    expected = {"index.html", "qc_mqc.tsv", "cohort.csv", "controls.json"}
+    expected = {"index.html", "qc_mqc.tsv", "cohort.csv", "README.md", "controls.json", "shared_pixels.json"}
     expected |= {f"samples/{row['sample']}/{name}" for row in samples for name in (*per_sample, "report.html")}
     expected |= {f"patients/{row['patient']}/{name}" for row in patients for name in per_patient}
     kept = {name for name in files(demo.results) if not name.startswith(("logs/", "benchmarks/"))}

@@ -101,6 +101,7 @@ rule report_cohort:
         ),
         multiqc="<results>/qc_mqc.tsv",
         table="<results>/cohort.csv",
+        readme="<results>/README.md",
     log:
         "<logs>/report_cohort.log",
     benchmark:
@@ -110,4 +111,4 @@ rule report_cohort:
         code=code("report"),
     shell:
         "ctcascade report cohort @{input.results:q} --controls {input.controls:q} --shared {input.shared:q} --out {output.page:q}"
-        " --multiqc {output.multiqc:q} --table {output.table:q} 2> {log:q}"
+        " --multiqc {output.multiqc:q} --table {output.table:q} --readme {output.readme:q} 2> {log:q}"

@@ -83,7 +83,10 @@ STAGES = {
     "recovery": Stage(("validation.recovery",), evidence=("assay_facts", "references")),
     "cohort": Stage(("validation.follow_up",), evidence=("assay_facts", "strata", "survival")),
     "report": Stage(
-        tuple(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up")),
+        (
+            *(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up")),
+            "report.dictionary",
+        ),
         files=("report/templates/*",),
         evidence=_ALL,
     ),

@@ -51,6 +51,7 @@ def _files_of_follow_up(page: argparse.ArgumentParser) -> None:
 def _files_of_index(page: argparse.ArgumentParser) -> None:
     add_lists_of_files(page, "--counts", "--quality", "--cascade", "--prognosis")
     add_files(page, "--controls", "--out", "--multiqc", "--table")
+    page.add_argument("--readme", type=Path, metavar="FILE", help="what every table and result holds, to write")
     _add_shared(page)
 
 
@@ -110,12 +111,14 @@ def _follow_up(args: argparse.Namespace) -> None:
 
 
 def _index(args: argparse.Namespace) -> None:
-    from ctcascade.report import index_page
+    from ctcascade.report import dictionary, index_page
     from ctcascade.study import jobs
 
     job = jobs.read(jobs.ReportCohortJob, args.settings)
     results = (args.counts, args.quality, args.cascade, args.prognosis)
     index_page.report_index(job, *results, args.controls, args.out, args.multiqc, args.table, args.shared)
+    if args.readme is not None:
+        dictionary.write_dictionary(args.readme)
 
 
 def _open(results: Path) -> None:
