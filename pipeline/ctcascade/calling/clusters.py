@@ -63,8 +63,9 @@ def _touching(cells: pd.DataFrame, call: NDArray[np.object_], gap_um: float) -> 
     step = number.max(initial=0) + 1  # a cell is one number: an index of both columns takes more memory than all else
     start: list[int] = []
     sought: list[int] = []
+    contacts, gaps = cells["contacts"].to_numpy(), cells["contact_gaps_um"].to_numpy()
     for row in ctcs:
-        for other, gap in zip(cells["contacts"].iloc[row], cells["contact_gaps_um"].iloc[row], strict=True):
+        for other, gap in zip(contacts[row], gaps[row], strict=True):
             if gap <= gap_um:
                 start.append(int(row))
                 sought.append(int(frame[row] * step + other))

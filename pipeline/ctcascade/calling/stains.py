@@ -302,11 +302,13 @@ def _dark(seen: _Seen, n: int) -> Bools:
     sharp = seen.frames["ck_focus"].to_numpy(float)
     plain = (sharp < seen.limits.noise_sharpness) & (np.median(sharp) > 2 * seen.limits.noise_sharpness)
     dark = np.zeros(n, np.bool_)
-    for frame in range(n):
-        here = ck[rows[seen.frame[rows] == frame]]
-        if len(here) >= seen.limits.min_objects:
-            error = 1.25 * spread / np.sqrt(len(here))
-            dark[frame] = plain[frame] or (usual - np.median(here) > max(4 * error, 0.7 * usual) and usual > 0)
+    order = np.argsort(seen.frame[rows], kind="stable")
+    ends = np.searchsorted(seen.frame[rows][order], np.arange(n + 1))
+    light = ck[rows][order]
+    for frame in np.flatnonzero(np.diff(ends) >= seen.limits.min_objects):
+        here = light[ends[frame] : ends[frame + 1]]
+        error = 1.25 * spread / np.sqrt(len(here))
+        dark[frame] = plain[frame] or (usual - np.median(here) > max(4 * error, 0.7 * usual) and usual > 0)
     return dark
 
 
