@@ -17,6 +17,7 @@ from ctcascade.data.errors import InputError
 from ctcascade.formats import FrameError, pictures
 from ctcascade.formats.listing import list_frames
 from ctcascade.study.assay import read_assay
+from ctcascade.validation.first_look import look_at
 from tests.support import tiff_bytes
 from tests.support.detecting import camera
 
@@ -223,3 +224,20 @@ def test_real_pictures_of_one_channel_give_the_brightness_of_their_colour(name):
     plane, coloured = pictures.one_colour(pixels, lossy=False)
     assert (coloured, size) == (True, None)  # 96 dots per inch is a screen's
     np.testing.assert_array_equal(plane, shown.max(axis=2))
+
+
+@pytest.mark.parametrize(("quality", "flagged"), [(20, True), (30, True), (40, True), (60, False), (90, False)])
+def test_a_jpeg_of_low_quality_is_flagged(tmp_path, quality, flagged):
+    for seed, name in enumerate(("DAPI", "CK", "CD45")):
+        out = io.BytesIO()
+        Image.fromarray(rgb(seed)[..., 0]).save(out, "JPEG", quality=quality)
+        put(tmp_path / "s", f"f1_{name}.jpg", out.getvalue())
+    frame = frames(tmp_path, NAMED)["f1"]
+    assert ("jpeg_coarse" in frame.notes) is flagged
+
+
+def test_check_warns_of_pictures_in_colour(tmp_path):
+    put(tmp_path / "s", "a.png", png(rgb()))
+    looked = look_at("S1", list_frames(["s"], tmp_path, "auto", MERGED), MERGED)
+    assert looked.notes[0].startswith("S1: WARNING: these are pictures in colour, which were stretched for the eye")
+    assert "channels blue -> dna, red -> ck, green -> cd45 (by the colours that the assay names)" in looked.line

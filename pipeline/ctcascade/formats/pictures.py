@@ -21,10 +21,11 @@ from ctcascade.formats.ome_xml import read_ome
 from ctcascade.formats.tiff import SUFFIXES
 
 EXPECTED = "merged colour pictures (TIFF, PNG, JPEG), where the assay names a colour for each channel"
-STRETCHED = "display_stretched"
+STRETCHED, COARSE = "display_stretched", "jpeg_coarse"
 _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|png|jpe?g)$", re.IGNORECASE)
 _LOOKED_AT = 3
 _JPEG_ERROR, _ROUNDING = 24, 2  # levels of 255 by which one colour varies
+_COARSE = 60  # mean of the table of brightness by which a JPEG divides: that of a quality below 50 of 100
 _BRIGHT = 2  # times that error, from which a pixel has a colour
 _OTHER_COLOUR = 0.02  # share of the bright pixels of a JPEG that may have another
 
@@ -62,6 +63,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
         path = ref.files[0]
         with reading(path.name):
             pixels, pixel_size_um = colours_of(path, shapes)
+            coarse = flags_of(path.read_bytes()) if path.suffix.lower() not in SUFFIXES else ()
         if pixels.ndim == 2:
             raise FrameError("a grey picture, where the assay names colours")
         found = {role: pixels[..., index] for role, index in camera.colours.items()}
@@ -71,7 +73,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
             pixel_size_um,
             names=[names[0] for names in camera.channels.values()],
             one_file=False,
-            notes=(STRETCHED,),
+            notes=(STRETCHED, *coarse),
         )
 
 
@@ -107,6 +109,16 @@ def of_picture(data: bytes, shapes: list[tuple[int, int]]) -> NDArray[Any]:
         if image.format == "PNG" and data[24] > 8:  # bits of a sample, in the header
             raise FrameError("a colour PNG of 16 bits a colour; save each channel as a grey PNG or TIFF")
         return np.asarray(image.convert("RGB"))
+
+
+def flags_of(data: bytes) -> tuple[str, ...]:
+    """Return a flag for a JPEG that was stored at so low a quality that cells are changed by it."""
+    if data[:2] != b"\xff\xd8":
+        return ()
+    with Image.open(io.BytesIO(data), formats=guard.PICTURES) as image:
+        tables = getattr(image, "quantization", None) or {}
+    first = next(iter(tables.values()), [0])
+    return (COARSE,) if sum(first) / len(first) > _COARSE else ()
 
 
 def one_colour(pixels: NDArray[Any], lossy: bool) -> tuple[NDArray[Any], bool]:

@@ -28,7 +28,7 @@ from ctcascade.formats.frame import (
     role_of,
     sized,
 )
-from ctcascade.formats.pictures import STRETCHED, of_picture, one_colour
+from ctcascade.formats.pictures import STRETCHED, flags_of, of_picture, one_colour
 from ctcascade.formats.tiff import SUFFIXES, Lost, Plane, grey, written
 
 Image.MAX_IMAGE_PIXELS = None  # the guard refuses large images, before they are decoded
@@ -96,15 +96,15 @@ def assembled(
     found: dict[str, NDArray[Any]] = {}
     lost: dict[str, Lost] = {}
     exposures: dict[str, float] = {}
-    coloured = False
+    notes: list[str] = []
     shapes: list[tuple[int, int]] = []
     sizes, depths = [ref.pixel_size_um] if ref.pixel_size_um else [], list[int]()
     with sized(shapes):
         for channel, path in zip(ref.channels, ref.files, strict=True):
             role = role_of(channel, camera.channels)
             if role is not None:
-                plane, said, lost[role], in_colour = _plane(path, role, camera, shapes)
-                coloured |= in_colour
+                plane, said, lost[role], flags = _plane(path, role, camera, shapes)
+                notes += flags
                 exposures |= {role: said.exposure_ms[0]} if len(said.exposure_ms) == 1 else {}
                 found[role] = restored(path, plane)
                 sizes += [said.pixel_size_um] if said.pixel_size_um else []
@@ -127,18 +127,18 @@ def assembled(
             one_file=False,
             names=ref.channels,
             exposure_ms=exposures,
-            notes=(STRETCHED,) if coloured else (),
+            notes=tuple(dict.fromkeys(notes)),
         )
 
 
 def _plane(
     path: Path, role: str, camera: Camera, shapes: list[tuple[int, int]]
-) -> tuple[NDArray[Any], Described, Lost, bool]:
-    """Return one grey plane, what its file says and lacks, and whether it is the brightness of a coloured picture.
+) -> tuple[NDArray[Any], Described, Lost, tuple[str, ...]]:
+    """Return one grey plane, what its file says and lacks, and flags: a picture in colour, a JPEG of low quality.
 
     Its size goes into `shapes`.
     """
-    said, lost = Described(), Lost()
+    said, lost, flags = Described(), Lost(), tuple[str, ...]()
     with reading(path.name):
         data = bytes_of(path)
         if path.suffix.lower() in SUFFIXES:
@@ -151,15 +151,16 @@ def _plane(
                 if plane.ndim == 2:
                     for deeper in stack[1:]:
                         plane = np.maximum(plane, deeper.read()[0])
-                    return grey(plane, page, said.stored_counts), said, lost, False
+                    return grey(plane, page, said.stored_counts), said, lost, ()
                 plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
                 lossy = page.compression in _JPEG
         else:
             plane, lossy = of_picture(data, shapes), data[:2] == _JPEG_BEGINS
+            flags = flags_of(data)
     if plane.ndim == 2:
-        return plane, said, lost, False
+        return plane, said, lost, flags
     bright, coloured = one_colour(plane[..., :3], lossy)
-    return bright, said, lost, coloured
+    return bright, said, lost, (*((STRETCHED,) if coloured else ()), *flags)
 
 
 def _stack_of(file: Any, name: str, role: str, camera: Camera, size: int) -> tuple[tuple[Plane, ...], Described]:

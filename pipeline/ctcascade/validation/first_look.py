@@ -14,6 +14,11 @@ from ctcascade.formats.listing import FrameList
 
 _NAMED = 3
 _SIZE_OF = {"file": "stated by the file", "assay": "ASSUMED: no file states it, taken from the assay"}
+_WARNED = {
+    "display_stretched": "these are pictures in colour, which were stretched for the eye: counts are not the camera's, "
+    "and differ from frame to frame; export the camera's own values, one grey plane a channel",
+    "jpeg_coarse": "these JPEGs were stored at a low quality, which blurs cells and makes false ones: export TIFFs",
+}
 _BITS_OF = {"file": "file", "values": "by the values", "assay": "assay"}
 
 
@@ -60,6 +65,7 @@ def look_at(sample: str, listed: FrameList, camera: Camera) -> Looked:
             continue
         notes += [f"{sample}: frame {plain(ref.frame)} cannot be read: {why}" for ref, why in broken]
         seen.append(frame)
+        notes += [f"{sample}: WARNING: {_WARNED[flag]}" for flag in frame[1].notes if flag in _WARNED]
     notes += _left_out(sample, listed, camera)
     told = "; ".join(dict.fromkeys(words for ref, frame in seen for words in _told(ref, frame, camera)))
     line = f"{sample}: {len(listed.frames)} frames, {listed.format} ({listed.why})"
@@ -145,6 +151,8 @@ def _told(ref: FrameRef, frame: Frame, camera: Camera) -> Iterator[str]:
     pairs = [f"{plain(name)} -> {role}" if name else role for name, role in zip(named, frame.roles, strict=True)]
     if frame.channels_from == "order":
         whence = "by the order of planes, which the assay trusts: no file names them"
+    elif ref.format == "composite":
+        whence = "by the colours that the assay names"
     elif len(ref.files) > 1 and ref.channels:
         whence = "by the files' names"
     elif ref.channels or not any(frame.names):
