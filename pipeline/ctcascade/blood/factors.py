@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
+from ctcascade.data.chances import root
 from ctcascade.data.errors import refuse
 from ctcascade.data.vocabulary import Z95
 
@@ -81,7 +82,7 @@ def share(factor: Factor) -> Grid:
             "limits that a share of this mean can have",
             "narrow them",
         )
-    a, b = beta(optimize.brentq(excess, wide[-1], wide[-1] + 0.25))
+    a, b = beta(root(excess, wide[-1], wide[-1] + 0.25))
     lowest = math.log(max(special.betaincinv(a, b, TAIL), FLOOR))
     edges = -STEP * np.arange(math.ceil(-lowest / STEP), -1, -1)
     below = special.betainc(a, b, np.exp(edges))

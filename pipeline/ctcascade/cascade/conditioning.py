@@ -386,6 +386,7 @@ class _Found(TypedDict):
     ctc: Floats
     cluster_share: Floats
     unseen_share: Floats
+    levels_of_cells: Floats
 
 
 def _levels(
@@ -411,7 +412,7 @@ def _levels(
     stops = [replace(day.stop, power=power) for day, power in zip(days, powers, strict=True)]
     course = Course(population, tuple(reversed(stops)), memory)
     ctc = course.draw([draws.uniform(f"ctc: {i}") for i in range(len(days))])
-    levels, ages = [], []
+    levels, of_cells, ages = [], [], []
     shares: list[Floats] = []
     for i, (day, cells) in enumerate(zip(days, ctc, strict=True)):
         if day.removed:
@@ -419,6 +420,7 @@ def _levels(
         extra, size = _cluster_weight(draws, day, on)
         clusters = _clusters(draws, i, day, cells)
         levels.append(unseen + cells + extra * clusters)
+        of_cells.append(unseen + cells)
         ages.append(day.age_years)
         shares.append((extra * clusters + np.minimum(size * clusters, cells)) / levels[-1])
     doubling = draws.parameter("shed_doubling_time") / DAYS_PER_YEAR
@@ -427,6 +429,7 @@ def _levels(
         "ctc": ctc[0],
         "cluster_share": shares[0],
         "unseen_share": unseen / levels[0],
+        "levels_of_cells": np.stack(of_cells),
     }
 
 

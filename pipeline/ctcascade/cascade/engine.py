@@ -86,6 +86,7 @@ class Cascade:
     extravasation: Floats
     pace: Pace = field(default_factory=Pace)
     bled: Bled | None = None
+    levels_of_cells: Floats | None = None  # as those of `shedding`, if clusters founded no more than their cells
     clear_years: Floats | None = None  # until when it is known that no lesion was in sight, (n,); None: the sample
 
     def lesions(self, times_years: Sequence[float]) -> Floats:
@@ -102,15 +103,29 @@ class Cascade:
         shedding is a growth before the first sample and steps since, so Lambda is a sum of the two closed forms
         `seen_from_history` and `seen_from_now_on`, averaged over lesions by a rank-1 lattice.
         """
+        new = [time for time in dict.fromkeys(times_years) if time not in self._at]
+        self._at.update((time, np.empty((len(self.ctc), len(self.organs)))) for time in new)
+        # one organ at a time: what is computed with stays in the processor's cache
+        for organ, (own, scale) in enumerate(self._by_organ if new else ()):
+            for time in new:
+                self._at[time][:, organ] = scale * self._seen(time, own).mean(axis=1)
+        return np.stack([self._at[time] for time in times_years]) if len(times_years) else np.empty((0, *self._shape))
+
+    @cached_property
+    def _at(self) -> dict[float, Floats]:
+        """Lesions in sight by time, as far as they were asked for: several results ask for the same times."""
+        return {}
+
+    @property
+    def _shape(self) -> tuple[int, int]:
+        return len(self.ctc), len(self.organs)
+
+    @cached_property
+    def _by_organ(self) -> list[tuple[Floats, Floats]]:
+        """Ages at detection (n, nodes), and founders that are ever shown a year for each CTC (n,), of each organ."""
         ages = self.detection_ages(_NODES)
         scale = self.founding.by_organ * self.detection.ceiling
-        out = np.empty((len(times_years), *scale.shape))
-        # one organ at a time: what is computed with stays in the processor's cache
-        for organ in range(len(self.organs)):
-            own = np.ascontiguousarray(ages[:, organ])
-            for i, time in enumerate(times_years):
-                out[i, :, organ] = scale[:, organ] * self._seen(time, own).mean(axis=1)
-        return out
+        return [(np.ascontiguousarray(ages[:, o]), scale[:, o]) for o in range(len(self.organs))]
 
     @cached_property
     def clear(self) -> Floats:
@@ -118,12 +133,8 @@ class Cascade:
         if self.clear_years is None:
             now: Floats = self.lesions([0.0])[0]
             return now
-        ages = self.detection_ages(_NODES)
-        scale = self.founding.by_organ * self.detection.ceiling
         until = self.clear_years[:, None]
-        seen = [self._seen(until, np.ascontiguousarray(ages[:, o])).mean(axis=1) for o in range(len(self.organs))]
-        until_then: Floats = scale * np.stack(seen, axis=1)
-        return until_then
+        return np.stack([scale * self._seen(until, own).mean(axis=1) for own, scale in self._by_organ], axis=1)
 
     def _seen(self, time_years: float | Floats, ages: Floats) -> Floats:
         """Return the lesions in sight per founder a year for each CTC in 7.5 mL, by age at detection (n, nodes)."""
@@ -158,6 +169,10 @@ class Cascade:
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
         """Return P(a lesion in sight by t): by organ, (times, n, organs), and in any organ, (times, n)."""
         return self._risk(self.lesions(times_years))
+
+    def anywhere(self, times_years: Sequence[float]) -> Floats:
+        """Return P(a lesion in any organ in sight by t), (times, n)."""
+        return self.risk(times_years)[1]
 
     def first_organ(self, horizon_years: float) -> tuple[Floats, Floats]:
         """Return P(the organ is the first with a lesion in sight, by the horizon), (n, organs), and P(any), (n,).

@@ -173,20 +173,28 @@ class Imaged:
 
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
         """Return P(a lesion in sight by t), as `Cascade.risk`, given the findings; to be weighed by `likelihood`."""
-        lesions = self.cascade.lesions(times_years)
-        found = self._risk(lesions, self.low, self.high)
+        return self._by_findings(self.cascade.lesions(times_years))
+
+    def anywhere(self, times_years: Sequence[float]) -> Floats:
+        """Return P(a lesion in any organ in sight by t), (times, n), as `risk` does."""
+        return self._by_findings(self.cascade.lesions(times_years), by_organ=False)[1]
+
+    def _by_findings(self, lesions: Floats, *, by_organ: bool = True) -> tuple[Floats, Floats]:
+        found = self._risk(lesions, self.low, self.high, by_organ=by_organ)
         if not self.bounded:
             return found
         unbounded = np.full_like(self.high, np.inf)
         # below what the alternating sum can tell from 0, a lesion that was found says nothing of the other organs
-        alone, lost = self._risk(lesions, self.low, unbounded), self.likelihood() < _LOST
+        alone = self._risk(lesions, self.low, unbounded, by_organ=by_organ)
+        lost = self.likelihood() < _LOST
         there = lesions >= self.high
         found = (
             np.where(there, 1.0, np.where(lost[:, None], alone[0], found[0])),
             np.where(there.any(axis=2), 1.0, np.where(lost, alone[1], found[1])),
         )
         # what was taken for a lesion was none: no lesion of the size that the scan shows
-        mistaken = self._risk(lesions, np.where(np.isfinite(self.high), self.high, self.low), unbounded)
+        below = np.where(np.isfinite(self.high), self.high, self.low)
+        mistaken = self._risk(lesions, below, unbounded, by_organ=by_organ)
         true = self.true
         return (
             true[:, None] * found[0] + (1 - true)[:, None] * mistaken[0],
@@ -226,11 +234,11 @@ class Imaged:
             first += new * (np.maximum(gained, 0.0) / np.maximum(new.sum(axis=1), _TINY))[:, None]
         return first / given[:, None]
 
-    def _risk(self, lesions: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    def _risk(self, lesions: Floats, low: Floats, high: Floats, *, by_organ: bool) -> tuple[Floats, Floats]:
         given = np.maximum(self._given_setting(low, high), _TINY)
-        organs, anywhere = np.empty_like(lesions), np.empty(lesions.shape[:2])
+        organs, anywhere = np.zeros_like(lesions), np.empty(lesions.shape[:2])
         for i, mean in enumerate(lesions):
-            for organ in range(mean.shape[1]):
+            for organ in range(mean.shape[1] if by_organ else 0):
                 clear = low.copy()
                 clear[:, organ] = np.maximum(low[:, organ], mean[:, organ])
                 organs[i, :, organ] = 1 - self._given_setting(clear, high) / given

@@ -23,6 +23,29 @@ _LARGEST_Z = 3.5  # beyond, a prior's tail is its formula's and nobody's belief
 
 
 @dataclass(frozen=True)
+class _Row:
+    central: float
+    low: float
+    high: float
+    distribution: str
+    kind: str
+
+
+_known: dict[int, tuple[pd.DataFrame, dict[str, _Row]]] = {}
+
+
+def _rows() -> dict[str, _Row]:
+    """Return the rows of ``parameters`` by name, from the table as it was loaded last."""
+    table = evidence.load("parameters")
+    if id(table) not in _known:
+        columns = [table[c].tolist() for c in ("central", "low", "high", "distribution", "kind")]
+        rows = {str(name): _Row(*values) for name, *values in zip(table.index, *columns, strict=True)}
+        _known.clear()
+        _known[id(table)] = table, rows
+    return _known[id(table)][1]
+
+
+@dataclass(frozen=True)
 class Draws:
     """Random draws of evidence rows, and the record of which rows were drawn.
 
@@ -41,10 +64,9 @@ class Draws:
 
     def parameter(self, name: str) -> Floats:
         """Return draws of a row of ``parameters``, shape (n,)."""
-        row = evidence.load("parameters").loc[[name]]
-        self.record("parameters", row)
-        central, low, high = row[["central", "low", "high"]].to_numpy(float)[0]
-        return self.spread(name, central, low, high, str(row.distribution.iloc[0]))
+        row = _rows()[name]
+        self.used[f"parameters/{name}"] = row.kind
+        return self.spread(name, row.central, row.low, row.high, row.distribution)
 
     def spread(self, stream: str, central: float, low: float, high: float, distribution: str) -> Floats:
         """Return draws with median `central` of which 95 % lie in [low, high], shape (n,).

@@ -15,7 +15,7 @@ to it. Age, stage, histology beyond the sheet's primary and breast subtype, and 
 
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -116,7 +116,7 @@ def assess(
         ),
         p_founding_per_ctc=ShareBand(**known.band(known.cascade.p_founding_per_ctc)),
         share_due_to_clusters=ShareBand(**known.band(known.cascade.cluster_share)),
-        risk_due_to_clusters=_due_to_clusters(job, usable, known, anywhere),
+        risk_due_to_clusters=_due_to_clusters(known, anywhere),
         evidence="enough" if enough else "too_little_blood",
         prior_dominated=uncertainty.prior_dominated(known.cascade, usable[0].n_ctc),
         switched_off=tuple(sorted(job.switched_off)),
@@ -129,7 +129,7 @@ def assess(
         ),
         if_therapy_goes_on=going_on,
         variance_shares=uncertainty.variance_shares(anywhere[:, known.kept]),
-        lead_time=uncertainty.lead_time(known.model.risk, known.kept, job.level),
+        lead_time=uncertainty.lead_time(known.model.anywhere, known.kept, job.level),
         what_if=tuple(_compare(known, name, scenario, anywhere) for name, scenario in scenarios.items()),
         provenance=made_by,
     )
@@ -312,10 +312,13 @@ def _spans(patient: Patient, latest: datetime.date) -> Iterator[tuple[float, flo
         yield _years(therapy.start, latest), end, therapy.rates
 
 
-def _due_to_clusters(job: SimulateJob, usable: Sequence[Counts], known: Conditioned, anywhere: Floats) -> ShareBand:
+def _due_to_clusters(known: Conditioned, anywhere: Floats) -> ShareBand:
     """Return the share of the risk of the last horizon that rests on clusters founding more than their cells would."""
-    off = job.model_copy(update={"switched_off": (*job.switched_off, "clusters")})
-    without = _condition(off, usable).model.risk([max(HORIZONS_YEARS)])[1][0]
+    shed, cells = known.cascade.shedding, known.cascade.levels_of_cells
+    assert cells is not None
+    off = replace(known.cascade, shedding=replace(shed, levels=cells))
+    model = Imaged.condition(off, known.found, known.imaged.true) if known.imaged else off
+    without = model.risk([max(HORIZONS_YEARS)])[1][0]
     risk = anywhere[-1]
     band = known.band(np.clip(1 - without / np.maximum(risk, np.finfo(float).tiny), 0.0, 1.0))
     kept = known.kept

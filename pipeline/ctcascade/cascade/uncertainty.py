@@ -20,7 +20,7 @@ _LARGEST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
 _SMALLEST = float(np.finfo(float).tiny)
 _STEPS_A_YEAR = 4
 
-Risk = Callable[[Sequence[float]], tuple[Floats, Floats]]
+Anywhere = Callable[[Sequence[float]], Floats]
 
 
 def band(values: Floats, level: float) -> dict[str, float]:
@@ -51,13 +51,13 @@ def variance_shares(risk: Floats) -> dict[str, VarianceShares]:
     }
 
 
-def lead_time(risk: Risk, kept: NDArray[np.intp], level: float) -> LeadTime:
+def lead_time(risk_anywhere: Anywhere, kept: NDArray[np.intp], level: float) -> LeadTime:
     """Return how long after the latest sample the first lesion comes into sight, where none is in sight at it.
 
     Parameters
     ----------
-    risk : callable
-        As `Cascade.risk`.
+    risk_anywhere : callable
+        As `Cascade.anywhere`.
     kept : ndarray of int
         The draws that count, each as often as its weight says.
 
@@ -68,7 +68,7 @@ def lead_time(risk: Risk, kept: NDArray[np.intp], level: float) -> LeadTime:
     """
     last = float(max(HORIZONS_YEARS))
     times = np.linspace(0.0, last, round(last * _STEPS_A_YEAR) + 1)
-    anywhere = np.maximum.accumulate(risk(times.tolist())[1][:, kept], axis=0)
+    anywhere = np.maximum.accumulate(risk_anywhere(times.tolist())[:, kept], axis=0)
     new = (anywhere - anywhere[0]).mean(axis=1)
     low, median, high = np.interp([(1 - level) / 2, 0.5, (1 + level) / 2], new / max(new[-1], _SMALLEST), times)
     within = (anywhere[-1] - anywhere[0]) / np.maximum(1 - anywhere[0], _SMALLEST)

@@ -14,12 +14,13 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special
 
 from ctcascade.blood.course import Assay, Course, Stop, Tube
 from ctcascade.blood.factors import FLOOR, STEP, TAIL, Factor, Floats, Grid, background_nodes, positive, product, share
 from ctcascade.blood.population import Population
 from ctcascade.blood.seen import Candidates, Seen
+from ctcascade.data.chances import binomial_at_least, binomial_at_most, root
 from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML
 
 Verdict = Literal["decline established", "rise established", "compatible with no change", "not evaluable"]
@@ -304,12 +305,12 @@ def change(
 
     def tails(log_ratio: float) -> tuple[float, float]:
         p = special.expit(log_ratio + math.log(later_exposure / exposure) + spread * z)
-        at_most = stats.binom.cdf(later_count, n, p)
-        at_least = stats.binom.sf(later_count - 1, n, p)
+        at_most = binomial_at_most(later_count, n, p)
+        at_least = binomial_at_least(later_count, n, p)
         return float(weights @ at_most), float(weights @ at_least)
 
     def solve(side: int) -> float:
-        return math.exp(optimize.brentq(lambda log_ratio: tails(log_ratio)[side] - (1 - level) / 2, -60, 60))
+        return math.exp(root(lambda log_ratio: tails(log_ratio)[side] - (1 - level) / 2, -60, 60))
 
     p_decline, p_rise = tails(0.0)
     p_value = min(1.0, 2 * min(p_decline, p_rise))

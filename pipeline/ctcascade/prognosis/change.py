@@ -20,12 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
 from ctcascade import evidence
 from ctcascade.counting.observation import Verdict
 from ctcascade.counting.observation import change as by_counting
 from ctcascade.data import results
+from ctcascade.data.chances import binomial_at_least, binomial_at_most, root
 from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML, Z95
 
@@ -159,8 +160,8 @@ def _tails(one: Seen, other: Seen, sd: float, *, across: bool) -> Callable[[floa
     def tails(log_ratio: float) -> tuple[float, float]:
         odds = log_ratio + math.log(other.exposure * other.found / (one.exposure * one.found)) + sd * z
         p = (cells * special.expit(odds) + second) / (cells + first + second)
-        at_most = stats.binom.cdf(other.count, n, p)
-        at_least = stats.binom.sf(other.count - 1, n, p)
+        at_most = binomial_at_most(other.count, n, p)
+        at_least = binomial_at_least(other.count, n, p)
         return float((share * at_most).sum()), float((share * at_least).sum())
 
     return tails
@@ -171,7 +172,7 @@ def _limit(tails: Callable[[float], tuple[float, float]], side: int, tail: float
     ends = [tails(end)[side] - tail for end in (-_FARTHEST, _FARTHEST)]
     if ends[0] * ends[1] > 0:
         return None
-    return math.exp(optimize.brentq(lambda log_ratio: tails(log_ratio)[side] - tail, -_FARTHEST, _FARTHEST))
+    return math.exp(root(lambda log_ratio: tails(log_ratio)[side] - tail, -_FARTHEST, _FARTHEST))
 
 
 def _around(background: tuple[float, float]) -> tuple[Floats, Floats]:

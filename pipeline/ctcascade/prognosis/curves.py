@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special
 
+from ctcascade.data.chances import negative_binomial, negative_binomial_most
 from ctcascade.data.vocabulary import Z95
 
 Floats = NDArray[np.float64]
@@ -167,6 +168,8 @@ class Continuous:
             return [float(s[g] @ share[g] / share[g].sum()) - 0.5 for s, g in zip(alive, groups, strict=True)]
 
         start = [np.log(medians[0]), np.log(medians[0] / medians[1]) / np.log1p(mean)]
+        from scipy import optimize  # noqa: PLC0415  takes long to load, and not every patient has this model
+
         solution, _, found, why = optimize.fsolve(misfit, start, full_output=True)
         if found != 1:
             raise RuntimeError(f"continuous model not calibrated: {why}")
@@ -197,6 +200,6 @@ def _share(value: Floats) -> Floats:
 
 def _population(size: float, mean: float) -> tuple[NDArray[np.int64], Floats]:
     """Return the counts that occur among patients and the share of patients with each."""
-    distribution = stats.nbinom(size, size / (size + mean))
-    counts = np.arange(int(distribution.isf(_TAIL)) + 1)
-    return counts, np.asarray(distribution.pmf(counts), dtype=np.float64)
+    p = size / (size + mean)
+    counts = np.arange(negative_binomial_most(_TAIL, size, p) + 1)
+    return counts, negative_binomial(counts, size, p)

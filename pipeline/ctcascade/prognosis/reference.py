@@ -16,8 +16,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from ctcascade.data.chances import binomial, negative_binomial, negative_binomial_most
 from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
 
@@ -114,15 +114,15 @@ def _of_part(share: Floats, exposure: float) -> Floats:
     """Return the probabilities of the count in one tube of the `exposure` tubes looked at."""
     counts = np.arange(len(share))
     seen = np.flatnonzero(share)
-    return np.asarray(sum(share[x] * stats.binom.pmf(counts, x, 1 / exposure) for x in seen), dtype=np.float64)
+    return np.asarray(sum(share[x] * binomial(counts, x, 1 / exposure) for x in seen), dtype=np.float64)
 
 
 def _with_rest(share: Floats, exposure: float) -> Floats:
     """Return the probabilities of the count in a whole tube, of which the share `exposure` was looked at."""
     seen = np.flatnonzero(share)
-    most = int(stats.nbinom.isf(_TAIL, seen[-1] + 0.5, exposure))
+    most = negative_binomial_most(_TAIL, seen[-1] + 0.5, exposure)
     rest = np.arange(most + 1)
     total = np.zeros(seen[-1] + most + 1)
     for x in seen:
-        total[x : x + most + 1] += share[x] * stats.nbinom.pmf(rest, x + 0.5, exposure)
+        total[x : x + most + 1] += share[x] * negative_binomial(rest, x + 0.5, exposure)
     return total
