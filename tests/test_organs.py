@@ -105,8 +105,9 @@ def test_cells_after_a_removal_and_the_end_of_a_therapy_are_said(tmp_path):
     path = counts_file(tmp_path, n_ctc=1, collected="2026-05-01")
     late = run(tmp_path, [path], setting="early", resected="2021-04-01")["statements"]
     soon = run(tmp_path, [path], setting="early", resected="2026-04-01")["statements"]
-    assert any("no rest of the operation" in s for s in late)
-    assert not any("no rest of the operation" in s for s in soon)
+    assert any("drawn after the removal" in s and "near to being seen" in s for s in late)
+    assert any("No imaging is known" in s for s in late)
+    assert not any("No imaging is known" in s for s in soon)
     ends = run(tmp_path, [path], therapies="chemotherapy:2026-04-01:2026-08-01:growth=0.1")["statements"]
     assert any("end, not the count" in s for s in ends)
     goes_on = run(tmp_path, [path], therapies="chemotherapy:2026-04-01::growth=0.1")["statements"]

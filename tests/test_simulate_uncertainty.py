@@ -34,7 +34,7 @@ def test_variance_of_an_event_is_shared_between_chance_and_draws():
 def test_lead_time_is_that_of_lesions_to_come():
     def risk(times):  # a tenth in sight already, then a constant hazard of 0.4 a year in every draw
         p = 1 - 0.9 * np.exp(-0.4 * np.array(times))
-        return np.empty(0), np.repeat(p[:, None], 3, axis=1)
+        return np.repeat(p[:, None], 3, axis=1)
 
     found = uncertainty.lead_time(risk, np.arange(3), 0.9)
     cdf = -math.expm1(-0.4 * 5)

@@ -179,8 +179,8 @@ def test_growth_clock_runs_slower_in_each_interval_past_or_to_come():
 def test_result_says_what_a_therapy_was_taken_to_do(tmp_path):
     text = "immunotherapy:2026-01-01:2026-06-01:killing=3;chemotherapy:2025-01-01:"
     said = treated_patient(tmp_path, text)["statements"]
-    assert any("Chemotherapy from 2025-01-01 on, without an end, is not used" in s for s in said)
-    assert any("Immunotherapy from 2026-01-01 to 2026-06-01, is taken" in s and "killing times 3" in s for s in said)
+    assert any("Chemotherapy from 2025-01-01 on without an end is not used" in s for s in said)
+    assert any("Immunotherapy from 2026-01-01 to 2026-06-01 is taken" in s and "killing times 3" in s for s in said)
     without = treated_patient(tmp_path, "chemotherapy:2025-01-01:")
     plain = treated_patient(tmp_path, None)
     assert [o["time_to_detectability"] for o in without["organs"]] == [

@@ -92,9 +92,9 @@ class Seen:
         """
         like = exposure * (rate[:, None] + background)
         ln = self._doubtful(like) if self.candidates else special.xlogy(self.count, like) - like
-        top = ln.max()
-        with np.errstate(divide="ignore"):  # a rate of zero cannot show cells without background
-            averaged: Floats = np.log(np.exp(ln - top) @ weights) + top
+        top = np.maximum(ln.max(axis=1), -1e300)  # a rate of zero cannot show cells without background
+        with np.errstate(divide="ignore"):
+            averaged: Floats = np.log(np.exp(ln - top[:, None]) @ weights) + top
         return averaged
 
     @property
