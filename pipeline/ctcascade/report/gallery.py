@@ -5,7 +5,7 @@ for. What the page filters and sorts by is in the page for all of them.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +138,7 @@ def gallery_of(
     crops : Crops
         The pictures, of just these cells.
     """
-    roles = list(job.assay.channels)
+    roles = {role: job.assay.labels.get(role, role.upper()) for role in job.assay.channels}
 
     def shown(rows: Sequence[Row], start: int = 0) -> list[Candidate]:
         return [Candidate(n, row, features(row, roles), crops.picture([row])) for n, row in enumerate(rows, start)]
@@ -206,18 +206,18 @@ def links(gallery: Gallery) -> dict[Key, str]:
     return {(str(c.call["frame"]), int(c.call["cell"])): anchor(c.call["frame"], c.call["cell"]) for c in gallery.first}
 
 
-def features(row: Row, roles: Sequence[str]) -> list[tuple[str, str]]:
-    """Return what a card says of a cell's size and signals."""
+def features(row: Row, roles: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what a card says of a cell's size and signals; `roles` has the name of each channel."""
 
     def shown(name: str, digits: int, unit: str) -> str:
         return f"{row[name]:.{digits}f} {unit}" if pd.notna(row.get(name)) else "not measured"
 
-    signals = ", ".join(f"{role.upper()} {row[f'{role}_mean']:.0f}" for role in roles if f"{role}_mean" in row)
+    signals = ", ".join(f"{name} {row[f'{role}_mean']:.0f}" for role, name in roles.items() if f"{role}_mean" in row)
     return [
         ("Size", f"{shown('equivalent_diameter_um', 1, 'µm')} across; nucleus {shown('nucleus_area_um2', 0, 'µm²')}"),
         ("Mean signal", f"{signals} counts"),
         *_judged(row),
-        *((role.upper(), _marked(row, role)) for role in roles if f"{role}_positive" in row),
+        *((name, _marked(row, role)) for role, name in roles.items() if f"{role}_positive" in row),
     ]
 
 

@@ -10,6 +10,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -124,12 +125,13 @@ def check_name(value: object) -> str:
     return _CHECKS.get(str(value), _words(value))
 
 
-def claim_name(value: object) -> str:
-    """Return a claim about stains for people, as a statement."""
-    text = str(value)
+def claim_name(value: object, names: Mapping[str, str] | None = None) -> str:
+    """Return a claim about stains for people, as a statement; `names` are what an assay calls its channels."""
+    text, called = str(value), {**_ROLES, **(names or {})}
     for end, words in _CLAIMS.items():
         if text.endswith(end):
-            return f"{_ROLES.get(text.removesuffix(end), text.removesuffix(end).upper())} {words}"
+            of = called.get(text.removesuffix(end), text.removesuffix(end).upper())
+            return f"{of} {words.replace('CK', called['ck']).replace('DNA', called['dna'])}"
     return _words(value)
 
 

@@ -19,7 +19,7 @@ from ctcascade.report.axes import Axis, Tick, ruler
 from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import part, write_page
-from ctcascade.report.thumbnails import COLOURS, Crops
+from ctcascade.report.thumbnails import COLOURS, NAMES, Crops
 from ctcascade.study.jobs import ReportSampleJob
 from ctcascade.study.reviews import calls_hash
 
@@ -107,7 +107,8 @@ def report_sample(
     )
     cell_table = scatter.with_contrast(cell_table)
     found = candidates_of(call_table, cell_table)
-    pictures = Crops(crops)
+    names = {**NAMES, **job.assay.labels}
+    pictures = Crops(crops, names)
     cards = gallery.gallery_of(job, found, call_table, cell_table, pictures)
     marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
@@ -135,8 +136,13 @@ def report_sample(
         sure=DOUBTS.index(""),
         colours=COLOURS,
         overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,
-        scatters=scatter.scatters(call_table, cell_table, frame_table, marked, reference),
-        narrowed=gallery.NARROWED,
+        scatters=scatter.scatters(call_table, cell_table, frame_table, marked, reference, names),
+        narrowed={
+            **gallery.NARROWED,
+            **{f"{r}_contrast": f"{names[r]} above surroundings, counts" for r in ("ck", "cd45")},
+        },
+        names=names,
+        own_ck=job.assay.labels.get("ck"),
         shown_calls=SHOWN_CALLS,
         operator=seen,
         factors=corrections(data),

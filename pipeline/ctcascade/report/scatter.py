@@ -11,6 +11,7 @@ from ctcascade.calling.markers import contrast_of
 from ctcascade.data.results import CallsReference, Gate
 from ctcascade.data.tables import Row
 from ctcascade.report.axes import Axis, Mark, Tick, path
+from ctcascade.report.thumbnails import NAMES
 
 WIDTH, HEIGHT = 560.0, 380.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, WIDTH - 12, 12.0, HEIGHT - 46
@@ -79,6 +80,7 @@ def scatters(
     frames: pd.DataFrame,
     marked: Sequence[Row],
     reference: CallsReference | None,
+    names: Mapping[str, str] = NAMES,
 ) -> list[Scatter]:
     """Return CK against CD45, and CK against diameter.
 
@@ -90,20 +92,22 @@ def scatters(
         The candidates that are drawn one by one, as rows of calls and cells.
     reference : CallsReference, optional
         Without it no gate is drawn.
+    names : mapping of str to str, optional
+        What the channels are called, by role.
     """
     joined = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="inner")
     if joined.empty:
         return []
     ck, cd45 = (
-        Quantity(f"{role}_contrast", f"{role.upper()} above the cell's surroundings, counts", _noise(frames, role))
+        Quantity(f"{role}_contrast", f"{names[role]} above the cell's surroundings, counts", _noise(frames, role))
         for role in ("ck", "cd45")
     )
     size = Quantity("equivalent_diameter_um", "diameter, µm", None)
     gates = reference.gates if reference else {}
     bend = reference.ck_by_cd45 if reference else ()
     return [
-        _scatter("CK against CD45", joined, marked, cd45, ck, bend, {}),
-        _scatter("CK against size", joined, marked, size, ck, [], gates),
+        _scatter(f"{names['ck']} against {names['cd45']}", joined, marked, cd45, ck, bend, {}),
+        _scatter(f"{names['ck']} against size", joined, marked, size, ck, [], gates),
     ]
 
 

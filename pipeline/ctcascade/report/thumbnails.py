@@ -48,7 +48,8 @@ class Crops:
         By frame: DNA, CK and CD45 made small; frames that could not be read are left out.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, names: Mapping[str, str] = NAMES):
+        self._names = names
         rows = records(store.read_table(path, "crops"))
         layout = store.table_provenance(path).layout
         self.layout = f"{layout.format}: {layout.why}" if layout else "not known"
@@ -69,7 +70,7 @@ class Crops:
         return Picture(
             views=[
                 ("merged", "merged", data_uri(merged(grey))),
-                *((role, NAMES.get(role, role.upper()), data_uri(plane)) for role, plane in grey.items()),
+                *((role, self._names.get(role, role.upper()), data_uri(plane)) for role, plane in grey.items()),
             ],
             side=side,
             outlines=[path for place in range(1, len(cells) + 1) for path in outlines(masks == place)],

@@ -41,6 +41,7 @@ Leukocytes = Literal["expected", "none"]
 BleedShare = Annotated[Number, Field(ge=0, le=0.5, description="a share from 0 to 0.5")]
 Stain = Literal["dna", "ck", "cd45"]
 BleedShares = dict[Stain, dict[Stain, BleedShare]]
+Label = Annotated[str, Field(min_length=1, max_length=24, description="a name of at most 24 characters")]
 ChannelNames = Annotated[tuple[ChannelName, ...], Field(min_length=1, description="a list of channel names")]
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
 
@@ -212,6 +213,9 @@ class Method(Typed):
     markers: dict[Role, Marker] = Field(
         default_factory=dict, description="further markers by channel role, each with marker, place, min_z and rule"
     )
+    labels: dict[Role, Label] = Field(
+        default_factory=dict, description="what pages call a channel, by role: EpCAM for a ck that is EpCAM"
+    )
     capture: str | None = Field(
         default=None, max_length=200, description="how cells are enriched, such as EpCAM ferrofluid; null: not stated"
     )
@@ -267,11 +271,18 @@ def _contradictions(file: str, assay: Assay) -> Iterator[Fault]:
         if given is not None:
             yield from _of_factor(file, factor, given)
     yield from _of_markers(file, assay)
+    yield from _of_labels(file, assay)
     if assay.files is not None and not (assay.files.count("{frame}") == assay.files.count("{channel}") == 1):
         yield Fault(file, "files", plain(assay.files), "{frame} and {channel}, each once", "fix the pattern")
     words = re.findall(r"\{[^}]*\}|\.\.?(?=/)", assay.files or "")
     for word in (word for word in words if word not in ("{frame}", "{channel}", "{guid}")):
         yield Fault(file, "files", plain(word), "{frame}, {channel}, {guid} and * only", "write * for what varies")
+
+
+def _of_labels(file: str, assay: Assay) -> Iterator[Fault]:
+    for role in (role for role in assay.labels if role not in assay.channels):
+        todo = checking.nearest(role, list(assay.channels), "remove it")
+        yield Fault(file, f"labels.{role}", plain(role), f"a role of channels: {', '.join(assay.channels)}", todo)
 
 
 def _of_factor(file: str, name: str, given: Factor) -> Iterator[Fault]:

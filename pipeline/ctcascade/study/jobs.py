@@ -171,6 +171,7 @@ class ReportAssay(Camera):
     """What the page of a sample shows of its assay."""
 
     gates: Gates
+    labels: dict[str, str] = Field(default_factory=dict)
 
 
 class ReportSampleJob(ReportSettings):
@@ -349,7 +350,7 @@ def report_sample_job(study: Study, sample: str) -> ReportSampleJob:
     row = study.samples[sample]
     method = study.assays[row.assay]
     camera = dict(method.camera(row.assay))
-    assay = ReportAssay(gates=method.gate_values(), **camera)
+    assay = ReportAssay(gates=method.gate_values(), labels=method.labels, **camera)
     return _job(ReportSampleJob, study.settings.report, assay=assay)
 
 

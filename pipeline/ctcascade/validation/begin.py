@@ -269,6 +269,9 @@ def _channels(names: Sequence[str]) -> Iterator[str]:
         taken.append(role)
         unsure = "" if all(role in first for role in ROLES) else f"    # {FILL_IN}: dna, ck or cd45? then move it up"
         yield f"  {role}: [{_quoted(name)}]{unsure}"
+    ck = first.get("ck", "")
+    if re.search("ep ?cam", ck, re.IGNORECASE):
+        yield f"labels: {{ck: {_quoted(ck)}}}    # what pages call a channel"
     if names and not any(names):
         n = f"as many roles as planes ({len(names)}), in their order, each with any name"
         todo = f"trusted, if all images come in one order: then give {n}; else save the planes with names"
