@@ -35,11 +35,12 @@ COUNTED = ("lung", "liver", "bone", "brain")
 """The organs that registries count."""
 MAIN = "A3_slope_on_all"
 
-_BETWEEN_STUDIES = math.log(65.1 / 53.71) / math.sqrt(2)  # bone in breast cancer, two cuts of one registry
-_SHIFT_SD = 1.0
-_TARGET_SD = math.log(2) / 1  # an organ that one row stands for: a factor of 4 both ways
 _BOOTSTRAPS = 500
 _DRAWS, _ROUNDS, _COUNT = 1000, 12, 5
+
+
+def _target(name: str) -> float:
+    return float(evidence.load("targets").central[name])
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def as_rows(table: pd.DataFrame, data: tropism.Autopsies) -> Rows:
     share = np.where(own, np.nan, share)
     n = table.n.to_numpy(float)[:, None]
     cancer = [int(np.flatnonzero(data.cancers == tropism.row_of(p))[0]) for p in table.primary]
-    variance = (1 - share) / (n * share) + _BETWEEN_STUDIES**2
+    variance = (1 - share) / (n * share) + _target("imaging_between_studies") ** 2
     return Rows(table.index.to_numpy(str), np.array(cancer), np.log(share), variance)
 
 
@@ -126,7 +127,11 @@ def fit(rows: Rows, field: Floats, arrival: Floats, form: Form) -> Layer:
         axis=1,
     )
     prior = np.concatenate(
-        [np.full(len(rows.names), 1e-6), np.full(len(organs), 1 / _SHIFT_SD**2), [1e-6 if form.on_soil else 1e6]]
+        [
+            np.full(len(rows.names), 1e-6),
+            np.full(len(organs), 1 / _target("imaging_shift_sd") ** 2),
+            [1e-6 if form.on_soil else 1e6],
+        ]
     )
 
     def solve(tau: float) -> tuple[Floats, float]:
@@ -312,7 +317,7 @@ def _replicate(rng: np.random.Generator, data: tropism.Autopsies, found: tropism
     soil = found.soil + rng.standard_normal(len(ORGANS)) * found.soil_se
     own = found.tropism + rng.standard_normal(found.tropism.shape) * found.tropism_sd
     other = tropism.Fit(found.level, soil, found.soil_se, own, found.tropism_sd, found.sigma)
-    targets = rng.standard_normal(len(ORGANS)) * _TARGET_SD * [o not in COUNTED for o in ORGANS]
+    targets = rng.standard_normal(len(ORGANS)) * _target("imaging_target_sd") * [o not in COUNTED for o in ORGANS]
     picked = rng.integers(len(base.names), size=len(base.names))
     return _field(data, other, base.select(picked), every, targets)
 

@@ -384,7 +384,7 @@ def _written(job: tuple[str, str]) -> bytes:
     patient, primary = job
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_result(folder / "counts.json", "counts", report_cases.counts(n_ctc=5, n_clusters=0))
+        write_result(folder / "counts.json", "counts", report_cases.counts(patient=patient, n_ctc=5, n_clusters=0))
         about = {"patient": patient, "primary": primary, "setting": "early", "sex": "female"}
         job = SimulateJob(patient=about, random_seed=SEED, draws=1000)
         simulate.simulate(job, [folder / "counts.json"], folder / "cascade.json")

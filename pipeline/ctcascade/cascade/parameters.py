@@ -9,6 +9,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -31,20 +32,6 @@ class _Row:
     kind: str
 
 
-_known: dict[int, tuple[pd.DataFrame, dict[str, _Row]]] = {}
-
-
-def _rows() -> dict[str, _Row]:
-    """Return the rows of ``parameters`` by name, from the table as it was loaded last."""
-    table = evidence.load("parameters")
-    if id(table) not in _known:
-        columns = [table[c].tolist() for c in ("central", "low", "high", "distribution", "kind")]
-        rows = {str(name): _Row(*values) for name, *values in zip(table.index, *columns, strict=True)}
-        _known.clear()
-        _known[id(table)] = table, rows
-    return _known[id(table)][1]
-
-
 @dataclass(frozen=True)
 class Draws:
     """Random draws of evidence rows, and the record of which rows were drawn.
@@ -62,9 +49,15 @@ class Draws:
     n: int
     used: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
+    def _parameters(self) -> dict[str, _Row]:
+        table = evidence.load("parameters")
+        columns = [table[c].tolist() for c in ("central", "low", "high", "distribution", "kind")]
+        return {str(name): _Row(*values) for name, *values in zip(table.index, *columns, strict=True)}
+
     def parameter(self, name: str) -> Floats:
         """Return draws of a row of ``parameters``, shape (n,)."""
-        row = _rows()[name]
+        row = self._parameters[name]
         self.used[f"parameters/{name}"] = row.kind
         return self.spread(name, row.central, row.low, row.high, row.distribution)
 

@@ -118,7 +118,7 @@ def assess(
         share_due_to_clusters=ShareBand(**known.band(known.cascade.cluster_share)),
         risk_due_to_clusters=_due_to_clusters(known, anywhere),
         evidence="enough" if enough else "too_little_blood",
-        prior_dominated=uncertainty.prior_dominated(known.cascade, usable[0].n_ctc),
+        prior_dominated=uncertainty.prior_dominated(known.cascade, _latest_cells(usable)),
         switched_off=tuple(sorted(job.switched_off)),
         outside_the_model=OUTSIDE,
         evidence_ids=tuple(sorted(known.draws.used)),
@@ -324,6 +324,11 @@ def _due_to_clusters(known: Conditioned, anywhere: Floats) -> ShareBand:
     kept = known.kept
     mean = float(np.clip(1 - without[kept].mean() / risk[kept].mean(), band["low"], band["high"]))
     return ShareBand(mean=mean, low=band["low"], high=band["high"])
+
+
+def _latest_cells(usable: Sequence[Counts]) -> int:
+    """Return the CTCs that all tubes of the latest day showed together."""
+    return sum(c.n_ctc or 0 for c in usable if c.collected == usable[0].collected)
 
 
 def _years(day: datetime.date, latest: datetime.date) -> float:
