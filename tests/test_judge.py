@@ -131,6 +131,9 @@ def _joined(p, call, ln_ratio, why_not="", settings=BESIDE):
         (0.001, "debris", ALONE - 0.1, "debris", 0.0, 0.001),
         (0.001, "leukocyte", -5.0, "leukocyte", 0.0, 0.001),
         (0.3, "uncertain", -5.0, "uncertain", 0.1, 0.11),
+        (0.3, "uncertain", 0.5, "uncertain", 0.4, 0.5),
+        (0.3, "uncertain", 2.0, "ctc", 0.6, 0.7),  # gates in doubt say neither
+        (0.45, "uncertain", LEAST - 0.1, "uncertain", 0.1, 0.5),
     ],
 )
 def test_a_cell_is_called_where_gates_and_judge_agree(p, call, ln_ratio, expected, low, high):

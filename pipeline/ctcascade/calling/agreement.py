@@ -1,4 +1,7 @@
-"""Gates and judge together: a cell is called a CTC where both say so, and is uncertain where they differ."""
+"""Gates and judge together: a cell is called a CTC where both say so, and is uncertain where they differ.
+
+Gates that are in doubt themselves say neither: there the joined probability decides.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -71,17 +74,18 @@ def agreed(p_gates: Floats, call: Words, reason: Words, verdict: Verdict | None,
         return Agreed(p_gates, call, reason, ln_ratio, p_in_sample, said)
     p, call, reason = p_gates.copy(), call.copy(), reason.copy()
     joined = expit((logit(np.clip(p_gates[rows], 1e-9, 1 - 1e-9)) + verdict.ln_ratio) / 2)
-    gates_for = call[rows] == "ctc"
-    both = gates_for & in_favour
-    alone = ~gates_for & (verdict.ln_ratio >= given.alone_ln_ratio)
-    differ = (gates_for & ~in_favour) | alone | (call[rows] == "uncertain")
-    p[rows] = np.where(both, np.maximum(joined, settings.p_ctc_call), np.minimum(joined, p_gates[rows]))
+    by_gates, doubt = call[rows] == "ctc", call[rows] == "uncertain"
+    both = in_favour & (by_gates | (doubt & (joined >= settings.p_ctc_call)))
+    alone = ~by_gates & ~doubt & (verdict.ln_ratio >= given.alone_ln_ratio)
+    against = by_gates & ~in_favour
+    differ = against | alone | (doubt & ~both)
     between = np.clip(joined, settings.p_ctc_uncertain, settings.p_ctc_call * _JUST_BELOW)
-    p[rows] = np.where(differ, between, p[rows])
-    call[rows[differ]] = "uncertain"
-    against = rows[gates_for & ~in_favour]
-    reason[against] = reason[against] + "; judge " + said[against]
+    least = np.minimum(joined, p_gates[rows])
+    p[rows] = np.where(both, np.maximum(joined, settings.p_ctc_call), np.where(differ, between, least))
+    call[rows[both]], call[rows[differ]] = "ctc", "uncertain"
+    reason[rows[against]] = reason[rows[against]] + "; judge " + said[rows[against]]
     reason[rows[alone]] = reason[rows[alone]] + "; judge for"
+    reason[rows[both & doubt]] = reason[rows[both & doubt]] + " in doubt; judge for"
     return Agreed(p, call, reason, ln_ratio, p_in_sample, said)
 
 

@@ -452,13 +452,17 @@ class JudgeSettings(Typed):
     """How the learned judge is used beside the gates."""
 
     use: Literal["beside", "shown", "off"] = setting(
-        "shown",
+        "beside",
         "beside, shown or off",
         "beside: a cell is called where gates and judge agree, and is uncertain where they differ; shown: its verdict "
         "is written and the gates alone decide; off: it is not asked.",
     )
     least_ln_ratio: Number = setting(
-        0.0, _LN_RATIO, "Ln of the likelihood ratio from which the judge is for a CTC.", ge=-20, le=20
+        -1.0,
+        _LN_RATIO,
+        "Ln of the likelihood ratio from which the judge is for a CTC, or at least not against.",
+        ge=-20,
+        le=20,
     )
     alone_ln_ratio: Number = setting(
         4.0, _LN_RATIO, "From this on a cell that the gates do not want is uncertain.", ge=-20, le=20
