@@ -18,6 +18,7 @@ VERBS = [
     "gather",
     "classify",
     "crops",
+    "compensate",
     "count",
     "simulate",
     "prognose",

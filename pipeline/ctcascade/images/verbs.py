@@ -37,6 +37,12 @@ def register(verbs: Verbs) -> None:
     add_base(verb)
     add_files(verb, "--frames", "--cells", "--calls", "--outlines", "--out")
 
+    text = "the assay's section bleed, from slides that bear one stain each"
+    verb = verbs.add("compensate", _compensate, text, settings=False)
+    add_files(verb, "--assay", meaning="assay file, for its channels")
+    for role in ("dna", "ck", "cd45"):
+        verb.add_argument(f"--{role}", type=Path, metavar="DIR", help=f"images of a slide that bears {role} alone")
+
     verbs.add("warm", _warm, "compile the pixel kernels into their cache", settings=False)
 
 
@@ -85,6 +91,21 @@ def _crops(args: argparse.Namespace) -> None:
 
     job = jobs.read(jobs.CropsJob, args.settings)
     crops.crops(job, args.base, args.frames, args.cells, args.calls, args.outlines, args.out)
+
+
+def _compensate(args: argparse.Namespace) -> None:
+    from ctcascade.data.errors import Fault, refuse_all
+    from ctcascade.images import compensate
+    from ctcascade.study.assay import read_assay
+
+    faults: list[Fault] = []
+    assay = read_assay(args.assay, faults)
+    refuse_all(faults)
+    controls = {role: folder for role in ("dna", "ck", "cd45") if (folder := getattr(args, role)) is not None}
+    if assay is None or not controls:
+        refuse("compensate", "", "no control", "--dna, --ck or --cd45 with a folder of images", "give at least one")
+    found = compensate.bleed_of_controls(controls, assay.camera(args.assay.stem))
+    print(compensate.as_assay(found), end="")
 
 
 def _warm(args: argparse.Namespace) -> None:
