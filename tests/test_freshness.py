@@ -1,5 +1,6 @@
 """Results that are present when a run starts: what differs from what is wanted now is made again."""
 
+import re
 import shutil
 
 import pytest
@@ -58,6 +59,29 @@ def test_exchanged_images_make_results_again_without_the_notes_of_snakemake(move
     after = digests(moved / "results")
     for name in ("samples/P01_1/calls.parquet", "samples/P01_2/calls.parquet"):
         assert after[name] != before[name]
+
+
+def test_edited_results_and_exchanged_pages_are_made_again_and_a_dry_run_says_so(moved, snakemake):
+    results = moved / "results"
+    before = digests(results)
+    counts = results / "samples" / "P02_1" / "counts.json"
+    counts.write_text(re.sub(r'"n_ctc": \d+', '"n_ctc": 80', counts.read_text()))
+    one, two = (results / "patients" / name / "report.html" for name in ("P01", "P02"))
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+    wrong = {line.partition(": ")[0] for line in verify(results)[0] if not line.endswith("as it claims")}
+    assert {str(counts), str(one), str(two)} <= wrong
+    planned = snakemake(moved, "-n")
+    for path in (counts, one, two):
+        assert f"{path.relative_to(moved)}: made again" in planned.output
+    assert "Nothing to be done" not in planned.output
+    assert {"rule count:", "rule report_patient:"} <= set(planned.output.splitlines())
+    run = snakemake(moved, P02, "results/patients/P01/report.html", "results/patients/P02/report.html")
+    assert run.code == 0, run.output
+    after = digests(results)
+    for name in ("samples/P02_1/counts.json", "patients/P01/report.html", "patients/P02/report.html"):
+        assert after[name] == before[name]
 
 
 @pytest.mark.property

@@ -118,12 +118,39 @@ def test_a_result_is_written_as_it_was_given(tmp_path):
     """Keys are sorted, whole numbers stay whole, null is written, and what was not given is not."""
     made = Operator(sample="S\u00e4", status="no_events", reason="", compared=None, provenance=MADE_BY)
     store.write_json(tmp_path / "operator.json", made)
-    assert (tmp_path / "operator.json").read_text(encoding="utf-8") == (
-        '{\n "compared": null,\n "provenance": {\n  "inputs": {},\n  "settings": {\n   "a": 1\n  },\n'
+    text = (tmp_path / "operator.json").read_text(encoding="utf-8")
+    found = store.read_json(tmp_path / "operator.json", Operator)
+    own = found.provenance.content_sha256
+    assert text.replace(own, "...") == (
+        '{\n "compared": null,\n "provenance": {\n  "content_sha256": "...",\n  "inputs": {},\n'
+        '  "settings": {\n   "a": 1\n  },\n'
         '  "software": "ctcascade",\n  "version": "0"\n },\n "reason": "",\n "sample": "S\u00e4",\n'
         ' "status": "no_events"\n}\n'
     )
-    assert store.read_json(tmp_path / "operator.json", Operator) == made
+    sealed_too = made.provenance.model_copy(update={"content_sha256": own})
+    assert found == made.model_copy(update={"provenance": sealed_too})
+    assert store.text_provenance(tmp_path / "operator.json", Operator) == sealed_too
+    for changed in (text.replace("no_events", "ok"), text.replace('"S\u00e4"', '"S1"'), text.replace(own, own[::-1])):
+        (tmp_path / "operator.json").write_text(changed, encoding="utf-8")
+        with pytest.raises(InputError, match="differs from its checksum"):
+            store.read_json(tmp_path / "operator.json", Operator)
+    without = "\n".join(line for line in text.splitlines() if "content_sha256" not in line)
+    (tmp_path / "operator.json").write_text(without, encoding="utf-8")
+    with pytest.raises(InputError, match="without its checksum"):
+        store.text_provenance(tmp_path / "operator.json", Operator)
+
+
+def test_a_page_names_what_made_it_and_shows_any_change(tmp_path):
+    path = tmp_path / "page.html"
+    made_by = MADE_BY.model_copy(update={"settings": {"note": "a --> b </script> \u2028 &"}})
+    store.write_page_text(path, "<html><p>12 of 100</p></html>", made_by)
+    assert store.text_provenance(path, None).settings == made_by.settings
+    text = path.read_text(encoding="utf-8")
+    assert text.count("-->") == 1
+    for changed in (text.replace("12 of", "99 of"), text + " ", "<html></html>"):
+        path.write_text(changed, encoding="utf-8")
+        with pytest.raises(InputError, match="checksum"):
+            store.text_provenance(path, None)
 
 
 def test_numbers_come_back_bit_for_bit(tmp_path):

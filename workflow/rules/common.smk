@@ -2,7 +2,6 @@ import functools
 import json
 import os
 import pathlib
-import re
 import shlex
 import sys
 import time
@@ -153,40 +152,34 @@ def digest_of_content(wildcards):
     return content_of(wildcards.sample)
 
 
-def only_looks():
-    """Return whether this call makes nothing: Snakemake decides that only after the rules are read."""
-    words = sys.argv[1:]
-    looks = (
-        "--dry",
-        "--unl",
-        "--lin",
-        "--lis",
-        "--su",
-        "--det",
-        "--da",
-        "--rule",
-        "--fi",
-        "--d3",
-        "--del",
-        "--clean",
-    )
-    short = [w for w in words if re.fullmatch("-[A-Za-z]+", w)]
-    return any("n" in w or w in ("-l", "-S", "-D") for w in short) or any(
-        w.startswith(looks) for w in words
-    )
-
-
-def remove_outdated():
-    """Remove results that are not what is wanted now, so that they are made again; a dry run only names them."""
+@functools.cache
+def outdated():
+    """Return the results present that are not what is wanted now, each with the reason."""
     from ctcascade.validation import freshness  # only here
 
-    found = freshness.outdated(study, content_of)
-    if found and not only_looks():
-        take_results()
-    for path, why in found:
+    return freshness.outdated(study, content_of)
+
+
+@functools.cache
+def make_outdated_again():
+    """Have Snakemake make again what is outdated, of what was asked for; called while it plans, in a dry run too."""
+    if workflow.is_main_process:
+        root = pathlib.Path(RESULTS)
+        workflow.dag.forcefiles.update(
+            f"{RESULTS}/{path.relative_to(root).as_posix()}" for path, _ in outdated()
+        )
+
+
+def nothing(wildcards):
+    """Return the input files of a rule that has none, while Snakemake plans."""
+    make_outdated_again()
+    return []
+
+
+def name_outdated():
+    """Name what is outdated, before anything is planned."""
+    for path, why in outdated():
         print(f"{path}: made again: {why}", file=sys.stderr)
-        if not only_looks():
-            path.unlink(missing_ok=True)
 
 
 def digest_of_images(wildcards):
@@ -220,6 +213,7 @@ def chunks_of(kind):
     """Return the input function that names the sample's chunks of frames or cells, in order."""
 
     def build(wildcards):
+        make_outdated_again()
         frames = listed(wildcards.sample).frames
         n = -(-len(frames) // study.settings.chunk_frames)
         folder = f"{RESULTS}/samples/{wildcards.sample}/chunks"
@@ -256,4 +250,4 @@ def name_shared_files():
 
 if workflow.is_main_process:
     or_exit(name_shared_files)
-    or_exit(remove_outdated)
+    or_exit(name_outdated)

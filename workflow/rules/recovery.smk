@@ -10,6 +10,8 @@ rule recovery:
 
 
 rule spike:
+    input:
+        nothing,
     output:
         images=temp(directory("<results>/recovery/{assay}/images")),
         spiked="<results>/recovery/{assay}/spiked.parquet",

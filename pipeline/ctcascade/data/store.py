@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from ctcascade import __version__
-from ctcascade.data import fingerprint, sealed
+from ctcascade.data import fingerprint, sealed, stamp
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance, ResultFile, TableProvenance
 from ctcascade.data.tables import TABLES, Table
@@ -102,7 +102,9 @@ def write_json(path: Path, result: ResultFile) -> None:
         Checked when it was made. Keys with a default that was not given are not written.
     """
     content = result.model_dump(exclude_unset=True)
-    write_text(path, json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    content["provenance"][stamp.KEY] = stamp.NOT_YET
+    text = json.dumps(content, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_text(path, stamp.stamped(text))
 
 
 def read_json(path: Path, kind: type[R]) -> R:
@@ -123,6 +125,8 @@ def read_json(path: Path, kind: type[R]) -> R:
     try:
         text = Path(path).read_text(encoding="utf-8")
         json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+        if stamp.has_one(text) and stamp.fault(text):
+            raise _NotOursError(f"a result that {stamp.fault(text)}")
         return kind.model_validate_json(text)
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, _NotOursError) as error:
         refuse(path, "", error, f"{_named(kind)} written by ctcascade", again)
@@ -307,6 +311,36 @@ def table_provenance(path: Path) -> TableProvenance:
         return TableProvenance.model_validate_json(schema.metadata[_KEY])
     except (OSError, pa.ArrowInvalid, ValidationError) as error:
         refuse(path, "", " ".join(str(error).split()), "a table of this version of ctcascade", _RUN_AGAIN)
+
+
+def text_provenance(path: Path, kind: type[ResultFile] | None) -> Provenance:
+    """Return what made a JSON result of a kind, or without a kind a page; refuse one whose checksum is not its own."""
+    if kind is not None:
+        made_by = read_json(path, kind).provenance
+        if not made_by.content_sha256:
+            refuse(path, "", f"a result {stamp.fault('')}", f"{_named(kind)} written by ctcascade", _RUN_AGAIN)
+        return made_by
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        start = text.rfind(_IN_PAGE)
+        wrong = stamp.fault(text)
+        if wrong or start < 0:
+            refuse(path, "", f"a page {wrong or stamp.fault('')}", "a page written by ctcascade", "make it again")
+        return Provenance.model_validate_json(text[start + len(_IN_PAGE) :].partition(" -->")[0])
+    except (OSError, UnicodeDecodeError, ValidationError) as error:
+        refuse(path, "", " ".join(str(error).split()), "a page of this version of ctcascade", "make it again")
+
+
+_IN_PAGE = "<!-- ctcascade "
+
+
+def write_page_text(path: Path, page: str, made_by: Provenance) -> None:
+    """Write a page with what made it, and its checksum, in a comment at its end."""
+    content = made_by.model_dump(mode="json", exclude_unset=True) | {stamp.KEY: stamp.NOT_YET}
+    words = json.dumps(content, sort_keys=True)
+    for sign in "<>&":  # nothing in it may end the comment
+        words = words.replace(sign, f"\\u{ord(sign):04x}")
+    write_text(path, stamp.stamped(f"{page}\n{_IN_PAGE}{words} -->\n"))
 
 
 def _as_metadata(made_by: Provenance) -> bytes:

@@ -12,6 +12,7 @@ from ctcascade.data.results import FollowUp, FollowUpGroup, SurvivalPoint
 from ctcascade.report.axes import Axis, Tick, band, path
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
+from ctcascade.study.jobs import PageJob
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def report_follow_up(cohort: Path, out: Path) -> None:
     """
     data = store.read_json(cohort, FollowUp)
     plots = [plot(group) for group in data.groups]
-    write_page(out, "follow_up.html", found=Traced("cohort", data), plots=plots)
+    write_page(out, "follow_up.html", PageJob(), {"cohort": cohort}, found=Traced("cohort", data), plots=plots)
 
 
 def plot(group: FollowUpGroup) -> Plot:

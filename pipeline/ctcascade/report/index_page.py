@@ -118,6 +118,10 @@ def report_index(
     write_page(
         out,
         "index.html",
+        job,
+        {f"counts/{c.sample}": path for path, c in zip(counts, found, strict=True)}
+        | {f"prognosis/{name}": path for name, path in zip(prognosis_of, prognoses, strict=True)}
+        | {"controls": controls, "cohort.csv": table, "qc_mqc.tsv": multiqc},
         patients=rows,
         samples=[Traced(f"counts/{c.sample}", c) for c in found],
         quality=quality_of,

@@ -19,8 +19,12 @@ import jinja2
 from markupsafe import Markup
 
 from ctcascade import __version__
+from ctcascade.data import fingerprint
 from ctcascade.data.errors import plain
-from ctcascade.data.store import write_text
+from ctcascade.data.lineage import digest
+from ctcascade.data.results import Provenance
+from ctcascade.data.store import write_page_text
+from ctcascade.data.typed import Typed
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.report.numbers import is_unsure, is_wide, kappa, of_hundred, percent
 
@@ -35,18 +39,29 @@ RESEARCH_USE = (
 )
 
 
-def write_page(path: Path, template: str, **content: Any) -> None:
-    """Write the page that `template` makes of `content`, whole or not at all.
+def write_page(path: Path, template: str, job: Typed, sources: Mapping[str, Path], **content: Any) -> None:
+    """Write the page that `template` makes of `content`, whole or not at all, with what made it and its checksum.
 
     Parameters
     ----------
     path : Path
     template : str
         Name of a file in ``templates/``.
+    job : Typed
+        The page's own settings.
+    sources : mapping of str to Path
+        The results that it shows, by role.
     **content
         What the template names. Equal content gives equal bytes.
     """
-    write_text(path, render(template, **content))
+    made_by = Provenance(
+        software="ctcascade",
+        version=__version__,
+        settings=job.model_dump(mode="json"),
+        inputs={role: digest(source) for role, source in sorted(sources.items())},
+        code=fingerprint.stage_hash("report"),
+    )
+    write_page_text(path, render(template, **content), made_by)
 
 
 def render(template: str, has_files: bool = False, **content: Any) -> str:

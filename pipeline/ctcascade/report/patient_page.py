@@ -187,6 +187,10 @@ def report_patient(
     write_page(
         out,
         "patient.html",
+        job,
+        {f"counts/{c.sample}": place for place, c in counted.items()}
+        | {"cascade": cascade, "prognosis": prognosis}
+        | ({"controls": controls} if controls else {}),
         patient=patient,
         samples=samples,
         doubts={sample: reasons for sample, reasons in against.items() if reasons},

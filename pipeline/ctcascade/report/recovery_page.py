@@ -10,6 +10,7 @@ from ctcascade.data.results import Recovery
 from ctcascade.report.axes import Axis, Tick, path
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import write_page
+from ctcascade.study.jobs import PageJob
 
 _BENT_FROM = 5.0  # the axes are linear below and logarithmic beyond
 
@@ -43,7 +44,7 @@ def report_recovery(recovery: Path, out: Path) -> None:
     """
     data = store.read_json(recovery, Recovery)
     found = Traced(f"recovery/{data.assay}", data)
-    write_page(out, "recovery.html", found=found, plot=plot(data))
+    write_page(out, "recovery.html", PageJob(), {"recovery": recovery}, found=found, plot=plot(data))
 
 
 def plot(found: Recovery) -> Plot:

@@ -117,6 +117,10 @@ def report_sample(
     write_page(
         out,
         "sample.html",
+        job,
+        {"calls": calls, "crops": crops, "counts": counts, "quality": quality, "operator": operator}
+        | {gallery.FILE: out.parent / gallery.FILE}
+        | ({"controls": controls} if controls else {}),
         has_files=bool(cards.later),
         counts=Traced(f"counts/{data.sample}", data),
         axis=ruler(data.ctc_per_7_5_ml),

@@ -2,20 +2,16 @@
 
 from pathlib import Path
 
-from ctcascade.data import store
 from ctcascade.data.errors import InputError
-from ctcascade.data.finished import read_results
-from ctcascade.data.results import Cascade, Counts, Operator, Prognosis, Provenance, Quality, ResultFile
-
-_TABLES = ("frames", "cells", "outlines", "calls", "crops")
-_OF_SAMPLE: tuple[type[ResultFile], ...] = (Counts, Quality, Operator)
-_OF_PATIENT: tuple[type[ResultFile], ...] = (Cascade, Prognosis)
+from ctcascade.data.finished import RunResults, read_results
+from ctcascade.validation import origins
 
 
 def verify(results: Path) -> tuple[list[str], int]:
-    """Return a line for each table and JSON result of a run, and how many are not what they claim.
+    """Return a line for each table, JSON result and page of a run, and how many are not what they claim.
 
-    Inputs that are no results (reviews, the operator's files) are not looked for.
+    Inputs that are no results (images, reviews, the operator's files) are not looked for; what is made only where it
+    is asked for may be absent.
 
     Raises
     ------
@@ -23,42 +19,28 @@ def verify(results: Path) -> tuple[list[str], int]:
         If the folder holds no results.
     """
     run = read_results(results)
-    lines: list[str] = []
-    wrong = 0
-    for sample in run.samples.values():
-        beside = {name: sample.folder / f"{name}.parquet" for name in _TABLES}
-        paths: list[tuple[Path, type[ResultFile] | None]] = [(path, None) for path in beside.values() if path.exists()]
-        paths += [(sample.folder / kind.file_name, kind) for kind in _OF_SAMPLE]
-        for path, kind in paths:
-            said = _fault(path, kind, beside)
+    samples, patients = list(run.samples), list(run.patients)
+    assays = sorted(path.stem for path in run.folder.glob("recovery/*.json"))
+    items = [item for sample in samples for item in origins.of_sample(run.folder, sample)]
+    items += [item for name in patients for item in origins.of_patient(run.folder, name, _samples_of(run, name))]
+    items += origins.of_run(run.folder, samples, patients, assays)
+    lines, wrong = [], 0
+    for item in items:
+        needed = item.kind is not None and bool(item.about.keys() & {"sample", "patient"})
+        if item.path.exists() or needed:
+            said = origins.fault_of(item)
             wrong += bool(said)
-            lines.append(f"{path}: {said or 'as it claims'}")
-    for patient in run.patients.values():
-        beside = {"cascade": patient.folder / Cascade.file_name, "controls": run.folder / "controls.json"}
-        for sample in run.samples.values():
-            beside |= dict.fromkeys(
-                (f"counts/{sample.name}", f"counts of {sample.name}"), sample.folder / "counts.json"
-            )
-            beside[f"quality of {sample.name}"] = sample.folder / "quality.json"
-        for kind in _OF_PATIENT:
-            path = patient.folder / kind.file_name
-            said = _fault(path, kind, beside)
-            wrong += bool(said)
-            lines.append(f"{path}: {said or 'as it claims'}")
+            lines.append(f"{item.path}: {said or 'as it claims'}")
+    for name in ("cohort.csv", "qc_mqc.tsv"):
+        if (run.folder / name).exists() and not (run.folder / "index.html").exists():
+            wrong += 1
+            lines.append(f"{run.folder / name}: without index.html, which holds its checksum")
     return lines, wrong
 
 
-def _fault(path: Path, kind: type[ResultFile] | None, beside: dict[str, Path]) -> str:
-    """Return what is wrong with a file; empty where it is what it claims."""
+def _samples_of(run: RunResults, patient: str) -> list[str]:
+    """Return the samples that a patient's cascade names; all of the run where it cannot be read."""
     try:
-        made_by: Provenance = store.table_provenance(path) if kind is None else store.read_json(path, kind).provenance
-    except InputError as error:
-        return error.faults[0].found
-    for role, digest in made_by.inputs.items():
-        source = beside.get(role)
-        if source is not None and (not source.exists() or store.file_hash(source) != digest):
-            return f"made from another {role} than {source}"
-    named = made_by.settings.get("sample")
-    if isinstance(named, str) and named != path.parent.name:
-        return f"a result of the sample {named}"
-    return ""
+        return list(run.patients[patient].cascade.samples)
+    except InputError:
+        return list(run.samples)

@@ -186,6 +186,7 @@ class Provenance(Result):
     inputs: dict[str, Text] = Field(description="sha256 of each file that was read, by role")
     evidence: Text = Field(default="", description="hash of the evidence tables, where any were read")
     code: Text = Field(default="", description="hash of the code and evidence of the stage")
+    content_sha256: Text = Field(default="", description="checksum of the file itself, in JSON results and pages")
     images: Text = Field(default="", description="digest of the sample's images, in tables that are read from them")
 
 
