@@ -47,7 +47,7 @@ from tests.support.detecting import camera, detect_job
 
 read_yaml = text_files.read_yaml
 ROOT = Path(__file__).parent.parent
-SECONDS, MEMORY = 5.0, 2 * 2**30
+SECONDS, MEMORY = 5.0, 3 * 2**29
 ASSAY = camera(
     channels={"dna": ["DAPI", "DNA"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
     pixel_size_um=0.645,
@@ -188,13 +188,91 @@ def mutate(rng: np.random.Generator, whole: list[bytes], seeds: list[bytes]) -> 
     return bytes(data)
 
 
+def mutate_structure(rng: np.random.Generator, suffix: str, seeds: list[bytes]) -> bytes:
+    """Return a seed with some of its claims replaced: tags and links of a TIFF, pieces in the directory of a CZI."""
+    data = bytearray(seeds[rng.integers(len(seeds))])
+    places = _claims_of_czi(data) if suffix == ".czi" else _claims_of_tiff(data)
+    for _ in range(int(rng.geometric(0.4))):
+        if not places:
+            break
+        order, at, code = places[rng.integers(len(places))]
+        size = struct.calcsize(code)
+        (was,) = struct.unpack_from(order + code, data, at)
+        near = [
+            was + 1,
+            was - 1,
+            was * 2,
+            was // 2,
+            -was,
+            was << 8,
+            was << 16,
+            10**6,
+            999_999,
+            len(data),
+            len(data) - 9,
+        ]
+        value = (near + EDGES + TAG_WORDS + [place for _, place, _ in places])[
+            rng.integers(len(near) + len(EDGES) + len(TAG_WORDS) + len(places))
+        ]
+        struct.pack_into(order + code.upper(), data, at, int(value) % 2 ** (8 * size))
+    return bytes(data)
+
+
+TAG_WORDS = [1, 2, 3, 5, 6, 7, 8, 16, 17, 32, 64, 128, 254, 258, 259, 273, 277, 284, 322, 324, 325, 330, 338, 339]
+TAG_WORDS += [32773, 34712, 34925, 50000]
+
+
+def _claims_of_tiff(data: bytes) -> list[tuple[str, int, str]]:
+    """Return order, place and size of each number in the directories of a TIFF."""
+    order = {b"II": "<", b"MM": ">"}.get(bytes(data[:2]), "")
+    if not order or len(data) < 16:
+        return []
+    big = data[2:4] in (b"+\0", b"\0+")
+    offset_code, count_code, entry, count = ("Q", "Q", 20, 8) if big else ("I", "H", 12, 2)
+    found, link, seen = [], 8 if big else 4, set()
+    while link + 8 <= len(data) and len(seen) < 40:
+        found.append((order, link, offset_code))
+        (at,) = struct.unpack_from(order + offset_code, data, link)
+        if at in seen or at == 0 or at + count > len(data):
+            break
+        seen.add(at)
+        (n,) = struct.unpack_from(order + count_code, data, at)
+        if at + count + n * entry + 8 > len(data):
+            break
+        for k in range(n):
+            tag = at + count + k * entry
+            found += [(order, tag, "H"), (order, tag + 2, "H"), (order, tag + 4, offset_code)]
+            found += [(order, tag + entry - (8 if big else 4), offset_code)] * 3
+        link = at + count + n * entry
+    return found
+
+
+def _claims_of_czi(data: bytes) -> list[tuple[str, int, str]]:
+    """Return order, place and size of each number in the directory of a CZI, and of its other segments' heads."""
+    found, at = [], data.find(b"ZISRAWDIRECTORY")
+    while 0 <= (at := data.find(b"DV", at + 1)) < len(data) - 40:
+        found += [("<", at + 2, "I"), ("<", at + 6, "Q"), ("<", at + 14, "I"), ("<", at + 18, "I"), ("<", at + 28, "I")]
+        for k in range(6):
+            axis = at + 32 + 20 * k
+            if axis + 20 > len(data) or data[axis : axis + 1] not in (b"X", b"Y", b"C", b"S", b"M", b"Z"):
+                break
+            found += [("<", axis + 4, "I"), ("<", axis + 8, "I"), ("<", axis + 16, "I")]
+    for name in (b"ZISRAW",):
+        at = -1
+        while 0 <= (at := data.find(name, at + 1)) < len(data) - 80:
+            found += [("<", at + 16, "Q"), ("<", at + 24, "Q"), ("<", at + 32, "I"), ("<", at + 40, "Q")]
+    return found
+
+
 def fuzz(target: Target, cases: int, seed: int, folder: Path, keep: Path | None = None) -> tuple[int, list[str]]:
     """Return how many of `cases` mutants were refused, and what went wrong with others."""
     rng, corpus, reasons, crashes, n_refused = np.random.default_rng(seed), list(target.seeds), set(), [], 0
     path = folder / f"S1.R1{target.suffix}"
     longest = 4096 + 2 * max(map(len, target.seeds))  # larger mutants are tried, but are too slow as seeds
     for _ in range(cases):
-        data = mutate(rng, target.seeds, corpus)
+        structured = target.suffix in (".tif", ".czi") and rng.random() < 0.5
+        mutant = mutate_structure(rng, target.suffix, target.seeds) if structured else None
+        data = mutant if mutant is not None else mutate(rng, target.seeds, corpus)
         path.write_bytes(data)
         try:
             with _limited():

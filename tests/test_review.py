@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from ctcascade import __main__ as cli
-from ctcascade.counting import earlier_reviews
+from ctcascade.counting import earlier_reviews, reviewed_calls
 from ctcascade.counting.agreement import agreement
 from ctcascade.counting.count import count
 from ctcascade.counting.reviewed_calls import apply_reviews
@@ -110,10 +110,38 @@ def test_files_are_found_by_sample_and_others_are_named(tmp_path):
     faults = []
     found, notes = reviews.find(tmp_path, ["S1", "S2"], faults)
     assert ({k: [p.name for p in v] for k, v in found.items()}, faults) == ({"S1": ["S1.AB.csv", "S1.CD.csv"]}, [])
-    assert len(notes) == 1
+    assert len(notes) == 2
     assert "S11.AB.csv is not used: did you mean S1?" in notes[0]
+    assert "notes.txt is not used: a review is a file SAMPLE.REVIEWER.csv" in notes[1]
     reviews.find(tmp_path / "gone", ["S1"], faults)
     assert "expected a folder of SAMPLE.REVIEWER.csv files" in str(faults[0])
+
+
+def test_reviews_with_other_endings_are_used_or_named(tmp_path):
+    write(tmp_path / "S1.anna.CSV", [line(CALLS, 1, "ctc", reviewer="anna")])
+    (tmp_path / "sub").mkdir()
+    for name in ("S1.bob.tsv", "S1.carl.xlsx", "S1.dan.csv.txt", "sub/S1.eve.csv", "Thumbs.db"):
+        (tmp_path / name).write_text("x")
+    faults = []
+    found, notes = reviews.find(tmp_path, ["S1"], faults)
+    assert (found, faults) == ({"S1": [tmp_path / "S1.anna.CSV"]}, [])
+    named = ("S1.bob.tsv", "S1.carl.xlsx", "S1.dan.csv.txt", "sub")
+    assert len(notes) == len(named)
+    assert all(f"{name} is not used" in note for name, note in zip(named, notes, strict=True))
+
+
+def test_one_person_is_one_reader_however_the_name_is_written(tmp_path):
+    for name in ("Anna", "anna"):
+        write(tmp_path / f"S1.{name}.csv", [line(CALLS, 1, "ctc", reviewer=name)])
+    faults = []
+    found, notes = reviews.find(tmp_path, ["S1"], faults)
+    assert (found, faults) == ({"S1": [tmp_path / "S1.Anna.csv"]}, [])
+    assert "S1.anna.csv is not used: the same review as S1.Anna.csv" in notes[0]
+    with pytest.raises(InputError, match="a second time"):
+        reviewed_calls.read_all([tmp_path / "S1.Anna.csv", tmp_path / "S1.anna.csv"], "S1")
+    write(tmp_path / "S1.anna.csv", [line(CALLS, 1, "debris", reviewer="anna")])
+    reviews.find(tmp_path, ["S1"], faults)
+    assert "the reviewer of" in str(faults[0])
 
 
 @pytest.mark.oracle

@@ -11,7 +11,7 @@ from ctcascade.data.errors import InputError, refuse
 from ctcascade.data.typed import Typed
 from ctcascade.data.vocabulary import SETTINGS
 from ctcascade.formats import FORMATS
-from ctcascade.study import jobs, primaries, sheets
+from ctcascade.study import configuration, jobs, primaries, sheets, text_files
 from ctcascade.study.assay import FACTORS
 from ctcascade.study.patient import read_imaging
 from ctcascade.study.sample import Sample
@@ -842,3 +842,27 @@ def test_drawn_says_which_interventions_came_before(folder):
     treated = {**PATIENT, "therapy_start": "2026-01-01", "therapies": "chemotherapy:2026-03-01:"}
     study = read([{**SAMPLE, "collected": "2026-05-01", "drawn": "10:30"}], [treated])
     assert jobs.count_job(study, "S1").after == ("therapy", "further_therapy")
+
+
+@pytest.mark.parametrize("word", ["2:30", "010", "0x10", "1_0:20"])
+def test_words_that_only_yaml_takes_for_numbers_are_no_numbers(tmp_path, word):
+    faults = []
+    path = tmp_path / "over.yaml"
+    path.write_text(f"chunk_frames: {word}\n")
+    assert text_files.read_yaml(path, faults) == {"chunk_frames": word}
+    path.write_text("a: [12, -3, +4, 1_000, 0, 1.5, -.5, 1e3, 2.5E-2, 0.0]\n")
+    numbers = text_files.read_yaml(path, faults)["a"]
+    assert numbers == [12, -3, 4, 1000, 0, 1.5, -0.5, 1000.0, 0.025, 0.0]
+    assert faults == []
+
+
+def test_a_section_without_settings_is_none_and_one_named_twice_is_refused(tmp_path):
+    faults = []
+    shipped = ROOT / "config" / "config.yaml"
+    over = tmp_path / "over.yaml"
+    over.write_text("classify:\n  # p_ctc_call: 0.8\ndetect:\n  background:\n")
+    settings = configuration.Configuration([shipped, over], {"count": None}, faults).settings
+    assert (faults, settings) == ([], configuration.Configuration([shipped], {}, faults).settings)
+    over.write_text("classify:\n  p_ctc_call: .8\n  p_ctc_call: .7\n")
+    configuration.Configuration([shipped, over], {"classify": {"p_ctc_call": 0.7}}, faults)
+    assert "a second time" in str(faults[0])

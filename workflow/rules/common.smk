@@ -36,6 +36,8 @@ def read_study():
     configfiles = shipped.settings_files(
         pathlib.Path(os.path.normpath(here)).parents[1]
     )
+    # read again here: Snakemake takes the last of two settings of one name, and 12:30 for 750
+    configfiles = [*configfiles, *workflow.overwrite_configfiles]
     if not workflow.is_main_process:
         # a job that runs elsewhere reads the study again, but need not list every folder of images again
         return sheets.read_study(configfiles, config, None)

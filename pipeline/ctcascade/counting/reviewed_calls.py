@@ -82,6 +82,12 @@ def read_all(paths: Sequence[Path], sample: str) -> list[Review]:
     for review in reviews:
         if review.sample != sample:
             faults.append(Fault(review.file, "", f"a review of {plain(review.sample)}", sample, "leave the file out"))
+    readers: dict[str, str] = {}
+    for review in reviews:
+        other = readers.setdefault(review.reviewer.casefold(), review.file)
+        if other != review.file:
+            told = f"the reviewer of {plain(other)} a second time"
+            faults.append(Fault(review.file, "", told, "each reviewer once", "leave one of the two out"))
     if faults:
         raise InputError(*faults)
     return reviews

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ctcascade.data.errors import Fault
 from ctcascade.data.vocabulary import AT_LEAST
 from ctcascade.study import checking, text_files
@@ -37,6 +39,8 @@ class Configuration:
         self._given: dict[str, Any] = {}
         by, wrong = checking.schema(Settings), list[Fault]()
         sources = [(str(path), text_files.read_yaml(Path(path), wrong)) for path in configfiles]
+        sources = [(source, _without_empty(Settings, settings)) for source, settings in sources]
+        overrides = _without_empty(Settings, overrides)
         for source, settings in (*sources, (_COMMAND_LINE, checking.typed(overrides, by, by))):
             checking.check(Settings, settings, source, wrong)
             self._given = _merged(self._given, settings)
@@ -56,6 +60,18 @@ class Configuration:
             return None
         beside = self._home / named
         return Path(named) if os.path.exists(named) or not os.path.exists(beside) else beside
+
+
+def _without_empty(kind: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without the sections under which nothing stands, such as one whose lines are all comments."""
+    kept = {}
+    for name, value in given.items():
+        section = kind.model_fields[name].annotation if name in kind.model_fields else None
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            kept[name] = value
+        elif value is not None:
+            kept[name] = _without_empty(section, value) if isinstance(value, Mapping) else value
+    return kept
 
 
 def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

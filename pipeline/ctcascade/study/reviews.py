@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # slow to load, and most readers of sheets meet no review
     import pandas as pd
 
 _SUFFIX = ".csv"
+_OF_SYSTEMS = ("thumbs.db", "desktop.ini")
 _SEEN = {"frame": "", "cell": "<i8", "y_px": "<f4", "x_px": "<f4", "call": "", "cluster": "<i8"}  # "": text
 _SECOND_DOWNLOAD = re.compile(r"(.+?) ?(?:\(\d+\)|- (?:Copy|Kopie)(?: \(\d+\))?)")
 _REVIEW_AGAIN = "export it again from the sample's report"
@@ -81,22 +82,46 @@ def find(folder: Path, samples: Collection[str], faults: list[Fault]) -> tuple[d
         return {}, []
     found: dict[str, list[Path]] = {}
     notes = []
+    once: dict[tuple[str, str], Review] = {}
     for path in sorted(folder.iterdir()):
-        sample = path.name.removesuffix(_SUFFIX).rpartition(".")[0]
-        if path.suffix != _SUFFIX or path.name.startswith("."):
+        sample, _, reviewer = _stem(path).rpartition(".")
+        if path.name.startswith(".") or path.name.casefold() in _OF_SYSTEMS:
             continue
-        if sample in samples:
-            read(path, faults)
-            found.setdefault(sample, []).append(path)
+        if path.suffix.lower() != _SUFFIX or path.is_dir():
+            notes.append(f"{plain(path)} is not used: a review is a file SAMPLE.REVIEWER.csv in this folder itself")
+        elif sample in samples:
+            review = read(path, faults)
+            other = once.setdefault((sample, reviewer.casefold()), review)
+            if other is review:
+                found.setdefault(sample, []).append(path)
+            elif _says(other) == _says(review):
+                notes.append(f"{plain(path)} is not used: the same review as {plain(Path(other.file).name)}")
+            else:
+                wanted = "one file for each reviewer, whatever the case of letters"
+                told = f"the reviewer of {plain(Path(other.file).name)} a second time"
+                faults.append(Fault(str(path), "", told, wanted, "remove one of the two"))
         else:
             near = checking.nearest(sample, list(samples), "no such sample is in the sheet")
             notes.append(f"{plain(path)} is not used: {near}")
     return found, notes
 
 
+def _stem(path: Path) -> str:
+    """Return a file's name without .csv, however that is written."""
+    return path.name[: -len(_SUFFIX)] if path.suffix.lower() == _SUFFIX else path.name
+
+
+def _says(review: Review) -> list[tuple[object, ...]]:
+    """Return what a review says, without who says it."""
+    return [
+        (cell.calls_sha256, cell.frame, cell.cell, cell.call, cell.score, cell.clustered)
+        for cell in review.cells.values()
+    ]
+
+
 def read(path: Path, faults: list[Fault]) -> Review:
     """Return one review file; each of its faults goes to `faults`."""
-    sample, dot, reviewer = path.name.removesuffix(_SUFFIX).rpartition(".")
+    sample, dot, reviewer = _stem(path).rpartition(".")
     again = _SECOND_DOWNLOAD.fullmatch(reviewer)
     if again:
         wanted, todo = (

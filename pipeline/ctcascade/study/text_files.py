@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,21 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"{key.value!r} a second time", problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)$")
+_FRACTION = re.compile(
+    r"[-+]?(?:(?:0|[1-9][0-9_]*)\.[0-9_]*|\.[0-9][0-9_]*|(?:0|[1-9][0-9_]*)(?=[eE]))(?:[eE][-+]?[0-9]+)?$"
+    r"|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"
+)
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+# no 12:30 for 750, no 010 for 8: such words stay text, which no number may be
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag not in _NUMBERS]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_NUMBERS[0], _WHOLE, list("-+0123456789"))  # type: ignore[no-untyped-call,unused-ignore]
+_Loader.add_implicit_resolver(_NUMBERS[1], _FRACTION, list("-+.0123456789"))  # type: ignore[no-untyped-call,unused-ignore]
 
 
 def read_yaml(path: Path, faults: list[Fault]) -> dict[str, Any]:
