@@ -460,7 +460,6 @@ def test_nested_settings_arrive_as_text_and_are_read_as_their_type(folder):
         ("a: 2026-13-45\n", "month must be in 1..12"),
         ("a: " + "[" * 20000, "YAML"),
         ("a:\n\t- b\n", "cannot start any token"),
-        ("simulate:\n", "found None; expected the settings of simulate"),
         ("simulate: dormancy\n", "found dormancy; expected the settings of simulate"),
     ],
 )

@@ -44,6 +44,9 @@ class Configuration:
         for source, settings in (*sources, (_COMMAND_LINE, checking.typed(overrides, by, by))):
             checking.check(Settings, settings, source, wrong)
             self._given = _merged(self._given, settings)
+        of_files = {(fault.at, fault.found) for fault in wrong if fault.file != _COMMAND_LINE}
+        # a run is given what its files say a second time
+        wrong = [fault for fault in wrong if fault.file != _COMMAND_LINE or (fault.at, fault.found) not in of_files]
         first = sources[0][0] if sources else _COMMAND_LINE
         self.settings: Settings | None = None if wrong else checking.check(Settings, self._given, first, wrong)
         if self.settings:
