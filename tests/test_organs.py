@@ -1,14 +1,17 @@
 """The organs of a page are those that imaging shows: by cancer, setting and subtype; the level by stage; the fit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from calibration import imaging, tropism
 from ctcascade import evidence
+from ctcascade.cascade import conditioning
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.seeding import Kind, level_of, organs_of
 from ctcascade.data.vocabulary import SETTINGS, SUBTYPES
-from tests.support.cascades import cascade, counts_file, run
+from tests.support.cascades import cascade, counts_file, run, sample
 
 pytestmark = pytest.mark.unit
 
@@ -121,3 +124,20 @@ def test_a_patient_known_to_be_metastatic_is_said_to_be(tmp_path):
     new = {o["organ"]: o["p_new"]["5"]["mean"] for o in known["organs"]}
     for organ in known["organs"]:
         assert 0 < new[organ["organ"]] < organ["p_metastasis"]["5"]["mean"]
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("primary", ["breast", "colon", "prostate"])
+@pytest.mark.parametrize("count", [3, 5, 20, 100])
+def test_one_cluster_more_multiplies_a_hazard_by_no_more_than_patients_show(primary, count):
+    """At the same count: not at all in one study of patients with 5 to 19 and with 20 and more, 3.32 / 2.21 in another."""
+    hazards = []
+    for n in (0, 1, 2, 3):
+        tube = dataclasses.replace(sample(count), n_clusters=n, cluster_cells=3 * n)
+        model = conditioning.build(primary, [tube], Draws(1, 300), sex="male", early=True)
+        hazards.append(-np.log1p(-model.risk([5.0])[1][0].mean()))
+    ratios = np.array(hazards[1:]) / hazards[:-1]
+    assert (ratios >= 1).all()
+    assert (ratios < 1.6).all()
+    if count >= 5:
+        assert (ratios < 3.32 / 2.21).all()

@@ -255,8 +255,8 @@ def tally(calls: pd.DataFrame) -> Tally:
 def candidates(calls: pd.DataFrame) -> Candidates:
     """Return ``p_ctc`` of the cells called CTC or uncertain, in hundredths, with their number.
 
-    Where a reviewer's call goes against ``p_ctc``, the call stands: a CTC is one, an uncertain cell is as likely one as
-    not.
+    Where a call goes against ``p_ctc``, the call stands: a CTC is one, an uncertain cell is as likely one as not. What
+    reviewers say is in ``p_ctc`` already, with the errors that readers make.
     """
     called, uncertain = calls["call"].eq("ctc"), calls["call"].eq("uncertain")
     p = calls["p_ctc"].to_numpy(np.float64)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ctcascade import __version__
 from ctcascade.calling.clusters import group
 from ctcascade.counting.agreement import agreement
+from ctcascade.counting.readers import p_ctc_given_readers
 from ctcascade.data import results, store
 from ctcascade.data.errors import Fault, InputError, plain, refuse_all
 from ctcascade.data.results import Agreement
@@ -20,6 +21,7 @@ from ctcascade.study import jobs, sheets
 from ctcascade.study.reviews import Review, ReviewedCell, calls_hash, read
 
 _KEY = ["frame", "cell"]
+_MORE_THAN_EVEN = 0.51
 _ROUNDED_PX = 1.0  # files hold rounded places: a place farther from its cell than this is a slip
 _OTHER_RUN = "review this run's page, or take the review over with `ctcascade review --carry`"
 
@@ -28,6 +30,8 @@ def apply_reviews(
     reviews: Sequence[Review], calls: pd.DataFrame, cells: pd.DataFrame, gap_um: float, consensus: str, level: float
 ) -> tuple[pd.DataFrame, results.Review]:
     """Return the calls after the review, with their clusters formed again, and a summary of the review.
+
+    The consensus is the call; ``p_ctc`` of a reviewed cell is that of readers who err (`readers`).
 
     Parameters
     ----------
@@ -56,8 +60,12 @@ def apply_reviews(
         for judged in review.cells.values():
             given.setdefault(int(row_of[judged.frame, judged.cell]), {})[review.reviewer] = judged
     call, apart = calls["call"].to_numpy(object).copy(), np.zeros(len(calls), np.bool_)
-    changed = []
-    for row in sorted(given):
+    rows, changed = sorted(given), []
+    p_ctc = calls["p_ctc"].to_numpy().copy()
+    if rows:
+        by_reader = [{name: judged.call for name, judged in given[row].items()} for row in rows]
+        p_ctc[rows] = p_ctc_given_readers(p_ctc[rows].astype(np.float64), by_reader)
+    for row in rows:
         said = list(given[row].values())
         new = _consensus([judged.call for judged in said], consensus)
         apart[row] = 2 * sum(judged.clustered == "no" for judged in said) > len(said)
@@ -65,7 +73,9 @@ def apply_reviews(
             frame, cell = str(calls["frame"].iloc[row]), int(calls["cell"].iloc[row])
             changed.append(results.ChangedCall(frame=frame, cell=cell, call=call[row], reviewed=new))
         call[row] = new
-    after = _regrouped(calls.assign(call=call), cells, gap_um, apart)
+    agreed = [row for row in rows if call[row] == "ctc"]
+    p_ctc[agreed] = np.maximum(p_ctc[agreed], _MORE_THAN_EVEN)  # what is called a CTC is more likely one than not
+    after = _regrouped(calls.assign(call=call, p_ctc=p_ctc), cells, gap_um, apart)
     return after, _summary(reviews, given, calls, after, changed, consensus, level)
 
 
