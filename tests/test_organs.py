@@ -130,7 +130,7 @@ def test_a_patient_known_to_be_metastatic_is_said_to_be(tmp_path):
 @pytest.mark.parametrize("primary", ["breast", "colon", "prostate"])
 @pytest.mark.parametrize("count", [3, 5, 20, 100])
 def test_one_cluster_more_multiplies_a_hazard_by_no_more_than_patients_show(primary, count):
-    """At the same count: not at all in one study of patients with 5 to 19 and with 20 and more, 3.32 / 2.21 in another."""
+    """At the same count: not at all among 5 to 19 and 20 and more in one study, 3.32 / 2.21 in another."""
     hazards = []
     for n in (0, 1, 2, 3):
         tube = dataclasses.replace(sample(count), n_clusters=n, cluster_cells=3 * n)
