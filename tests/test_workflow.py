@@ -103,7 +103,7 @@ def test_a_second_run_does_nothing(demo, snakemake):
         ),
         (
             {"detect": {"cell_margin_um": 3.5}},
-            "detect gather classify crops count quality operator simulate prognose "
+            "detect gather list_compared compare classify crops count quality operator simulate prognose "
             "report_sample report_patient list_cohort report_cohort",
         ),
     ],
