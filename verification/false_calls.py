@@ -62,17 +62,17 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    "all nucleated cells": Kind(16, "hdsca", ALL_NUCLEATED),
-    "all nucleated cells, poor optics": Kind(6, "hdsca", replace(ALL_NUCLEATED, optics=POOR)),
-    "cartridge": Kind(6, "cellsearch", CARTRIDGE),
-    "other maker, crowded": Kind(16, "cellsearch", OTHER),
-    "other maker, 1 um a pixel": Kind(4, "cellsearch", replace(OTHER, shape=(700, 900), pixel_size_um=1.0)),
-    "with CTCs, cartridge": Kind(4, "cellsearch", replace(CARTRIDGE, recipe=WITH_CTCS)),
+    "all nucleated cells": Kind(30, "hdsca", ALL_NUCLEATED),
+    "all nucleated cells, poor optics": Kind(12, "hdsca", replace(ALL_NUCLEATED, optics=POOR)),
+    "cartridge": Kind(12, "cellsearch", CARTRIDGE),
+    "other maker, crowded": Kind(30, "cellsearch", OTHER),
+    "other maker, 1 um a pixel": Kind(6, "cellsearch", replace(OTHER, shape=(700, 900), pixel_size_um=1.0)),
+    "with CTCs, cartridge": Kind(6, "cellsearch", replace(CARTRIDGE, recipe=WITH_CTCS)),
     "with CTCs, all nucleated cells": Kind(
-        4, "hdsca", replace(ALL_NUCLEATED, recipe=replace(WITH_CTCS, leukocytes=600))
+        6, "hdsca", replace(ALL_NUCLEATED, recipe=replace(WITH_CTCS, leukocytes=600))
     ),
     "with CTCs, other maker": Kind(
-        4, "cellsearch", replace(OTHER, shape=(700, 900), pixel_size_um=0.75, leukocytes=250, ctcs=60, clusters=GROUPS)
+        6, "cellsearch", replace(OTHER, shape=(700, 900), pixel_size_um=0.75, leukocytes=250, ctcs=60, clusters=GROUPS)
     ),
 }
 
