@@ -126,7 +126,7 @@ def _joined(p, call, ln_ratio, why_not="", settings=BESIDE):
         (0.99, "ctc", 4.0, "ctc", 0.98, 0.99),  # both: the mean of the logarithms of their odds
         (0.6, "ctc", LEAST, "ctc", 0.5, 0.6),
         (0.99, "ctc", LEAST - 0.1, "uncertain", 0.1, 0.5),
-        (0.99, "ctc", -9.0, "uncertain", 0.1, 0.5),
+        (0.9999, "ctc", -9.0, "uncertain", 0.1, 0.1),  # gates do not know dying cells: the judge's own p_ctc
         (0.001, "debris", ALONE, "uncertain", 0.1, 0.5),
         (0.001, "debris", ALONE - 0.1, "debris", 0.0, 0.001),
         (0.001, "leukocyte", -5.0, "leukocyte", 0.0, 0.001),

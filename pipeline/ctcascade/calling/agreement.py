@@ -58,8 +58,9 @@ def agreed(p_gates: Floats, call: Words, reason: Words, verdict: Verdict | None,
     Notes
     -----
     Both look at one cell, so their odds are not multiplied: the joined ``p_ctc`` has the mean of the logarithms of
-    their odds, held within what the call allows. The judge alone makes a cell uncertain only from `alone_ln_ratio` on:
-    a slide has millions of leukocytes.
+    their odds, held within what the call allows. Where the judge is against a cell that the gates want it is the
+    judge's own: gates do not know dying cells. The judge alone makes a cell uncertain only from `alone_ln_ratio` on: a
+    slide has millions of leukocytes.
     """
     n = len(call)
     ln_ratio, p_in_sample, said = np.full(n, np.nan), np.full(n, np.nan), np.full(n, "", object)
@@ -79,7 +80,8 @@ def agreed(p_gates: Floats, call: Words, reason: Words, verdict: Verdict | None,
     alone = ~by_gates & ~doubt & (verdict.ln_ratio >= given.alone_ln_ratio)
     against = by_gates & ~in_favour
     differ = against | alone | (doubt & ~both)
-    between = np.clip(joined, settings.p_ctc_uncertain, settings.p_ctc_call * _JUST_BELOW)
+    own = np.where(against, np.minimum(joined, expit(verdict.ln_ratio)), joined)
+    between = np.clip(own, settings.p_ctc_uncertain, settings.p_ctc_call * _JUST_BELOW)
     least = np.minimum(joined, p_gates[rows])
     p[rows] = np.where(both, np.maximum(joined, settings.p_ctc_call), np.where(differ, between, least))
     call[rows[both]], call[rows[differ]] = "ctc", "uncertain"
