@@ -296,3 +296,31 @@ def test_a_real_lif_names_its_dyes_and_what_it_scans():
             "a scan over Y, C, Z, X",
             "a scan over C, Z, X",
         ]
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("uiCompCount", 2**31, "components"),
+        ("uiHeight", 2**30, "pixels; a side"),
+        ("uiCount", 2**31, ""),
+    ],
+)
+def test_an_nd2_whose_header_claims_what_no_file_holds_is_refused_at_once(tmp_path, name, value, reason):
+    path = nd2_bytes.write(tmp_path / "f.nd2", stack(n_z=2), NAMES)
+    data, coded = bytearray(path.read_bytes()), (name + "\0").encode("utf-16-le")
+    for at in (k for k in range(len(data)) if data[k : k + len(coded)] == coded):
+        data[at + len(coded) : at + len(coded) + 4] = value.to_bytes(4, "little")
+    path.write_bytes(data)
+    assert reason in refused(tmp_path, "f.nd2", MAX)
+
+
+@pytest.mark.regression
+def test_a_chunk_of_an_nd2_that_claims_more_than_the_file_takes_no_memory(tmp_path):
+    path = nd2_bytes.write(tmp_path / "f.nd2", stack(), NAMES)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"ImageTextInfoLV!") - 8
+    data[at : at + 8] = (2**45).to_bytes(8, "little")
+    path.write_bytes(data)
+    np.testing.assert_array_equal(frames(tmp_path, "f.nd2")["f"].pixels, stack()[0, 0])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
-from ctcascade.formats import parts
+from ctcascade.formats import guard, parts
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
@@ -194,6 +194,9 @@ def _look(path: Path, opened: Open) -> tuple[str, tuple[Scene, ...]]:
             raise FrameError(f"this is {file.what} without any image")
         if len(file.scenes) > _MOST_PLANES:
             raise FrameError(f"{len(file.scenes)} images in one file; at most {_MOST_PLANES} are read")
+        for scene in file.scenes:
+            if not scene.fault:
+                guard.check_whole(*scene.shape)
         return file.what, file.scenes
 
 

@@ -1,6 +1,7 @@
 """Nikon ND2 files, through the library nd2: each position of the stage is a frame."""
 
-import os
+import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ctcascade.formats.scenes import wells_in_names
 
 EXPECTED = "Nikon ND2 files of grey channels"
 SUFFIXES = (".nd2",)
+_MOST_FRAMES, _MOST_COMPONENTS = 100_000, 64
 _KNOWN_AXES = frozenset("TPZCSYX")
 _EXPOSURE = re.compile(r"Exposure:\s*([0-9.]+)\s*(ms|s)\b")
 
@@ -30,6 +32,7 @@ class _Nd2:
 
     scenes: tuple[Scene, ...]
     file: Any
+    size: int
     numbers: dict[tuple[int, int], int]
     what: str = "a Nikon ND2 file"
 
@@ -49,7 +52,7 @@ class _Nd2:
             return True
         place, about = self.file._rdr._frame_offsets.get(number), self.file.attributes
         length = 0 if about.compressionType == "lossless" else about.widthBytes * about.heightPx
-        return place is not None and place + length <= os.path.getsize(self.file.path)
+        return place is not None and place + length <= self.size
 
 
 def group(folder: Folder, camera: Camera) -> Layout:
@@ -68,11 +71,39 @@ def opened(path: Path) -> Iterator[_Nd2]:
     """Open a file; no pixels are read."""
     import nd2  # noqa: PLC0415
 
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise FrameError(f"{path.name} is empty (0 bytes)")
-    with nd2.ND2File(path) as file:
+    with _Bounded(path, size) as raw, nd2.ND2File(raw) as file:
+        _check_components(file)
+        frames = math.prod(loop.count for loop in file.experiment)
+        if frames > _MOST_FRAMES:
+            raise FrameError(f"{frames} frames in the header; at most {_MOST_FRAMES} are read")
         numbers = {(at.get("P", 0), at.get("Z", 0)): k for k, at in reversed(list(enumerate(file.loop_indices)))}
-        yield _Nd2(tuple(_scenes(file)), file, numbers or {(0, 0): 0})
+        yield _Nd2(tuple(_scenes(file)), file, size, numbers or {(0, 0): 0})
+
+
+def _check_components(file: Any) -> None:
+    """Refuse a header that gives a plane more components than any camera has; the library makes room for each."""
+    if file.is_legacy:
+        return
+    told = file._rdr._cached_raw_metadata().get("sPicturePlanes", {})
+    planes = told.get("sPlaneNew") or told.get("sPlane") or {}
+    if any(int(plane.get("uiCompCount", 1)) > _MOST_COMPONENTS for plane in planes.values()):
+        raise FrameError("a plane of more components than any camera has")
+
+
+class _Bounded(io.FileIO):
+    """A file of which no more is asked for than there is, whatever its header claims."""
+
+    def __init__(self, path: Path, size: int):
+        super().__init__(path, "rb")
+        self._length = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most so many bytes."""
+        rest = max(0, self._length - self.tell())
+        return super().read(rest if size is None or not 0 <= size <= rest else size) or b""
 
 
 def _scenes(file: Any) -> Iterator[Scene]:
