@@ -66,6 +66,13 @@ def test_no_light_is_no_fault(seed):
     assert not any(shift.unlike for shift in few.values())
 
 
+@pytest.mark.parametrize(("count", "known"), [(1, False), (2, False), (12, True)])
+def test_a_few_lopsided_cells_show_no_shift(count, known):
+    of = planes(3, phantom.Recipe(leukocytes=0, bare_nuclei=0, fragments=0, specks=0, aggregates=0), [(1, 0)] * count)
+    of["ck"] = np.roll(of["ck"], 6, axis=0)
+    assert shifts_of(channels_of(of), PX, SETTINGS)["ck"].known == known
+
+
 def test_cells_in_a_regular_array_are_no_fault():
     y, x = np.mgrid[:300, :300]
     wells = np.clip(6 - np.hypot(y % 30 - 15, x % 30 - 15), 0, 1).astype(np.float32) * 500

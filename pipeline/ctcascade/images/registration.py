@@ -68,6 +68,7 @@ def shifts_of(
     faint cells count for more than one bright one. The transform is whitened in part: each frequency is divided by the
     square root of its power, between plain correlation and phase correlation, which would be ruled by noise. The
     shift is the centroid of the hill of plain correlation there: cytokeratin lies around nuclei, so the top is a ring.
+    A few cells show no shift: each may be lopsided.
 
     References
     ----------
@@ -89,7 +90,11 @@ def shifts_of(
         top, ratio = _peak(surface, reach, settings.apart_um / um)
         if ratio >= settings.min_ratio:
             y, x = _centre(fft.irfft2(both, size), top, settings.apart_um / um)
-            found[role] = Shift(y * um, x * um, ratio)
+            few = (
+                np.hypot(y, x) * um >= settings.min_shift_um
+                and min(_objects(small[name], um, settings) for name in ("dna", role)) < settings.min_moved_objects
+            )
+            found[role] = Shift(np.nan, np.nan, ratio) if few else Shift(y * um, x * um, ratio)
         else:
             unlike = surface[[-1, 0, 1]][:, [-1, 0, 1]].max() < settings.min_in_place * surface[top]
             many = unlike and all(_objects(small[name], um, settings) >= settings.min_objects for name in ("dna", role))

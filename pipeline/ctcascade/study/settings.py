@@ -269,6 +269,9 @@ class RegistrationSettings(Typed):
         "Correlation in place, over the best, from which a channel without a certain shift is not of another field.",
     )
     min_shift_um: Number = length(1.3, "Shift, um, from which a channel is moved: less changes no call.")
+    min_moved_objects: Whole = setting(
+        4, _CELLS, "Objects in both channels that a shift of that size rests on, at least.", ge=1, le=1_000_000
+    )
     min_objects: Whole = setting(
         20,
         _CELLS,
