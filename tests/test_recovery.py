@@ -21,6 +21,7 @@ from ctcascade.study import jobs
 from ctcascade.study.jobs import RecoveryJob, SpikeJob
 from ctcascade.validation import phantom, recovery, spike_in
 from tests.support import report_cases as cases
+from tests.support.counts import unjudged
 from tests.support.sheets import ROOT, SAMPLE, only_fault, read
 
 pytestmark = pytest.mark.unit
@@ -154,6 +155,7 @@ def measured(place, samples=(), missed=2, false=1):
             with_leukocyte=False,
             at_border=False,
             reason="",
+            **unjudged(len(table)),
         )
         calls.append(place / f"calls{level}")
         store.write_table(calls[-1], "calls", table, made_by)
