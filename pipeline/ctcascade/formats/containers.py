@@ -4,6 +4,7 @@ What such a file says of an image is a `Scene`; `nikon`, `leica` and `olympus` o
 frame may be is cut as whole slides are.
 """
 
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -96,6 +97,19 @@ class Opened(Protocol):
 
     def plane(self, scene: Scene, channel: int, z: int) -> NDArray[Any]:
         """Return a plane as stored, shape (Y, X)."""
+
+
+class Bounded(io.FileIO):
+    """A file of which no more is asked for than there is, whatever its header claims."""
+
+    def __init__(self, path: Path, size: int):
+        super().__init__(path, "rb")
+        self._length = size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return at most so many bytes."""
+        rest = max(0, self._length - self.tell())
+        return super().read(rest if size is None or not 0 <= size <= rest else size) or b""
 
 
 Open = Callable[[Path], AbstractContextManager[Opened]]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,12 @@ def opened(path: Path) -> Iterator[_Leica]:
     """Open a file; no pixels are read."""
     import liffile  # noqa: PLC0415
 
-    if path.stat().st_size == 0:
+    size = path.stat().st_size
+    if size == 0:
         raise FrameError(f"{path.name} is empty (0 bytes)")
-    with liffile.LifFile(path) as file:
+    # a project in several files finds them beside its own path
+    whole = path if path.suffix.lower() == ".xlef" else containers.Bounded(path, size)
+    with whole if isinstance(whole, containers.Bounded) else nullcontext(), liffile.LifFile(whole) as file:
         images = tuple(file.images)
         what = f"a Leica {_KIND.get(file.type.name, 'image')} file"
         yield _Leica(tuple(_scenes(images)), images, what)

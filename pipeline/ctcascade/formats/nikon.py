@@ -1,6 +1,5 @@
 """Nikon ND2 files, through the library nd2: each position of the stage is a frame."""
 
-import io
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -74,7 +73,7 @@ def opened(path: Path) -> Iterator[_Nd2]:
     size = path.stat().st_size
     if size == 0:
         raise FrameError(f"{path.name} is empty (0 bytes)")
-    with _Bounded(path, size) as raw, nd2.ND2File(raw) as file:
+    with containers.Bounded(path, size) as raw, nd2.ND2File(raw) as file:
         _check_components(file)
         frames = math.prod(loop.count for loop in file.experiment)
         if frames > _MOST_FRAMES:
@@ -91,19 +90,6 @@ def _check_components(file: Any) -> None:
     planes = told.get("sPlaneNew") or told.get("sPlane") or {}
     if any(int(plane.get("uiCompCount", 1)) > _MOST_COMPONENTS for plane in planes.values()):
         raise FrameError("a plane of more components than any camera has")
-
-
-class _Bounded(io.FileIO):
-    """A file of which no more is asked for than there is, whatever its header claims."""
-
-    def __init__(self, path: Path, size: int):
-        super().__init__(path, "rb")
-        self._length = size
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return at most so many bytes."""
-        rest = max(0, self._length - self.tell())
-        return super().read(rest if size is None or not 0 <= size <= rest else size) or b""
 
 
 def _scenes(file: Any) -> Iterator[Scene]:
