@@ -14,11 +14,11 @@ setup: .venv/ready  ## create .venv with the pinned packages
 
 .venv/ready: requirements.lock pyproject.toml
 	@echo "setting up .venv (a minute or two) ..."
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
-	$(BIN)/ctcascade warm
+	@"$(PYTHON)" -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	"$(PYTHON)" -m venv --clear .venv
+	"$(BIN)"/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	"$(BIN)"/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	"$(BIN)"/ctcascade warm
 	@touch $@
 
 demo: .venv/ready  ## run the whole workflow on the shipped phantom slides; prints where the report is
@@ -26,10 +26,10 @@ demo: .venv/ready  ## run the whole workflow on the shipped phantom slides; prin
 	@echo "open $(CURDIR)/results/index.html"
 
 test: .venv/ready  ## run the tests on all cores
-	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
+	"$(BIN)"/python -m pytest -n $(CORES) --dist worksteal
 
 test-fast: .venv/ready  ## run the quick tests: no workflow, no browser, no search for counterexamples
-	$(BIN)/python -m pytest -n $(CORES) --dist worksteal -m "not workflow and not browser and not property and not slow"
+	"$(BIN)"/python -m pytest -n $(CORES) --dist worksteal -m "not workflow and not browser and not property and not slow"
 
 check: .venv/ready  ## check style, types, directions of imports and the workflow
 	ruff check .
@@ -37,22 +37,22 @@ check: .venv/ready  ## check style, types, directions of imports and the workflo
 	mypy
 	lint-imports
 	snakefmt --check Snakefile workflow
-	$(BIN)/python tests/lint_workflow.py
+	"$(BIN)"/python tests/lint_workflow.py
 
 bench: .venv/ready  ## time the stages and, in the same run, comparable packages
-	$(BIN)/python -m benchmarks.bench
+	"$(BIN)"/python -m benchmarks.bench
 
 verify: .venv/ready  ## the statistical verification: each figure with its verdict
-	$(BIN)/python -m verification.verify
+	"$(BIN)"/python -m verification.verify
 
 mutants: .venv/ready  ## break a copy of the project in one way after another; the tests must notice each
-	$(BIN)/python tests/mutants.py
+	"$(BIN)"/python tests/mutants.py
 
 fuzz: .venv/ready  ## give every reader mutated files (CASES each)
-	$(BIN)/python tests/fuzz.py $(or $(CASES),100000)
+	"$(BIN)"/python tests/fuzz.py $(or $(CASES),100000)
 
 audit:  ## check the pinned packages against public advisories (network) and write the bill of materials
-	$(PYTHON) -m venv build/audit
+	"$(PYTHON)" -m venv build/audit
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit cyclonedx-bom
 	build/audit/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --output-file build/sbom.cdx.json
 	build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
@@ -71,10 +71,10 @@ judge: .venv/ready  ## train the learned judge again: 1,200 slides of three gene
 	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge build/judge
 
 slurm-test: .venv/ready  ## run the workflow on a Slurm of two nodes, through cancelled jobs and lost nodes (root, Debian)
-	$(BIN)/python -m pytest tests/on_slurm.py
+	"$(BIN)"/python -m pytest tests/on_slurm.py
 
 docs: .venv/ready  ## build the documentation as a site in build/site; its reference is made from the code
-	$(BIN)/mkdocs build
+	"$(BIN)"/mkdocs build
 
 full: check test verify mutants docs slurm-test  ## everything, before a release: about an hour
 

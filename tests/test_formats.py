@@ -1,6 +1,7 @@
 """Readers: pixels come out on one scale, by channel role; what cannot be read is refused with its reason."""
 
 import errno
+import os
 import struct
 import zlib
 from types import SimpleNamespace
@@ -12,7 +13,8 @@ import tifffile
 from PIL import Image
 
 from ctcascade import formats
-from ctcascade.formats import FrameError, FrameRef, ome_tiff
+from ctcascade.formats import FrameError, FrameRef, image_files, ome_tiff
+from ctcascade.formats.listing import list_frames
 from tests.support import tiff_bytes
 from tests.support.detecting import camera
 
@@ -322,3 +324,14 @@ def test_a_type_that_no_array_has_is_refused(tmp_path):
     data[bits + 8 : bits + 10] = struct.pack("<H", 57)
     path.write_bytes(data)
     assert refused(path, path, path, fmt="files", channels=NAMES[:3])
+
+
+def test_files_that_may_still_be_written_are_named_with_their_age(tmp_path):
+    for k in range(3):
+        write(tmp_path / f"f{k}.ome.tif", planes())
+        os.utime(tmp_path / f"f{k}.ome.tif", (5000 - 50 * k, 5000 - 50 * k))
+    found = list_frames(["."], tmp_path, "ome-tiff", ASSAY)
+    path, age, young = image_files.youngest(found, 5010.0)
+    assert (path.name, age, young) == ("f0.ome.tif", 10.0, 2)
+    assert image_files.youngest(found, 9000.0)[1:] == (4000.0, 0)
+    assert image_files.youngest(found, 4000.0)[1:] == (0.0, 3)  # a clock that runs ahead

@@ -178,6 +178,29 @@ def nothing(wildcards):
     return []
 
 
+def wait_for_images():
+    """Name samples whose images may still be written; wait until they are old enough, where the settings say so."""
+    global list_frames
+    least = study.settings.images_settled_s
+    for name in study.samples:
+        path, age, young = image_files.youngest(listed(name), time.time())
+        if young:
+            print(
+                f"{name}: image files changed in the last minute: {young}, the last {path}, {age:.0f} s ago. What comes "
+                "or changes while a run works stops detection of its sample, and is left to the next run.",
+                file=sys.stderr,
+            )
+        while age < least:
+            print(
+                f"{name}: waiting until {path} is {least:g} s old",
+                file=sys.stderr,
+                flush=True,
+            )
+            time.sleep(min(least - age + 0.1, 30))
+            list_frames = image_files.listed_once()
+            path, age, _ = image_files.youngest(listed(name), time.time())
+
+
 def name_outdated():
     """Name what is outdated, before anything is planned."""
     for path, why in outdated():
@@ -252,4 +275,5 @@ def name_shared_files():
 
 if workflow.is_main_process:
     or_exit(name_shared_files)
+    or_exit(wait_for_images)
     or_exit(name_outdated)

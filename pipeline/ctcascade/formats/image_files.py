@@ -17,6 +17,7 @@ _WHOLE = 2**22  # bytes
 _PART = 2**12
 _PARTS = 64  # of a large file, spread evenly
 _FILES_READ = 64
+_YOUNG_S = 60.0
 _LOOKED_AT = 5
 Look = Callable[[Sequence[str], Path, str, Camera], FrameList]
 
@@ -32,6 +33,21 @@ def listed_once() -> Look:
         return listed[key]
 
     return list_frames
+
+
+def youngest(listed: FrameList, now: float) -> tuple[Path | None, float, int]:
+    """Return the file of a sample that changed last, its age in seconds, and how many changed in the last minute.
+
+    A scanner or a copy may still be writing such files. A time in the future counts as now.
+    """
+    found: Path | None = None
+    least, young = float("inf"), 0
+    for path in dict.fromkeys(path for frame in listed.frames for path in frame.files):
+        age = max(0.0, now - os.stat(path).st_mtime)
+        young += age < _YOUNG_S
+        if age < least:
+            found, least = path, age
+    return found, least, young
 
 
 def digest_of_images(listed: FrameList, base: Path) -> str:

@@ -746,6 +746,13 @@ class Settings(Typed):
         "a whole number from 0 to 2^63 - 1",
         "Makes every random draw: equal inputs and seed give equal bytes.",
     )
+    images_settled_s: Number = setting(
+        0,
+        "a number of seconds from 0 to 86400",
+        "A run waits at its start until no image file has changed for so long; 0: it only names young files.",
+        ge=0,
+        le=86_400,
+    )
     chunk_frames: Whole = setting(
         256,
         "a whole number of frames from 1 to 100000",
