@@ -6,6 +6,7 @@ import pytest
 
 from ctcascade import formats
 from ctcascade.data import store
+from ctcascade.data.errors import InputError
 from ctcascade.formats.listing import list_frames
 from ctcascade.images import alike
 from ctcascade.images.background import correct
@@ -93,6 +94,12 @@ def test_what_cannot_be_read_has_the_area_of_the_samples_own_frames():
     assert alike.compare(none).frames["frame_area_um2"].tolist() == [350000]
 
 
+def test_a_frame_whose_pixel_size_is_not_believed_is_lost_at_the_size_of_the_others():
+    found = alike.compare(table(pixel_size_um=[0.5, 0.5, 0.1], frame_area_um2=[1200.0, 1200.0, 48.0])).frames
+    assert found["usable"].tolist() == [True, True, False]
+    assert found["frame_area_um2"].tolist() == [1200, 1200, 1200]
+
+
 def write(path, seed, exposure, size=0.5):
     pixels = np.random.default_rng(seed).integers(100, 4000, (3, 60, 80)).astype(np.uint16)
     planes = "".join(f'<Plane TheC="{c}" ExposureTime="{ms}" ExposureTimeUnit="ms"/>' for c, ms in enumerate(exposure))
@@ -170,8 +177,18 @@ def test_rows_and_columns_of_one_value_are_no_imaged_area(tmp_path, fill, lost, 
     frame = seen(tmp_path, pixels)
     assert frame.written == pytest.approx(1 - share)
     assert "partly_imaged" in frame.notes
-    dark = [frame.pixels[channel][where] for channel, where in lost.items()]
-    assert all(np.ptp(part) == 0 and part.max() < 100 for part in dark)
+    dark = [frame.pixels[channel][where] for where in lost.values() for channel in range(3)]
+    assert all(np.ptp(part) == 0 and part.max() < 100 for part in dark)  # in all channels: a stain is lost there
+
+
+@pytest.mark.parametrize("goal", ["nowhere/f3.ome.tif", "f3.ome.tif"])
+def test_a_link_that_leads_nowhere_is_no_frame_less(tmp_path, goal):
+    write(tmp_path / "f1.ome.tif", 1, (9, 9, 9))
+    (tmp_path / "notes.txt").symlink_to("nowhere")
+    assert len(list_frames(["."], tmp_path, "auto", ASSAY).frames) == 1
+    (tmp_path / "f3.ome.tif").symlink_to(goal)
+    with pytest.raises(InputError, match=r"f3.ome.tif: found a link that leads nowhere: .*; expected an image; bring"):
+        list_frames(["."], tmp_path, "auto", ASSAY)
 
 
 @pytest.mark.parametrize("kind", ["drawn", "background taken off", "narrow", "none"])

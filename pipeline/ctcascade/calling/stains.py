@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from ctcascade.calling.channel_order import of_others, order_claim
 from ctcascade.calling.compensation import Bleed, Signals, signals_of
 from ctcascade.calling.reference import Reference
 from ctcascade.data.results import Claim
@@ -81,6 +82,8 @@ def _claims(seen: _Seen, job: ClassifyJob, expected: bool) -> Iterator[Claim]:
             yield _copy(seen, first, second)
     if expected and seen.reference.n_leukocytes and len(seen.frames) > 1:
         yield from _by_frame(seen)
+    if len(seen.frames) > 1:
+        yield order_claim(seen.frames, seen.cells, NAMES, job.order)
     yield from (_in_place(seen, role) for role in ("ck", "cd45"))
     yield from (_bleed(one) for one in seen.signals.bleed)
 
@@ -268,8 +271,8 @@ def _by_frame(seen: _Seen) -> Iterator[Claim]:
     found = np.bincount(seen.frame[held & seen.found], minlength=n)
     failed = {
         "dna": _without_nuclei(nuclei, frames),
-        "cd45": _fewer(found, nuclei),
-        "ck": _dark(seen, n),
+        "cd45": _fewer(found, nuclei) | _weaker(seen, "cd45"),
+        "ck": _plain(seen) | _weaker(seen, "ck"),
     }
     for role, bad in failed.items():
         lost = float(area[bad].sum() / max(area.sum(), 1e-9))
@@ -289,27 +292,46 @@ def _fewer(some: NDArray[np.int64], of: NDArray[np.int64]) -> Bools:
 
 def _without_nuclei(nuclei: NDArray[np.int64], frames: pd.DataFrame) -> Bools:
     """Return the frames that show cells in CD45 as the others do, but hardly a nucleus."""
-    usual = np.median(nuclei / frames["area_um2"]) * frames["area_um2"].to_numpy(float)
+    area = frames["area_um2"].to_numpy(float)
+    usual = of_others(nuclei / area) * area
     sharp = frames["cd45_focus"].to_numpy(float)
     return np.asarray((nuclei < usual / 5) & (usual > 10) & (sharp > 0.3 * np.median(sharp)) & (sharp > 1.5))
 
 
-def _dark(seen: _Seen, n: int) -> Bools:
-    """Return the frames with leukocytes but without structure, or without the faint light that the sample's show."""
-    ck, rows = seen.signals.ck, np.flatnonzero(seen.found & (seen.frame >= 0))
-    usual = float(np.median(ck[rows]))
-    spread = 1.4826 * float(np.median(np.abs(ck[rows] - usual)))
+def _plain(seen: _Seen) -> Bools:
+    """Return the frames whose cytokeratin has no structure, where the usual frame has, and leaves leukocytes dark."""
     sharp = seen.frames["ck_focus"].to_numpy(float)
     plain = (sharp < seen.limits.noise_sharpness) & (np.median(sharp) > 2 * seen.limits.noise_sharpness)
-    dark = np.zeros(n, np.bool_)
+    enough, light, _ = _light_by_frame(seen, "ck")
+    dark = np.zeros(len(sharp), np.bool_)
+    dark[enough] = light < (of_others(light) / 2 if len(enough) > 1 else np.inf)
+    return np.asarray(plain & dark)
+
+
+def _weaker(seen: _Seen, role: str) -> Bools:
+    """Return the frames whose leukocytes have less than a third of the light that those of the other frames have.
+
+    What may be noise is no light: the difference exceeds its error, and half of the noise, which background leaves.
+    """
+    weaker = np.zeros(len(seen.frames), np.bool_)
+    enough, light, error = _light_by_frame(seen, role)
+    if len(enough) > 1:
+        usual = of_others(light)
+        least = np.maximum(np.maximum(4 * error, 0.7 * usual), 0.5 * seen.noise[role])
+        weaker[enough] = (usual - light > least) & (usual > 0)
+    return weaker
+
+
+def _light_by_frame(seen: _Seen, role: str) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Return the frames that have enough leukocytes, their median light, and its standard error."""
+    rows = np.flatnonzero(seen.found & (seen.frame >= 0))
     order = np.argsort(seen.frame[rows], kind="stable")
-    ends = np.searchsorted(seen.frame[rows][order], np.arange(n + 1))
-    light = ck[rows][order]
-    for frame in np.flatnonzero(np.diff(ends) >= seen.limits.min_objects):
-        here = light[ends[frame] : ends[frame + 1]]
-        error = 1.25 * spread / np.sqrt(len(here))
-        dark[frame] = plain[frame] or (usual - np.median(here) > max(4 * error, 0.7 * usual) and usual > 0)
-    return dark
+    ends = np.searchsorted(seen.frame[rows][order], np.arange(len(seen.frames) + 1))
+    enough = np.flatnonzero(np.diff(ends) >= seen.limits.min_objects)
+    values = seen.signals.of(role)[rows][order]
+    spread = 1.4826 * float(np.median(np.abs(values - np.median(values)))) if len(values) else 0.0
+    light = np.array([np.median(values[ends[frame] : ends[frame + 1]]) for frame in enough], np.float64)
+    return enough, light, np.asarray(1.25 * spread / np.sqrt(np.diff(ends)[enough]))
 
 
 def _in_place(seen: _Seen, role: str) -> Claim:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ctcascade.data.errors import plain
+from ctcascade.data.errors import plain, refuse
 
 PICTURES = (".tif", ".tiff", ".qptiff", ".stk", ".svs", ".jpg", ".jpeg", ".png")
 _SLIDES = (".czi", ".nd2", ".lif", ".lof", ".xlef", ".oib", ".oif")
@@ -92,9 +92,17 @@ class Folder:
 
 
 def look_into(path: Path) -> Folder:
-    """Return the names in a folder; no file is opened."""
+    """Return the names in a folder; no file is opened.
+
+    Raises
+    ------
+    InputError
+        A link named like an image leads nowhere: what it stood for would be blood that nobody misses.
+    """
     with os.scandir(path) as listed:
         entries = {entry.name: entry for entry in listed if not entry.name.startswith(".")}
+    for entry in entries.values():
+        _refuse_dead_link(entry)
     names = sorted(entries, key=natural)
     images = tuple(name for name in names if _is_image(entries[name]))
     taken = set(images)
@@ -118,6 +126,20 @@ def is_zarr(path: Path) -> bool:
 def _is_image(entry: os.DirEntry[str]) -> bool:
     name = entry.name.lower()
     return (name.endswith((*PICTURES, *_SLIDES)) and _is_file(entry)) or (name.endswith(_FOLDER) and entry.is_dir())
+
+
+def _refuse_dead_link(entry: os.DirEntry[str]) -> None:
+    if entry.is_symlink() and entry.name.lower().endswith((*PICTURES, *_SLIDES, _FOLDER)):
+        try:
+            os.stat(entry.path)
+        except OSError as error:
+            refuse(
+                entry.path,
+                "",
+                f"a link that leads nowhere: {error.strerror}",
+                "an image",
+                "bring the images that links lead to (mount or fetch them), or remove the link",
+            )
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:

@@ -446,17 +446,20 @@ def pixels_digest(frame: Frame) -> str:
 
 
 def _without_lost_strips(counts: Counts, written: float) -> tuple[Counts, float]:
-    """Return planes whose lost rows and columns are dark, and the share of the pixels that was imaged in all."""
-    gone: NDArray[np.bool_] | None = None
-    planes = dict(counts.planes)
-    for role in ROLES:
-        rows, columns = lost_strips(planes[role])
-        if rows.any() or columns.any():
-            own = rows[:, None] | columns[None, :]
-            gone = own if gone is None else gone | own
-            planes[role] = np.where(own, planes[role][~own].min(), planes[role])
-    if gone is None:
+    """Return planes that are dark in rows and columns that one of them lost, and the share that was imaged in all.
+
+    A cell of which a stain is lost cannot be called: without CD45 a leukocyte would be a CTC.
+    """
+    strips = {role: lost_strips(counts.planes[role]) for role in ROLES}
+    gone = np.zeros(counts.planes[ROLES[0]].shape, np.bool_)
+    for rows, columns in strips.values():
+        gone |= rows[:, None] | columns[None, :]
+    if not gone.any() or gone.all():
         return counts, written
+    planes = {
+        role: np.where(gone, plane[~gone].min(), plane) if role in ROLES else plane
+        for role, plane in counts.planes.items()
+    }
     return replace(counts, planes=planes), min(written, 1 - float(gone.mean()))
 
 

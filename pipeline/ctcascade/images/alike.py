@@ -43,7 +43,8 @@ def compare(frames: pd.DataFrame) -> Compared:
     the stage says that it lies elsewhere, which no second exposure with the same noise can.
 
     Pixel sizes and exposures that the files state are compared, and what differs from most frames is left out: counts
-    scale with the exposure only above an offset that no file states. A frame that cannot be read has the median rows
+    scale with the exposure only above an offset that no file states. What is lost with a frame whose pixel size is not
+    believed is its rows and columns at the size of the others. A frame that cannot be read has the median rows
     and columns of the others.
     """
     frames = _with_own_area(frames.reset_index(drop=True))
@@ -58,9 +59,22 @@ def compare(frames: pd.DataFrame) -> Compared:
     changed.loc[rows, "flags"] = ""
     changed.loc[rows, "area_um2"] = 0.0
     changed.loc[rows, "n_cells"] = 0
+    area = _area_as_most(frames, rows, list(reasons))
+    changed.loc[area.index, "frame_area_um2"] = area.astype(frames["frame_area_um2"].dtype)
     changed.loc[list(copies), "frame_area_um2"] = 0.0
     changed.loc[list(copies), ["y_um", "x_um"]] = np.nan
     return Compared(changed, frozenset(frames.loc[rows, "frame"]))
+
+
+def _area_as_most(frames: pd.DataFrame, gone: list[int], other: list[int]) -> pd.Series:
+    """Return the area of frames whose own pixel size is not believed, at the usual one of those that are kept."""
+    kept = frames[frames["usable"]].drop(index=gone)
+    if kept.empty:
+        return pd.Series(dtype=float)
+    px = float(kept["pixel_size_um"].median())
+    doubted = frames.loc[other]
+    doubted = doubted[(doubted["pixel_size_um"] / px - 1).abs() > _OTHER_SIZE]
+    return doubted["height_px"] * doubted["width_px"] * px**2
 
 
 def _copies(frames: pd.DataFrame) -> Iterator[tuple[int, str]]:

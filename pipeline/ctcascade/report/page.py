@@ -180,12 +180,13 @@ _CHECKS = {
     "leukocyte_nucleus_ratio": "size of leukocytes' nuclei",
     "hours_to_processing": "hours from the draw to processing",
 }
-_ROLES = {"dna": "DNA", "ck": "CK", "cd45": "CD45", "leukocytes": "leukocytes"}
+_ROLES = {"dna": "DNA", "ck": "CK", "cd45": "CD45", "leukocytes": "leukocytes", "channels": "channels"}
 _CLAIMS = {
     "_stained": "is stained",
     "_found": "are found",
     "_apart": "tells cells apart",
     "_in_every_frame": "is stained in every frame",
+    "_in_order": "are in one order in all frames",
     "_in_place": "lies upon DNA",
     "_is_no_copy_of_dna": "is no copy of DNA",
     "_is_no_copy_of_ck": "is no copy of CK",

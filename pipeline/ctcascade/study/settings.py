@@ -440,6 +440,22 @@ class StainSettings(Typed):
     )
 
 
+class OrderSettings(Typed):
+    """When a frame has its channels in another order than the sample's other frames."""
+
+    min_cells: Whole = setting(8, _CELLS, "Cells that a frame needs to be compared.", ge=1, le=1_000_000)
+    background_ln: Number = setting(0.6, _POSITIVE, "Usual spread of ln(background) from frame to frame.", gt=0, le=10)
+    noise_ln: Number = setting(0.6, _POSITIVE, "Usual spread of ln(noise) from frame to frame.", gt=0, le=10)
+    contrast_ln: Number = setting(
+        0.25, _POSITIVE, "Usual spread of ln(sharpness times noise) from frame to frame.", gt=0, le=10
+    )
+    light_ln: Number = setting(0.3, _POSITIVE, "Usual spread of ln(light of cells) from frame to frame.", gt=0, le=10)
+    least_gain: Number = setting(
+        12.0, _POSITIVE, "By how much another order must match better, in squared spreads.", gt=0, le=1000
+    )
+    max_lost_area: Number = share(0.05, "Share of the sample's area in frames with another order.")
+
+
 class DyeSettings(Typed):
     """When an object is a clump of dye: extreme in every further marker, and lit in all required channels."""
 
@@ -507,6 +523,7 @@ class ClassifySettings(Typed):
     dye: DyeSettings = section(DyeSettings, "when an object is a clump of dye")
     bleed: BleedSettings = section(BleedSettings, "how bleed is estimated from the sample")
     stains: StainSettings = section(StainSettings, "when stains have worked")
+    order: OrderSettings = section(OrderSettings, "when a frame has its channels in another order")
     judge: JudgeSettings = section(JudgeSettings, "how the learned judge is used beside the gates")
     unlike_cells: Whole = setting(
         12,
