@@ -269,7 +269,7 @@ def test_the_page_of_a_refused_patient_holds_no_prognostic_number(run, tmp_path,
     page = report_cases.Page(report_cases.patient_page(tmp_path / "page", samples, refused, result))
     shown = {e["data-key"] for e in page.numbers() if e["data-of"].startswith("prognosis")}
     assert {key for key in shown if not SHOWN_OF_A_REFUSAL.fullmatch(key)} == set()
-    assert {"clusters.n_clusters", "phenotype.0.n_positive", "kinetics.0.n_ctc_later"} <= shown
+    assert {"clusters.n_clusters", "phenotype.0.n_positive", "kinetics.0.days_between"} <= shown
     assert not re.search(r"hazard|median|of 100", page.text, re.IGNORECASE)
     assert result["reason"] in page.section("survival")
 

@@ -51,9 +51,17 @@ def test_the_definitions(run, before, later, ctc0, conversion):
     assert ((p, of_sample, n_ctc) == (1.0, "S1", 0)) == (ctc0 == "responder")
 
 
-@pytest.mark.parametrize("later", [[], [(0, EARLIER)], [(0, LATER)], [(0, EARLIER), (0, LATER)]])
+@pytest.mark.parametrize("later", [[], [(0, EARLIER)]])
+def test_before_week_13_has_passed_there_is_no_verdict(run, later):
+    by_name = found(run, 20, *later)
+    for name in ("ctc0", "conversion"):
+        assert (by_name[name]["status"], by_name[name]["missing"], by_name[name]["p"]) == ("not_evaluable", True, None)
+        assert "weeks 10 to 13 have not come" in by_name[name]["reason"]
+
+
+@pytest.mark.parametrize("later", [[(0, LATER)], [(0, EARLIER), (0, LATER)]])
 def test_a_missing_sample_is_no_response(run, later):
-    """No sample in weeks 10 to 13, whatever was seen before or after."""
+    """A later sample shows that weeks 10 to 13 have passed without one, whatever was seen before or after."""
     by_name = found(run, 20, *later)
     for name in ("ctc0", "conversion"):
         assert (by_name[name]["status"], by_name[name]["missing"], by_name[name]["p"]) == ("non_responder", True, 0.0)

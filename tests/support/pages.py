@@ -18,6 +18,6 @@ def hostile_pages(folder):
     outlook["kinetics"][0] |= {"sample": bad, "earlier_sample": bad, "why_no_category": bad}
     return [
         cases.sample_page(folder / "sample", data, table, (cells, calls)),
-        cases.patient_page(folder / "patient", [data], road, outlook, patient=bad, subtype=bad, line=bad),
+        cases.patient_page(folder / "patient", [data], road, outlook, patient=bad, subtype=bad),
         cases.cohort_page(folder / "cohort", [data], [road], [outlook]),
     ]

@@ -56,7 +56,7 @@ def planned_commands(folder, *args):
 
 
 ORDER = (
-    *("detect", "gather", "classify", "crops", "count", "quality", "operator"),
+    *("detect", "gather", "classify", "crops", "count", "quality", "operator", "compare"),
     *("simulate", "prognose", "report_sample", "report_patient"),
 )
 """The rules of samples and patients, each after those whose results it reads."""
@@ -73,13 +73,25 @@ for words in json.load(sys.stdin):
 """
 
 
+def _spelt_out(words, planned):
+    """Words of a command; those of `compare` with what a file of arguments holds during a run."""
+    if words[0] != "compare":
+        return words
+    tables = [job[job.index("--out-frames") + 1] for rule, job in planned if rule == "gather"]
+    return [
+        *("compare", "--settings", json.dumps({"patients": {Path(path).parent.name: "P" for path in tables}})),
+        *("--frames", *tables),
+        *words[words.index("--out") :],
+    ]
+
+
 def run_in_one_process(folder, *args):
     """Run the commands of all samples and patients one after another in one process: a tenth of a run's time.
 
     For tests of what results say of images; runs as a user makes them are the subject of test_workflow.
     """
     planned = sorted(planned_commands(folder, *args), key=lambda job: ORDER.index(job[0]) if job[0] in ORDER else -1)
-    commands = [words for rule, words in planned if rule in ORDER]
+    commands = [_spelt_out(words, planned) for rule, words in planned if rule in ORDER]
     done = subprocess.run(
         [sys.executable, "-c", IN_ONE_PROCESS],
         cwd=folder,
