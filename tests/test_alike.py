@@ -191,6 +191,14 @@ def test_a_link_that_leads_nowhere_is_no_frame_less(tmp_path, goal):
         list_frames(["."], tmp_path, "auto", ASSAY)
 
 
+def test_a_frame_of_which_no_part_is_seen_in_every_channel_is_refused(tmp_path):
+    pixels = np.random.default_rng(1).normal(100, 3, (3, 200, 200)).round().astype(np.uint16)
+    pixels[0, :100] = 0
+    pixels[1, 100:] = 0
+    with pytest.raises(formats.FrameError, match="no part that every channel shows"):
+        seen(tmp_path, pixels)
+
+
 @pytest.mark.parametrize("kind", ["drawn", "background taken off", "narrow", "none"])
 def test_rows_of_one_value_in_images_without_noise_are_imaged(tmp_path, kind):
     pixels = np.random.default_rng(1).normal(100, 3, (3, 200, 200)).round()

@@ -291,6 +291,32 @@ def bright(pixels):
     return pixels
 
 
+def test_rows_at_the_ceiling_are_saturated_and_no_imaged_area(tmp_path):
+    one = little()
+    pixels, _ = phantom.render(one, [], np.random.default_rng(3))
+    plain, white = tmp_path / "plain", tmp_path / "white"
+    phantom.write_frame(plain / "slide", "f1", pixels, one)
+    phantom.write_frame(white / "slide", "f1", bright(pixels), one)
+    (before, _), (after, cells) = tables(plain), tables(white)
+    share = 30 / pixels.shape[1]
+    assert after["ck_saturation"].item() == pytest.approx(before["ck_saturation"].item() + share, abs=0.001)
+    assert after["saturation"].item() == after["ck_saturation"].item()
+    assert after["area_um2"].item() == pytest.approx(before["area_um2"].item() * (1 - share))
+    assert (cells["y_px"] >= 29).all()  # nothing is found where one channel shows nothing
+    assert not after[["ck_moved_y_px", "ck_moved_x_px"]].any(axis=None)
+
+
+@pytest.mark.parametrize("channel", [0, 1, 2])
+@pytest.mark.parametrize("fill", [0, 200, 4095])
+def test_rows_that_one_channel_lost_are_no_shift_of_it(tmp_path, channel, fill):
+    def cut(pixels):
+        pixels = pixels.copy()
+        pixels[channel, 100:] = fill
+        return pixels
+
+    assert flags(tmp_path, cut) == {"partly_imaged"} | ({"saturated"} if fill == 4095 else set())
+
+
 def dark_side(pixels):
     return (pixels * np.linspace(0.3, 3, 200)).astype(np.uint16)
 
@@ -305,7 +331,7 @@ def blurred(pixels):
     ("change", "optics", "expected"),
     [
         (np.copy, {}, set()),
-        (bright, {}, {"saturated"}),
+        (bright, {}, {"saturated", "partly_imaged"}),
         (dark_side, {"offset": 500.0}, {"uneven", "bit_depth_differs"}),
         (blurred, {}, {"weak_focus"}),
         (np.copy, {"pixel_size_um": 0.5}, {"pixel_size_differs"}),

@@ -172,6 +172,9 @@ class Frame:
         How the largest count is known: ``file``, ``values`` (they exceed the assay's) or ``assay``.
     exposure_ms : tuple of float
         Of each channel, where the file tells it of all; else empty.
+    white : tuple of float
+        Of each channel, the share of its pixels at the ceiling in rows and columns that hold no image, which are dark
+        in `pixels`; empty where there are none.
     """
 
     pixels: NDArray[np.float32]
@@ -189,6 +192,7 @@ class Frame:
     names: tuple[str, ...] = ()
     bits_from: str = "assay"
     exposure_ms: tuple[float, ...] = ()
+    white: tuple[float, ...] = ()
 
     @property
     def planes(self) -> Iterator[tuple[str, NDArray[np.float32], float]]:
@@ -404,7 +408,7 @@ def assemble(
     full_pixel = counts.ceiling if ceiling is None else ceiling
     _refuse_blank(counts.planes, full_pixel)
     _refuse_equal(counts.planes)
-    counts, written = _without_lost_strips(counts, written)
+    counts, written, white = _without_lost_strips(counts, written, full_pixel)
     flags = [*notes, *counts.notes]
     if pixel_size_um is None:
         flags.append("pixel_size_assumed")
@@ -428,6 +432,7 @@ def assemble(
         tuple(next((name for name in names if role_of(name, camera.channels) == role), "") for role in ordered),
         _bits_from(counts, bits, full_pixel),
         tuple(exposure_ms[role] for role in ordered) if exposure_ms and set(ordered) <= set(exposure_ms) else (),
+        white,
     )
 
 
@@ -445,22 +450,29 @@ def pixels_digest(frame: Frame) -> str:
     return digest.hexdigest()[:32]
 
 
-def _without_lost_strips(counts: Counts, written: float) -> tuple[Counts, float]:
-    """Return planes that are dark in rows and columns that one of them lost, and the share that was imaged in all.
+def _without_lost_strips(counts: Counts, written: float, ceiling: float) -> tuple[Counts, float, tuple[float, ...]]:
+    """Return planes that are dark in rows and columns that one of them lost, and two shares.
 
+    They are the share that was imaged in all, and, by channel, that of the pixels at the ceiling in what is now dark.
     A cell of which a stain is lost cannot be called: without CD45 a leukocyte would be a CTC.
     """
     strips = {role: lost_strips(counts.planes[role]) for role in ROLES}
     gone = np.zeros(counts.planes[ROLES[0]].shape, np.bool_)
     for rows, columns in strips.values():
         gone |= rows[:, None] | columns[None, :]
-    if not gone.any() or gone.all():
-        return counts, written
+    if not gone.any():
+        return counts, written, ()
+    if gone.all():
+        raise FrameError("no part that every channel shows: rows or columns of one value in one channel or another")
     planes = {
         role: np.where(gone, plane[~gone].min(), plane) if role in ROLES else plane
         for role, plane in counts.planes.items()
     }
-    return replace(counts, planes=planes), min(written, 1 - float(gone.mean()))
+    white = tuple(
+        float(np.count_nonzero(plane[gone] >= ceiling)) / plane.size if role in ROLES else 0.0
+        for role, plane in counts.planes.items()
+    )
+    return replace(counts, planes=planes), min(written, 1 - float(gone.mean())), white
 
 
 def _as_restored(planes: Planes, full: int) -> Counts:

@@ -18,7 +18,7 @@ from ctcascade.formats.described import describe
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, bytes_of, grouped, reading, sized
 from ctcascade.formats.ome_xml import read_ome
-from ctcascade.formats.tiff import SUFFIXES
+from ctcascade.formats.tiff import SUFFIXES, in_colour, not_grey
 
 EXPECTED = "merged colour pictures (TIFF, PNG, JPEG), where the assay names a colour for each channel"
 STRETCHED, COARSE = "display_stretched", "jpeg_coarse"
@@ -95,7 +95,22 @@ def colours_of(path: Path, shapes: list[tuple[int, int]]) -> tuple[NDArray[Any],
             size = images[0].pixel_size_um if images else None
         else:
             size = describe(file).pixel_size_um
-        return pixels[..., :3] if pixels.ndim > 2 else pixels, size
+        return red_green_blue(pixels, page), size
+
+
+def red_green_blue(pixels: NDArray[Any], page: Any) -> NDArray[Any]:
+    """Return the colours of a page's rows, columns and values of a pixel, or its grey rows and columns.
+
+    Raises
+    ------
+    FrameError
+        If a pixel has neither one value nor three or four, or there are planes in depth.
+    """
+    if pixels.ndim == 2:
+        return pixels
+    if not in_colour(page) or pixels.ndim != 3 or pixels.shape[2] not in (3, 4):
+        raise FrameError(not_grey(page))
+    return pixels[..., :3]
 
 
 def of_picture(data: bytes, shapes: list[tuple[int, int]]) -> NDArray[Any]:

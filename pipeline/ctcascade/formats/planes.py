@@ -28,7 +28,7 @@ from ctcascade.formats.frame import (
     role_of,
     sized,
 )
-from ctcascade.formats.pictures import STRETCHED, flags_of, of_picture, one_colour
+from ctcascade.formats.pictures import STRETCHED, flags_of, of_picture, one_colour, red_green_blue
 from ctcascade.formats.tiff import SUFFIXES, Lost, Plane, grey, written
 
 Image.MAX_IMAGE_PIXELS = None  # the guard refuses large images, before they are decoded
@@ -152,14 +152,14 @@ def _plane(
                     for deeper in stack[1:]:
                         plane = np.maximum(plane, deeper.read()[0])
                     return grey(plane, page, said.stored_counts), said, lost, ()
-                plane = np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane
+                plane = red_green_blue(np.moveaxis(plane, 0, -1) if page.axes == "SYX" else plane, page)
                 lossy = page.compression in _JPEG
         else:
             plane, lossy = of_picture(data, shapes), data[:2] == _JPEG_BEGINS
             flags = flags_of(data)
     if plane.ndim == 2:
         return plane, said, lost, flags
-    bright, coloured = one_colour(plane[..., :3], lossy)
+    bright, coloured = one_colour(plane, lossy)
     return bright, said, lost, (*((STRETCHED,) if coloured else ()), *flags)
 
 

@@ -191,10 +191,23 @@ def check_pages(pages: Sequence[Any], size: int) -> None:
     """Refuse pages that are none of grey values, or that claim more than a frame may have or a file of `size` holds."""
     for page in pages:
         if len(page.shape) > 2:
-            raise FrameError(_COLOUR)
+            raise FrameError(_COLOUR if in_colour(page) else not_grey(page))
         if len(page.shape) != 2:
             raise FrameError("a page without rows and columns: the end of the file, or of its header, is lost")
     guard.check_pages(pages, size)
+
+
+def in_colour(page: Any) -> bool:
+    """Return whether a page has three values of a pixel, or four."""
+    return page.imagedepth == 1 and page.samplesperpixel in (3, 4)
+
+
+def not_grey(page: Any) -> str:
+    """Return why a page that holds several planes, and is no colour picture, is refused."""
+    return (
+        f"a page of {page.imagedepth} x {page.samplesperpixel} planes (in depth x values of a pixel), where grey pages "
+        "are expected, one a channel: export each channel by itself, as a page or a file of one plane"
+    )
 
 
 def grey(pixels: NDArray[Any], page: Any, index: bool = False) -> NDArray[Any]:

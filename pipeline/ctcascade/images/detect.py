@@ -293,6 +293,7 @@ def _quality(
     height, width = frame.pixels.shape[1:]
     area = height * width * frame.pixel_size_um**2
     each: Row = {}
+    white = dict(zip(frame.roles, frame.white, strict=False))
     for plane, (role, channel) in zip(frame.pixels, channels.items(), strict=True):
         each[f"{role}_background"] = channel.background
         each[f"{role}_noise"] = channel.noise
@@ -300,7 +301,7 @@ def _quality(
         bright = np.count_nonzero(plane >= frame.ceiling) - np.count_nonzero(
             plane[tuple(channel.hot.T)] >= frame.ceiling
         )
-        each[f"{role}_saturation"] = float(bright) / plane.size
+        each[f"{role}_saturation"] = float(bright) / plane.size + white.get(role, 0.0)
         # a background that hardly exceeds the noise says nothing about evenness
         each[f"{role}_unevenness"] = channel.unevenness if channel.background > 10 * channel.noise else np.nan
         each[f"{role}_shift_um"] = shifts[role].um if role in shifts else np.nan
