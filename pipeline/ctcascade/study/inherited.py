@@ -65,7 +65,7 @@ def extended(path: Path, faults: list[Fault]) -> dict[str, Any]:
 def _levels(path: Path, faults: list[Fault]) -> list[_Level]:
     levels, seen, at = list[_Level](), list[Path](), path
     while True:
-        given = text_files.read_yaml(at, faults)
+        given = text_files.read_yaml(at, faults, "an assay file, UTF-8 text")
         if _OWN in given:
             faults.append(Fault(str(at), "", f"an unknown name {_OWN!r}", "what an assay states", "remove it"))
         faults.extend(marks_in(str(at), given))

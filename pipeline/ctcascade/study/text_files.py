@@ -72,9 +72,12 @@ _Loader.add_implicit_resolver(_NUMBERS[0], _WHOLE, list("-+0123456789"))  # type
 _Loader.add_implicit_resolver(_NUMBERS[1], _FRACTION, list("-+.0123456789"))  # type: ignore[no-untyped-call,unused-ignore]
 
 
-def read_yaml(path: Path, faults: list[Fault]) -> dict[str, Any]:
-    """Return the mapping that a YAML file holds; an empty one, and a fault more, where it holds none."""
-    text = _read_text(path, faults)
+def read_yaml(path: Path, faults: list[Fault], wanted: str = "UTF-8 text") -> dict[str, Any]:
+    """Return the mapping that a YAML file holds; an empty one, and a fault more, where it holds none.
+
+    `wanted` is what a fault says was expected where there is no file, or none that can be read as text.
+    """
+    text = _read_text(path, faults, wanted)
     if text is None:
         return {}
     try:
@@ -128,8 +131,7 @@ def _delimiter(text: str, columns: Collection[str], otherwise: str) -> str:
     return best if known(best) > max(1, known(otherwise)) else otherwise
 
 
-def _read_text(path: Path, faults: list[Fault]) -> str | None:
-    wanted = "UTF-8 text"
+def _read_text(path: Path, faults: list[Fault], wanted: str = "UTF-8 text") -> str | None:
     try:
         if path.is_file() and path.stat().st_size > _LARGEST_BYTES:
             faults.append(Fault(str(path), "", f"{path.stat().st_size} bytes", f"at most {_LARGEST_BYTES}", "split it"))
