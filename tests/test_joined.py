@@ -299,3 +299,18 @@ def test_more_cells_never_say_less_of_any_level():
     rising = np.array([0.0, 1.0, 0.5, -np.inf])
     assert never_less([rising]) == pytest.approx(rising)
     assert never_less([rising, falling])[:3] == pytest.approx([0.0, 1.0, 0.5])
+
+
+@pytest.mark.parametrize(("sure", "unsure"), [(0, 1), (0, 50), (5, 1), (5, 10), (5, 50)])
+def test_the_ctcs_to_expect_follow_the_probability_of_cells_in_doubt_without_a_jump(sure, unsure):
+    steps = np.linspace(0.01, 0.99, 197)
+    found = [Seen.of(sure, [(0.9999, sure)] * bool(sure) + [(p, unsure)]).expected() for p in steps]
+    assert np.all(np.diff(found) > 0)
+    assert np.diff(found).max() < 0.1 * unsure  # at most a tenth of the cells for a probability of 0.005
+    assert sure <= found[0] + 0.01
+    assert found[-1] == pytest.approx(sure + unsure, abs=0.02 * unsure)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.3, 0.45, 0.49, 0.9])
+def test_one_cell_alone_counts_by_its_probability(p):
+    assert Seen.of(0, [(p, 1)]).expected() == pytest.approx(p, abs=0.001)

@@ -395,3 +395,24 @@ def test_axis_keeps_order_and_reaches_its_ends(linear_to):
     assert 3 <= len(ticks) <= 9
     assert all(10 <= t.at <= 300 for t in ticks)
     assert "0" in [t.label for t in ticks]
+
+
+@pytest.mark.property
+@pytest.mark.parametrize("names", [("a", "b"), ("z", "b")])
+def test_a_patients_page_begins_with_the_tube_of_the_day_that_has_most_ctcs(tmp_path, names):
+    few, many = names
+    draws = [
+        cases.counts("S0", n_ctc=500, collected="2026-01-05"),
+        cases.counts(
+            few,
+            n_ctc=0,
+            collected="2026-02-09",
+            ctc_per_7_5_ml={"estimate": 0.0, "low": 0.0, "high": 3.5, "level": 0.95},
+        ),
+        cases.counts(many, n_ctc=100, collected="2026-02-09"),
+    ]
+    section = cases.Page(cases.patient_page(tmp_path, draws)).section("count")
+    assert "100 CTCs and" in section
+    assert f"Another tube of that day: {few}, 0 CTCs seen in" in section
+    assert f"The one with most CTCs per 7.5 mL, {many}, is shown here." in section
+    assert "500" not in section

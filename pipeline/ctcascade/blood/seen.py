@@ -25,6 +25,7 @@ Candidates = tuple[tuple[float, int], ...]
 
 _NODES = 41  # of the square root of the look-alikes; their prior is flat
 _TABLE = 1200
+_SHARES = 4000  # of the prevalence, between 0 and 1
 _LEAST = 1e-5  # expected cells below which there are as good as none
 _SURE = 1e6  # largest odds
 
@@ -69,14 +70,21 @@ class Seen:
         return max(self.count, sum(n for _, n in self.candidates))
 
     def expected(self) -> float:
-        """Return the number of CTCs among the candidates at their most probable prevalence; the count if certain."""
+        """Return the CTCs to expect among the candidates, averaged over their prevalence; the count if certain.
+
+        Notes
+        -----
+        The prior of the prevalence is flat, as that of CTCs and look-alikes in the likelihood. The most probable
+        prevalence would jump from none to all where many cells have one probability near 0.5.
+        """
         if not self.candidates:
             return float(self.count)
         odds, times = self._odds
-        share = 0.5
-        for _ in range(200):
-            share = float(times @ (share * odds / (share * odds + 1 - share))) / times.sum()
-        return share * float(times.sum())
+        share = (np.arange(_SHARES) + 0.5) / _SHARES
+        both = share * odds[:, None] + 1 - share
+        ln = times @ np.log(both)
+        weights = np.exp(ln - ln.max())
+        return float((times @ (share * odds[:, None] / both)) @ weights / weights.sum())
 
     def ln_likelihood(self, exposure: float, rate: Floats, background: Floats, weights: Floats) -> Floats:
         """Return ln of the probability of what was seen, up to a constant, shape of `rate`.

@@ -171,8 +171,8 @@ class Observation:
         Notes
         -----
         The estimate is what one would work out by hand, ``max(0, x / e - b) / q`` at the factors' means, x the calls,
-        or where they are in doubt the CTCs among the candidates at their most probable prevalence: zero for an empty
-        slide, and right on average, which neither the posterior's mean nor its median is. Where it lies outside
+        or where they are in doubt the CTCs to expect among the candidates, averaged over their prevalence: zero for an
+        empty slide, and right on average, which neither the posterior's mean nor its median is. Where it lies outside
         the limits (a low `level` and a background much in doubt) it is moved to the nearer one.
 
         The limits are the posterior's equal-tailed ones, but the lower is zero where background alone gives such a

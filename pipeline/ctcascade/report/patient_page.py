@@ -180,7 +180,7 @@ def report_patient(
     lineage.refuse_unlike(prognosis, predicted, {"cascade": cascade})
     cascade_result, prognosis_result = Traced(f"cascade/{name}", found), Traced(f"prognosis/{name}", predicted)
     measured = [s for s in samples if s.data.status == "ok"]
-    latest = measured[-1] if measured else None
+    latest, same_day = _latest(measured)
     known_organs = known(found)
     of_sample = {s.data.sample: s for s in samples}
     base = of_sample.get(predicted.sample or "")
@@ -197,6 +197,7 @@ def report_patient(
         measured=len(measured),
         shared=store.read_json(shared, SharedPixels).of_patient(name) if shared else (),
         latest=latest,
+        same_day=same_day,
         axis=ruler(latest.data.ctc_per_7_5_ml) if latest else None,
         evaluable={s.data.sample: s.data.status == "ok" for s in samples},
         timeline=timeline(samples, patient.therapy_start, predicted.cutoff),
@@ -225,6 +226,19 @@ def report_patient(
         rows=evidence_rows(sorted({*found.evidence_ids, *predicted.evidence_ids})),
         results=[*samples, cascade_result, prognosis_result],
     )
+
+
+def _latest(measured: Sequence[Traced[Counts]]) -> tuple[Traced[Counts] | None, list[Traced[Counts]]]:
+    """Return the sample that the page begins with, and the others of its day.
+
+    Of several tubes of the last day it is the one with most CTCs per 7.5 mL, whatever their names: a tube without any
+    must not hide one with many.
+    """
+    last = [s for s in measured if s.data.collected == measured[-1].data.collected]
+    if not last:
+        return None, []
+    first = max(last, key=lambda s: s.data.ctc_per_7_5_ml.estimate if s.data.ctc_per_7_5_ml else 0.0)
+    return first, [s for s in last if s is not first]
 
 
 def timeline(
