@@ -1,6 +1,7 @@
 """Calls to counts: every number of counts.json against a small sample calculated by hand."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ctcascade.counting.count import _refuse_odd as refuse_odd
 from ctcascade.counting.count import count, count_ctcs, imaged_fraction, tally
 from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store, tables
@@ -264,3 +266,24 @@ def test_an_equivalence_that_is_only_taken_over_stands_for_no_other_method(chang
     )
     assert (why or "") in (found.why_no_reference or "")
     assert found.recovery.mean == 1.0  # the count itself rests on it nevertheless
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"frame": ["f1", "zzz"]}, "2 calls that are not those of the 2 cells"),
+        ({"cell": [2, 3]}, "2 calls that are not those of the 2 cells"),
+        ({"p_ctc": [0.9, 2.0]}, "frame f1, cell 2: found leukocyte, p_ctc 2"),
+        ({"p_ctc": [float("nan"), 0.0]}, "frame f1, cell 1: found ctc, p_ctc nan"),
+        ({"call": ["CTC", "leukocyte"]}, "frame f1, cell 1: found CTC, p_ctc 0.9"),
+    ],
+)
+def test_calls_that_are_not_those_of_the_cells_are_refused(change, said):
+    calls = pd.DataFrame({"frame": ["f1", "f1"], "cell": [1, 2], "call": ["ctc", "leukocyte"], "p_ctc": [0.9, 0.0]})
+    cells = calls[["frame", "cell"]]
+    refuse_odd(Path("calls.parquet"), calls, cells)
+    refuse_odd(Path("calls.parquet"), calls.iloc[::-1], cells)
+    with pytest.raises(InputError, match=re.escape(said)):
+        refuse_odd(Path("calls.parquet"), calls.assign(**change), cells)
+    with pytest.raises(InputError, match="0 calls that are not those of the 2 cells"):
+        refuse_odd(Path("calls.parquet"), calls.iloc[:0], cells)

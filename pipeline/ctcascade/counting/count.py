@@ -18,7 +18,8 @@ from ctcascade.calling.markers import no_markers, tally_markers
 from ctcascade.counting import reviewed_calls
 from ctcascade.counting.observation import Interval, Observation
 from ctcascade.data import lineage, results, store
-from ctcascade.data.vocabulary import CUTOFFS, REFERENCE_VOLUME_ML
+from ctcascade.data.errors import refuse
+from ctcascade.data.vocabulary import CALLS, CUTOFFS, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.assay import Factor as AssayFactor
 from ctcascade.study.jobs import CountJob
@@ -103,6 +104,8 @@ def count(
     given = {"frames": frames, "calls": calls} | ({"cells": cells} if cells else {})
     lineage.refuse_strangers(job.sample, given)
     fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
+    measured = store.read_table(cells, "cells", only=[*_CELL, "equivalent_diameter_um"]) if cells else None
+    _refuse_odd(calls, called, measured)
     made_by = store.table_provenance(calls)
     claims = made_by.reference.claims if made_by.reference else ()
     inputs, review = {"frames": frames, "calls": calls}, None
@@ -116,7 +119,6 @@ def count(
         inputs |= {f"review {r.reviewer}": path for r, path in zip(found, reviews, strict=True)}
     if cells:
         inputs |= {"cells": cells}
-    measured = store.read_table(cells, "cells", only=[*_CELL, "equivalent_diameter_um"]) if cells else None
     counts = count_ctcs(job, fields, called, measured, claims)
     if review:
         counts = counts.model_copy(update={"review": review})
@@ -126,6 +128,29 @@ def count(
             update={"provenance": store.provenance(job, inputs, evidence.evidence_hash(READ_BY["count"]))}
         ),
     )
+
+
+def _refuse_odd(path: Path, calls: pd.DataFrame, cells: pd.DataFrame | None) -> None:
+    """Refuse calls that are not those of the cells, one for each, or that no classifier makes."""
+    again = "run the stage before this one again"
+    odd = ~calls["call"].isin(CALLS) | ~calls["p_ctc"].between(0, 1)
+    if odd.any():
+        row = calls[odd].iloc[0]
+        at = f"frame {row['frame']}, cell {row['cell']}"
+        refuse(
+            path, at, f"{row['call']}, p_ctc {row['p_ctc']:g}", f"one of {', '.join(CALLS)}, p_ctc from 0 to 1", again
+        )
+    if cells is not None and not _same_cells(calls, cells):
+        found = f"{len(calls)} calls that are not those of the {len(cells)} cells"
+        refuse(path, "", found, "a call for each cell", again)
+
+
+def _same_cells(calls: pd.DataFrame, cells: pd.DataFrame) -> bool:
+    one, two = ([table[name].to_numpy() for name in _CELL] for table in (calls, cells))
+    if len(calls) != len(cells) or all(map(np.array_equal, one, two)):
+        return len(calls) == len(cells)
+    one, two = ([table.sort_values(_CELL)[name].to_numpy() for name in _CELL] for table in (calls, cells))
+    return all(map(np.array_equal, one, two))
 
 
 def count_ctcs(

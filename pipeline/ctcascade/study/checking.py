@@ -17,7 +17,7 @@ from ctcascade.data.errors import Fault, RefusedValueError, plain
 
 T = TypeVar("T")
 JsonSchema = Mapping[str, Any]
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
 def check(kind: Any, value: object, file: str, faults: list[Fault], at: str = "") -> Any:
