@@ -148,6 +148,11 @@ def test_objects_outside_the_size_limits_are_not_nuclei():
     assert found(frame, nucleus_diameter_um=[3.5, 10.0]).nuclei.max() == 1
 
 
+def test_a_small_nucleus_stays_beside_the_only_large_one_and_a_fragment_does_not():
+    assert found(drawn([disc(30, 30, 3.0), disc(80, 80, 9.0)])).nuclei.max() == 2
+    assert found(drawn([disc(30, 30, 2.0), disc(80, 80, 11.0)])).nuclei.max() == 1
+
+
 @pytest.mark.property
 @pytest.mark.parametrize("px", [0.32, 0.5, 0.645, 0.9])
 def test_the_pixel_size_changes_no_cell(px):
