@@ -504,6 +504,14 @@ def test_the_shipped_assays_are_valid(folder, name):
         ({"pixel_size_um": {"value": 0, "source": "x"}}, "pixel_size_um.value: found 0"),
         ({"pixel_size_um": {"value": 0.6}}, "pixel_size_um: found no source"),
         ({"frame_px": {"value": [1036], "source": "x"}}, "rows and columns"),
+        (
+            {"gates": {**ASSAY["gates"], "max_diameter_um": {"value": 3, "source": "x"}}},
+            "max_diameter_um 3: no cell can be a CTC; expected min_diameter_um below max_diameter_um",
+        ),
+        (
+            {"bleed": {"value": {"ck": {"ck": 0.1}}, "source": "x"}},
+            "bleed.ck: found ck into ck; expected another channel",
+        ),
         ({"bit_depth": {"value": 1, "source": "x"}}, "bit_depth.value: found 1"),
         ({"files": "../{frame}_{channel}"}, "files: found ..; expected {frame}, {channel}"),
         ({"files": "./{frame}_{channel}"}, "files: found ."),

@@ -266,6 +266,7 @@ def _contradictions(file: str, assay: Assay) -> Iterator[Fault]:
     for name in (name for name, times in names.items() if times > 1):
         wanted = "each channel name in one role, once"
         yield Fault(file, "channels", f"{plain(name)} twice (case does not count)", wanted, "remove one")
+    yield from _of_gates(file, assay)
     for factor in FACTORS:
         given: Factor | None = getattr(assay, factor)
         if given is not None:
@@ -277,6 +278,16 @@ def _contradictions(file: str, assay: Assay) -> Iterator[Fault]:
     words = re.findall(r"\{[^}]*\}|\.\.?(?=/)", assay.files or "")
     for word in (word for word in words if word not in ("{frame}", "{channel}", "{guid}")):
         yield Fault(file, "files", plain(word), "{frame}, {channel}, {guid} and * only", "write * for what varies")
+
+
+def _of_gates(file: str, assay: Assay) -> Iterator[Fault]:
+    """Yield gates that no cell can pass, and a stain that bleeds into itself."""
+    least, most = assay.gates.min_diameter_um.value, assay.gates.max_diameter_um.value
+    if least >= most:
+        found = f"min_diameter_um {least:g}, max_diameter_um {most:g}: no cell can be a CTC"
+        yield Fault(file, "gates", found, "min_diameter_um below max_diameter_um", "fix one of the two")
+    for role in (role for role, into in (assay.bleed.value if assay.bleed else {}).items() if role in into):
+        yield Fault(file, f"bleed.{role}", f"{plain(role)} into {plain(role)}", "another channel", "remove it")
 
 
 def _of_labels(file: str, assay: Assay) -> Iterator[Fault]:
