@@ -55,6 +55,21 @@ def test_any_frame_that_two_samples_share_is_named_before_a_run(tmp_path):
     assert "samples a and b of patient P: " in warning
 
 
+def test_the_start_of_a_run_reads_only_the_first_image_of_each_sample(tmp_path, monkeypatch):
+    """Reading every file of a study takes hours where it lies on a share; detection compares all pixels anyway."""
+    for name in "ab":
+        for k in (1, 2, 3):
+            tile(tmp_path / name / f"f{k}.tif")
+    shutil.copy(tmp_path / "a" / "f1.tif", tmp_path / "b" / "f1.tif")
+    listed = {name: listing.list_frames([name], tmp_path, "auto", ASSAY) for name in "ab"}
+    opened = []
+    content = image_files._content
+    monkeypatch.setattr(image_files, "_content", lambda path, *state: opened.append(path.name) or content(path, *state))
+    (warning,) = image_files.shared_files(listed, dict.fromkeys("ab", ASSAY), {"a": "Pa", "b": "Pb"}, first=1)
+    assert opened == ["f1.tif", "f1.tif"]
+    assert "two patients, Pa and Pb: 1 of their images are one (f1.tif and f1.tif)" in warning
+
+
 def test_equal_frames_that_show_nothing_are_no_warning(tmp_path):
     for name in "ab":
         tile(tmp_path / name / "f1.tif")

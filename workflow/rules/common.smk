@@ -265,11 +265,11 @@ def charts_of(wildcards):
 
 
 def name_shared_files():
-    """Print a warning for samples that hold the same files, before anything is made of them."""
+    """Print a warning for samples whose first images are one; the pixels of all frames are compared after detection."""
     of = {name: jobs.detect_job(study, name).assay for name in study.samples}
     patients = {name: row.patient for name, row in study.samples.items()}
     listings = {name: listed(name) for name in study.samples}
-    for warning in image_files.shared_files(listings, of, patients):
+    for warning in image_files.shared_files(listings, of, patients, first=1):
         print(warning, file=sys.stderr)
 
 

@@ -87,7 +87,10 @@ def _content(path: Path, size: int, mtime_ns: int) -> str:
 
 
 def shared_files(
-    listed: Mapping[str, FrameList], cameras: Mapping[str, Camera], patient_of: Mapping[str, str]
+    listed: Mapping[str, FrameList],
+    cameras: Mapping[str, Camera],
+    patient_of: Mapping[str, str],
+    first: int | None = None,
 ) -> Iterator[str]:
     """Yield a warning for each two samples that hold frames in files of equal content.
 
@@ -98,10 +101,12 @@ def shared_files(
     cameras : mapping of str to Camera
     patient_of : mapping of str to str
         The patient of each sample.
+    first : int, optional
+        How many frames of each sample are compared; all where it is not given, which reads every file.
     """
     holders: dict[tuple[object, ...], dict[str, FrameRef]] = {}
     for sample, its in listed.items():
-        for ref in its.frames:
+        for ref in its.frames[:first]:
             states = [(path, path.stat()) for path in ref.files]
             content = tuple(_content(path, state.st_size, state.st_mtime_ns) for path, state in states)
             holders.setdefault((content, ref.box_px, ref.image), {}).setdefault(sample, ref)
