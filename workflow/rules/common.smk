@@ -67,8 +67,18 @@ def pages_of_this_run():
     """Return the pages to look at that this run has written; the index where it has written none of them."""
     results = pathlib.Path(study.settings.results).absolute()
     index = results / "index.html"
-    pages = [page for page in (index, results / "cohort.html", *sorted(results.glob("recovery/*.html"))) if page.exists()]
-    return [page for page in pages if page.stat().st_mtime >= STARTED] or [page for page in pages if page == index]
+    pages = [
+        page
+        for page in (
+            index,
+            results / "cohort.html",
+            *sorted(results.glob("recovery/*.html")),
+        )
+        if page.exists()
+    ]
+    return [page for page in pages if page.stat().st_mtime >= STARTED] or [
+        page for page in pages if page == index
+    ]
 
 
 def take_results():
