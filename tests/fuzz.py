@@ -446,9 +446,9 @@ def _study(path: Path) -> object:
         return sheets.read_study([ROOT / "config" / "config.yaml", path], {})
 
 
-def _shipped_once(path: Path, faults: list) -> dict:
+def _shipped_once(path: Path, faults: list, *expected: str) -> dict:
     """Read a YAML file; those of the study around the mutant never change and are read once."""
-    return copy.deepcopy(_shipped(path)) if path.resolve().is_relative_to(ROOT) else read_yaml(path, faults)
+    return copy.deepcopy(_shipped(path)) if path.resolve().is_relative_to(ROOT) else read_yaml(path, faults, *expected)
 
 
 @functools.cache

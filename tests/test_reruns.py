@@ -12,7 +12,7 @@ import pytest
 
 from ctcascade.data import fingerprint
 from ctcascade.data.fingerprint import PACKAGE, STAGES, modules, stage_hash
-from tests.support.runs import ORDER, planned_commands
+from tests.support.runs import ORDER, planned_commands, spelt_out
 
 pytestmark = pytest.mark.workflow
 
@@ -141,6 +141,7 @@ def seen(demo, tmp_path_factory):
     folder = tmp_path_factory.mktemp("watched") / "run"
     shutil.copytree(demo.folder, folder, symlinks=True)
     planned = planned_commands(folder)
+    planned = [(rule, spelt_out(words, planned)) for rule, words in planned]
     found = {rule: words for rule, words in planned if any(re.search(r"/P01(_1)?/", word) for word in words)}
     record = folder / "record.json"
     for rule in ORDER:

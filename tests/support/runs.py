@@ -73,9 +73,9 @@ for words in json.load(sys.stdin):
 """
 
 
-def _spelt_out(words, planned):
+def spelt_out(words, planned):
     """Words of a command; those of `compare` with what a file of arguments holds during a run."""
-    if words[0] != "compare":
+    if words[:1] != ["compare"]:
         return words
     tables = [job[job.index("--out-frames") + 1] for rule, job in planned if rule == "gather"]
     return [
@@ -91,7 +91,7 @@ def run_in_one_process(folder, *args):
     For tests of what results say of images; runs as a user makes them are the subject of test_workflow.
     """
     planned = sorted(planned_commands(folder, *args), key=lambda job: ORDER.index(job[0]) if job[0] in ORDER else -1)
-    commands = [_spelt_out(words, planned) for rule, words in planned if rule in ORDER]
+    commands = [spelt_out(words, planned) for rule, words in planned if rule in ORDER]
     done = subprocess.run(
         [sys.executable, "-c", IN_ONE_PROCESS],
         cwd=folder,
