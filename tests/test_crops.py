@@ -12,7 +12,7 @@ from ctcascade.images import detect
 from ctcascade.images.background import correct
 from ctcascade.images.crops import STYLE, Window, crops
 from ctcascade.images.outlines import decoded, encoded, read_outlines
-from ctcascade.study.settings import BackgroundSettings
+from ctcascade.study.detection_settings import BackgroundSettings
 from tests.support import report_cases as cases
 from tests.support.counts import unjudged
 

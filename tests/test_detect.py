@@ -24,7 +24,7 @@ from ctcascade.images import detect as module
 from ctcascade.images.background import correct
 from ctcascade.images.detect import detect, gather
 from ctcascade.images.labels import kernel
-from ctcascade.study.settings import DetectSettings
+from ctcascade.study.detection_settings import DetectSettings
 from ctcascade.validation import phantom
 from tests.support.detecting import camera, detect_job
 

@@ -16,7 +16,7 @@ from ctcascade.calling.rarity import ranked, unlike_leukocytes
 from ctcascade.calling.traits import NAMES, Shown, leukocytes_sample, traits_of
 from ctcascade.data import store
 from ctcascade.study.assay import Gates
-from ctcascade.study.settings import ClassifySettings
+from ctcascade.study.calling_settings import ClassifySettings
 from tests.support.calling import SETTINGS, assay, classify_job
 from verification import stress
 from verification.stress_states import STATES

@@ -16,7 +16,7 @@ from ctcascade.images import learned
 from ctcascade.images.background import correct
 from ctcascade.images.detect import detect
 from ctcascade.images.nuclei import learned_nuclei
-from ctcascade.study.settings import DetectSettings
+from ctcascade.study.detection_settings import DetectSettings
 from ctcascade.validation import phantom
 from tests.support.calling import assay
 from tests.support.detecting import detect_job

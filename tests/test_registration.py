@@ -7,7 +7,7 @@ from skimage.registration import phase_cross_correlation
 
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.registration import Shift, moved_back, registered, shifts_of
-from ctcascade.study.settings import DetectSettings, RegistrationSettings
+from ctcascade.study.detection_settings import DetectSettings, RegistrationSettings
 from ctcascade.validation import phantom
 
 pytestmark = pytest.mark.unit

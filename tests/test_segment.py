@@ -11,7 +11,7 @@ from ctcascade.formats import Frame
 from ctcascade.images.background import correct
 from ctcascade.images.segment import segment
 from ctcascade.images.watershed import flood
-from ctcascade.study.settings import DetectSettings
+from ctcascade.study.detection_settings import DetectSettings
 
 pytestmark = pytest.mark.unit
 

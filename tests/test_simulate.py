@@ -14,7 +14,7 @@ from ctcascade.cascade import conditioning
 from ctcascade.cascade.parameters import Centre, Draws
 from ctcascade.data.vocabulary import NOT_METASTATIC, SETTINGS
 from ctcascade.evidence.tables import READ_BY
-from ctcascade.study.settings import Step
+from ctcascade.study.fields import Step
 from tests.support.cascades import FOUND, cascade, counts_file, job, means, run, sample
 
 pytestmark = pytest.mark.unit

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ctcascade.images.background import correct
 from ctcascade.images.learned import planes
-from ctcascade.study.settings import BackgroundSettings
+from ctcascade.study.detection_settings import BackgroundSettings
 
 SIDE = 256
 NOMINAL_UM = 0.65  # nominal um a pixel of these images; their true sizes are not known

@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from ctcascade.images.background import correct
 from ctcascade.images.learned import WEIGHTS, planes
-from ctcascade.study.settings import BackgroundSettings
+from ctcascade.study.detection_settings import BackgroundSettings
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data" / "nuclei_dsb2018_train_full"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ctcascade.formats import Frame
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.segment import segment
-from ctcascade.study.settings import DetectSettings
+from ctcascade.study.detection_settings import DetectSettings
 
 HERE = Path(__file__).parent
 IMAGES = HERE.parents[1] / "shared" / "data"

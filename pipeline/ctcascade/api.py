@@ -21,8 +21,10 @@ from ctcascade.data.results import Claim, Counts
 from ctcascade.formats import Frame, FrameError, listing, read
 from ctcascade.images import detect
 from ctcascade.study import assay as assays
+from ctcascade.study.calling_settings import ClassifySettings
+from ctcascade.study.detection_settings import DetectSettings
 from ctcascade.study.jobs import ClassifyAssay, ClassifyJob, CountAssay, CountJob, NamedAssay
-from ctcascade.study.settings import ClassifySettings, CountSettings, DetectSettings, FrameLimits
+from ctcascade.study.settings import CountSettings, FrameLimits
 
 __all__ = [
     "DetectedFrame",

@@ -12,8 +12,9 @@ from ctcascade.images.background import correct
 from ctcascade.images.detect import detect
 from ctcascade.images.measure import measure
 from ctcascade.images.segment import segment
+from ctcascade.study.calling_settings import ClassifySettings
+from ctcascade.study.detection_settings import DetectSettings
 from ctcascade.study.jobs import ClassifyJob
-from ctcascade.study.settings import ClassifySettings, DetectSettings
 from ctcascade.validation import phantom
 from tests.support import other_phantom
 from tests.support.detecting import camera_of, detect_job

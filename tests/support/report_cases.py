@@ -20,9 +20,10 @@ from ctcascade.report.index_page import report_index
 from ctcascade.report.patient_page import report_patient
 from ctcascade.report.sample_page import report_sample
 from ctcascade.study.assay import Gates
+from ctcascade.study.detection_settings import BackgroundSettings
 from ctcascade.study.jobs import CropsJob, ReportAssay, ReportCohortJob, ReportPatientJob, ReportSampleJob
 from ctcascade.study.patient import Patient
-from ctcascade.study.settings import BackgroundSettings, ControlsSettings
+from ctcascade.study.settings import ControlsSettings
 from tests.support.counts import unjudged
 from tests.support.detecting import camera_of, detect_job
 from tests.support.json_results import write_result

@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 
 from ctcascade.calling.judge import Verdict, at_prevalence, prevalence
 from ctcascade.data.results import Judged
-from ctcascade.study.settings import ClassifySettings
+from ctcascade.study.calling_settings import ClassifySettings
 
 Floats = NDArray[np.float64]
 Words = NDArray[Any]

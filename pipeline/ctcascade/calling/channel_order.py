@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 
 from ctcascade.data.results import Claim
 from ctcascade.data.vocabulary import ROLES
-from ctcascade.study.settings import OrderSettings
+from ctcascade.study.calling_settings import OrderSettings
 
 Floats = NDArray[np.float64]
 

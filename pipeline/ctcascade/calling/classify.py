@@ -29,8 +29,8 @@ from ctcascade.data import lineage, store
 from ctcascade.data.results import CallsReference, TableProvenance
 from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
 from ctcascade.study.assay import Gates
+from ctcascade.study.calling_settings import ClassifySettings, GateWidths
 from ctcascade.study.jobs import ClassifyJob
-from ctcascade.study.settings import ClassifySettings, GateWidths
 
 _GATES = {
     "ck_min_z": "ck-",

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade.data.vocabulary import ROLES
-from ctcascade.study.settings import BleedSettings
+from ctcascade.study.calling_settings import BleedSettings
 
 Floats = NDArray[np.float64]
 

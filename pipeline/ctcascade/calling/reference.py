@@ -24,7 +24,7 @@ from ctcascade.data.results import (
     PairBleed,
 )
 from ctcascade.study.assay import Gates
-from ctcascade.study.settings import ClassifySettings, ReferenceSettings
+from ctcascade.study.calling_settings import ClassifySettings, ReferenceSettings
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

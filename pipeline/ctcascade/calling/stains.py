@@ -17,8 +17,8 @@ from ctcascade.calling.compensation import Bleed, Signals, signals_of
 from ctcascade.calling.reference import Reference
 from ctcascade.data.results import Claim
 from ctcascade.data.vocabulary import ROLES
+from ctcascade.study.calling_settings import StainSettings
 from ctcascade.study.jobs import ClassifyJob
-from ctcascade.study.settings import StainSettings
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -16,8 +16,9 @@ from ctcascade import evidence
 from ctcascade.data import lineage, store
 from ctcascade.data.results import Check, FrameQuality, Quality, State
 from ctcascade.data.vocabulary import AT_LEAST
+from ctcascade.study.fields import Limits
 from ctcascade.study.jobs import QualityJob
-from ctcascade.study.settings import FrameLimits, Limits
+from ctcascade.study.settings import FrameLimits
 
 _RULER = "median diameter of leukocytes' nuclei against the published range: outside it where above 1"
 _ENOUGH_NUCLEI = 20

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.images.labels import Floats, kernel
-from ctcascade.study.settings import BackgroundSettings
+from ctcascade.study.detection_settings import BackgroundSettings
 
 
 @dataclass(frozen=True)

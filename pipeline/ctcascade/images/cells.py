@@ -9,7 +9,7 @@ from ctcascade.images.background import Channel, blur
 from ctcascade.images.distances import nearest
 from ctcascade.images.labels import Floats, Labels, components, kept, kernel, paint, runs_of, tops
 from ctcascade.images.watershed import flood
-from ctcascade.study.settings import CellsSettings, DetectSettings
+from ctcascade.study.detection_settings import CellsSettings, DetectSettings
 
 
 def cells_around(

@@ -14,7 +14,7 @@ from ctcascade.data.errors import refuse
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import Frame, FrameError, listing, read
 from ctcascade.images.background import correct
-from ctcascade.study.settings import BackgroundSettings
+from ctcascade.study.detection_settings import BackgroundSettings
 
 _BLOCKS = 4  # parts along each side of a frame, whose shares are compared
 

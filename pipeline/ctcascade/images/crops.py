@@ -35,8 +35,8 @@ from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
 from ctcascade.images.outlines import BOX, Outline, read_outlines
 from ctcascade.images.registration import moved_back
+from ctcascade.study.detection_settings import BackgroundSettings
 from ctcascade.study.jobs import CropsJob
-from ctcascade.study.settings import BackgroundSettings
 
 
 @dataclass(frozen=True)

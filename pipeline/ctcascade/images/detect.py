@@ -29,8 +29,9 @@ from ctcascade.images.measure import measure, sharpness
 from ctcascade.images.outlines import outlines_table
 from ctcascade.images.registration import Registered, Shift, registered, shifts_of
 from ctcascade.images.segment import Segmentation, segment
+from ctcascade.study.detection_settings import DetectSettings
 from ctcascade.study.jobs import DetectJob
-from ctcascade.study.settings import DetectSettings, FrameLimits
+from ctcascade.study.settings import FrameLimits
 
 
 def detect(

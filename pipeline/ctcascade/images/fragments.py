@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.images.labels import Floats, Runs, first_of, kernel
-from ctcascade.study.settings import MeasureSettings
+from ctcascade.study.detection_settings import MeasureSettings
 
 
 def fragments(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ctcascade.study.settings import LearnedSettings
+from ctcascade.study.detection_settings import LearnedSettings
 
 Floats = NDArray[np.float32]
 

@@ -17,7 +17,7 @@ from ctcascade.images.distances import rings
 from ctcascade.images.fragments import fragments
 from ctcascade.images.labels import Runs, kernel, runs_of
 from ctcascade.images.segment import Segmentation
-from ctcascade.study.settings import MeasureSettings
+from ctcascade.study.detection_settings import MeasureSettings
 
 _DEFAULTS = MeasureSettings()
 

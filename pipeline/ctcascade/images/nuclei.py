@@ -23,7 +23,7 @@ from ctcascade.images.labels import (
     tops,
 )
 from ctcascade.images.watershed import flood
-from ctcascade.study.settings import DetectSettings, NucleiSettings
+from ctcascade.study.detection_settings import DetectSettings, NucleiSettings
 
 
 def nuclei(dna: Channel, pixel_size_um: float, settings: DetectSettings) -> Labels:

@@ -17,7 +17,7 @@ from scipy import fft
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.images.background import Channel
 from ctcascade.images.labels import Floats
-from ctcascade.study.settings import RegistrationSettings
+from ctcascade.study.detection_settings import RegistrationSettings
 
 
 @dataclass(frozen=True)

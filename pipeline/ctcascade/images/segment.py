@@ -10,7 +10,7 @@ from ctcascade.images.cells import cells_around
 from ctcascade.images.labels import Labels
 from ctcascade.images.nuclei import learned_nuclei
 from ctcascade.images.nuclei import nuclei as find_nuclei
-from ctcascade.study.settings import DetectSettings
+from ctcascade.study.detection_settings import DetectSettings
 
 
 @dataclass(frozen=True)

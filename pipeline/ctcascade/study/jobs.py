@@ -15,25 +15,23 @@ from ctcascade.data.errors import Fault, refuse, refuse_all
 from ctcascade.data.typed import Number, Typed
 from ctcascade.study import checking
 from ctcascade.study.assay import Assay, BleedShares, Factors, Gates, Leukocytes, Marker, MarkerGate
+from ctcascade.study.calling_settings import ClassifySettings
+from ctcascade.study.detection_settings import BackgroundSettings, DetectSettings
+from ctcascade.study.fields import Level, Seed
 from ctcascade.study.inherited import TakenOver
 from ctcascade.study.patient import Patient
 from ctcascade.study.sample import Images, Role
 from ctcascade.study.settings import (
-    BackgroundSettings,
     CascadeSettings,
-    ClassifySettings,
     CohortSettings,
     ControlsSettings,
     CountSettings,
-    DetectSettings,
     FrameLimits,
-    Level,
     OperatorSettings,
     PrognoseSettings,
     QualitySettings,
     RecoverySettings,
     ReportSettings,
-    Seed,
 )
 from ctcascade.study.sheets import Study
 
