@@ -405,6 +405,16 @@ def test_cells_of_a_failing_sample_do_not_enter_the_stage(run):
     assert (result["stage"]["category"], result["stage"]["cells_in"]) == ("M0", [])
 
 
+@pytest.mark.parametrize(
+    ("primary", "evidence_id", "source"),
+    [("breast", "stage:M1", "PDQ Adult Treatment"), ("colon", "stage:M1:other", "assumption: ")],
+)
+def test_a_rule_read_for_breast_cancer_is_an_assumption_for_others(run, primary, evidence_id, source):
+    found = run(primary, "metastatic", sample(), imaging="2026-01-10:CT:lung=2")["stage"]
+    assert (found["category"], found["evidence_id"]) == ("M1", evidence_id)
+    assert found["source"].startswith(source)
+
+
 def test_checks_that_were_not_given_are_named(run, tmp_path):
     run("breast", "metastatic", sample())
     folder = tmp_path / "0"

@@ -44,13 +44,13 @@ def stage(patient: Patient, samples: Sequence[Sample], cascade: Cascade, *, sile
     distant = [s for s in patient.imaging if s.lesions and s.organ != own]
     with_cells = [s for s in samples if s.n_ctc and s.counts.above_blank]
     category, reason = _category(patient, distant, with_cells)
-    rule = None if category is None else evidence.cite(f"stage/stage:{category}")
+    rule = None if category is None else _rule(category, patient.primary)
     return Stage(
         category=category,
         wording="" if rule is None else rule.text("wording"),
         reason=reason,
         evidence_id=None if rule is None else rule.evidence_id,
-        source="" if rule is None else f"{rule.citation} ({rule.identifier})",
+        source="" if rule is None else _source(rule),
         imaging=tuple(
             results.Scan(
                 date=scan.date.isoformat(),
@@ -64,6 +64,16 @@ def stage(patient: Patient, samples: Sequence[Sample], cascade: Cascade, *, sile
         cells_in=tuple(s.name for s in with_cells),
         visible=() if silent else _visible(cascade),
     )
+
+
+def _rule(category: Category, primary: str) -> evidence.Cited:
+    """Return the row that words a category: read for breast cancer, taken over to the others."""
+    read = evidence.cite(f"stage/stage:{category}")
+    return read if primary in read.text("primary").split(";") else evidence.cite(f"stage/stage:{category}:other")
+
+
+def _source(rule: evidence.Cited) -> str:
+    return f"{rule.citation} ({rule.identifier})" if rule.references else f"assumption: {rule.text('reason')}"
 
 
 def _category(patient: Patient, distant: Sequence[Scan], with_cells: Sequence[Sample]) -> tuple[Category | None, str]:
