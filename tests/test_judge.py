@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ctcascade.calling import judge
 from ctcascade.calling.agreement import agreed, summary_of
-from ctcascade.calling.candidates import candidates_of, unlike_of
+from ctcascade.calling.candidates import beside, candidates_of, unlike_of
 from ctcascade.calling.classify import call_sample, reference_of
 from ctcascade.calling.compensation import signals_of
 from ctcascade.calling.judge import Verdict, at_prevalence, judged, prevalence
@@ -189,7 +189,7 @@ def test_a_cell_unlike_the_leukocytes_is_ranked_first_and_shown(plain):
     assert made.calls["call"][row] == "dna_only"
     assert made.calls["unlike_rank"][row] == 1
     assert made.calls["unlike"][row] > 1
-    shown = unlike_of(made.calls, odd)
+    shown = unlike_of(beside(made.calls, odd))
     assert shown[0]["cell"] == odd["cell"][row]
     assert len(shown) <= SETTINGS.unlike_cells
     usual = unlike_leukocytes(cells, signals, reference, noise)[reference.leukocytes]
@@ -218,7 +218,7 @@ def test_cells_on_which_gates_and_judge_differ_come_first():
             "judge_reason": ["for", "against: CD45", "against: DNA", ""],
         }
     )
-    found = candidates_of(calls, calls[["frame", "cell", "y_px", "x_px"]])
+    found = candidates_of(calls)
     assert found["cell"].tolist() == [3, 2, 1]
     assert found["doubt"].tolist() == ["differ", "uncertain", ""]
 

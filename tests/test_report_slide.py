@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from ctcascade import formats
+from ctcascade.calling.candidates import SHOWN_CALLS, beside, near_misses, typical_leukocytes
 from ctcascade.data import store
 from ctcascade.data.results import CallsReference
 from ctcascade.images import detect, mosaic
 from ctcascade.report import overview, scatter, tables
+from ctcascade.report.axes import Axis
 from tests.support import report_cases as cases
 from tests.support.counts import unjudged
 from tests.support.slide_tables import REFERENCE, read_csv
@@ -167,10 +169,9 @@ def test_noise_alone_stays_dark():
 # Plots and gates
 def plots(found, frames, reference):
     cells, calls = found
-    cells = scatter.with_contrast(cells)
-    rows = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"])
-    marked = rows[rows["call"] == "ctc"].to_dict("records")
-    return scatter.scatters(calls, cells, frames, marked, reference and CallsReference.model_validate(reference))
+    seen = scatter.with_contrast(beside(calls, cells))
+    marked = seen[seen["call"] == "ctc"].to_dict("records")
+    return scatter.scatters(seen, frames, marked, reference and CallsReference.model_validate(reference))
 
 
 def test_gates_are_drawn_where_their_thresholds_lie():
@@ -197,6 +198,41 @@ def test_each_cell_is_drawn_once():
     for plot in plots(found, frames, REFERENCE):
         assert len(plot.points) == 5
         assert plot.n_others == 55
+
+
+@pytest.mark.oracle
+def test_many_places_on_an_axis_are_those_of_each_alone():
+    values = np.concatenate([np.random.default_rng(3).normal(20, 60, 5000), [-90.0, 0.0, 180.0, np.nan]])
+    for axis in (Axis(-90, 180, 64, 548, linear_to=7.0), Axis(0, 150, 334, 12), Axis(3, 3, 0, 10)):
+        alone = [axis(value) for value in values]
+        np.testing.assert_allclose(axis.of(values), alone, atol=0.1 + 1e-9)  # a tie may be rounded the other way
+        assert np.mean(axis.of(values)[:-1] == alone[:-1]) > 0.999
+
+
+@pytest.mark.oracle
+def test_cells_to_compare_with_are_those_of_a_sorted_table():
+    rng = np.random.default_rng(5)
+    frames = cases.frames(3)
+    cells, calls = cases.cells_and_calls(frames, n_cells=400, n_ctc=5)
+    calls["p_ctc"] = rng.integers(0, 6, len(calls)) / 10  # many ties
+    calls.loc[rng.random(len(calls)) < 0.7, "call"] = "leukocyte"
+    cells.loc[rng.random(len(cells)) < 0.1, "ck_mean"] = np.nan
+    seen = beside(calls, cells)
+    others = seen[~seen["call"].isin(SHOWN_CALLS)].sort_values(
+        ["p_ctc", "frame", "cell"], ascending=[False, True, True]
+    )
+    key = ["frame", "cell"]
+    for most in (0, 1, 7, len(others) + 1):
+        expected = others[key].head(most).to_dict("records")
+        assert [{name: row[name] for name in key} for row in near_misses(seen, most)] == expected
+    leukocytes = seen[seen["call"] == "leukocyte"]
+    features = leukocytes[["equivalent_diameter_um", "dna_mean", "ck_mean", "cd45_mean"]].astype(float)
+    spread = (features - features.median()).abs().median()
+    away = (((features - features.median()) / spread) ** 2).sum(axis=1)
+    nearest = leukocytes.assign(away=away).sort_values(["away", *key]).head(9)
+    assert [row["cell"] for row in typical_leukocytes(seen, 9)] == nearest["cell"].tolist()
+    shuffled = beside(calls, cells.sample(frac=1, random_state=1))
+    pd.testing.assert_frame_equal(shuffled, seen, check_like=True)
 
 
 def test_page_draws_the_gates_of_the_calls(tmp_path):

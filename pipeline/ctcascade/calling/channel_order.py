@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from ctcascade.data.results import Claim
 from ctcascade.data.vocabulary import ROLES
@@ -125,6 +124,8 @@ def _better(own: Floats, others: Floats, settings: OrderSettings) -> tuple[float
     )
     apart = np.minimum(np.abs(own[:, None] - others[None]) / spread, _MOST)
     cost = (apart**2).sum(axis=-1)
+    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415  takes a third of a second to load
+
     rows, columns = linear_sum_assignment(cost)
     stated, least = float(np.trace(cost)), float(cost[rows, columns].sum())
     clear = least < stated / 2 and stated - least > settings.least_gain

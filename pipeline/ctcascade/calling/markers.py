@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from ctcascade.data import results
 from ctcascade.study.assay import Marker, MarkerGate, MarkerRule
@@ -163,9 +163,9 @@ def _verdict(n: int, k: int, n_ctc: int, rule: MarkerRule) -> tuple[results.Mark
 
 
 def _share(k: int, n: int, level: float) -> results.Interval:
-    posterior = stats.beta(k + _PRIOR, n - k + _PRIOR)
-    low, high = posterior.ppf([(1 - level) / 2, (1 + level) / 2])
-    return results.Interval(estimate=float(posterior.mean()), low=float(low), high=float(high), level=level)
+    positive, negative = k + _PRIOR, n - k + _PRIOR
+    low, high = special.betaincinv(positive, negative, [(1 - level) / 2, (1 + level) / 2])
+    return results.Interval(estimate=positive / (positive + negative), low=float(low), high=float(high), level=level)
 
 
 def _entry(

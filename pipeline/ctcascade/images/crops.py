@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from ctcascade import formats
 from ctcascade.calling.candidates import (
+    UNSHOWN,
+    beside,
     candidates_of,
     cluster_members,
     near_misses,
@@ -132,21 +134,21 @@ def crops(
     measured = [f"{role}_{name}" for role in camera.channels for name in ("max", "mean")]
     wanted = ["frame", "cell", "y_px", "x_px", "equivalent_diameter_um", *BOX, *measured]
     lineage.refuse_strangers(job.sample, {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines})
-    frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls")
-    cell_table = store.read_table(cells, "cells", only=wanted)
-    found = candidates_of(call_table, cell_table)
+    frame_table = store.read_table(frames, "frames")
+    seen = beside(store.read_table(calls, "calls", UNSHOWN), store.read_table(cells, "cells", only=wanted))
+    found = candidates_of(seen)
     single = [
         *records(found.head(job.pictured)),
-        *near_misses(call_table, cell_table, job.compared),
-        *typical_leukocytes(call_table, cell_table, job.compared),
-        *unlike_of(call_table, cell_table),
+        *near_misses(seen, job.compared),
+        *typical_leukocytes(seen, job.compared),
+        *unlike_of(seen),
     ]
     shown = [*([row] for row in single), *cluster_members(found, job.max_thumbnails)]
     pixel_um = dict(zip(frame_table["frame"], frame_table["pixel_size_um"].astype(float), strict=True))
     windows = [Window.around(rows, pixel_um[rows[0]["frame"]], style) for rows in shown]
     white = {
         role: max(
-            _white(style.white_quantile, cell_table[f"{role}_max"], found[f"{role}_max"]),
+            _white(style.white_quantile, seen[f"{role}_max"], found[f"{role}_max"]),
             style.min_contrast * _noise(frame_table, role),
         )
         for role in camera.channels
@@ -166,8 +168,7 @@ def crops(
 
 def _outlines(path: Path, windows: Sequence[Window]) -> dict[tuple[str, int], Outline]:
     wanted = {(window.frame, cell) for window in windows for cell in window.cells}
-    found = read_outlines(path, {frame for frame, _ in wanted})
-    return {(one.frame, one.cell): one for one in found if (one.frame, one.cell) in wanted}
+    return {(one.frame, one.cell): one for one in read_outlines(path, {frame for frame, _ in wanted}, wanted)}
 
 
 def _cut(

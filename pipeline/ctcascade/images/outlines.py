@@ -77,11 +77,17 @@ def decoded(lengths: NDArray[np.int64], shape: tuple[int, int]) -> Bools:
     return mask.reshape(shape)
 
 
-def read_outlines(path: Path, frames: Collection[str]) -> Iterator[Outline]:
-    """Yield the outlines of the cells of some frames, in the order of the table."""
+def read_outlines(
+    path: Path, frames: Collection[str], only: Collection[tuple[str, int]] | None = None
+) -> Iterator[Outline]:
+    """Yield the outlines of the cells of some frames, in the order of the table; of these only some cells, if given."""
     wanted = pa.array(sorted(frames), pa.string())
     for part in store.read_parts(path):
-        for row in part.filter(pc.is_in(part["frame"], wanted)).to_pylist():
+        found = part.filter(pc.is_in(part["frame"], wanted))
+        if only is not None:
+            pairs = zip(found["frame"].to_pylist(), found["cell"].to_pylist(), strict=True)
+            found = found.filter(pa.array([pair in only for pair in pairs], pa.bool_()))
+        for row in found.to_pylist():
             y0, x0, y1, x1 = (row[name] for name in BOX)
             in_cell, in_nucleus = (
                 decoded(np.array(row[name], np.int64), (y1 - y0, x1 - x0)) for name in ("cell_runs", "nucleus_runs")

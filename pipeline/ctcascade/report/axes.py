@@ -4,7 +4,9 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from ctcascade.data.results import Interval
 from ctcascade.data.tables import Row
@@ -59,6 +61,15 @@ class Axis:
         low, high, here = (self._bent(v) for v in (self.low, self.high, value))
         share = (here - low) / (high - low) if high > low else 0.5
         return round(self.start + share * (self.end - self.start), 1)
+
+    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the user unit of each of many values, as the call of one does."""
+        low, high, here = (
+            np.arcsinh(v / self.linear_to) if self.linear_to else v
+            for v in (self.low, self.high, np.clip(values, self.low, self.high))
+        )
+        share = (here - low) / (high - low) if high > low else np.full(len(values), 0.5)
+        return np.asarray(np.round(self.start + share * (self.end - self.start), 1))
 
     def ticks(self, about: int = 5) -> list[Tick]:
         """Return marks at round values, about `about` of them on a linear axis, one a decade on a bent one."""

@@ -123,9 +123,7 @@ class Gallery:
         return sum(kind != DOUBTS.index("") for kind in doubt) if isinstance(doubt, list) else 0
 
 
-def gallery_of(
-    job: ReportSampleJob, found: pd.DataFrame, calls: pd.DataFrame, cells: pd.DataFrame, crops: Crops
-) -> Gallery:
+def gallery_of(job: ReportSampleJob, found: pd.DataFrame, seen: pd.DataFrame, crops: Crops) -> Gallery:
     """Return the gallery of a sample.
 
     Parameters
@@ -133,8 +131,8 @@ def gallery_of(
     job : ReportSampleJob
     found : DataFrame
         As `candidates_of` gives them.
-    calls, cells : DataFrame
-        `cells` from `scatter.with_contrast`.
+    seen : DataFrame
+        The calls with their cells' features (`candidates.beside`), from `scatter.with_contrast`.
     crops : Crops
         The pictures, of just these cells.
     """
@@ -146,9 +144,9 @@ def gallery_of(
     rows = records(found.head(job.pictured))
     most = job.max_thumbnails
     members = cluster_members(found, most)
-    misses = near_misses(calls, cells, job.compared)
+    misses = near_misses(seen, job.compared)
     asked = {(row["frame"], row["cell"]) for row in misses}
-    strange = [row for row in unlike_of(calls, cells) if (row["frame"], row["cell"]) not in asked]
+    strange = [row for row in unlike_of(seen) if (row["frame"], row["cell"]) not in asked]
     return Gallery(
         found=len(found),
         first=shown(rows[:most]),
@@ -157,7 +155,7 @@ def gallery_of(
         numbers={(str(row["frame"]), int(row["cell"])): number for number, row in enumerate(rows)},
         clusters=[Cluster(int(own[0]["cluster"]), own, crops.picture(own)) for own in members],
         near_misses=shown(misses),
-        leukocytes=shown(typical_leukocytes(calls, cells, job.compared)),
+        leukocytes=shown(typical_leukocytes(seen, job.compared)),
         unlike=shown(strange),
     )
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from ctcascade.calling.candidates import DOUBTS, SHOWN_CALLS, candidates_of, records
+from ctcascade.calling.candidates import DOUBTS, SHOWN_CALLS, UNSHOWN, beside, candidates_of, records
 from ctcascade.data import lineage, store
 from ctcascade.data.doubts import doubts
 from ctcascade.data.results import CallsReference, Claim, Counts, Factor, Operator, Quality, SharedPixels
@@ -23,6 +23,8 @@ from ctcascade.report.thumbnails import COLOURS, NAMES, Crops
 from ctcascade.study.jobs import ReportSampleJob
 from ctcascade.study.reviews import calls_hash
 
+_SHOWN = ("frame", "cell", "equivalent_diameter_um", "nucleus_area_um2", *scatter.MEASURED)
+"""Columns of cells that the page shows, beside the mean of each channel."""
 _FACTORS = (
     ("recovery", "Recovery", "share of the blood's CTCs that the assay keeps on the slide"),
     ("sensitivity", "Sensitivity", "share of the CTCs on the slide that are called"),
@@ -102,14 +104,17 @@ def report_sample(
         {"frames": frames, "cells": cells, "calls": calls, "crops": crops},
         {counts: (data.sample, data), quality: (judged.sample, judged), operator: (seen.sample, seen)},
     )
-    frame_table, cell_table, call_table = (
-        store.read_table(path, kind) for path, kind in ((frames, "frames"), (cells, "cells"), (calls, "calls"))
+    frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls", UNSHOWN)
+    sha256_of_calls = calls_hash(call_table)
+    looked_at = beside(
+        call_table, store.read_table(cells, "cells", only=[*_SHOWN, *(f"{r}_mean" for r in job.assay.channels)])
     )
-    cell_table = scatter.with_contrast(cell_table)
-    found = candidates_of(call_table, cell_table)
+    del call_table  # a slide has millions of cells
+    looked_at = scatter.with_contrast(looked_at)
+    found = candidates_of(looked_at)
     names = {**NAMES, **job.assay.labels}
     pictures = Crops(crops, names)
-    cards = gallery.gallery_of(job, found, call_table, cell_table, pictures)
+    cards = gallery.gallery_of(job, found, looked_at, pictures)
     marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
     reviewed, reference = verdicts(data), store.table_provenance(calls).reference
@@ -140,7 +145,7 @@ def report_sample(
         sure=DOUBTS.index(""),
         colours=COLOURS,
         overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,
-        scatters=scatter.scatters(call_table, cell_table, frame_table, marked, reference, names),
+        scatters=scatter.scatters(looked_at, frame_table, marked, reference, names),
         narrowed={
             **gallery.NARROWED,
             **{f"{r}_contrast": f"{names[r]} above surroundings, counts" for r in ("ck", "cd45")},
@@ -151,7 +156,7 @@ def report_sample(
         operator=seen,
         factors=corrections(data),
         gates=sorted(job.assay.gates),
-        calls_sha256=calls_hash(call_table),
+        calls_sha256=sha256_of_calls,
         verdicts=reviewed,
         all_calls=CALLS,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from ctcascade.calling.markers import contrast_of
 from ctcascade.data.results import CallsReference, Gate
@@ -69,14 +70,17 @@ class Scatter:
         return self.up.ticks(6)
 
 
+MEASURED = ("ck_mean", "ck_ring_mean", "cd45_mean", "cd45_ring_mean", "cd45_nucleus_mean")
+"""Columns of cells that `with_contrast` needs."""
+
+
 def with_contrast(cells: pd.DataFrame) -> pd.DataFrame:
     """Return the cells with CK and CD45 as the calls see them, above the cell's own surroundings."""
     return cells.assign(**{f"{role}_contrast": contrast_of(cells, role) for role in ("ck", "cd45")})
 
 
 def scatters(
-    calls: pd.DataFrame,
-    cells: pd.DataFrame,
+    seen: pd.DataFrame,
     frames: pd.DataFrame,
     marked: Sequence[Row],
     reference: CallsReference | None,
@@ -86,8 +90,9 @@ def scatters(
 
     Parameters
     ----------
-    calls, cells, frames : DataFrame
-        `cells` from `with_contrast`.
+    seen : DataFrame
+        The calls with their cells' features (`candidates.beside`), from `with_contrast`.
+    frames : DataFrame
     marked : sequence of mapping
         The candidates that are drawn one by one, as rows of calls and cells.
     reference : CallsReference, optional
@@ -95,8 +100,7 @@ def scatters(
     names : mapping of str to str, optional
         What the channels are called, by role.
     """
-    joined = calls.merge(cells.drop(columns=["y_px", "x_px"]), on=["frame", "cell"], how="inner")
-    if joined.empty:
+    if seen.empty:
         return []
     ck, cd45 = (
         Quantity(f"{role}_contrast", f"{names[role]} above the cell's surroundings, counts", _noise(frames, role))
@@ -105,10 +109,20 @@ def scatters(
     size = Quantity("equivalent_diameter_um", "diameter, µm", None)
     gates = reference.gates if reference else {}
     bend = reference.ck_by_cd45 if reference else ()
+    others = ~_among(seen, marked)
     return [
-        _scatter(f"{names['ck']} against {names['cd45']}", joined, marked, cd45, ck, bend, {}),
-        _scatter(f"{names['ck']} against size", joined, marked, size, ck, [], gates),
+        _scatter(f"{names['ck']} against {names['cd45']}", seen, others, marked, cd45, ck, bend, {}),
+        _scatter(f"{names['ck']} against size", seen, others, marked, size, ck, [], gates),
     ]
+
+
+def _among(seen: pd.DataFrame, marked: Sequence[Row]) -> NDArray[np.bool_]:
+    """Return which rows are those of `marked`. A cell is one number: millions of pairs of names take gigabytes."""
+    frame, names = pd.factorize(seen["frame"])
+    cell = seen["cell"].to_numpy(np.int64)
+    step = int(cell.max()) + 1
+    place = {str(name): at * step for at, name in enumerate(names)}
+    return np.isin(frame * step + cell, [place[str(row["frame"])] + int(row["cell"]) for row in marked])
 
 
 def _noise(frames: pd.DataFrame, role: str) -> float:
@@ -119,6 +133,7 @@ def _noise(frames: pd.DataFrame, role: str) -> float:
 def _scatter(
     title: str,
     data: pd.DataFrame,
+    others: NDArray[np.bool_],
     marked: Sequence[Row],
     x: Quantity,
     y: Quantity,
@@ -130,11 +145,9 @@ def _scatter(
         for i, q, ends in ((0, x, (LEFT, RIGHT)), (1, y, (BOTTOM, TOP)))
     )
     points = [Mark(across(row[x.column]), up(row[y.column]), row) for row in reversed(marked)]  # those in doubt on top
-    drawn = {(row["frame"], row["cell"]) for row in marked}
-    others = data[[cell not in drawn for cell in zip(data["frame"], data["cell"], strict=True)]]
-    cloud = _cloud([across(v) for v in others[x.column]], [up(v) for v in others[y.column]])
+    cloud = _cloud(*(axis.of(data[q.column].to_numpy(float)[others]) for axis, q in ((across, x), (up, y))))
     lines = [*_bent(bend, across, up), *_straight(gates, x, y, across, up)]
-    return Scatter(title, x, y, across, up, cloud, points, len(others), lines)
+    return Scatter(title, x, y, across, up, cloud, points, int(others.sum()), lines)
 
 
 def _axis(values: "pd.Series[float]", gate: Sequence[float], quantity: Quantity, start: float, end: float) -> Axis:
@@ -162,9 +175,9 @@ def _straight(gates: Mapping[str, Gate], x: Quantity, y: Quantity, across: Axis,
     return lines
 
 
-def _cloud(xs: Sequence[float], ys: Sequence[float]) -> list[Cloud]:
+def _cloud(xs: NDArray[np.float64], ys: NDArray[np.float64]) -> list[Cloud]:
     """Return the density of points in user units: a page holds some hundred squares, however many cells there are."""
-    if not xs:
+    if not len(xs):
         return []
     number, x_edges, y_edges = np.histogram2d(xs, ys, bins=CLOUD_BINS, range=[[LEFT, RIGHT], [TOP, BOTTOM]])
     width, height = x_edges[1] - x_edges[0], y_edges[1] - y_edges[0]
