@@ -39,7 +39,10 @@ def demo(tmp_path_factory, worker_id):
 def tables_read(monkeypatch):
     """The names of the evidence tables that are loaded during a test."""
     names = set()
-    load = library.load
-    for module in (evidence, citations):
-        monkeypatch.setattr(module, "load", lambda name, *where: (names.add(name), load(name, *where))[1])
+    for module, name in ((evidence, "load"), (evidence, "rows"), (citations, "rows")):
+        monkeypatch.setattr(module, name, _recording(getattr(library, name), names))
     return names
+
+
+def _recording(read, names):
+    return lambda name, *where: (names.add(name), read(name, *where))[1]

@@ -113,6 +113,14 @@ def test_check_takes_settings_as_snakemake_does(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.workflow
+def test_the_stages_of_a_patient_start_without_tables():
+    stages = "ctcascade.cascade.simulate, ctcascade.prognosis.prognose, ctcascade.report.patient_page"
+    code = f"import sys, {stages}; print([m for m in ('pandas', 'pyarrow', 'cv2', 'numba') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"  # pandas alone takes as long as the cascade of a patient
+
+
+@pytest.mark.workflow
 def test_the_command_starts_fast_and_is_the_module():
     code = "import sys, ctcascade.__main__; print([m for m in ('numpy', 'pandas', 'cv2', 'numba') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -314,7 +314,7 @@ def test_no_code_reads_the_quarantine(monkeypatch):
     opened = []
     honest = builtins.open
     monkeypatch.setattr(builtins, "open", lambda file, *a, **k: (opened.append(str(file)), honest(file, *a, **k))[1])
-    evidence.library._load.cache_clear()
+    evidence.library._rows.cache_clear()
     for name in ("survival", "strata", "kinetics", "shapes"):
         evidence.load(name)
     assert any(name.endswith("strata.tsv") for name in opened)

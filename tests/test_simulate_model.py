@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unit
 
 @pytest.fixture(scope="module")
 def flow():
-    return Flow.from_table(evidence.load("flow"), "male")
+    return Flow.from_table(evidence.rows("flow"), "male")
 
 
 @pytest.mark.oracle
@@ -42,7 +42,7 @@ def test_circulation_takes_49_seconds_and_organs_keep_blood_as_long_as_the_refer
 @pytest.mark.parametrize("sex", ["male", "female"])
 @pytest.mark.parametrize("start", ["veins", "portal_vein", "left_heart", "red_marrow"])
 def test_every_cell_is_arrested_or_killed(sex, start):
-    flow = Flow.from_table(evidence.load("flow"), sex)
+    flow = Flow.from_table(evidence.rows("flow"), sex)
     at = np.eye(len(flow.compartments))[flow.compartments.index(start)]
     extraction, kill = np.array([0.0026, 0.95, 0.3, 1.0]), np.array([0.003, 0.0, 0.4, 0.1])
     arrested, killed = flow.arrest(at, extraction, kill)
@@ -98,7 +98,7 @@ def test_portal_blood_meets_the_liver_first_and_venous_blood_the_lung(flow):
     by = {name: flow.by_organ(flow.arrest(start, prone, none)[0], ("liver", "lung"))[0] for name, start in at.items()}
     assert by["portal_vein"] == pytest.approx([0.95, 0.0475], abs=0.002)
     assert by["veins"] == pytest.approx([0.0036, 0.953], abs=0.0005)  # 5 %, then 0.065 + 0.19 x 5 %
-    rerouted = Flow.from_table(evidence.load("flow"), "male", portal_route=False)
+    rerouted = Flow.from_table(evidence.rows("flow"), "male", portal_route=False)
     found = rerouted.by_organ(rerouted.arrest(at["portal_vein"], prone, none)[0], ("liver", "lung"))[0]
     assert found[0] < 0.01
     assert found[1] == pytest.approx(0.953, abs=0.001)

@@ -77,7 +77,7 @@ def cascade(primary: str, n_ctc: int = 5, early: bool = True) -> engine.Cascade:
 def _blood() -> Iterator[Row]:
     seconds = 5300 / 6500 * 60
     yield "V01 circulation time, men", f"{seconds:.2f} s (48.9)", verdict(abs(seconds - 48.9) < 0.05)
-    flow = Flow.from_table(evidence.load("flow"), "male")
+    flow = Flow.from_table(evidence.rows("flow"), "male")
     rng = np.random.default_rng(SEED)
     extraction, kill = rng.random(500), rng.random(500)
     worst = 0.0

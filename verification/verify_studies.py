@@ -58,7 +58,7 @@ def _mouse() -> Iterator[Row]:
     yield "V06 share of the log-loss after extravasation", f"{after:.3f} (0.974)", verdict(abs(after - 0.974) < 0.01)
     draws = Draws(SEED, DRAWS)
     blood = conditioning.blood(draws, "male")
-    flow = Flow.from_table(evidence.load("flow"), "male")
+    flow = Flow.from_table(evidence.rows("flow"), "male")
     start = np.eye(len(flow.compartments))[flow.compartments.index("veins")]
 
     def reached(blood: Circulation) -> Floats:

@@ -66,25 +66,22 @@ class Population:
 
 def population_of(primary: str, setting: str) -> Population:
     """Return the population of a primary and setting before therapy; the pooled one where it has none of its own."""
-    rows = evidence.load("populations")
+    rows = evidence.rows("populations")
     pooled = "early" if setting in NOT_METASTATIC else "metastatic"
-    of_both = [
-        primary in p.split(";") and setting in s.split(";") for p, s in zip(rows.primary, rows.setting, strict=True)
-    ]
-    name = str(rows.index[of_both][0]) if any(of_both) else f"pooled_{pooled}"
-    ln_mean, ln_sd = (float(rows[column].loc[[name]].iloc[0]) for column in ("ln_mean", "ln_sd"))
-    kind: Literal["derived", "assumption"] = "derived" if rows.kind[name] == "derived" else "assumption"
-    return Population(ln_mean - math.log(_recovery()), ln_sd, name, kind)
+    of_both = [r for r in rows.values() if primary in r.primary.split(";") and setting in r.setting.split(";")]
+    row = of_both[0] if of_both else rows[f"pooled_{pooled}"]
+    kind: Literal["derived", "assumption"] = "derived" if row.kind == "derived" else "assumption"
+    return Population(row.ln_mean - math.log(_recovery()), row.ln_sd, row.id, kind)
 
 
 def _recovery() -> float:
-    return float(evidence.load("assay_facts").central["reference_recovery"])
+    return float(evidence.rows("assay_facts")["reference_recovery"].central)
 
 
 def change_by(parameter: str) -> Change:
     """Return what an intervention does to the level, from a lognormal row of ``parameters``."""
-    central, low, high = (float(evidence.load("parameters")[c][parameter]) for c in ("central", "low", "high"))
-    return Change(math.log(central), math.log(high / low) / (2 * Z95))
+    row = evidence.rows("parameters")[parameter]
+    return Change(math.log(row.central), math.log(row.high / row.low) / (2 * Z95))
 
 
 def changes_by(interventions: Sequence[str]) -> tuple[Change, ...]:

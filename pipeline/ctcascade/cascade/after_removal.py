@@ -101,13 +101,12 @@ class ByLesions:
     def drawn(cls, draws: Draws, metastatic: Population) -> "ByLesions":
         """Return the draws for a cancer whose metastatic patients have such counts."""
         power, spread = draws.parameter("shedding_power"), draws.parameter("burden_spread")
-        row = evidence.load("parameters").loc[["burden_metastatic"]]
+        row = evidence.rows("parameters")["burden_metastatic"]
         draws.record("parameters", row)
-        central, low, high = row[["central", "low", "high"]].to_numpy(float)[0]
-        unsure = math.log(high / low) / (2 * Z95)
+        unsure = math.log(row.high / row.low) / (2 * Z95)
         # how patients differ beyond their lesions, and what is not known of these
         variance = np.maximum(metastatic.ln_sd**2 - (power * spread) ** 2, _LEAST_SD**2) + (power * unsure) ** 2
-        return cls(power, metastatic.ln_mean - power * math.log(central), np.sqrt(variance))
+        return cls(power, metastatic.ln_mean - power * math.log(row.central), np.sqrt(variance))
 
     def over_patients(self, by_level: Floats) -> Floats:
         """Return the mean over patients of a function on `GRID` of ln level, by its median patient's level."""

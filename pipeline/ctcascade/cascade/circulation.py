@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade.cascade.model import Floats
 from ctcascade.data.vocabulary import DAYS_PER_YEAR, REFERENCE_VOLUME_ML
+from ctcascade.evidence import Rows
 
 HOURS_PER_YEAR = 24 * DAYS_PER_YEAR
 _MOST_KILLED = 0.95
@@ -107,18 +107,19 @@ class Flow:
     beds: NDArray[np.bool_]
 
     @classmethod
-    def from_table(cls, table: pd.DataFrame, sex: str, portal_route: bool = True) -> "Flow":
+    def from_table(cls, table: Rows, sex: str, portal_route: bool = True) -> "Flow":
         """Return the chain of the evidence table ``flow``, with the portal vein or as if it joined the veins."""
-        drains_to = table.drains_to.where(portal_route | (table.index != "portal_vein"), "veins")
-        share = table[f"flow_percent_{sex}"].fillna(0.0)
+        share = np.nan_to_num(np.array([row[f"flow_percent_{sex}"] for row in table.values()], float))
         moves = np.zeros((len(table), len(table)))
-        at = {name: i for i, name in enumerate(table.index)}
-        for name, target in drains_to[drains_to != ""].items():
-            moves[at[str(name)], at[target]] = 1.0
+        at = {name: i for i, name in enumerate(table)}
+        for name, row in table.items():
+            target = row.drains_to if portal_route or name != "portal_vein" else "veins"
+            if target:
+                moves[at[name], at[target]] = 1.0
         moves[at["arteries"]] = share / share.sum()
-        beds = (share > 0).to_numpy() | (table.index == "lung")
-        volumes = table.blood_percent / table.blood_percent.sum()
-        return cls(tuple(table.index), tuple(table.organ), moves, volumes.to_numpy(float), beds)
+        beds = (share > 0) | np.array([name == "lung" for name in table])
+        blood = np.array([row.blood_percent for row in table.values()], float)
+        return cls(tuple(table), tuple(row.organ for row in table.values()), moves, blood / blood.sum(), beds)
 
     @cached_property
     def flows(self) -> Floats:

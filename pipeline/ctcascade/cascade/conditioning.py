@@ -139,7 +139,7 @@ def build(
     """
     on = SWITCHES.keys() - set(switched_off)
     kind = seeding.Kind(primary, setting, subtype or "", stage or "")
-    organs = tuple(seeding.organs_of(kind).index)
+    organs = tuple(seeding.organs_of(kind))
     circulation = blood(draws, sex, on)
     larger = _larger(draws, primary, samples)
     arrival = arrive(primary, organs, circulation, draws, sex=sex, on=on, larger=larger)
@@ -179,7 +179,7 @@ def build(
     if not late or "late_cells" not in on:
         return replace(unit, pace=Pace(), **_levels(draws, known, onward, on, prior, [0.0] * len(late)))
     metastatic = population_of(primary, "metastatic")
-    draws.record("populations", evidence.load("populations").loc[[metastatic.id]])
+    draws.record("populations", evidence.rows("populations")[metastatic.id])
     after = AfterRemoval.of(unit, in_half_years(late), ByLesions.drawn(draws, metastatic))
     in_sight = np.concatenate([unit.clear[None], unit.lesions(EDGES_YEARS.tolist())]).sum(axis=2)
     of_anyone = np.exp(prior.ln_mean + prior.ln_sd * draws.normal("level of anyone")) + draws.parameter(
@@ -195,8 +195,7 @@ def build(
 
 def best_modality(organ: str) -> str:
     """Return the imaging that shows lesions of this organ best."""
-    table = evidence.load("detection")
-    return str(table[(table.organ == organ) & table.best].modality.iloc[0])
+    return next(str(row.modality) for row in evidence.rows("detection").values() if row.organ == organ and row.best)
 
 
 def blood(draws: Draws, sex: str, on: Collection[str] = SWITCHES.keys()) -> Circulation:
@@ -237,8 +236,8 @@ def arrive(
     usual cells of the cancer, of diameter d_0, the odds of being deformable are ``exp(-(d - d_0) / s)`` times as large,
     whatever c is: those of the shed cells, and those of the founders.
     """
-    beds = evidence.load("flow")
-    draws.record("flow", beds)
+    beds = evidence.rows("flow")
+    draws.record("flow", *beds.values())
     flow = Flow.from_table(beds, sex, portal_route="portal_route" in on)
     start = flow.start(_drainage(draws, cancer))
     killed = circulation.clearance_per_circulation * circulation.kill_share
@@ -272,11 +271,10 @@ def _larger(draws: Draws, primary: str, samples: Sequence[Sample]) -> Floats | f
 
 
 def _drainage(draws: Draws, cancer: str) -> dict[str, Floats]:
-    table = evidence.load("drainage")
-    table = table[table.cancer == cancer]
-    draws.record("drainage", table)
+    rows = [row for row in evidence.rows("drainage").values() if row.cancer == cancer]
+    draws.record("drainage", *rows)
     nodes: dict[str, Floats] = {}
-    for _, row in table.iterrows():
+    for row in rows:
         share = draws.spread(f"drainage: {row.node}", row.central, row.low, row.high, "normal")
         nodes[row.node] = np.clip(share, 0, 1)
     return nodes
@@ -311,9 +309,9 @@ class _Day:
         """The day on the course of the level."""
         changes = changes_by(self.after)
         if self.removed:
-            row = evidence.load("parameters").loc[["rest_decay"], ["central", "low", "high"]]
-            central, low, high = row.to_numpy(float)[0].tolist()
-            changes += (Change(-central * self.since_years, (high - low) / (2 * Z95) * self.since_years),)
+            row = evidence.rows("parameters")["rest_decay"]
+            spread = (row.high - row.low) / (2 * Z95) * self.since_years
+            changes += (Change(-row.central * self.since_years, spread),)
         return Stop(-DAYS_PER_YEAR * self.age_years, pooled([s.tube for s in self.samples]), changes)
 
     @property
@@ -402,10 +400,10 @@ def _levels(
     The level that founds lesions is that of the days before a removal. A tube after it counts for that level with the
     power of its share of the rest.
     """
-    draws.record("assay_facts", evidence.load("assay_facts").loc[["reference_recovery"]])
-    draws.record("populations", evidence.load("populations").loc[[population.id]])
+    draws.record("assay_facts", evidence.rows("assay_facts")["reference_recovery"])
+    draws.record("populations", evidence.rows("populations")[population.id])
     if rest_shares:
-        draws.record("parameters", evidence.load("parameters").loc[["shed_after_early", "rest_decay"]])
+        draws.record("parameters", *(evidence.rows("parameters")[name] for name in ("shed_after_early", "rest_decay")))
     unseen = draws.parameter("unseen_shedding") if "unseen_shedding" in on else np.zeros(draws.n)
     memory = float(draws.parameter("count_memory")[0]) * DAYS_PER_YEAR
     powers = [*rest_shares, *[1.0] * (len(days) - len(rest_shares))]
@@ -439,12 +437,11 @@ def _clusters(draws: Draws, number: int, day: _Day, ctc: Floats) -> Floats:
     Their share among the CTCs is `cluster_share` before any was looked for; seeing n of them in the blood searched is
     Poisson. The more CTCs, the more clusters, whatever was seen; a cluster more is never a sign of fewer.
     """
-    rows = evidence.load("parameters").loc[["cluster_share"]]
-    draws.record("parameters", rows)
-    central, low, high = rows[["central", "low", "high"]].to_numpy(float)[0]
+    row = evidence.rows("parameters")["cluster_share"]
+    draws.record("parameters", row)
     z = np.linspace(-_CLUSTER_REACH, _CLUSTER_REACH, _CLUSTER_NODES)
-    ln_share = np.log(central) + z * np.where(z < 0, np.log(central / low), np.log(high / central)) / Z95
-    share = np.minimum(np.exp(ln_share), 0.5)  # a cluster has two cells or more
+    width = np.where(z < 0, np.log(row.central / row.low), np.log(row.high / row.central)) / Z95
+    share = np.minimum(np.exp(np.log(row.central) + z * width), 0.5)  # a cluster has two cells or more
     mean = day.searched * ctc[:, None] * share
     ln = -(z**2) / 2 + special.xlogy(day.n_clusters, mean) - mean
     weight = np.exp(ln - ln.max(axis=1, keepdims=True))
@@ -491,14 +488,13 @@ def _waiting(draws: Draws, primary: str, subtype: str | None, on: Collection[str
 def _scans(
     draws: Draws, organs: Collection[str], density: Floats, avascular: Floats
 ) -> dict[tuple[str, str], Detection]:
-    table = evidence.load("detection")
-    table = table[table.organ.isin(organs)]
-    draws.record("detection", table)
+    rows = [row for row in evidence.rows("detection").values() if row.organ in organs]
+    draws.record("detection", *rows)
     scales = {"d50_mm": "lognormal", "slope_mm": "lognormal", "ceiling": "normal"}
     scans = {}
-    for name, row in table.iterrows():
+    for row in rows:
         columns = [
-            draws.spread(f"{name}: {c}", row[c], row[f"{c}_low"], row[f"{c}_high"], scale)[:, None]
+            draws.spread(f"{row.id}: {c}", row[c], row[f"{c}_low"], row[f"{c}_high"], scale)[:, None]
             for c, scale in scales.items()
         ]
         d50, slope, ceiling = columns

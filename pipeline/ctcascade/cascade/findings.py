@@ -272,13 +272,17 @@ class Imaged:
         within = self._chance(low, high)
         if self.overruled:
             return within
-        none = self._chance(self.now, np.full_like(high, np.inf))
         both = self._chance(np.maximum(low, self.now), high)
-        seen = self.cascade.seen_already
+        seen, none = self.cascade.seen_already, self._none_now
         some = np.maximum(1 - none, _TINY)
         return seen * np.maximum(within - both, 0.0) / some + (1 - seen) * both / np.maximum(none, _TINY)
 
-    @property
+    @cached_property
+    def _none_now(self) -> Floats:
+        """P(no lesion in sight when the setting says so), (n,)."""
+        return self._chance(self.now, np.full_like(self.high, np.inf))
+
+    @cached_property
     def overruled(self) -> bool:
         """Whether imaging found a lesion that the setting says was not in sight at the sample."""
         early = not self.cascade.seen_already.any()

@@ -9,10 +9,8 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ctcascade import evidence
@@ -21,15 +19,6 @@ from ctcascade.data.vocabulary import Z95
 Floats = NDArray[np.float64]
 
 _LARGEST_Z = 3.5  # beyond, a prior's tail is its formula's and nobody's belief
-
-
-@dataclass(frozen=True)
-class _Row:
-    central: float
-    low: float
-    high: float
-    distribution: str
-    kind: str
 
 
 @dataclass(frozen=True)
@@ -49,15 +38,9 @@ class Draws:
     n: int
     used: dict[str, str] = field(default_factory=dict)
 
-    @cached_property
-    def _parameters(self) -> dict[str, _Row]:
-        table = evidence.load("parameters")
-        columns = [table[c].tolist() for c in ("central", "low", "high", "distribution", "kind")]
-        return {str(name): _Row(*values) for name, *values in zip(table.index, *columns, strict=True)}
-
     def parameter(self, name: str) -> Floats:
         """Return draws of a row of ``parameters``, shape (n,)."""
-        row = self._parameters[name]
+        row = evidence.rows("parameters")[name]
         self.used[f"parameters/{name}"] = row.kind
         return self.spread(name, row.central, row.low, row.high, row.distribution)
 
@@ -86,9 +69,9 @@ class Draws:
         """Return draws from (0, 1), shape (n,)."""
         return self._generator(stream).random(self.n)
 
-    def record(self, table: str, rows: pd.DataFrame) -> None:
+    def record(self, table: str, *rows: evidence.Row) -> None:
         """Note that rows of an evidence table were used."""
-        self.used.update({f"{table}/{name}": kind for name, kind in rows.kind.items()})
+        self.used.update({f"{table}/{row.id}": row.kind for row in rows})
 
     def _generator(self, stream: str) -> np.random.Generator:
         key = hashlib.sha256(f"{self.random_seed}/{stream}".encode()).digest()[:16]

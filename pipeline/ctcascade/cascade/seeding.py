@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from ctcascade import evidence
 from ctcascade.cascade.circulation import Arrival, Circulation
@@ -27,25 +26,23 @@ class Kind:
     stage: str = ""
 
 
-def organs_of(kind: Kind) -> pd.DataFrame:
-    """Return the rows of ``organs_imaged`` for a patient, indexed by organ."""
-    table = evidence.load("organs_imaged")
-    table = table[table.primary == kind.primary]
+def organs_of(kind: Kind) -> dict[str, evidence.Row]:
+    """Return the rows of ``organs_imaged`` for a patient, by organ."""
+    own = [row for row in evidence.rows("organs_imaged").values() if row.primary == kind.primary]
     for setting, subtype in ((kind.setting, kind.subtype), ("", kind.subtype), (kind.setting, ""), ("", "")):
-        rows = table[(table.setting == setting) & (table.subtype == subtype)]
-        if len(rows):
-            return rows.assign(id=rows.index).set_index("organ", drop=False)
+        rows = {row.organ: row for row in own if (row.setting, row.subtype) == (setting, subtype)}
+        if rows:
+            return rows
     raise ValueError(f"{kind.primary}: no row in organs_imaged")
 
 
-def level_of(kind: Kind) -> pd.DataFrame:
-    """Return the row of ``founding`` for a patient, as a table of one row."""
-    table = evidence.load("founding")
-    table = table[table.primary == kind.primary]
+def level_of(kind: Kind) -> evidence.Row:
+    """Return the row of ``founding`` for a patient."""
+    own = [row for row in evidence.rows("founding").values() if row.primary == kind.primary]
     for setting, stage in ((kind.setting, kind.stage), ("", kind.stage), (kind.setting, ""), ("", "")):
-        rows = table[(table.setting == setting) & (table.stage == stage)]
-        if len(rows):
-            return rows.iloc[:1]
+        rows = [row for row in own if (row.setting, row.stage) == (setting, stage)]
+        if rows:
+            return rows[0]
     raise ValueError(f"{kind.primary}: no row in founding")
 
 
@@ -65,17 +62,16 @@ def found(
     on : collection of str
         The steps of the model that are not switched off.
     """
-    table, level = organs_of(kind), level_of(kind)
-    draws.record("organs_imaged", table.set_index("id"))
+    rows, level = organs_of(kind), level_of(kind)
+    draws.record("organs_imaged", *rows.values())
     draws.record("founding", level)
     own = [
         draws.spread(f"ln_own: {organ}", row.ln_own, row.ln_own_low, row.ln_own_high, "normal")
-        for organ, row in table.loc[list(organs)].iterrows()
+        for organ, row in ((organ, rows[organ]) for organ in organs)
     ]
-    layer = np.broadcast_to(table.ln_layer[list(organs)].to_numpy(float), (draws.n, len(organs)))
+    layer = np.broadcast_to([rows[organ].ln_layer for organ in organs], (draws.n, len(organs)))
     ln_own: Floats = np.stack(own, axis=1)
-    central, low, high = level[["central", "low", "high"]].to_numpy(float)[0].tolist()
-    relative = draws.spread("founding_level", central, low, high, "lognormal")
+    relative = draws.spread("founding_level", level.central, level.low, level.high, "lognormal")
     cap = draws.parameter("founding_cap") * circulation.clearance_per_year
     return Founding(
         rate_per_year=np.minimum(draws.parameter("founding_rate") * relative, cap),

@@ -171,7 +171,7 @@ def _on_size(primary: str, usable: Sequence[Counts]) -> list[str]:
     cells = f"Single CTCs are {mean:.1f} um across on average ({n} measured)"
     if primary not in conditioning.DIAMETER:
         return [f"{cells}; for this cancer no usual diameter was published, so it is not used."]
-    usual = evidence.load("parameters").central[conditioning.DIAMETER[primary]]
+    usual = evidence.rows("parameters")[conditioning.DIAMETER[primary]].central
     return [
         f"{cells}, usually {usual:g} um in this cancer: larger ones are taken to be held by the first capillary bed "
         f"more often (capillary_width, an assumption), but to found as often."

@@ -163,10 +163,16 @@ def _with_parents(target: str, package: Path) -> Iterator[str]:
     parts = target.split(".")
     for n in range(1, len(parts) + 1):
         name = ".".join(parts[:n])
-        if _file_of(name, package).exists():
+        if _is_module(name, package):
             yield name
 
 
+@functools.cache
+def _is_module(name: str, package: Path) -> bool:
+    return _file_of(name, package).exists()
+
+
+@functools.cache
 def _file_of(name: str, package: Path) -> Path:
     """Return a module's file; that of a room is its ``__init__``."""
     place = package.joinpath(*name.split("."))

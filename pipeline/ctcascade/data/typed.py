@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, Strict
 class Typed(BaseModel):
     """A fact with named and checked parts; equal facts are equal objects, and none changes after it was made."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     def as_json(self) -> dict[str, Any]:
         """Return the fact as JSON types."""

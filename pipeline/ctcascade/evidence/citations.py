@@ -3,10 +3,8 @@
 import math
 from dataclasses import dataclass
 
-import pandas as pd
-
 from ctcascade.data.errors import refuse
-from ctcascade.evidence.library import FOLDER, load, table_of
+from ctcascade.evidence.library import FOLDER, Row, rows, table_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Cited:
 
     evidence_id: str
     table: str
-    row: pd.Series
+    row: Row
     references: tuple[Reference, ...]
 
     @property
@@ -39,7 +37,7 @@ class Cited:
 
     def text(self, column: str) -> str:
         """Return a column of text, empty where the table has no such column."""
-        return str(self.row[column]) if column in self.row.index else ""
+        return str(self.row[column]) if column in self.row else ""
 
 
 def is_known(evidence_id: str) -> bool:
@@ -66,15 +64,14 @@ def cite(evidence_id: str) -> Cited:
         refuse(FOLDER, "id", evidence_id, "an id of the evidence tables", "use results of this version")
     key = evidence_id.rpartition("/")[2]
     table = table_of(key)
-    row = pd.Series(load(table).loc[key])
-    return Cited(key, table, row, references_of(str(row["reference"])) if "reference" in row.index else ())
+    row = rows(table)[key]
+    return Cited(key, table, row, references_of(str(row["reference"])) if "reference" in row else ())
 
 
 def references_of(keys: str) -> tuple[Reference, ...]:
     """Return the publications of a ``reference`` cell: keys of references.tsv, joined by ``;``."""
-    found = load("references")
-    named = [key.strip() for key in keys.split(";") if key.strip()]
+    found = rows("references")
+    named = [found[name] for key in keys.split(";") if (name := key.strip())]
     return tuple(
-        Reference(str(citation), str(identifier), None if math.isnan(year) else int(year))
-        for citation, identifier, year in found.loc[named, ["citation", "identifier", "year"]].itertuples(index=False)
+        Reference(row.citation, row.identifier, None if math.isnan(row.year) else int(row.year)) for row in named
     )

@@ -137,7 +137,7 @@ def log_sd(factor: results.Factor) -> float:
 def _of_tubes(counts: Counts) -> float:
     if counts.tube_to_tube:
         return log_sd(counts.tube_to_tube)
-    return math.sqrt(math.log1p(float(evidence.load("assay_facts").central[_EVIDENCE_OF_SPREAD]) ** 2))
+    return math.sqrt(math.log1p(float(evidence.rows("assay_facts")[_EVIDENCE_OF_SPREAD].central) ** 2))
 
 
 def _of_assay(counts: Counts) -> float:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ctcascade import evidence
 from ctcascade.data.results import Kinetics, PublishedChange
@@ -10,8 +10,8 @@ from ctcascade.prognosis.change import compare
 from ctcascade.prognosis.rows import Sample, is_of
 from ctcascade.study.patient import Patient
 
-Classes = dict[str, list[Any]]
-"""Rows of the evidence table ``kinetics``, as tuples of their columns, by study."""
+Classes = dict[str, list[evidence.Row]]
+"""Rows of the evidence table ``kinetics``, by study."""
 
 
 def monitor(samples: Sequence[Sample], patient: Patient, level: float) -> tuple[Kinetics, ...]:
@@ -68,13 +68,13 @@ def _why_no_category(earlier: Sample, later: Sample, rows: Classes, *, from_base
 
 def _matching(patient: Patient) -> Classes:
     """Return the published classes by study."""
-    rows = evidence.load("kinetics")
-    fits = [
-        is_of(row, patient.primary, patient.setting)
-        and (patient.subtype is None or row.subtype in ("", patient.subtype))
-        for _, row in rows.iterrows()
-    ]
-    return {str(study): list(group.itertuples()) for study, group in rows[fits].groupby("study", sort=False)}
+    by_study: Classes = {}
+    for row in evidence.rows("kinetics").values():
+        if is_of(row, patient.primary, patient.setting) and (
+            patient.subtype is None or row.subtype in ("", patient.subtype)
+        ):
+            by_study.setdefault(row.study, []).append(row)
+    return by_study
 
 
 def _published(earlier: Sample, later: Sample, rows: Classes, rate_ratio: float | None) -> tuple[PublishedChange, ...]:
@@ -88,7 +88,7 @@ def _published(earlier: Sample, later: Sample, rows: Classes, rate_ratio: float 
     return tuple(found)
 
 
-def _p_category(row: Any, earlier: Sample, later: Sample, rate_ratio: float | None) -> float:
+def _p_category(row: evidence.Row, earlier: Sample, later: Sample, rate_ratio: float | None) -> float:
     """Return the probability that replicate reference counts of the two samples fall into a class."""
     p = _p_range(earlier, row.before_low, row.before_high) * _p_range(later, row.after_low, row.after_high)
     fall = 0.0 if rate_ratio is None else 1 - rate_ratio
@@ -105,7 +105,7 @@ def _p_range(sample: Sample, low: float, high: float) -> float:
     return 1.0 if math.isnan(low) else sample.p_between(low, high) or 0.0
 
 
-def _class(row: Any, p: float, later: Sample) -> PublishedChange:
+def _class(row: evidence.Row, p: float, later: Sample) -> PublishedChange:
     window: Literal["inside", "outside", "not stated"] = "not stated"
     if not math.isnan(row.week_low):
         window = "inside" if later.is_within(row.week_low, row.week_high) else "outside"
@@ -115,7 +115,7 @@ def _class(row: Any, p: float, later: Sample) -> PublishedChange:
         limits = "" if math.isnan(row.hr_low) else f" (95 % interval {row.hr_low:g} to {row.hr_high:g})"
         relative = f"hazard {row.hr:g} times that of: {row.hr_against}{limits}"
     return PublishedChange(
-        evidence_id=row.Index,
+        evidence_id=row.id,
         study=row.study,
         label=row.label,
         p_category=min(1.0, p),

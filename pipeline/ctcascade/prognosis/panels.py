@@ -10,8 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from ctcascade import evidence
 from ctcascade.data.results import (
     Association,
@@ -71,7 +69,7 @@ def clusters(samples: Sequence[Sample], patient: Patient, *, silent: bool) -> Cl
     if not samples:
         return None
     latest = samples[-1]
-    rows = [] if silent else _matching(evidence.load("clusters"), patient)
+    rows = [] if silent else _matching(evidence.rows("clusters"), patient)
     return Clusters(
         sample=latest.name,
         collected=latest.day,
@@ -118,7 +116,7 @@ def evidence_shown(of_clusters: Clusters | None, phenotype: Sequence[MarkerPanel
 def _panel(seen: list[_Seen], patient: Patient, *, silent: bool) -> MarkerPanel:
     latest = seen[-1].marker
     judged = latest.status != "not_evaluable"
-    rows = _matching(evidence.load("phenotype"), patient, latest.marker) if judged and not silent else []
+    rows = _matching(evidence.rows("phenotype"), patient, latest.marker) if judged and not silent else []
     why = "no published row on this marker for this tumour and setting" if not rows else ""
     if silent:
         why = "no prognosis is given"
@@ -159,28 +157,28 @@ def _conflicts(marker: str, statuses: Sequence[str], subtype: str | None) -> lis
     return found
 
 
-def _matching(rows: pd.DataFrame, patient: Patient, marker: str | None = None) -> list[pd.Series]:
+def _matching(rows: evidence.Rows, patient: Patient, marker: str | None = None) -> list[evidence.Row]:
     """Return the rows of this tumour, setting and marker, the largest first, those of one tumour before pooled ones."""
     own = [
         row
-        for _, row in rows.iterrows()
+        for row in rows.values()
         if is_of(row, patient.primary, patient.setting)
         and (not patient.subtype or row.subtype in ("", patient.subtype))
         and (marker is None or marker in row.marker.split(";"))
     ]
-    return sorted(own, key=lambda row: (row.primary.count(";"), -_size(row), str(row.name)))
+    return sorted(own, key=lambda row: (row.primary.count(";"), -_size(row), row.id))
 
 
-def _size(row: pd.Series) -> float:
+def _size(row: evidence.Row) -> float:
     return 0.0 if math.isnan(row.n) else float(row.n)
 
 
-def _association(row: pd.Series) -> Association:
+def _association(row: evidence.Row) -> Association:
     text = row.association
     if not math.isnan(row.hr):
         text += f" Hazard ratio {row.hr:g} (95 % interval {row.hr_low:g} to {row.hr_high:g}) against: {row.hr_against}."
     return Association(
-        evidence_id=str(row.name),
+        evidence_id=row.id,
         text=text,
         direction=row.direction,
         group=row.population,
@@ -198,17 +196,17 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def _expected(sample: Sample, rows: Sequence[pd.Series]) -> ExpectedShare | None:
+def _expected(sample: Sample, rows: Sequence[evidence.Row]) -> ExpectedShare | None:
     """Return the share of published samples with such a count that had clusters."""
     row = next((r for r in rows if not math.isnan(r.cutoff)), None)
     if row is None or sample.p_at_least is None:
         return None
     above = sample.p_at_least[int(row.cutoff)]
     share = (1 - above) * row.share_below + above * row.share_above
-    return ExpectedShare(evidence_id=str(row.name), share=float(share))
+    return ExpectedShare(evidence_id=row.id, share=float(share))
 
 
-def _balance(rows: Sequence[pd.Series]) -> str:
+def _balance(rows: Sequence[evidence.Row]) -> str:
     """Return how many rows speak for and against, and what the largest of this tumour alone found."""
     if not rows:
         return ""

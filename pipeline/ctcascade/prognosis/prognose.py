@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
 from ctcascade import evidence
 from ctcascade.data import lineage, store
 from ctcascade.data.doubts import doubts
@@ -386,9 +384,9 @@ def _earlier_curve(
 
 def _assumptions(curve: MainCurve, used: Sequence[str]) -> tuple[str, ...]:
     """Return ids of assumed evidence, of groups whose size was not printed, and of the assay's assumed factors."""
-    kinds = pd.concat([evidence.load("shapes").kind, evidence.load("count_distributions").kind])
-    assumed = [i for i in used if kinds.get(i) == "assumption"]
-    unprinted = [f"{s.Index}: size of the group" for s in curve.row.strata if not s.n_stated]
+    rows = {**evidence.rows("shapes"), **evidence.rows("count_distributions")}
+    assumed = [i for i in used if i in rows and rows[i].kind == "assumption"]
+    unprinted = [f"{s.id}: size of the group" for s in curve.row.strata if not s.n_stated]
     return (*assumed, *unprinted, *(f"{curve.sample.name}: {factor}" for factor in curve.sample.counts.assumptions))
 
 
@@ -397,10 +395,10 @@ def _with_sources(verdict: Verdict, rows: list[Comparison]) -> Verdict:
     shown = {statement.evidence_id for statement in (*verdict.relative, *verdict.negative)}
     shown |= {row.evidence_id for row in verdict.other_rows}
     if verdict.curve:
-        shown |= {s.Index for s in verdict.curve.row.strata}
+        shown |= {s.id for s in verdict.curve.row.strata}
     if verdict.earlier:
         shown.add(verdict.earlier.main_evidence_id)
-    cited = {c.id for c in rows if shown & {c.id, *(s.Index for s in c.strata)}}
+    cited = {c.id for c in rows if shown & {c.id, *(s.id for s in c.strata)}}
     cited |= {published.evidence_id for entry in verdict.kinetics for published in entry.published}
     return replace(verdict, cited=tuple(sorted(cited)))
 

@@ -7,8 +7,9 @@ from datetime import date
 
 from ctcascade.data.results import Statement
 from ctcascade.data.vocabulary import NOT_METASTATIC
+from ctcascade.evidence import Row
 from ctcascade.evidence.tables import ENDPOINTS
-from ctcascade.prognosis.rows import Comparison, Group, Sample, settings_with_rows
+from ctcascade.prognosis.rows import Comparison, Sample, settings_with_rows
 from ctcascade.prognosis.survive import Curve
 from ctcascade.study.contradictions import said, seen_distant
 from ctcascade.study.patient import Patient
@@ -123,13 +124,11 @@ def summary(main: Comparison, drawn: Curve, level: float) -> str:
 def hazards(rows: Sequence[Comparison], sample: Sample) -> tuple[Statement, ...]:
     """Return what rows say that give no curve: one statement for each hazard ratio, and findings in words."""
     silent = [c for c in rows if sample.is_baseline and c.is_baseline and (c.row.no_curve or not c.has_medians)]
-    ratios = [
-        Statement(evidence_id=s.Index, text=_hazard(c, s)) for c in silent for s in c.strata if not math.isnan(s.hr)
-    ]
+    ratios = [Statement(evidence_id=s.id, text=_hazard(c, s)) for c in silent for s in c.strata if not math.isnan(s.hr)]
     return (*ratios, *(Statement(evidence_id=c.id, text=c.row.finding) for c in silent if c.row.finding))
 
 
-def _hazard(c: Comparison, s: Group) -> str:
+def _hazard(c: Comparison, s: Row) -> str:
     size = "" if math.isnan(c.row.n) else f"; n {c.row.n:.0f}"
     limits = "" if math.isnan(s.hr_low) else f" (95 % interval {s.hr_low:g} to {s.hr_high:g})"
     adjusted = ", adjusted for other factors" if s.hr_type == "multivariable" else ""

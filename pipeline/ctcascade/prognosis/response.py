@@ -7,7 +7,7 @@ too: patients who are not sampled do worse, and leaving them out would flatter a
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from ctcascade import evidence
 from ctcascade.data.results import Response
@@ -26,15 +26,15 @@ def responses(samples: Sequence[Sample]) -> tuple[Response, ...]:
     """
     usable = [s for s in samples if not s.against and s.reference is not None]
     started = [s for s in samples if s.weeks_on_therapy is not None]
-    return tuple(_response(row, usable, started=bool(started)) for row in evidence.load("response").itertuples())
+    return tuple(_response(row, usable, started=bool(started)) for row in evidence.rows("response").values())
 
 
-def _response(row: Any, usable: Sequence[Sample], *, started: bool) -> Response:
+def _response(row: evidence.Row, usable: Sequence[Sample], *, started: bool) -> Response:
     before = [s for s in usable if s.weeks_on_therapy is not None and s.weeks_on_therapy <= 0]
     within = [s for s in usable if s.is_within(row.week_low, row.week_high)]
     first, then = before[-1] if before else None, within[-1] if within else None
     about = {
-        "name": row.Index,
+        "name": row.id,
         "definition": row.meaning,
         "baseline_sample": first.name if first else None,
         "n_ctc_baseline": first.n_ctc if first else None,

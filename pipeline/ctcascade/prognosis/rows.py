@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import Any
-
-import pandas as pd
 
 from ctcascade import evidence
 from ctcascade.data.results import Counts
 from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML, SETTINGS
+from ctcascade.evidence import Row
 from ctcascade.evidence.tables import ENDPOINTS
 from ctcascade.prognosis.curves import Shape, Stratum
 from ctcascade.prognosis.reference import ReferenceCount, is_reference, reference_count
@@ -175,17 +173,13 @@ def therapy_start(patient: Patient, day: date) -> date | None:
     return max(running) if running else min(later, default=None)
 
 
-Group = Any
-"""A row of strata.tsv, as `itertuples` gives it."""
-
-
 @dataclass(frozen=True)
 class Comparison:
     """One row of survival.tsv, with the rows of strata.tsv that belong to it."""
 
     id: str
-    row: pd.Series
-    strata: Sequence[Group]
+    row: Row
+    strata: Sequence[Row]
 
     @property
     def has_medians(self) -> bool:
@@ -240,24 +234,24 @@ class Comparison:
 
 def least_volume_ml() -> float:
     """Return the blood below which a count is not set against published cut-offs, mL."""
-    return float(evidence.load("assay_facts").central["least_volume"])
+    return float(evidence.rows("assay_facts")["least_volume"].central)
 
 
 def matching(primary: str, setting: str, subtype: str | None) -> list[Comparison]:
     """Return the rows of this tumour and setting; rows of another subtype only where the patient's is not known."""
-    rows = evidence.load("survival")
-    strata = evidence.load("strata")
+    strata: dict[str, list[Row]] = {}
+    for group in evidence.rows("strata").values():
+        strata.setdefault(group.comparison, []).append(group)
     return [
-        Comparison(str(name), row, list(strata[strata.comparison == name].itertuples()))
-        for name, row in rows.iterrows()
+        Comparison(name, row, strata.get(name, []))
+        for name, row in evidence.rows("survival").items()
         if is_of(row, primary, setting) and (subtype is None or row.subtype in ("", subtype))
     ]
 
 
 def settings_with_rows(primary: str) -> list[str]:
     """Return the settings of a tumour that published rows other than negative ones are of."""
-    rows = evidence.load("survival")
-    own = [row for _, row in rows[~rows.negative].iterrows() if primary in row.primary.split(";")]
+    own = [r for r in evidence.rows("survival").values() if not r.negative and primary in r.primary.split(";")]
     return sorted({setting for row in own for setting in row.setting.split(";") if setting in SETTINGS[primary]})
 
 
@@ -275,15 +269,15 @@ def main_row(comparisons: Sequence[Comparison], sample: Sample) -> Comparison | 
 
 def shape_of(primary: str, setting: str, endpoint: str) -> tuple[str, Shape]:
     """Return the id and the values of the survival shape of an end point: the setting's own, else the tumour's."""
-    rows = evidence.load("shapes")
+    rows = [r for r in evidence.rows("shapes").values() if r.endpoint == endpoint and primary in r.primary.split(";")]
     for own in (setting, ""):
-        for name, row in rows[(rows.endpoint == endpoint) & (rows.setting == own)].iterrows():
-            if primary in row.primary.split(";"):
-                return str(name), Shape(row.central, row.low, row.high, row.support)
+        for row in rows:
+            if row.setting == own:
+                return row.id, Shape(row.central, row.low, row.high, row.support)
     raise LookupError(f"shapes.tsv has no {endpoint} shape for {primary}, which survival.tsv has medians for")
 
 
-def is_of(row: pd.Series, primary: str, setting: str) -> bool:
+def is_of(row: Row, primary: str, setting: str) -> bool:
     """Whether a row of any evidence table is of this tumour and setting."""
     return primary in row.primary.split(";") and setting in row.setting.split(";")
 

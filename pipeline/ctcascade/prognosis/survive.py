@@ -68,7 +68,7 @@ def strata(job: PrognoseJob, sample: Sample, row: Comparison) -> tuple[Stratum, 
         limits = [group.limits(shape.central, job.level) for group in row.groups]
     return tuple(
         Stratum(
-            evidence_id=s.Index,
+            evidence_id=s.id,
             label=s.label,
             weight=weight,
             median_months=None if math.isnan(s.median_months) else s.median_months,
@@ -124,12 +124,12 @@ def other_row(
 
 def sensitivity(job: PrognoseJob, sample: Sample, main: Comparison, drawn: Curve) -> tuple[Sensitivity, ...]:
     """Return the continuous model, where the distribution of baseline counts among such patients is known."""
-    counted = evidence.load("count_distributions")
-    rows = [(str(n), r) for n, r in counted.iterrows() if is_of(r, job.patient.primary, job.patient.setting)]
+    counted = evidence.rows("count_distributions").values()
+    rows = [r for r in counted if is_of(r, job.patient.primary, job.patient.setting)]
     p = sample.p_at_least
     if not rows or p is None or not sample.is_baseline or len(main.medians) != 2:
         return ()
-    name, counts = rows[0]
+    counts = rows[0]
     shape_id, shape = shape_of(job.patient.primary, job.patient.setting, main.row.endpoint)
     below, above = main.medians
     model = Continuous.calibrated(main.cutoff, (below, above), shape.central, counts["size"], counts["mean"])
@@ -139,7 +139,7 @@ def sensitivity(job: PrognoseJob, sample: Sample, main: Comparison, drawn: Curve
             model="continuous",
             meaning="median survival falls with log(1 + count) and has the published medians below and from the "
             "cut-off; it distinguishes counts within one group, which the published groups do not",
-            evidence_ids=(main.id, name, shape_id),
+            evidence_ids=(main.id, counts.id, shape_id),
             **dict(_beside(months, model.survival(months, p), drawn)),
         ),
     )

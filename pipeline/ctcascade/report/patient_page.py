@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import pandas as pd
 from markupsafe import Markup
 
 from ctcascade import evidence
@@ -424,8 +423,8 @@ def _evidence_row(name: str, found: evidence.Cited) -> EvidenceRow:
     )
 
 
-def _value(row: pd.Series) -> str:
-    if "central" not in row.index:
+def _value(row: evidence.Row) -> str:
+    if "central" not in row:
         return ""
-    unit = "" if row.get("unit", "1") == "1" else " " + str(row["unit"]).replace("_", " ")
+    unit = "" if "unit" not in row or row.unit == "1" else " " + row.unit.replace("_", " ")
     return f"{row['central']:.3g} ({row['low']:.3g} to {row['high']:.3g}){unit}"

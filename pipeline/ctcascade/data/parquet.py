@@ -1,0 +1,199 @@
+"""Tables as files: parquet, checked against the schema, with provenance inside, and never half-written.
+
+Callers use them as functions of `store`, which loads this module, and pandas with it, when one of them is called.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ctcascade.data import sealed
+from ctcascade.data.errors import refuse
+from ctcascade.data.results import Provenance, TableProvenance
+from ctcascade.data.store import RUN_AGAIN, whole
+from ctcascade.data.tables import TABLES, Table
+
+_KEY = b"ctcascade"
+_ROW_GROUP = 65536
+
+
+def write_table(path: Path, kind: str, data: pd.DataFrame, made_by: Provenance) -> None:
+    """Write a table as parquet (zstd) with the schema's columns in its order and provenance in the metadata.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"frames", "cells", "calls"}
+    data : DataFrame
+        May have zero rows: the written file has all columns and their types all the same.
+    made_by : Provenance
+        From `provenance`.
+    """
+    schema = arrow_schema(TABLES[kind], data.columns)
+    table = pa.Table.from_pandas(data, schema=schema, preserve_index=False)
+    table = table.replace_schema_metadata({_KEY: _as_metadata(made_by)})
+    with whole(path) as part:
+        pq.write_table(table, part, compression="zstd", write_page_checksum=True)
+        sealed.seal(part)
+
+
+@contextlib.contextmanager
+def table_writer(
+    path: Path, kind: str, roles: Sequence[str], made_by: Provenance
+) -> Iterator[Callable[[pd.DataFrame | pa.Table], None]]:
+    """Yield a function that appends rows to a table, which is whole when the block ends well.
+
+    Row groups hold a fixed number of rows, so that the bytes do not depend on how the rows arrive, nor memory on
+    their number.
+    """
+    fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in TABLES[kind].for_roles(roles)]
+    schema = pa.schema(fields, metadata={_KEY: _as_metadata(made_by)})
+    waiting = schema.empty_table()
+    with whole(path) as part:
+        with pq.ParquetWriter(part, schema, compression="zstd", write_page_checksum=True) as writer:
+
+            def append(rows: pd.DataFrame | pa.Table) -> None:
+                nonlocal waiting
+                if isinstance(rows, pd.DataFrame):
+                    rows = pa.Table.from_pandas(rows, schema=schema, preserve_index=False)
+                waiting = pa.concat_tables([waiting, rows.cast(schema)])
+                while waiting.num_rows >= _ROW_GROUP:
+                    writer.write_table(waiting.slice(0, _ROW_GROUP).combine_chunks(), row_group_size=_ROW_GROUP)
+                    waiting = waiting.slice(_ROW_GROUP)
+
+            yield append
+            writer.write_table(waiting.combine_chunks(), row_group_size=_ROW_GROUP)
+        sealed.seal(part)
+
+
+def read_parts(path: Path) -> Iterator[pa.Table]:
+    """Yield a table a row group at a time, as it lies in the file; refuse one whose bytes have changed."""
+    sealed.check(path)
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for number in range(file.num_row_groups):
+            yield file.read_row_group(number)
+
+
+def read_rows(path: Path, rows: NDArray[np.int64], columns: Sequence[str]) -> pd.DataFrame:
+    """Return some rows of a table and some of its columns, in the order of `rows`: few of a slide's millions."""
+    order = np.argsort(rows, kind="stable")
+    wanted, found, first = rows[order], [], 0
+    with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for number in range(file.num_row_groups):
+            last = first + file.metadata.row_group(number).num_rows
+            here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last)] - first
+            if len(here):
+                found.append(file.read_row_group(number, columns=list(columns), use_threads=False).take(pa.array(here)))
+            first = last
+        empty = file.schema_arrow.empty_table().select(list(columns))
+    table: pd.DataFrame = pa.concat_tables(found or [empty]).to_pandas()
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    ordered: pd.DataFrame = table.iloc[back].reset_index(drop=True)
+    return ordered
+
+
+def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Collection[str] = ()) -> pd.DataFrame:
+    """Read a table that `write_table` wrote; refuse one that lacks a column, or whose bytes have changed.
+
+    Parameters
+    ----------
+    path : Path
+    kind : {"frames", "cells", "calls", "spiked"}
+    leave_out : collection of str
+        Columns that are not wanted: of a slide's millions of cells each takes memory.
+    only : collection of str
+        The columns that are wanted, where they are few.
+    """
+    sealed.check(path)
+    try:
+        schema = pq.read_schema(path)
+        names = schema.names
+        wanted = [name for name in names if name not in leave_out and (not only or name in only)]
+        data = pq.read_table(
+            path, columns=wanted, use_threads=False, pre_buffer=False, page_checksum_verification=True
+        )  # less memory than at once
+    except (OSError, pa.ArrowInvalid) as error:
+        refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
+    missing = [c.name for c in TABLES[kind].columns if c.name not in names]
+    if missing:
+        refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
+    _refuse_no_word(path, schema)
+    _refuse_doubled(path, kind, data)
+    # lists stay as they lie in the file: as objects they would take more memory than all else
+    table: pd.DataFrame = data.to_pandas(
+        types_mapper=lambda kept: pd.ArrowDtype(kept) if pa.types.is_list(kept) else None,
+        split_blocks=True,
+        self_destruct=True,
+    )
+    del data
+    pa.default_memory_pool().release_unused()
+    return table
+
+
+_ONE_ROW_EACH = {"frames": ("frame",), "cells": ("frame", "cell"), "calls": ("frame", "cell")}
+
+
+def _refuse_doubled(path: Path, kind: str, data: pa.Table) -> None:
+    """Refuse a table in which a frame, or a cell of a frame, has two rows."""
+    keys = [name for name in _ONE_ROW_EACH.get(kind, ()) if name in data.column_names]
+    if not keys or keys != list(_ONE_ROW_EACH[kind]) or data.num_rows == 0:
+        return
+    frames = data.column("frame").combine_chunks().dictionary_encode()
+    number = frames.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    if len(keys) > 1:
+        cell = data.column("cell").to_numpy()
+        number = number * (int(cell.max()) + 1) + cell
+    if (np.diff(number) > 0).all():
+        return
+    ordered = np.sort(number)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        row = int(np.flatnonzero(number == twice[0])[1])
+        where = ", ".join(f"{name} {data.column(name)[row].as_py()}" for name in keys)
+        refuse(path, f"row {row + 1}", f"{where}, which another row has too", f"one row for each {keys[-1]}", RUN_AGAIN)
+
+
+def _refuse_no_word(path: Path, schema: pa.Schema) -> None:
+    if _KEY not in (schema.metadata or {}):
+        refuse(path, "", "no word of what made it", "a table written by ctcascade", RUN_AGAIN)
+
+
+def table_provenance(path: Path) -> TableProvenance:
+    """Return the provenance kept inside a table; refuse a table without, or whose bytes have changed."""
+    sealed.check(path)
+    try:
+        schema = pq.read_schema(path)
+        _refuse_no_word(path, schema)
+        return TableProvenance.model_validate_json(schema.metadata[_KEY])
+    except (OSError, pa.ArrowInvalid, ValidationError) as error:
+        refuse(path, "", " ".join(str(error).split()), "a table of this version of ctcascade", RUN_AGAIN)
+
+
+def _as_metadata(made_by: Provenance) -> bytes:
+    return json.dumps(made_by.model_dump(exclude_unset=True), sort_keys=True).encode()
+
+
+def arrow_schema(table: Table, names: Iterable[str]) -> pa.Schema:
+    """Return the arrow schema of a table whose data has the columns `names` (the roles are read off them)."""
+    fields = [pa.field(c.name, _ARROW[c.dtype], nullable=c.nullable) for c in table.for_names(list(names))]
+    return pa.schema(fields)
+
+
+_ARROW = {
+    "str": pa.string(),
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "float": pa.float32(),
+    "ints": pa.list_(pa.int64()),
+    "floats": pa.list_(pa.float32()),
+    "bytes": pa.large_binary(),
+}
