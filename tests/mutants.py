@@ -94,8 +94,8 @@ MUTANTS = (
     Mutant(
         "portal route removed",
         "pipeline/ctcascade/cascade/circulation.py",
-        'table.drains_to.where(portal_route | (table.index != "portal_vein"), "veins")',
-        'table.drains_to.where(table.index != "portal_vein", "veins")',
+        'row.drains_to if portal_route or name != "portal_vein" else "veins"',
+        'row.drains_to if name != "portal_vein" else "veins"',
         "tests/test_simulate.py",
     ),
     Mutant(
