@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -440,14 +439,6 @@ def _bits_from(counts: Counts, bits: int | None, ceiling: float) -> str:
     if counts.scale == "8" or (bits and ceiling == 2**bits - 1):
         return "file"
     return "values" if "bit_depth_differs" in counts.notes else "assay"
-
-
-def pixels_digest(frame: Frame) -> str:
-    """Return a digest of the pixels in the channels that every call needs; equal only for the same image."""
-    digest = hashlib.sha256()  # twice as fast as others where the processor helps
-    for role in ROLES:
-        digest.update(np.ascontiguousarray(frame.pixels[frame.roles.index(role)]).data)
-    return digest.hexdigest()[:32]
 
 
 def _without_lost_strips(counts: Counts, written: float, ceiling: float) -> tuple[Counts, float, tuple[float, ...]]:

@@ -29,7 +29,7 @@ from ctcascade.formats import (
 from ctcascade.formats.cellsearch import Event
 from ctcascade.formats.cellsearch import read_events as operator_events
 from ctcascade.formats.folder import Folder, is_zarr, look_into, natural
-from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, pixels_digest, role_of
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, role_of
 from ctcascade.formats.metadata import read_words
 
 __all__ = [
@@ -45,7 +45,6 @@ __all__ = [
     "look_into",
     "natural",
     "operator_events",
-    "pixels_digest",
     "read",
     "read_words",
     "recognise",

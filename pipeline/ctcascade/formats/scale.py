@@ -153,12 +153,22 @@ def _step(planes: list[NDArray[Any]], full: int) -> int:
 
 
 def _steps(planes: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Return the smallest difference between values of each plane: one that was stretched is coarser than its noise."""
+    """Return the smallest difference between values of each plane: one that was stretched is coarser than its noise.
+
+    No difference is smaller than 1, and a part of an image mostly shows one of 1 already.
+    """
     found = {}
     for role, plane in planes.items():
-        values = np.flatnonzero(np.bincount(plane.ravel(), minlength=1))
-        found[role] = float(np.diff(values).min()) if len(values) >= _ENOUGH else 1.0
+        some = _least_difference(plane.ravel()[:: max(1, plane.size // 4096)])
+        least = some if some == 1 else _least_difference(plane.ravel())
+        found[role] = float(least or 1)
     return found
+
+
+def _least_difference(values: NDArray[Any]) -> int | None:
+    """Return the smallest difference between distinct values; None where these are too few to tell."""
+    distinct = np.flatnonzero(np.bincount(values, minlength=1))
+    return int(np.diff(distinct).min()) if len(distinct) >= _ENOUGH else None
 
 
 def _ceiling(planes: Mapping[str, NDArray[Any]], full: int, bits: int | None) -> tuple[float, bool]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.images.labels import Floats, kernel
+from ctcascade.images.ranks import sorted_values
 from ctcascade.study.detection_settings import BackgroundSettings
 
 
@@ -68,7 +69,7 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings, l
         grid = cv2.medianBlur(grid, 3).astype(np.float32, copy=False)
     across = cv2.resize(grid, (plane.shape[1], counts[0]), interpolation=cv2.INTER_LINEAR)
     step = max(1, int(np.sqrt(plane.size / settings.noise_pixels)))
-    centre, noise = centre_and_noise(np.sort(_less(plane, across, step, 0.0)[:, ::step], axis=None))
+    centre, noise = centre_and_noise(sorted_values(_less(plane, across, step, 0.0)[:, ::step]))
     signal = _less(plane, across, 1, centre)
     level = float(np.median(grid)) + centre
     noise = max(noise, least_step / 2)
@@ -79,7 +80,7 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings, l
 def sorted_sample(image: Floats, pixels: int) -> Floats:
     """Return the sorted values of about so many pixels, evenly over an image."""
     step = max(1, int(np.sqrt(image.size / pixels)))
-    return np.sort(image[::step, ::step], axis=None)
+    return sorted_values(image[::step, ::step])
 
 
 def centre_and_noise(values: Floats) -> tuple[float, float]:
@@ -105,18 +106,23 @@ def blur(image: Floats, sigma: float) -> Floats:
 
 @kernel
 def _usual_distance(values: Any) -> Any:  # pragma: no cover - compiled
-    """Return the upper median distance of sorted values from their upper median: from there on, the lesser of two."""
+    """Return the upper median distance of sorted values from their upper median: from there on, the lesser of two.
+
+    Of the nearest `nearest` values some lie above and the others below: how many is found by halving.
+    """
     up = len(values) // 2
-    down = up - 1
     centre = values[up]
-    distance = np.float32(0)
-    for _ in range(len(values) // 2 + 1):
-        if down < 0 or (up < len(values) and values[up] - centre < centre - values[down]):
-            distance = values[up] - centre
-            up += 1
+    nearest = up + 1
+    fewest, most = max(0, nearest - up), min(nearest, len(values) - up)  # of those above
+    while fewest < most:
+        above = (fewest + most) // 2
+        if values[up + above] - centre < centre - values[up - (nearest - above)]:
+            fewest = above + 1
         else:
-            distance = centre - values[down]
-            down -= 1
+            most = above
+    distance = values[up + fewest - 1] - centre
+    if nearest > fewest:
+        distance = max(distance, centre - values[up - (nearest - fewest)])
     return distance
 
 
@@ -144,24 +150,58 @@ def _cooled(signal: Any, above: float, spread: float) -> Any:  # pragma: no cove
     rows, columns = signal.shape
     hot = [(0, 0)]
     limit = np.float32(above)
+    beside, top = np.empty(columns, np.float32), np.empty(columns, np.float32)
+    alone = np.zeros(columns, np.uint8)
     for y in range(2, rows - 2):
-        row, before, after = signal[y], signal[y - 1], signal[y + 1]
+        row = signal[y]
+        _highest(signal[y - 1], row, signal[y + 1], beside, top)
+        _mark_alone(row[2:-2], beside[2:-2], top[1:-3], top[3:-1], limit, alone[2 : columns - 2])
+        if not _any(alone):
+            continue
         for x in range(2, columns - 2):
-            least = row[x] - limit
-            if least <= 0 or max(row[x - 1], row[x + 1], before[x], after[x]) > least:
-                continue
-            if max(before[x - 1], before[x + 1], after[x - 1], after[x + 1]) > least:
-                continue
-            near = np.sum(signal[y - 1 : y + 2, x - 1 : x + 2])
-            wide = (np.sum(signal[y - 2 : y + 3, x - 2 : x + 3]) - near) / 16
-            near = (near - row[x]) / 8
-            if near - wide < spread * (row[x] - wide):
-                row[x] = near
-                hot.append((y, x))
+            if alone[x]:
+                near = np.sum(signal[y - 1 : y + 2, x - 1 : x + 2])
+                wide = (np.sum(signal[y - 2 : y + 3, x - 2 : x + 3]) - near) / 16
+                near = (near - row[x]) / 8
+                if near - wide < spread * (row[x] - wide):
+                    row[x] = near
+                    hot.append((y, x))
+                    _highest(signal[y - 1], row, signal[y + 1], beside, top)  # the next pixel may stand alone now
+                    _mark_alone(row[2:-2], beside[2:-2], top[1:-3], top[3:-1], limit, alone[2 : columns - 2])
     found = np.empty((len(hot) - 1, 2), np.int64)
     for i in range(1, len(hot)):
         found[i - 1, 0], found[i - 1, 1] = hot[i]
     return found
+
+
+@kernel
+def _any(marks: Any) -> Any:  # pragma: no cover - compiled
+    found = np.uint8(0)
+    for mark in marks:
+        found |= mark
+    return found > 0
+
+
+@kernel
+def _highest(before: Any, row: Any, after: Any, beside: Any, top: Any) -> None:  # pragma: no cover - compiled
+    """Write the greater of the pixels above and below each pixel of a row, and the greatest of all three."""
+    for x in range(len(top)):
+        other = before[x] if before[x] > after[x] else after[x]
+        beside[x] = other
+        top[x] = row[x] if row[x] > other else other
+
+
+@kernel
+def _mark_alone(
+    row: Any, beside: Any, left: Any, right: Any, limit: Any, alone: Any
+) -> None:  # pragma: no cover - compiled
+    """Mark the pixels of a row that are above a limit, and by that above all their neighbours.
+
+    Nothing branches, so that many pixels are compared at once: few have to be looked at one by one.
+    """
+    for x in range(len(alone)):
+        least = row[x] - limit
+        alone[x] = np.uint8((least > 0) & (beside[x] <= least) & (left[x] <= least) & (right[x] <= least))
 
 
 def warm() -> None:

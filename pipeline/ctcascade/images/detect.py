@@ -5,6 +5,7 @@ and memory does not grow with their number.
 """
 
 import contextlib
+import ctypes
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,17 +22,21 @@ from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES, Row
 from ctcascade.data.vocabulary import ROLES
-from ctcascade.formats import Frame, FrameError, FrameRef, image_files, listing, pixels_digest, read
+from ctcascade.formats import Frame, FrameError, FrameRef, image_files, listing, read
 from ctcascade.images import alike, learned, overlap, twins
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, sharpness
 from ctcascade.images.outlines import outlines_table
+from ctcascade.images.pixels import pixels_digest
 from ctcascade.images.registration import Registered, Shift, registered, shifts_of
 from ctcascade.images.segment import Segmentation, segment
 from ctcascade.study.detection_settings import DetectSettings
 from ctcascade.study.jobs import DetectJob
 from ctcascade.study.settings import FrameLimits
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of the GNU C library's mallopt
+_LARGEST_KEPT = 2**25  # bytes; the largest that it takes
 
 
 def detect(
@@ -72,6 +77,7 @@ def detect(
         a row with its reason.
     """
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
+    _keep_memory()
     listed = listing.list_frames(job.images, base, job.format, job.assay)
     images = image_files.digest_of_content(listed)
     if planned and images != planned:
@@ -103,6 +109,17 @@ def detect(
             if progress is not None:
                 progress(len(rows), len(refs), n_cells)
     store.write_table(frames_out, "frames", _frames_table(rows, roles), made_by)
+
+
+def _keep_memory() -> None:
+    """Have the C library keep memory that a frame has freed for the next one, where it is one that can be told so.
+
+    Planes are so large that it would return each to the system, which then clears every page of it again.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        tell = ctypes.CDLL(None).mallopt
+        tell(_MMAP_THRESHOLD, _LARGEST_KEPT)
+        tell(_TRIM_THRESHOLD, 16 * _LARGEST_KEPT)
 
 
 @contextlib.contextmanager

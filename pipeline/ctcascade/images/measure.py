@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ctcascade.data.vocabulary import ABOVE_NOISE
@@ -16,6 +17,7 @@ from ctcascade.images.background import Channel
 from ctcascade.images.distances import rings
 from ctcascade.images.fragments import fragments
 from ctcascade.images.labels import Runs, kernel, runs_of
+from ctcascade.images.ranks import ranked
 from ctcascade.images.segment import Segmentation
 from ctcascade.study.detection_settings import MeasureSettings
 
@@ -36,6 +38,23 @@ class Shapes(NamedTuple):
     solidity: Floats
     major: Floats  # length of the longer axis of the ellipse of equal second moments, and its angle (radians)
     angle: Floats
+
+
+class _Near(NamedTuple):
+    """Of the objects 1..N those near each, one object's after the other's, and the gaps between their edges."""
+
+    starts: NDArray[np.int64]  # of each object's, and the end of the last
+    others: NDArray[np.int64]
+    gaps_um: NDArray[np.float32]
+
+    def of(self, i: int) -> NDArray[np.int64]:
+        """Return the objects near the i-th, from 0."""
+        return self.others[self.starts[i] : self.starts[i + 1]]
+
+    def column(self, values: NDArray[Any]) -> pd.Series:
+        """Return values as one list an object: lists of Arrow, which are written as they are."""
+        lists = pa.ListArray.from_arrays(pa.array(self.starts.astype(np.int32)), pa.array(values))
+        return pd.Series(pd.arrays.ArrowExtensionArray(lists))
 
 
 def measure(
@@ -83,8 +102,8 @@ def measure(
         "nucleus_eccentricity": nucleus.eccentricity,
         "nucleus_solidity": nucleus.solidity,
     }
-    near, gaps = _contacts(in_cell, found.cells.shape[0], count, contact_gap_max_um, px)
-    data |= {"contacts": pd.Series(near, dtype=object), "contact_gaps_um": pd.Series(gaps, dtype=object)}
+    near = _contacts(in_cell, found.cells.shape[0], count, contact_gap_max_um, px)
+    data |= {"contacts": near.column(near.others), "contact_gaps_um": near.column(near.gaps_um)}
     parts = [in_cell, in_nucleus, rings(found.cells, settings.ring_um / px)]
     ring_area = np.bincount(parts[2][:, 3], parts[2][:, 2] - parts[2][:, 1], count + 1)[1:]
     ends = np.cumsum(np.append(0, np.maximum(np.round(settings.high_share * cell.area), 1))).astype(np.int64)
@@ -121,15 +140,16 @@ def measure(
     return pd.DataFrame(data)
 
 
-def _twins(near: list[list[int]], nucleus: Shapes, settings: MeasureSettings) -> NDArray[np.int64]:
+def _twins(near: _Near, nucleus: Shapes, settings: MeasureSettings) -> NDArray[np.int64]:
     """Return for each cell the cell beside it whose nucleus lies to its own as one plate of an anaphase to the other.
 
     Both are long, parallel, alike in size, side by side, and no further apart than they are long.
     """
-    twin = np.zeros(len(near), np.int64)
+    twin = np.zeros(len(nucleus.area), np.int64)
     long = nucleus.eccentricity >= settings.min_plate_eccentricity
-    for i in np.flatnonzero(long):
-        found = [j for k in near[i] if (j := k - 1) > i and long[j] and _are_plates(nucleus, int(i), j, settings)]
+    for i in np.flatnonzero(long).tolist():
+        beside = (near.of(i) - 1).tolist()
+        found = [j for j in beside if j > i and long[j] and _are_plates(nucleus, i, j, settings)]
         if len(found) == 1 and not twin[i] and not twin[found[0]]:
             twin[i], twin[found[0]] = found[0] + 1, i + 1
     return twin
@@ -151,8 +171,10 @@ def _are_plates(nucleus: Shapes, i: int, j: int, settings: MeasureSettings) -> b
 
 def sharpness(channel: Channel) -> float:
     """Return the steepest gradients of a channel relative to its median gradient: about 0.5 for noise alone."""
-    slope = _slopes(channel.signal).ravel()
-    usual, steep = (np.sqrt(np.partition(slope, k)[k]) for k in (len(slope) // 2, int(0.999 * len(slope))))
+    slope = _slopes(channel.signal)
+    if not slope.size:  # fewer rows or columns than a gradient takes
+        return float("nan")
+    usual, steep = np.sqrt(ranked(slope, (slope.size // 2, int(0.999 * slope.size))))
     return float(steep) / (4 * (float(usual) + channel.noise / 4))
 
 
@@ -194,20 +216,19 @@ def contacts(
     -----
     The gap is the smallest distance of two pixel centres less one pixel: 0 for neighbours that touch.
     """
-    return _contacts(runs_of(labels), labels.shape[0], count, gap_max_um, pixel_size_um)
+    near = _contacts(runs_of(labels), labels.shape[0], count, gap_max_um, pixel_size_um)
+    starts, stops = near.starts[:-1], near.starts[1:]
+    each = list(zip(starts, stops, strict=True))
+    return [near.others[a:b].tolist() for a, b in each], [near.gaps_um[a:b].tolist() for a, b in each]
 
 
-def _contacts(
-    runs: Runs, rows: int, count: int, gap_max_um: float, pixel_size_um: float
-) -> tuple[list[list[int]], list[list[float]]]:
+def _contacts(runs: Runs, rows: int, count: int, gap_max_um: float, pixel_size_um: float) -> _Near:
     pairs = _near_pairs(runs, rows, (gap_max_um / pixel_size_um + 1) ** 2, count)
     pairs = np.concatenate([pairs, pairs[:, [1, 0, 2]]])
-    near: list[list[int]] = [[] for _ in range(count)]
-    gaps: list[list[float]] = [[] for _ in range(count)]
-    for a, b, squared in pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].tolist():
-        near[a - 1].append(b)
-        gaps[a - 1].append(float(np.float32((np.sqrt(squared) - 1) * pixel_size_um)))
-    return near, gaps
+    pairs = pairs[np.argsort(pairs[:, 0] * (count + 1) + pairs[:, 1])]
+    starts = np.searchsorted(pairs[:, 0], np.arange(1, count + 2))
+    gaps = ((np.sqrt(pairs[:, 2]) - 1) * pixel_size_um).astype(np.float32)
+    return _Near(starts, pairs[:, 1], gaps)
 
 
 def warm() -> None:

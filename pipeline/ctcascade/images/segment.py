@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ctcascade.formats import Frame
-from ctcascade.images import background, cells, distances, nuclei, watershed
+from ctcascade.images import background, cells, distances, nuclei, pixels, ranks, watershed
 from ctcascade.images.background import Channel
 from ctcascade.images.cells import cells_around
 from ctcascade.images.labels import Labels
@@ -49,6 +49,8 @@ def segment(frame: Frame, channels: Mapping[str, Channel], settings: DetectSetti
 def warm() -> None:
     """Compile the kernels into their cache."""
     background.warm()
+    ranks.warm()
+    pixels.warm()
     distances.warm()
     watershed.warm()
     nuclei.warm()
