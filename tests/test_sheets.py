@@ -33,7 +33,7 @@ def test_a_study_is_read_as_written(folder):
         "part_volumes_ml": [],
         "format": "auto",
         "sampled_fraction": 1.0,
-        **dict.fromkeys(("drawn", "role", "lot", "tube", "hours_to_processing", "note")),
+        **dict.fromkeys(("drawn", "role", "lot", "tube", "hours_to_processing", "note", "notice")),
     }
     assert study.samples["S2"].images == ("slides/a", "slides/b")
     assert study.samples["S2"].blood_volume_ml == 7.25
@@ -701,6 +701,7 @@ def test_each_stage_gets_its_own_settings_only(folder):
         "after": [],
         "role": None,
         "note": None,
+        "notice": None,
         "blood_volume_ml": 7.5,
         "part_volumes_ml": [],
         "sampled_fraction": 1.0,
@@ -716,7 +717,7 @@ def test_each_stage_gets_its_own_settings_only(folder):
     row = study.patients["P1"].as_json()
     known = {key: value for key, value in row.items() if key not in ("event", "time_months")}
     assert set(row) - set(known) == {"event", "time_months"}
-    assert set(of_sample["report"]) == {"assay", *own["report"]}
+    assert set(of_sample["report"]) == {"assay", "donor", *own["report"]}
     of_simulate = {name: value for name, value in own["simulate"].items() if name != "what_if"}
     assert of_patient["simulate"] == {"patient": known, "random_seed": 3, **of_simulate}
     assert of_patient["prognose"] == {"patient": known, "random_seed": 3, **own["prognose"]}

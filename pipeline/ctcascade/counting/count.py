@@ -211,6 +211,7 @@ def count_ctcs(
         assay=job.assay.name,
         role=job.role,
         note=job.note,
+        notice=job.notice,
         status="ok" if evaluable else "not_evaluable",
         reason=reason,
         n_frames=len(frames),

@@ -52,7 +52,21 @@ def report_follow_up(cohort: Path, out: Path) -> None:
     """
     data = store.read_json(cohort, FollowUp)
     plots = [plot(group) for group in data.groups]
-    write_page(out, "follow_up.html", PageJob(), {"cohort": cohort}, found=Traced("cohort", data), plots=plots)
+    write_page(
+        out,
+        "follow_up.html",
+        PageJob(),
+        {"cohort": cohort},
+        notices=notices(data),
+        found=Traced("cohort", data),
+        plots=plots,
+    )
+
+
+def notices(data: FollowUp) -> list[tuple[str, str]]:
+    """Return what must be said first of the patients' samples, with how many patients where it is not all."""
+    n = data.n_patients
+    return [(about.reason, "" if about.n == n else f"{about.n} of {n} patients") for about in data.notices]
 
 
 def plot(group: FollowUpGroup) -> Plot:

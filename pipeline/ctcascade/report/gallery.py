@@ -5,6 +5,7 @@ for. What the page filters and sorts by is in the page for all of them.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from ctcascade.calling.candidates import DOUBTS, cluster_members, near_misses, r
 from ctcascade.data import store
 from ctcascade.data.tables import Row
 from ctcascade.data.vocabulary import CALLS
+from ctcascade.report.numbers import amount, percent
 from ctcascade.report.page import anchor
 from ctcascade.report.thumbnails import Crops, Picture
+from ctcascade.report.words import judge_words
 from ctcascade.study.jobs import ReportSampleJob
 
 FILE = "gallery.js"
@@ -28,13 +31,14 @@ NARROWED = {
 }
 """What the gallery can be narrowed and sorted by: columns of calls and cells, and their names for the reader."""
 DOUBT_WORDS = {
-    "differ": "gates and judge differ",
+    "differ": "limits and learned check differ",
     "uncertain": "uncertain",
     "double_positive": "double-positive",
-    "near_gate": "near a gate",
+    "near_gate": "close to a limit",
     "cluster": "in a cluster",
     "": "not in doubt",
 }
+_MOST_LN = math.log(1000)
 Key = tuple[str, int]
 
 
@@ -224,11 +228,15 @@ def _shortened(value: float) -> float | None:
 
 
 def _judged(row: Row) -> list[tuple[str, str]]:
-    """Return in words what the learned judge says of a cell; nothing where it was not asked."""
+    """Return in words what the learned check says of a cell; nothing where it was not asked."""
     if not row.get("judge_reason") or pd.isna(row["judge_ln_ratio"]):
         return []
-    said = f"{row['judge_reason']}; ln of the likelihood ratio {row['judge_ln_ratio']:+.1f}"
-    return [("Judge", said), ("Gates alone", f"P(CTC) {row['gates_p_ctc']:.0%}")]
+    ln_ratio = float(row["judge_ln_ratio"])
+    times = amount(math.exp(min(abs(ln_ratio), _MOST_LN)))
+    often = f"{'more than ' if abs(ln_ratio) > _MOST_LN else ''}{times} times as often"
+    like = ("CTCs", "other cells") if ln_ratio >= 0 else ("other cells", "CTCs")
+    said = f"{judge_words(str(row['judge_reason']))}: {like[0]} look like this {often} as {like[1]}"
+    return [("Learned check", said), ("Limits alone", f"P(CTC) {percent(float(row['gates_p_ctc']))}")]
 
 
 def _marked(row: Row, role: str) -> str:

@@ -16,6 +16,7 @@ from ctcascade.data.results import (
     Controls,
     Counts,
     Interval,
+    Organ,
     Prognosis,
     Quality,
     ResultFile,
@@ -23,10 +24,11 @@ from ctcascade.data.results import (
 )
 from ctcascade.report import controls as control_charts
 from ctcascade.report.axes import Axis, band, path
-from ctcascade.report.numbers import Traced, amount
+from ctcascade.report.numbers import Traced, amount, percent
+from ctcascade.report.organ_risks import HEADLINE_YEARS, known, next_organ, organs
 from ctcascade.report.page import write_page
-from ctcascade.report.patient_page import known
 from ctcascade.report.tables import Row, lines
+from ctcascade.report.words import notices_of
 from ctcascade.study.jobs import ReportCohortJob
 from ctcascade.study.patient import Patient
 
@@ -37,7 +39,7 @@ PROGNOSIS_WORDS = {
     "relative_only": "relative only",
     "no_evidence": "none: no evidence",
     "not_applicable": "not applicable",
-    "withheld": "withheld: checks fail",
+    "withheld": "withheld",
 }
 
 
@@ -52,8 +54,20 @@ class Spark:
 
 
 @dataclass(frozen=True)
+class Pressing:
+    """Something to look at, in which place of which samples' pages."""
+
+    what: str
+    place: str
+    samples: list[str]
+
+
+@dataclass(frozen=True)
 class PatientRow:
-    """A patient in the index: the sheet's row, samples by date, the latest evaluable one, cascade and prognosis."""
+    """A patient in the index: the sheet's row, samples by date, the latest evaluable one, cascade and prognosis.
+
+    `following` is the organ that may be named as next, and `widest` the place of the other one of the highest limit.
+    """
 
     about: Patient
     samples: list[Traced[Counts]]
@@ -63,6 +77,8 @@ class PatientRow:
     spark: Spark
     prognosis_words: str
     known: list[str]
+    following: tuple[int, Organ] | None
+    widest: int | None
 
 
 def report_index(
@@ -122,6 +138,10 @@ def report_index(
         {f"counts/{c.sample}": path for path, c in zip(counts, found, strict=True)}
         | {f"prognosis/{name}": path for name, path in zip(prognosis_of, prognoses, strict=True)}
         | {"controls": controls, "cohort.csv": table, "qc_mqc.tsv": multiqc},
+        notices=notices_of(found),
+        steps=look_at(found, against),
+        level=level_words(found, "interval"),
+        band=band_words(list(cascade_of.values())),
         patients=rows,
         samples=[Traced(f"counts/{c.sample}", c) for c in found],
         quality=quality_of,
@@ -179,14 +199,45 @@ def patient_rows(
                 spark([s.data.ctc_per_7_5_ml for s in measured if s.data.ctc_per_7_5_ml]),
                 PROGNOSIS_WORDS[prognosis_of[name].status],
                 list(known(cascade_of[name])),
+                *_others(cascade_of[name]),
             )
         )
     return rows
 
 
+def _others(cascade: Cascade) -> tuple[tuple[int, Organ] | None, int | None]:
+    """Return of the organs that are not known the one that may be named as next, and the place of the highest limit."""
+    ranked = [item for item in organs(cascade) if item[1].organ not in known(cascade)]
+    highest = max(ranked, key=lambda item: item[1].p_metastasis[HEADLINE_YEARS].high)[0] if ranked else None
+    return next_organ(ranked), highest
+
+
+def look_at(counts: Sequence[Counts], against: Mapping[str, Sequence[str]]) -> list[Pressing]:
+    """Return what of a run to look at next, the most pressing first."""
+    ok = [c for c in counts if c.status == "ok"]
+    found = [
+        Pressing("no count", "#count", [c.sample for c in counts if c.status != "ok"]),
+        Pressing("checks fail", "#quality", [c.sample for c in ok if against[c.sample]]),
+        Pressing("cells in doubt", "#gallery", [c.sample for c in ok if c.n_uncertain and not c.review]),
+    ]
+    return [step for step in found if step.samples]
+
+
+def level_words(counts: Sequence[Counts], what: str) -> str:
+    """Return ``95 % interval`` of the counts' level, or no number where they differ or there are none."""
+    levels = {c.ctc_per_7_5_ml.level for c in counts if c.ctc_per_7_5_ml}
+    return Markup("{} {}").format(percent(levels.pop()), what) if len(levels) == 1 else what
+
+
+def band_words(cascades: Sequence[Cascade]) -> str:
+    """Return ``a 95 % band`` of the risks' level, or no number where they differ or there are none."""
+    levels = {c.level for c in cascades if c.status == "ok"}
+    return Markup("a {} band").format(percent(levels.pop())) if len(levels) == 1 else "bands"
+
+
 def sample_row(counts: Counts, quality: Quality, against: Sequence[str]) -> Row:
     """Return a row of the samples: counts with interval, what was imaged, quality and what speaks against it."""
-    names = ("sample", "patient", "collected", "assay", "status", "reason")
+    names = ("sample", "patient", "collected", "assay", "notice", "status", "reason")
     seen = ("n_ctc", "n_clusters", "n_leukocytes", "n_frames_usable", "n_frames", "imaged_fraction", "above_blank")
     interval = counts.ctc_per_7_5_ml
     return {

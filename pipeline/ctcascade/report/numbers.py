@@ -14,7 +14,7 @@ from ctcascade.data.errors import plain
 from ctcascade.data.results import Interval, ResultFile, RiskBand
 
 R = TypeVar("R", bound=ResultFile)
-_WIDE = 4.0
+_WIDE, _TENFOLD = 4.0, 10.0
 _HALF = 0.5
 
 
@@ -64,8 +64,13 @@ class Traced(Generic[R]):
 
 
 def is_wide(interval: Interval) -> bool:
-    """Return whether an interval says more than its estimate, and so comes first: four times as long, or from zero."""
-    return interval.estimate == 0 or interval.high - interval.low > _WIDE * interval.estimate
+    """Return whether an interval says more than its estimate, and so comes first.
+
+    It does where nothing was seen, where its ends differ more than tenfold, or where it is more than four times as long
+    as the estimate.
+    """
+    tenfold = interval.high > _TENFOLD * interval.low
+    return interval.estimate == 0 or tenfold or interval.high - interval.low > _WIDE * interval.estimate
 
 
 def is_unsure(risk: RiskBand) -> bool:

@@ -26,6 +26,7 @@ from ctcascade.data.results import Provenance
 from ctcascade.data.store import write_page_text
 from ctcascade.data.typed import Typed
 from ctcascade.evidence.tables import ENDPOINTS
+from ctcascade.report import standing, words
 from ctcascade.report.numbers import is_unsure, is_wide, kappa, of_hundred, percent
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,7 +74,7 @@ def render(template: str, has_files: bool = False, **content: Any) -> str:
     has_files : bool
         Whether the page loads more of itself from script files beside it.
     **content
-        What the template names.
+        What the template names; `notices` (text, the samples it is about) come before anything else.
 
     Notes
     -----
@@ -94,7 +95,7 @@ def render(template: str, has_files: bool = False, **content: Any) -> str:
         policy=policy,
         version=__version__,
         research_use=RESEARCH_USE,
-        **content,
+        **{"notices": (), **content},
     )
 
 
@@ -116,11 +117,6 @@ def _short(value: object) -> str:
     return plain(value, longest=LONGEST_NAME)
 
 
-def _words(value: object) -> str:
-    """Return a name of the schema (``lung_nsclc``) as words."""
-    return _WORDS.get(str(value), str(value).replace("_per_7_5_ml", " per 7.5 mL").replace("_", " "))
-
-
 def linked(value: object) -> Markup:
     """Return text in which DOIs, PMIDs and PMC ids are links; nothing is loaded from there until one follows them."""
     text, found, last = plain(value, longest=LONGEST_TEXT), Markup(""), 0
@@ -135,26 +131,6 @@ def linked(value: object) -> Markup:
     return found + text[last:]
 
 
-def check_name(value: object) -> str:
-    """Return the name of a check for people."""
-    return _CHECKS.get(str(value), _words(value))
-
-
-def claim_name(value: object, names: Mapping[str, str] | None = None) -> str:
-    """Return a claim about stains for people, as a statement; `names` are what an assay calls its channels."""
-    text, called = str(value), {**_ROLES, **(names or {})}
-    for end, words in _CLAIMS.items():
-        if text.endswith(end):
-            of = called.get(text.removesuffix(end), text.removesuffix(end).upper())
-            return f"{of} {words.replace('CK', called['ck']).replace('DNA', called['dna'])}"
-    return _words(value)
-
-
-def _failed(claim: str) -> str:
-    """Return that a claim does not hold."""
-    return f"it does not hold that {claim}"
-
-
 def _limit(value: float, style: str) -> Markup:
     """Return a limit of a check as its values are written."""
     return Markup("{}").format(percent(value) if style == "percent" else f"{value:g}")
@@ -167,44 +143,6 @@ _ADDRESSES = {
     "doi": "https://doi.org/",
     "pmid": "https://pubmed.ncbi.nlm.nih.gov/",
     "pmc": "https://www.ncbi.nlm.nih.gov/pmc/articles/",
-}
-_CHECKS = {
-    "lost_area_share": "area that was lost",
-    "weak_focus_share": "frames out of focus",
-    "saturated_share": "saturated frames",
-    "uneven_share": "unevenly lit frames",
-    "background_cv": "background from frame to frame",
-    "registration_um": "shift between channels, µm",
-    "staining_index": "CD45 stain of leukocytes",
-    "nuclei_per_mm2": "nuclei per mm²",
-    "leukocyte_nucleus_ratio": "size of leukocytes' nuclei",
-    "hours_to_processing": "hours from the draw to processing",
-}
-_ROLES = {"dna": "DNA", "ck": "CK", "cd45": "CD45", "leukocytes": "leukocytes", "channels": "channels"}
-_CLAIMS = {
-    "_stained": "is stained",
-    "_found": "are found",
-    "_apart": "tells cells apart",
-    "_in_every_frame": "is stained in every frame",
-    "_in_order": "are in one order in all frames",
-    "_in_place": "lies upon DNA",
-    "_is_no_copy_of_dna": "is no copy of DNA",
-    "_is_no_copy_of_ck": "is no copy of CK",
-    "_into_cd45_known": "in the CD45 channel is known",
-}
-_WORDS = {
-    "ctc": "CTC",
-    "registration_um": "registration (µm)",
-    "lung_nsclc": "lung, non-small-cell",
-    "lung_sclc": "lung, small-cell",
-    "hr_pos_her2_neg": "HR+ HER2−",
-    "her2_pos": "HER2+",
-    "tnbc": "triple-negative",
-    "mhspc": "metastatic, hormone-sensitive",
-    "mcrpc": "metastatic, castration-resistant",
-    "stage_iii": "stage III",
-    "stage_iv": "stage IV",
-    "m0": "M0",
 }
 
 
@@ -254,20 +192,24 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         short=_short,
-        words=_words,
+        words=words.words,
         segment=_segment,
         settings_text=_settings_text,
         percent=_percent,
         kappa=kappa,
         of_hundred=of_hundred,
         exact=_exact,
-        check_name=check_name,
-        claim_name=claim_name,
+        check_name=words.check_name,
+        claim_name=words.claim_name,
         limit=_limit,
-        failed=_failed,
+        failed=words.failed,
+        reason=words.reason_words,
+        doubt=words.doubt_words,
+        assumption=words.assumption_words,
+        named=words.named,
         wide=is_wide,
         unsure=is_unsure,
         linked=linked,
     )
-    environment.globals.update(anchor=anchor, ENDPOINTS=ENDPOINTS)
+    environment.globals.update(anchor=anchor, ENDPOINTS=ENDPOINTS, GLOSSARY=words.GLOSSARY, standing=standing)
     return environment

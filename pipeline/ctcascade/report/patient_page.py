@@ -1,17 +1,18 @@
 """The page of a patient: samples over time, organs at risk, steps of the cascade, published survival, evidence."""
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from urllib.parse import quote
 
 from markupsafe import Markup
 
 from ctcascade import evidence
 from ctcascade.data import lineage, store
 from ctcascade.data.doubts import doubts
-from ctcascade.data.errors import refuse
+from ctcascade.data.errors import plain, refuse
 from ctcascade.data.results import (
     AmountBand,
     Cascade,
@@ -19,25 +20,25 @@ from ctcascade.data.results import (
     Counts,
     CurvePoint,
     EarlierCurve,
-    Organ,
     Prognosis,
     Quality,
-    RiskBand,
     SharedPixels,
     SurvivalPoint,
 )
 from ctcascade.data.vocabulary import HORIZONS_YEARS
+from ctcascade.report import standing
 from ctcascade.report.axes import Axis, Tick, band, path, ruler
 from ctcascade.report.controls import read_charts
-from ctcascade.report.numbers import Traced, is_unsure
+from ctcascade.report.numbers import Traced, whole
+from ctcascade.report.organ_risks import Bar, known, next_organ, organs, risk_bar, seen_free, shades
 from ctcascade.report.page import write_page
+from ctcascade.report.words import notices_of
 from ctcascade.study.jobs import ReportPatientJob
 
 SHOWN_MONTHS = (6, 12, 18, 24)
 PEOPLE_MONTHS = (6, 12, 24)
-RISK_STEPS = (0.01, 0.05, 0.2, 0.5, 0.9)
-"""Shares at which the body figure changes its shade."""
 _BENT_FROM = 60.0
+_STEPS = 4
 _ALIKE = 1.05
 """Volumes of blood up to this ratio are equal: CTCs seen in them can be compared as they are."""
 
@@ -92,22 +93,11 @@ class Person:
 
 
 @dataclass(frozen=True)
-class Shade:
-    """An organ in the body figure: its index in cascade.json and its style; hatched where the band is `wide`."""
+class Step:
+    """Something worth looking at next, and where it is."""
 
-    index: int
-    shade: str
-    wide: bool
-    known: bool
-
-
-@dataclass(frozen=True)
-class Bar:
-    """A mean with its band, in user units."""
-
-    mean: float
-    low: float
-    high: float
+    what: str
+    href: str
 
 
 @dataclass(frozen=True)
@@ -181,8 +171,10 @@ def report_patient(
     measured = [s for s in samples if s.data.status == "ok"]
     latest, same_day = _latest(measured)
     known_organs = known(found)
+    others = [item for item in organs(found) if item[1].organ not in known_organs]
     of_sample = {s.data.sample: s for s in samples}
     base = of_sample.get(predicted.sample or "")
+    older = bool(base and latest and base.data.collected < latest.data.collected)
     write_page(
         out,
         "patient.html",
@@ -190,8 +182,11 @@ def report_patient(
         {f"counts/{c.sample}": place for place, c in counted.items()}
         | {"cascade": cascade, "prognosis": prognosis}
         | ({"controls": controls} if controls else {}),
+        notices=notices_of([s.data for s in samples]),
         patient=patient,
         samples=samples,
+        images={name: standing.images(of, against[name]) for name, of in quality_of.items() if name in against},
+        steps=next_steps(samples, latest, against, older),
         doubts={sample: reasons for sample, reasons in against.items() if reasons},
         measured=len(measured),
         shared=store.read_json(shared, SharedPixels).of_patient(name) if shared else (),
@@ -204,11 +199,13 @@ def report_patient(
         known=known_organs,
         risk_date=of_sample[found.latest_sample].data.collected if found.latest_sample in of_sample else "",
         prognosis_date=base.data.collected if base else "",
-        older=bool(base and latest and base.data.collected < latest.data.collected),
+        older=older,
         cascade=cascade_result,
         prognosis=prognosis_result,
         years=HORIZONS_YEARS,
-        organs=[item for item in organs(found) if item[1].organ not in known_organs],
+        organs=others,
+        following=next_organ(others),
+        seen_free={organ: place for organ, place in seen_free(found).items() if organ not in known_organs},
         risks={year: shades(found, year, known_organs) for year in HORIZONS_YEARS},
         risk_bar=risk_bar,
         modalities=sorted({t.modality for o in found.organs for t in o.time_to_detectability}),
@@ -238,6 +235,45 @@ def _latest(measured: Sequence[Traced[Counts]]) -> tuple[Traced[Counts] | None, 
         return None, []
     first = max(last, key=lambda s: s.data.ctc_per_7_5_ml.estimate if s.data.ctc_per_7_5_ml else 0.0)
     return first, [s for s in last if s is not first]
+
+
+def next_steps(
+    samples: Sequence[Traced[Counts]], latest: Traced[Counts] | None, against: Mapping[str, Sequence[str]], older: bool
+) -> list[Step]:
+    """Return what to look at after the first screen, the most pressing first.
+
+    Parameters
+    ----------
+    samples : sequence of Traced of Counts
+        All of the patient.
+    latest : Traced of Counts or None
+        The one that the page begins with.
+    against : mapping of str to sequence of str
+        What speaks against each sample.
+    older : bool
+        Whether the published curve is of a sample before the latest.
+    """
+    found = []
+    for s in samples:
+        page = f"../../samples/{quote(s.data.sample, safe='')}/report.html"
+        if s.data.status != "ok":
+            found.append(Step(f"why {plain(s.data.sample)} has no count", f"{page}#count"))
+        elif against[s.data.sample]:
+            found.append(Step(f"which checks {plain(s.data.sample)} fails", f"{page}#quality"))
+    if latest:
+        page = f"../../samples/{quote(latest.data.sample, safe='')}/report.html"
+        found.append(Step(_cells_to_review(latest.data), f"{page}#gallery"))
+    if older:
+        found.append(Step("why the published curve is not of the latest sample", "#survival"))
+    return found[:_STEPS]
+
+
+def _cells_to_review(counts: Counts) -> str:
+    """Return in words which cells of a sample a person may look at."""
+    kinds = ((counts.n_ctc, "CTC" if counts.n_ctc == 1 else "CTCs"), (counts.n_uncertain, "uncertain"))
+    found = ", ".join(f"{whole(n)} {name}" for n, name in kinds if n)
+    seen = "reviewed cells" if counts.review else "cells"
+    return f"the {seen} of {plain(counts.sample)} ({found})" if found else f"what came close in {plain(counts.sample)}"
 
 
 def timeline(
@@ -286,15 +322,6 @@ def change_of(
     return (of_sample[names[0]], of_sample[names[1]]) if all(name in of_sample for name in names) else None
 
 
-def known(cascade: Cascade) -> dict[str, int]:
-    """Return the organs in which the last scan saw a lesion, each with that finding's place in cascade.json."""
-    last: dict[str, int] = {}
-    for place, finding in sorted(enumerate(cascade.findings), key=lambda item: item[1].date):
-        if finding.n_lesions or finding.organ not in last or cascade.findings[last[finding.organ]].date < finding.date:
-            last[finding.organ] = place
-    return {organ: place for organ, place in last.items() if cascade.findings[place].n_lesions}
-
-
 def _alike(counts: Sequence[Traced[Counts]]) -> bool:
     """Return whether equal volumes of blood were looked at, of more than one sample or of one."""
     volumes = [c.data.blood_analysed_ml for c in counts if c.data.status == "ok"]
@@ -307,21 +334,6 @@ def _drawn(counts: Counts, seen: bool) -> tuple[float, float, float] | None:
     if interval is None or counts.n_ctc is None:
         return None
     return (counts.n_ctc,) * 3 if seen else (interval.estimate, interval.low, interval.high)
-
-
-def risk_class(p: float) -> str:
-    """Return the shade of a risk in the body figure."""
-    return f"r{sum(p >= step for step in RISK_STEPS)}"
-
-
-def shades(cascade: Cascade, year: int, known_organs: Container[str] = ()) -> dict[str, Shade]:
-    """Return by organ its index in cascade.json and how it is drawn in the body figure."""
-    found = {}
-    for i, organ in enumerate(cascade.organs):
-        band_of, is_known = organ.p_metastasis[str(year)], organ.organ in known_organs
-        shade = "known" if is_known else risk_class(band_of.mean)
-        found[organ.organ] = Shade(i, shade, not is_known and is_unsure(band_of), is_known)
-    return found
 
 
 def main_source(prognosis: Prognosis) -> Citation | None:
@@ -338,17 +350,6 @@ def studies(prognosis: Prognosis) -> list[Study]:
     for e in prognosis.evidence:
         found.setdefault((e.citation, e.population), Study(e, [])).ids.append(e.evidence_id)
     return list(found.values())
-
-
-def organs(cascade: Cascade) -> list[tuple[int, Organ]]:
-    """Return (index in cascade.json, organ), the largest risk at two years first."""
-    return sorted(enumerate(cascade.organs), key=lambda item: -item[1].p_metastasis["2"].mean)
-
-
-def risk_bar(found: RiskBand) -> Bar:
-    """Return a risk and its band on an axis from 0 to 100 units."""
-    across = Axis(0, 1, 2, 98)
-    return Bar(across(found.mean), across(found.low), across(found.high))
 
 
 def survival(prognosis: Prognosis) -> Survival | None:

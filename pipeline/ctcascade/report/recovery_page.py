@@ -44,7 +44,8 @@ def report_recovery(recovery: Path, out: Path) -> None:
     """
     data = store.read_json(recovery, Recovery)
     found = Traced(f"recovery/{data.assay}", data)
-    write_page(out, "recovery.html", PageJob(), {"recovery": recovery}, found=found, plot=plot(data))
+    notices = [(text, "") for text in data.notices]
+    write_page(out, "recovery.html", PageJob(), {"recovery": recovery}, notices=notices, found=found, plot=plot(data))
 
 
 def plot(found: Recovery) -> Plot:

@@ -20,6 +20,7 @@ from ctcascade.report.controls import read_charts
 from ctcascade.report.numbers import Traced
 from ctcascade.report.page import part, write_page
 from ctcascade.report.thumbnails import COLOURS, NAMES, Crops
+from ctcascade.report.words import notices_of
 from ctcascade.study.jobs import ReportSampleJob
 from ctcascade.study.reviews import calls_hash
 
@@ -118,15 +119,18 @@ def report_sample(
     marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
     reviewed, reference = verdicts(data), store.table_provenance(calls).reference
-    gallery.write_later(cards, out.parent / gallery.FILE, lambda cell: part("cards.html", "card", cell, reviewed))
+    beside = out.parent / gallery.FILE
+    gallery.write_later(cards, beside, lambda cell: part("cards.html", "card", cell, reviewed, names))
     write_page(
         out,
         "sample.html",
         job,
         {"calls": calls, "crops": crops, "counts": counts, "quality": quality, "operator": operator}
-        | {gallery.FILE: out.parent / gallery.FILE}
+        | {gallery.FILE: beside}
         | ({"controls": controls} if controls else {}),
         has_files=bool(cards.later),
+        notices=notices_of([data]),
+        donor=job.donor,
         counts=Traced(f"counts/{data.sample}", data),
         axis=ruler(data.ctc_per_7_5_ml),
         odds=reference_odds(data),
@@ -141,7 +145,7 @@ def report_sample(
         frames=frame_rows(frame_table),
         cards=cards,
         links=gallery.links(cards),
-        beside=gallery.FILE,
+        beside=beside.name,
         sure=DOUBTS.index(""),
         colours=COLOURS,
         overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,
@@ -195,7 +199,7 @@ def lights(counts: Counts, quality: Quality) -> list[Light]:
             "Flags",
             "warn" if flagged else "ok" if usable else "bad",
             flagged
-            or ("no frame is flagged for focus, saturation, unevenness or registration" if usable else "none measured"),
+            or ("no frame is flagged for focus, saturation, light or shifted channels" if usable else "none measured"),
         ),
     ]
 
@@ -206,7 +210,7 @@ def strips(frames: pd.DataFrame) -> list[Strip]:
         _strip(frames, "focus", "Focus", "higher is sharper"),
         _strip(frames, "saturation", "Saturation", "largest share of pixels at the ceiling"),
         _strip(frames, "background", "Background", "DNA channel, counts"),
-        _strip(frames, "registration_um", "Registration", "largest shift of a channel against DNA, µm"),
+        _strip(frames, "registration_um", "Shift between channels", "largest one against DNA, µm"),
     ]
 
 
@@ -224,17 +228,17 @@ def layout(crops: Crops) -> Light:
 
 
 def judge_lights(reference: CallsReference | None) -> list[Light]:
-    """Return what the learned judge made of the sample, in words."""
+    """Return what the learned check made of the sample, in words."""
     judge = reference.judge if reference else None
     if judge is None or judge.use == "off":
         return []
     if judge.use == "abstains":
-        return [Light("Learned judge", "warn", f"abstains, and the gates alone decide: {judge.reason}")]
+        return [Light("Learned check", "warn", f"abstains, and the assay's limits alone decide: {judge.reason}")]
     how = {
-        "beside": "cells are called where gates and judge agree; where they differ they are uncertain and come first",
-        "shown": "its verdict stands beside each cell; the gates alone decide",
+        "beside": "a cell is called where it and the assay's limits agree; where they differ the cell is uncertain",
+        "shown": "its verdict stands beside each cell; the assay's limits alone decide",
     }[judge.use]
-    return [Light("Learned judge", "ok", f"asked about {judge.n_asked} candidates: {how}")]
+    return [Light("Learned check", "ok", f"asked about {judge.n_asked} cells: {how}")]
 
 
 def verdicts(counts: Counts) -> dict[tuple[str, int], str]:

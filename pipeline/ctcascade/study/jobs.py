@@ -99,6 +99,7 @@ class CountJob(CountSettings):
     after: tuple[str, ...] = ()
     role: Role | None = None
     note: str | None = None
+    notice: str | None = None
     blood_volume_ml: Number
     part_volumes_ml: tuple[Number, ...] = ()
     sampled_fraction: Number
@@ -173,9 +174,10 @@ class ReportAssay(Camera):
 
 
 class ReportSampleJob(ReportSettings):
-    """The page of one sample."""
+    """The page of one sample; a donor's blood is of somebody without a tumour."""
 
     assay: ReportAssay
+    donor: bool = False
 
 
 class ReportPatientJob(Typed):
@@ -217,6 +219,7 @@ class RecoveryJob(RecoverySettings):
     """What was found of the phantom CTCs of one assay."""
 
     assay: NamedAssay
+    notices: tuple[str, ...] = ()
     random_seed: Seed
 
 
@@ -286,6 +289,7 @@ def count_job(study: Study, sample: str) -> CountJob:
         "drawn",
         "role",
         "note",
+        "notice",
         "blood_volume_ml",
         "part_volumes_ml",
         "sampled_fraction",
@@ -349,7 +353,8 @@ def report_sample_job(study: Study, sample: str) -> ReportSampleJob:
     method = study.assays[row.assay]
     camera = dict(method.camera(row.assay))
     assay = ReportAssay(gates=method.gate_values(), labels=method.labels, **camera)
-    return _job(ReportSampleJob, study.settings.report, assay=assay)
+    donor = row.role == "healthy" or study.patients[row.patient].primary == "none"
+    return _job(ReportSampleJob, study.settings.report, assay=assay, donor=donor)
 
 
 def report_patient_job(study: Study, patient: str) -> ReportPatientJob:
@@ -373,8 +378,9 @@ def spike_job(study: Study, assay: str) -> SpikeJob:
 
 def recovery_job(study: Study, assay: str) -> RecoveryJob:
     """Return the job that says what was found of the CTCs pasted into frames of an assay."""
-    seed = study.settings.random_seed
-    return _job(RecoveryJob, study.settings.recovery, assay=_named(study, assay), random_seed=seed)
+    rows = [study.samples[name] for name in study.healthy_of(assay)]
+    about = {"notices": tuple(sorted({row.notice for row in rows if row.notice})), "assay": _named(study, assay)}
+    return _job(RecoveryJob, study.settings.recovery, random_seed=study.settings.random_seed, **about)
 
 
 def cohort_job(study: Study) -> CohortJob:

@@ -85,6 +85,13 @@ class SampleColumns(Typed):
         examples=["24"],
     )
     note: str | None = Field(default=None, max_length=500, description="free text of at most 500 characters")
+    notice: str | None = Field(
+        default=None,
+        max_length=200,
+        description="what every page that shows the sample must say first, at most 200 characters: that it is no "
+        "patient's, that it is a trial of the method",
+        examples=["Made-up images: no person."],
+    )
 
 
 class Sample(SampleColumns):

@@ -181,7 +181,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     alone = [f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples]
     said = [f"{patient_sheet}: {name}: {remark}" for name, row in named.items() for remark in remarks(row)]
     said += _controls_of_patients(sheet, rows, named)
-    persons = privacy.in_rows(str(sheet), rows, ("sample", "patient", "images", "lot", "tube", "note"))
+    persons = privacy.in_rows(str(sheet), rows, ("sample", "patient", "images", "lot", "tube", "note", "notice"))
     return Study(
         settings=config.settings,
         samples=rows,

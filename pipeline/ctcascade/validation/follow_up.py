@@ -92,12 +92,15 @@ def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], ou
     about = job.patients
     least_ml = float(evidence.load("assay_facts").central["least_volume"])
     left_out: Counter[str] = Counter()
+    notices: Counter[str] = Counter()
     groups: dict[tuple[str, str], list[Followed]] = {}
     for given, counts_path, prognosis_path in zip(about, counts, prognoses, strict=True):
         counted, predicted = store.read_json(counts_path, Counts), store.read_json(prognosis_path, Prognosis)
         if (counted.sample, predicted.patient) != (given.sample, given.patient):
             todo = "give counts and prognoses in the patients' order"
             refuse(counts_path, "sample", counted.sample, given.sample, todo)
+        if counted.notice:
+            notices[counted.notice] += 1
         why = why_left_out(counted, least_ml)
         if why:
             left_out[why] += 1
@@ -109,6 +112,7 @@ def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], ou
         advised_events=job.advised_events,
         n_patients=len(about),
         left_out=reason_counts(left_out),
+        notices=reason_counts(notices),
         groups=tuple(_group(job, *key, groups[key]) for key in sorted(groups)),
         provenance=_made_by(job, counts, prognoses),
     )

@@ -87,6 +87,7 @@ def recovery(job: RecoveryJob, spiked: Path, calls: Sequence[Path], out: Path, a
         title=_TITLE,
         background="samples" if samples else "phantom",
         samples=tuple(samples),
+        notices=job.notices,
         n_frames=len(sources),
         ctc=PastedCtc(ctc_diameter_um=job.ctc_diameter_um, ck=job.ck, weak_ck=job.weak_ck),
         levels=levels,

@@ -252,6 +252,7 @@ class Counts(ResultFile):
     assay: Text = Field(description="name of the assay")
     role: Text | None = Field(description="role of a control sample, else null")
     note: Text | None = Field(description="note of the sample sheet")
+    notice: Text | None = Field(default=None, description="what must be said first of the sample, from the sheet")
     status: Literal["ok", "not_evaluable"] = Field(
         description="not_evaluable: no frame could be analysed, or what the calls rest on does not hold"
     )

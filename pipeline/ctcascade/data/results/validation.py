@@ -86,6 +86,7 @@ class Recovery(ResultFile):
     title: Text = Field(description="title of the assay")
     background: Literal["samples", "phantom"] = Field(description="what the CTCs were pasted into")
     samples: tuple[Text, ...] = Field(description="samples whose frames were used")
+    notices: tuple[Text, ...] = Field(default=(), description="what must be said first of these samples")
     n_frames: Count = Field(description="different frames")
     ctc: PastedCtc = Field(description="the CTCs that were pasted")
     levels: tuple[RecoveryLevel, ...] = Field(description="each level")
@@ -97,9 +98,9 @@ class Recovery(ResultFile):
 
 
 class ReasonCount(Result):
-    """How many patients were left out for a reason."""
+    """How many patients something concerns: a reason to leave them out, or a notice of their samples."""
 
-    reason: Text = Field(description="why")
+    reason: Text = Field(description="why, or the notice")
     n: Count = Field(description="patients")
 
 
@@ -205,4 +206,7 @@ class FollowUp(ResultFile):
     advised_events: Count = Field(description="deaths that are advised")
     n_patients: Count = Field(description="patients with follow-up")
     left_out: tuple[ReasonCount, ...] = Field(description="patients left out")
+    notices: tuple[ReasonCount, ...] = Field(
+        default=(), description="what must be said first of the patients' samples, from the sample sheet"
+    )
     groups: tuple[FollowUpGroup, ...] = Field(description="by primary tumour and setting")

@@ -6,7 +6,7 @@
   var all = JSON.parse(section.getAttribute("data-cells")), total = all.cell.length, ON_PAGE = window.innerWidth < 600 ? 12 : 48;
   var inPage = Number(section.getAttribute("data-in-page"));
   var list = section.querySelector(".gallery.single"), pager = section.querySelector(".pager"), empty = section.querySelector(".empty");
-  var fixed = Array.from(section.querySelectorAll("article[data-cluster]")), extra = Array.from(section.querySelectorAll(".near-misses article[data-ask]"));
+  var fixed = Array.from(section.querySelectorAll("article[data-cluster]")), extra = Array.from(section.querySelectorAll(".near-misses article[data-ask], .unlike article[data-ask]"));
   var box = section.querySelector(".filters"), notice = section.querySelector(".narrowed"), status = box.querySelector("[role=status]");
   var ranges = Array.from(document.querySelectorAll(".narrow input[type=number]")), calls = Array.from(box.querySelectorAll("input[data-call]"));
   var which = box.querySelector(".which"), frame = box.querySelector(".frame"), sort = box.querySelector(".sort");

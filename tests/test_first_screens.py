@@ -1,0 +1,267 @@
+"""First screens as a new reader sees them: what it is about, what the count means, how sure it is, what to look at."""
+
+import itertools
+import re
+
+import pytest
+
+from ctcascade.calling import classify
+from ctcascade.calling.mitosis import OTHER_HALF
+from ctcascade.data.results import Cascade
+from ctcascade.report import follow_up_page, recovery_page
+from ctcascade.report.organ_risks import next_organ, organs
+from ctcascade.report.words import GLOSSARY, notices_of, reason_words
+from tests.support import report_cases as cases
+from tests.support.browser import opened
+from tests.test_cohort import compared, written
+from tests.test_controls import run_of
+from tests.test_recovery import measured
+
+pytestmark = pytest.mark.browser
+NOTICE = "Made-up images: no person"
+WIDE = {"estimate": 61.0, "low": 9.0, "high": 191.0, "level": 0.95}
+NONE_SEEN = {"estimate": 0.0, "low": 0.0, "high": 3.5, "level": 0.95}
+KINDS = ("sample", "patient", "index", "follow-up", "recovery", "controls")
+
+
+def real_reasons(calls):
+    """Give cells the reasons that classify gives."""
+    reasons = {"ctc": "dna+ ck+ cd45- at_border", "uncertain": "dna+ ck+ cd45-; judge against: CD45"}
+    calls["reason"] = calls["call"].map(reasons).fillna("ragged_nucleus with_leukocyte")
+    judged = calls["call"].isin(["ctc", "uncertain"])
+    calls.loc[judged, ["judge_reason", "judge_ln_ratio", "gates_p_ctc"]] = ["against: CD45", -2.5, 0.93]
+    calls.loc[calls.index[-3:], "unlike"], calls.loc[calls.index[-3:], "unlike_rank"] = 5.0, [1, 2, 3]
+    return calls
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """One page of each kind: of samples with a notice, little blood, a donor, and a lung that a scan found free."""
+    folder = tmp_path_factory.mktemp("shown")
+    little = cases.counts("S1", n_ctc=6, ctc_per_7_5_ml=WIDE, blood_volume_ml=1.0, imaged_fraction=1.0, notice=NOTICE)
+    none = {"ctc_per_7_5_ml": NONE_SEEN, "n_clusters": 0, "cluster_sizes": {}, "notice": NOTICE}
+    donor = cases.counts("D1", "D", 0, **none)
+    free = {"date": "2026-01-05", "modality": "CT", "n_lesions": 0, "organ": "lung", "use": "none was seen"}
+    there = {**free, "organ": "liver", "n_lesions": 2}
+    road = cases.cascade(samples=["S1"], findings=[free, there], known_metastatic=True)
+    no_road = cases.cascade_not_applicable("D", ["D1"])
+    outlooks = [cases.prognosis(kinetics=[]), cases.refused("not_applicable", "D")]
+    table = cases.frames()
+    cells, calls = cases.cells_and_calls(table)
+    of_donor = folder / "donor-sample"
+    cases.sample_page(of_donor, {**donor, "sample": "D1"})
+    job = cases.about_sample(sample="D1").page.model_copy(update={"donor": True})
+    compared(folder, *written(folder))
+    found = measured(folder, ["H1"])
+    assert found.notices == ()
+    follow_up_page.report_follow_up(folder / "cohort.json", folder / "follow_up.html")
+    recovery_page.report_recovery(folder / "found.json", folder / "recovery.html")
+    counts, judged = run_of([1000, 0])
+    both = [cases.cascade("P1", ["S1", "S2"]), cases.cascade_not_applicable("D", ["C00", "C01"])]
+    return {
+        "sample": cases.sample_page(folder / "sample", little, table, (cells, real_reasons(calls))),
+        "patient": cases.patient_page(folder / "patient", [little], road, outlooks[0]),
+        "index": cases.cohort_page(folder / "cohort", [little, donor], [road, no_road], outlooks),
+        "donor": cases.patient_page(folder / "donor", [donor], no_road, outlooks[1], patient="D", primary="none"),
+        "donor-sample": cases.write_page(of_donor, job),
+        "controls": cases.cohort_page(folder / "controls", counts, both, outlooks, judged),
+        "follow-up": folder / "follow_up.html",
+        "recovery": folder / "recovery.html",
+    }
+
+
+@pytest.mark.parametrize("kind", ["sample", "patient", "index", "donor"])
+def test_what_the_sheet_wants_said_first_is_said_first(browser, shown, kind):
+    page, heard = opened(browser, shown[kind], 390)
+    said = page.locator(".said-first")
+    assert said.inner_text() == NOTICE
+    assert said.bounding_box()["y"] < page.locator("h1").bounding_box()["y"]
+    page.emulate_media(media="print")
+    assert said.is_visible()
+    assert heard == []
+
+
+@pytest.mark.unit
+def test_a_notice_of_some_samples_names_them(tmp_path):
+    draws = [cases.counts("S1", collected="2026-01-05", notice=NOTICE), cases.counts("S2", collected="2026-02-09")]
+    assert f"{NOTICE} (S1)" in cases.Page(cases.patient_page(tmp_path / "some", draws)).text
+    both = [{**draw, "notice": NOTICE} for draw in draws]
+    page = cases.Page(cases.patient_page(tmp_path / "all", both))
+    assert page.text.count(NOTICE) == 1
+    assert f"{NOTICE} (" not in page.text
+    assert "said-first" not in [e.get("class") for e in cases.Page(cases.patient_page(tmp_path / "none")).elements]
+    found = [type("C", (), {"sample": f"S{i}", "notice": "a" if i else None}) for i in range(9)]
+    assert notices_of(found) == [("a", "S1, S2, S3, S4, S5, S6 and 2 more")]
+
+
+@pytest.mark.parametrize("kind", ["sample", "patient", "index"])
+def test_good_images_and_little_blood_are_said_apart(browser, shown, kind):
+    page, _ = opened(browser, shown[kind], 1280)
+    text = page.locator("main").inner_text()
+    assert "quality good" not in text
+    assert "images: a warning" in text
+    assert page.locator(".state.warn:visible", has_text="wide interval").count() > 0
+    assert "1.0 mL" in text
+    first = page.locator(".big, .answer, td.num").first.inner_text()
+    assert first.startswith("9.0 to 191")  # the interval leads where it is wide
+
+
+@pytest.mark.parametrize(
+    ("bands", "named"),
+    [
+        ({"liver": (0.3, 0.2, 0.45), "lung": (0.05, 0.01, 0.1)}, "liver"),
+        ({"liver": (0.3, 0.2, 0.45), "lung": (0.21, 0.01, 0.5)}, None),  # the lung's mean lies in the liver's band
+        ({"liver": (0.2, 0.1, 0.45), "lung": (0.05, 1e-6, 0.3)}, None),  # the liver's mean lies in the lung's band
+        ({"liver": (0.4, 0.0001, 0.86), "lung": (1e-5, 1e-6, 2e-5)}, None),  # the band spans the scale
+        ({"liver": (0.3, 0.2, 0.45)}, "liver"),
+    ],
+)
+@pytest.mark.unit
+def test_an_organ_is_named_as_next_only_where_the_bands_tell_it(tmp_path, bands, named):
+    road = cases.cascade(samples=["S1"])
+    road["organs"] = [cases.organ(name, 0.1) for name in bands]
+    for organ, (mean, low, high) in zip(road["organs"], bands.values(), strict=True):
+        organ["p_metastasis"]["2"] = {"mean": mean, "low": low, "high": high}
+    found = next_organ(organs(Cascade.model_validate(road)))
+    assert (found and found[1].organ) == named
+    page = cases.Page(cases.patient_page(tmp_path, [cases.counts()], road))
+    tile = next(e["text"] for e in page.tagged("li") if "Organ" in e["text"])
+    assert ("cannot be told" in tile) == (named is None)
+    assert ("Organ most at risk" in tile) == (named is not None)
+    assert "any organ" in tile or named
+
+
+def test_a_donor_is_told_the_same_everywhere_in_one_colour(browser, shown):
+    colours = set()
+    for kind in ("donor", "donor-sample", "index"):
+        page, _ = opened(browser, shown[kind], 1280)
+        said = page.locator(".state:visible", has_text=re.compile("not above blank, as expected", re.I)).first
+        colours.add(said.evaluate("e => getComputedStyle(e).color"))
+        assert page.locator(".state.warn", has_text="blank").count() == 0
+    assert len(colours) == 1
+    page, _ = opened(browser, shown["donor"], 1280)
+    assert page.locator(".big").inner_text() == "Not above blank"
+    text = page.locator("main").inner_text()
+    for word in ("Organ most at risk", "Published groups", "cut-off is used"):
+        assert word not in text
+    assert "not applicable, as there is no primary tumour" in text
+    assert page.locator("#organs, #survival").count() == 0
+
+
+@pytest.mark.unit
+def test_one_sample_has_no_card_of_change(shown, tmp_path):
+    one, two = cases.Page(shown["patient"]), cases.Page(cases.patient_page(tmp_path))
+    for page, there in ((one, False), (two, True)):
+        ids = {e.get("id") for e in page.elements}
+        assert ("change" in ids) == there
+        assert {e["href"][1:] for e in page.tagged("a") if e.get("href", "").startswith("#")} <= ids
+
+
+@pytest.mark.unit
+def test_a_scan_that_saw_nothing_is_seen_where_its_organ_is(shown):
+    page = cases.Page(shown["patient"])
+    assert "No lesion seen: lung (CT of 2026-01-05)" in page.section("organs")
+    rows = [e["text"] for e in page.tagged("tr")]
+    assert any(row.strip().startswith("lungnone seen: CT of 2026-01-05") for row in rows)
+    assert any("known: 2 lesions, CT of 2026-01-05" in row for row in rows)
+
+
+KEYS = re.compile(r"\b[a-z]+[0-9]*_[a-z0-9_]+\b|dna[+-]|\bck[+-]|cd45[+-]|\bjudge|likelihood ratio|\bgates\b")
+
+
+@pytest.mark.parametrize("kind", ["sample", "patient", "index", "donor", "donor-sample", "follow-up"])
+def test_no_key_of_the_program_is_read_on_a_page(browser, shown, kind):
+    page, _ = opened(browser, shown[kind], 1280)
+    page.evaluate("document.querySelectorAll('code, kbd, pre, #provenance ~ *').forEach(e => e.remove())")
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = d.querySelector('[id]') === null; })")
+    for part in page.locator("header, main .tiles, main .glance, .gallery, .strip").all():
+        assert KEYS.findall(part.inner_text()) == []
+
+
+@pytest.mark.property
+def test_every_reason_of_a_call_is_told_in_words():
+    alone = [*classify._GATES.values(), *classify._MISSHAPEN, "fragment", "dye_aggregate", OTHER_HALF]
+    stains = [" ".join(s) for s in itertools.product(("dna+",), ("ck+", "ck-"), ("cd45+", "cd45-"))]
+    ends = ("", " with_leukocyte", " at_border", " noise_reference", "; judge for", " in doubt; judge for",
+            "; judge against: CD45", "; judge against: cytokeratin with_leukocyte at_border")  # fmt: skip
+    for reason, end in itertools.product([*alone, *stains], ends):
+        said = reason_words(reason + end, {"ck": "EpCAM"})
+        assert KEYS.findall(said) == [], (reason + end, said)
+        assert len(said) > 4
+    assert reason_words("dna+ ck+ cd45- at_border") == (
+        "DNA present, CK present, CD45 absent, cut by the edge of its frame"
+    )
+    assert reason_words("cd45+") == "too much CD45"
+    assert reason_words("a_new_reason") == "a new reason"
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("sample", "which checks|what the warning is about · the \\d+ cells to review"),
+        ("patient", "the cells of S1 \\(6 CTCs, 2 uncertain\\)"),
+        ("index", "cells in doubt: S1"),
+        ("donor", "the cells of D1 \\(2 uncertain\\)"),
+        ("recovery", "the levels"),
+        ("follow-up", "predicted beside observed"),
+    ],
+)
+def test_each_page_says_what_to_look_at_next_on_its_first_screen(browser, shown, kind, words):
+    page, _ = opened(browser, shown[kind], 1440)
+    steps = page.locator(".next-steps")
+    assert re.search(words, steps.inner_text())
+    box = steps.bounding_box()
+    assert box["y"] + box["height"] < 700
+    here = set(page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)"))
+    for link in steps.locator("a").all():
+        target = link.get_attribute("href")
+        assert not target.startswith("#") or target[1:] in here
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_captions_and_words_fit_a_phone(browser, shown, kind):
+    page, heard = opened(browser, shown[kind], 390)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    for caption in page.locator("caption:visible").all():
+        box = caption.bounding_box()
+        assert box["x"] + box["width"] <= 390, caption.inner_text()
+    words = page.locator("#words ~ details dt")
+    assert words.count() == len(GLOSSARY)
+    assert heard == []
+
+
+def test_levels_of_intervals_are_said_on_the_index(browser, shown):
+    page, _ = opened(browser, shown["index"], 390)
+    captions = page.locator("caption").all_inner_texts()
+    assert all("95\u202f% interval" in caption for caption in captions)
+    assert page.locator("#patients-table [data-key$='p_metastasis.2.high'], [data-key='p_any.2.high']").count() > 0
+
+
+def test_the_strip_of_cells_unlike_the_others(browser, shown):
+    page, heard = opened(browser, shown["sample"], 1280)
+    heading = page.get_by_role("heading", name="Unlike the others")
+    assert heading.is_visible()
+    strip = page.get_by_role("region", name="Cells unlike the others")
+    assert strip.locator("article").count() == 3
+    assert "The 3 cells most unlike" in page.locator("#gallery ~ p, .soft").filter(has_text="most unlike").inner_text()
+    card = strip.locator("article").first
+    assert card.locator("image").count() > 0
+    card.click(position={"x": 5, "y": 5})
+    card.focus()
+    page.keyboard.press("c")  # it can be reviewed
+    assert "→ CTC" in strip.locator(".verdict").first.inner_text()
+    assert heard == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
+@pytest.mark.parametrize("kind", ["controls", "follow-up", "recovery", "donor", "index"])
+def test_axe_finds_nothing_serious_on_any_page(browser, shown, kind, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    page, heard = opened(browser, shown[kind], width, scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 15
+    serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []
+    assert heard == []
