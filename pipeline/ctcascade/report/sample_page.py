@@ -119,14 +119,14 @@ def report_sample(
     marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
     reviewed, reference = verdicts(data), store.table_provenance(calls).reference
-    beside = out.parent / gallery.FILE
-    gallery.write_later(cards, beside, lambda cell: part("cards.html", "card", cell, reviewed, names))
+    later = out.parent / gallery.FILE
+    gallery.write_later(cards, later, lambda cell: part("cards.html", "card", cell, reviewed, names))
     write_page(
         out,
         "sample.html",
         job,
         {"calls": calls, "crops": crops, "counts": counts, "quality": quality, "operator": operator}
-        | {gallery.FILE: beside}
+        | {gallery.FILE: later}
         | ({"controls": controls} if controls else {}),
         has_files=bool(cards.later),
         notices=notices_of([data]),
@@ -145,7 +145,7 @@ def report_sample(
         frames=frame_rows(frame_table),
         cards=cards,
         links=gallery.links(cards),
-        beside=beside.name,
+        beside=gallery.FILE,
         sure=DOUBTS.index(""),
         colours=COLOURS,
         overview=overview.overview(frame_table, grid, pictures.overview, marked) if grid else None,
