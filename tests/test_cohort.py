@@ -24,6 +24,7 @@ from ctcascade.validation import calibration, follow_up, survival
 from tests.support import report_cases as cases
 from tests.support.browser import opened
 from tests.support.json_results import write_result
+from tests.support.other_pages import FOLLOW_UP, compared, exponential, written
 from tests.support.runs import digests
 from tests.support.sheets import PATIENT, SAMPLE, faults, only_fault, read
 
@@ -35,20 +36,11 @@ HIGH = ([1, 2, 4, 6, 8], [1, 1, 1, 0, 1])
 TREATED = [6, 6, 6, 6, 7, 9, 10, 10, 11, 13, 16, 17, 19, 20, 22, 23, 25, 32, 32, 34, 35]
 TREATED_EVENT = [1, 1, 1, 0, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
 PLACEBO = [1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23]
-SETTINGS = {"level": 0.95, "bootstrap": 500, "min_events": 10, "advised_events": 100, "random_seed": 5}
-JOB = CohortJob.model_validate({"patients": [], **SETTINGS})
+JOB = CohortJob.model_validate({"patients": [], **FOLLOW_UP})
 
 
 def followed(times, events):
     return np.array(times, float), np.array(events, bool)
-
-
-def exponential(n, hazard_ratio, rng, baseline=0.02, last=36.0):
-    """Counts of n patients, and their times with a hazard that each doubling of 1 + count multiplies."""
-    ctc = rng.poisson(rng.gamma(0.4, 30, n)).astype(float)
-    times = rng.exponential(1 / (baseline * hazard_ratio ** np.log2(1 + ctc)))
-    until = rng.uniform(6, last, n)
-    return ctc, np.minimum(times, until), times <= until
 
 
 @pytest.mark.oracle
@@ -199,33 +191,9 @@ def test_a_prediction_is_compared_with_the_interval_of_what_was_seen(predicted, 
     assert calibration._side(predicted, 0.4, 0.6) == side
 
 
-def written(place, n=60, first=0, **about):
-    """Write results of n patients of one setting; return them as the verb's settings and files."""
-    ctc, times, died = exponential(n, 1.4, np.random.default_rng(2))
-    rows, counts, prognoses = [], [], []
-    for k, (seen, time, dead) in enumerate(zip(ctc, times, died, strict=True), first):
-        odds = {str(c): float(stats.nbinom.sf(c - 1, seen + 0.5, 0.5)) for c in CUTOFFS}
-        rate = {"estimate": seen + 0.5, "low": 0.5 * seen, "high": 2 * seen + 3, "level": 0.95}
-        found = cases.counts(f"Secret-{k}", f"Name-{k}", int(seen), p_at_least=odds, ctc_per_7_5_ml=rate)
-        counts.append(place / f"{k}.counts.json")
-        prognoses.append(place / f"{k}.prognosis.json")
-        write_result(counts[-1], "counts", found)
-        write_result(prognoses[-1], "prognosis", cases.prognosis(f"Name-{k}", f"Secret-{k}"))
-        row = {"patient": f"Name-{k}", "sample": f"Secret-{k}", "primary": "breast", "setting": "metastatic"}
-        rows.append({**row, "event": int(dead), "time_months": float(time), **about})
-    return rows, counts, prognoses
-
-
 @pytest.fixture(scope="module")
 def sixty(tmp_path_factory):
     return written(tmp_path_factory.mktemp("sixty"))
-
-
-def compared(place, rows, counts, prognoses, **changes):
-    follow_up.cohort(
-        CohortJob.model_validate({"patients": rows, **SETTINGS, **changes}), counts, prognoses, place / "cohort.json"
-    )
-    return store.read_json(place / "cohort.json", FollowUp)
 
 
 def test_the_result_is_complete_and_names_nobody(tmp_path, sixty):

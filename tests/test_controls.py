@@ -16,19 +16,10 @@ from ctcascade.report.controls import multiqc
 from ctcascade.study.jobs import ControlsJob
 from ctcascade.study.settings import ControlsSettings
 from tests.support import report_cases as cases
+from tests.support.other_pages import run_of
 from tests.support.sheets import SAMPLE, read
 
 pytestmark = pytest.mark.unit
-
-
-def run_of(numbers, role="control_high", lot="L1", **other):
-    """Return counts and quality of controls on successive days, and of one patient's sample of the lot."""
-    counts = [
-        cases.counts(f"C{i:02d}", "D", n, f"2026-01-{i + 1:02d}", role=role, above_blank=n > 1)
-        for i, n in enumerate(numbers)
-    ]
-    counts += [cases.counts("S1", "P1", 6), cases.counts("S2", "P1", 6)]
-    return counts, [cases.quality(c["sample"], "L2" if c["sample"] == "S2" else lot, **other) for c in counts]
 
 
 def charts_of(counts, judged, **settings):

@@ -13,9 +13,7 @@ from ctcascade.report.organ_risks import next_organ, organs
 from ctcascade.report.words import GLOSSARY, notices_of, reason_words
 from tests.support import report_cases as cases
 from tests.support.browser import opened
-from tests.test_cohort import compared, written
-from tests.test_controls import run_of
-from tests.test_recovery import measured
+from tests.support.other_pages import compared, measured, run_of, written
 
 pytestmark = pytest.mark.browser
 NOTICE = "Made-up images: no person"

@@ -18,15 +18,14 @@ from ctcascade.evidence.tables import READ_BY
 from ctcascade.report import recovery_page
 from ctcascade.report.numbers import Traced
 from ctcascade.study import jobs
-from ctcascade.study.jobs import RecoveryJob, SpikeJob
+from ctcascade.study.jobs import SpikeJob
 from ctcascade.validation import phantom, recovery, spike_in
 from tests.support import report_cases as cases
-from tests.support.counts import unjudged
+from tests.support.other_pages import ASSAY, measured
 from tests.support.sheets import ROOT, SAMPLE, only_fault, read
 
 pytestmark = pytest.mark.unit
 
-ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_text(encoding="utf-8"))
 CAMERA = {"name": "cellsearch", "channels": ASSAY["channels"], "files": None, "pixel_size_um": 0.645, "bit_depth": 12}
 SETTINGS = {
     "assay": {**CAMERA, "frame_px": [300, 300]},
@@ -129,43 +128,6 @@ def test_equal_seed_equal_bytes_and_levels_may_repeat(tmp_path):
 def test_too_few_frames_to_paste_into_are_reported(tmp_path, donor, changes, said):
     with pytest.raises(InputError, match=said):
         spiked(tmp_path, donor[0], samples=donor[1], **changes)
-
-
-def measured(place, samples=(), missed=2, false=1):
-    """Return the result of a spike-in of which `missed` CTCs of the highest level were not called."""
-    levels, rows = [0, 2, 5, 20], []
-    made_by = store.provenance({}, {})
-    calls = []
-    for level, n in enumerate(levels):
-        for frame, k in ((f"f{i}", n // 2 + (i < n % 2)) for i in range(2)):
-            source = f"{samples[0]}/{frame}" if samples else f"phantom/{frame}"
-            about = {"level": level, "frame": frame, "source": source, "blood_ml": 3.0 if samples else None}
-            places = [{"y_px": 20.0 * j, "x_px": 50.0, "diameter_um": 12.0} for j in range(k)]
-            rows += [{**about, "pixel_size_um": 0.5, **place} for place in places or [{}]]
-        here = [row for row in rows if row["level"] == level and "y_px" in row]
-        found = here[: len(here) - (missed if n == 20 else 0)]
-        called = [(row["frame"], row["y_px"] + 5.0, row["x_px"] + 6.0, "ctc") for row in found]  # 3.9 um away
-        called += [("f0", 900.0, 50.0, "ctc")] * (false if n == 0 else 0)
-        called += [("f0", 20.0 * 40, 50.0, "ctc"), ("f0", 5.0, 50.0, "leukocyte")] if n == 5 else []
-        table = pd.DataFrame(called, columns=["frame", "y_px", "x_px", "call"])
-        table = table.assign(
-            cell=range(1, len(table) + 1),
-            p_ctc=0.9,
-            cluster=pd.array([None] * len(table), "Int64"),
-            with_leukocyte=False,
-            at_border=False,
-            reason="",
-            **unjudged(len(table)),
-        )
-        calls.append(place / f"calls{level}")
-        store.write_table(calls[-1], "calls", table, made_by)
-    store.write_table(place / "spiked", "spiked", pd.DataFrame(rows), made_by)
-    settings = {"assay": {**ASSAY, "name": "bench"}, "levels": levels, "frames": 2, "ctc_diameter_um": 12,
-                "ck": 0.25, "weak_ck": 0.2, "random_seed": 7}  # fmt: skip
-    recovery.recovery(
-        RecoveryJob.model_validate(settings), place / "spiked", calls, place / "found.json", place / "bench_spiked.yaml"
-    )
-    return store.read_json(place / "found.json", Recovery)
 
 
 @pytest.mark.oracle
