@@ -16,13 +16,14 @@ CLUSTERS = ((2, 0), (3, 0), (2, 1), (2, 0), (1, 2))
 
 @dataclass(frozen=True)
 class Scene:
-    """What lies on the slide: leukocytes a frame, single CTCs and groups on all frames."""
+    """What lies on the slide: leukocytes and dying cells a frame, single CTCs and groups on all frames."""
 
     leukocytes: int = 90
     ctcs: int = 45
     clusters: tuple[tuple[int, int], ...] = CLUSTERS
     ctc_um: float = 12.0
     frames: int = 3
+    dying: float = 0.0  # a frame, as the generator itself draws them
 
 
 @dataclass(frozen=True)
@@ -263,6 +264,46 @@ def _fragments(count: int) -> Callable[[Rng], Sequence[Blot]]:
     return make
 
 
+def _uneven(role: str, spread: float, of: str = "ctc") -> Callable[[str, Light, Rng], tuple[Light, str]]:
+    """Return a change after which cells differ by so much more in a role: the spread of its logarithm."""
+
+    def change(kind: str, light: Light, rng: Rng) -> tuple[Light, str]:
+        if (of == "ctc") != (kind == "ctc"):
+            return light, ""
+        return {**light, role: min(light[role] * float(np.exp(rng.normal(0, spread))), 0.9)}, ""
+
+    return change
+
+
+def _some(
+    share: float, change: Callable[[str, Light, Rng], tuple[Light, str]]
+) -> Callable[[str, Light, Rng], tuple[Light, str]]:
+    return lambda kind, light, rng: change(kind, light, rng) if rng.random() < share else (light, "")
+
+
+def _weak_and_sticky(kind: str, light: Light, rng: Rng) -> tuple[Light, str]:
+    if kind == "ctc" or rng.random() > 0.1:
+        return light, ""
+    return {**light, "cd45": light["cd45"] * 0.12, "ck": light["ck"] * 3}, ""
+
+
+def _gamma(power: float) -> Callable[[Planes, int, Rng], Planes]:
+    def change(planes: Planes, number: int, rng: Rng) -> Planes:
+        return {r: np.rint(4095 * (p / 4095.0) ** power).astype(np.uint16) for r, p in planes.items()}
+
+    return change
+
+
+def _vignette(corner: float) -> Callable[[Planes, int, Rng], Planes]:
+    def change(planes: Planes, number: int, rng: Rng) -> Planes:
+        height, width = next(iter(planes.values())).shape
+        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        lamp = 1 - (1 - corner) * (y**2 + x**2) / 2
+        return {r: np.rint(p * lamp).astype(np.uint16) for r, p in planes.items()}
+
+    return change
+
+
 PLAIN = Scene()
 DONOR = replace(PLAIN, ctcs=0, clusters=())
 MANY = Scene(leukocytes=170, ctcs=30)
@@ -375,4 +416,23 @@ STATES = (
         must="refuse",
     ),
     State("nothing on the slide", Scene(0, 0, ()), must="refuse"),
+)
+UNSEEN = (  # nothing was trained or tuned on them
+    State("own dying cells, 5 a frame", replace(PLAIN, dying=5)),
+    State("own dying cells, 5 a frame, donor", replace(DONOR, dying=5)),
+    State("CK of CTCs spreads by e", cell=_uneven("ck", 1.0)),
+    State("a third of CTCs with CK x0.12", cell=_some(0.33, _scaled("ck", 0.12, "ctc"))),
+    State("CTCs with DNA x0.3", cell=_scaled("dna", 0.3, "ctc")),
+    State("CTCs of 8 um, CK x0.5", replace(PLAIN, ctc_um=8.0), cell=_scaled("ck", 0.5, "ctc")),
+    State("CTCs of 7 um", replace(PLAIN, ctc_um=7.0)),
+    State("camera with gamma 0.6", pixels=_gamma(0.6)),
+    State("corners at a third of the light", pixels=_vignette(0.33)),
+    State("a tenth of leukocytes with CD45 x0.12 and CK x3", cell=_weak_and_sticky),
+    State("a tenth of leukocytes with CD45 x0.12 and CK x3, donor", DONOR, cell=_weak_and_sticky),
+    State(
+        "few CTCs, a third with CK x0.12",
+        replace(PLAIN, ctcs=9, clusters=()),
+        cell=_some(0.33, _scaled("ck", 0.12, "ctc")),
+    ),
+    State("few CTCs of 6 um", replace(PLAIN, ctcs=9, clusters=(), ctc_um=6.0)),
 )
