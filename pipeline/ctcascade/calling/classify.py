@@ -17,8 +17,9 @@ from scipy.special import expit, ndtr
 
 from ctcascade.calling.agreement import agreed, summary_of
 from ctcascade.calling.clusters import group
-from ctcascade.calling.compensation import bleed_of, signals_of
+from ctcascade.calling.compensation import Signals, bleed_of, signals_of
 from ctcascade.calling.judge import Verdict, judged
+from ctcascade.calling.losses import loss_claims
 from ctcascade.calling.markers import marker_columns
 from ctcascade.calling.mitosis import OTHER_HALF, other_halves
 from ctcascade.calling.rarity import ranked, unlike_leukocytes
@@ -26,7 +27,7 @@ from ctcascade.calling.reference import Reference, drawn, reference_from
 from ctcascade.calling.stains import claims_of
 from ctcascade.calling.traits import More
 from ctcascade.data import lineage, store
-from ctcascade.data.results import CallsReference, TableProvenance
+from ctcascade.data.results import CallsReference, Claim, TableProvenance
 from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
 from ctcascade.study.assay import Gates
 from ctcascade.study.calling_settings import ClassifySettings, GateWidths
@@ -99,9 +100,29 @@ def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame, mor
         failed = [claim.claim for claim in claims if claim.verdict == "fails"]
         verdict = judged(cells, signals_of(cells, reference.bleed), reference, noise, failed, more)
     calls = call_cells(cells, reference, noise, gates, job, verdict)
+    claims += _losses(job, cells, calls, noise, reference, verdict, [c.claim for c in claims if c.verdict == "fails"])
     further = marker_columns(cells, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
     about = drawn(reference, gates, claims).model_copy(update={"judge": summary_of(verdict, job.judge.use)})
     return CalledSample(pd.concat([calls, further], axis=1), about)
+
+
+def _losses(
+    job: ClassifyJob,
+    cells: pd.DataFrame,
+    calls: pd.DataFrame,
+    noise: Mapping[str, float],
+    reference: Reference,
+    verdict: Verdict | None,
+    failed: Sequence[str],
+) -> tuple[Claim, ...]:
+    """Return whether few CTCs were lost and few calls are false."""
+    gates, signals = job.assay.gates, signals_of(cells, reference.bleed)
+
+    def terms_of(rows: NDArray[np.int64]) -> Floats:
+        some = cells.iloc[rows]
+        return _standing(some, signals_of(some, reference.bleed), reference, noise, gates, job).terms
+
+    return loss_claims(cells, calls, signals, reference, noise, gates, job, verdict, terms_of, failed)
 
 
 def _unused(roles: Iterable[str]) -> list[str]:
@@ -194,8 +215,7 @@ def _called(
     """Return the probability, the call and its reason of each cell by itself."""
     nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     signals = signals_of(cells, reference.bleed)
-    z_ck = reference.z_ck(signals.ck)
-    cd45 = np.maximum(signals.cd45 - signals.cd45_sd, 1e-3 * reference.cd45) / reference.cd45
+    terms, z_ck, cd45 = _standing(cells, signals, reference, noise, gates, settings)
     shown = {
         "nucleus": nucleated,
         "dna": signals.dna > settings.min_snr * noise["dna"],
@@ -204,14 +224,6 @@ def _called(
     }
     dye = shown["cd45"] & (shown["ck"] | ~nucleated)
     dye &= _bright_everywhere(cells, nucleated & shown["cd45"] & ~shown["ck"], noise, settings)
-    measured = {
-        "cd45": cd45,
-        # chromatin of a dividing cell is condensed too
-        "peak": np.where(cells["nucleus_twin"] > 0, 0.5, 1.0) * _peak(cells, settings) / reference.dna_peak,
-        "even": _evenness(cells, "ck", noise["ck"], settings),
-    }
-    applied = gates.model_copy(update={"cd45_max_ratio": reference.cd45_max_ratio})
-    terms = _terms(cells, z_ck - reference.least_z(cd45, gates), measured, applied, settings.gate_widths)
     p_ctc = np.prod(terms, axis=0)
     call, reason = _named(dict(zip(_REASONS, terms, strict=True)), shown, dye)
     is_ctc = (p_ctc >= settings.p_ctc_call) & nucleated
@@ -219,6 +231,36 @@ def _called(
     call[is_ctc], reason[is_ctc] = "ctc", "dna+ ck+ cd45-"
     call[doubtful], reason[doubtful] = "uncertain", _lowest(_REASONS, terms[:, doubtful])
     return p_ctc, call, reason
+
+
+class _Standing(NamedTuple):
+    """How cells stand to the gates: a term each, cytokeratin in spreads, CD45 over the leukocytes'."""
+
+    terms: Floats
+    z_ck: Floats
+    cd45: Floats
+
+
+def _standing(
+    cells: pd.DataFrame,
+    signals: Signals,
+    reference: Reference,
+    noise: Mapping[str, float],
+    gates: Gates,
+    settings: ClassifySettings,
+) -> _Standing:
+    z_ck = reference.z_ck(signals.ck)
+    cd45 = np.maximum(signals.cd45 - signals.cd45_sd, 1e-3 * reference.cd45) / reference.cd45
+    measured = {
+        "cd45": cd45,
+        # chromatin of a dividing cell is condensed too
+        "peak": np.where(cells["nucleus_twin"] > 0, 0.5, 1.0) * _peak(cells, settings) / reference.dna_peak,
+        "even": _evenness(cells, "ck", noise["ck"], settings),
+    }
+    applied = gates.model_copy(update={"cd45_max_ratio": reference.cd45_max_ratio})
+    return _Standing(
+        _terms(cells, z_ck - reference.least_z(cd45, gates), measured, applied, settings.gate_widths), z_ck, cd45
+    )
 
 
 def reference_of(

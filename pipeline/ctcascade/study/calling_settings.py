@@ -154,6 +154,30 @@ class DyeSettings(Typed):
     )
 
 
+class LossSettings(Typed):
+    """When too many CTCs may have been lost or made up for a count: limits of what the sample itself shows."""
+
+    max_lost: Number = share(0.1, "Share of CTCs that may be among the cells that were not called.")
+    max_close: Number = share(0.15, "Share of CTCs that may lie close to one gate.")
+    max_false: Number = share(0.1, "Share of calls that may be false, by the judge's own ratios.")
+    few: Number = setting(
+        2.5, FROM_ZERO, "So few cells in doubt withhold no count, whatever share they are.", ge=0, le=1000
+    )
+    few_bled: Whole = setting(
+        1, CELLS, "So few cells whose CD45 may all be bleed withhold no count.", ge=0, le=1_000_000
+    )
+    min_called: Whole = setting(8, CELLS, "CTCs from which on shares of them are judged.", ge=1, le=1_000_000)
+    many_vetoed: Whole = setting(
+        7, CELLS, "Cells that the gates want and the judge does not that may outnumber the CTCs.", ge=0, le=1_000_000
+    )
+    sure_ln_ratio: Number = setting(
+        -3.0, LN_RATIO, "Ln of the likelihood ratio below which the judge is sure that a cell is no CTC.", ge=-20, le=20
+    )
+    near_widths: Number = setting(
+        5.0, POSITIVE, "A cell is close to a gate within this many of the gate's widths.", gt=0, le=1000
+    )
+
+
 class JudgeSettings(Typed):
     """How the learned judge is used beside the gates."""
 
@@ -211,6 +235,7 @@ class ClassifySettings(Typed):
     bleed: BleedSettings = section(BleedSettings, "how bleed is estimated from the sample")
     stains: StainSettings = section(StainSettings, "when stains have worked")
     order: OrderSettings = section(OrderSettings, "when a frame has its channels in another order")
+    losses: LossSettings = section(LossSettings, "when too many CTCs may have been lost or made up")
     judge: JudgeSettings = section(JudgeSettings, "how the learned judge is used beside the gates")
     unlike_cells: Whole = setting(
         12,

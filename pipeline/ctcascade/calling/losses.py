@@ -1,0 +1,242 @@
+"""Whether the calls have lost or made up CTCs, as the sample itself shows: whatever the cause, known or not.
+
+Calls are right where cells are either far inside all gates or far outside, and where gates and judge agree. Where cells
+crowd at a gate, on either side of it, as many as there may lie beyond it, or may not have been found as cells at all;
+where the judge's likelihood ratios leave cells in doubt, they say how many of them are CTCs. Each is a claim with its
+figure. Where one fails there is no count, and the reason names the gate.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from ctcascade.calling.compensation import Signals
+from ctcascade.calling.judge import Verdict
+from ctcascade.calling.mitosis import OTHER_HALF
+from ctcascade.calling.reference import Reference
+from ctcascade.data.results import Claim
+from ctcascade.study.assay import Gates
+from ctcascade.study.calling_settings import ClassifySettings, LossSettings
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+TermsOf = Callable[[NDArray[np.int64]], Floats]
+"""From rows of a sample's cells to the gates' terms of them, one row a gate."""
+
+GATE_NAMES = {
+    "ck_min_z": "cytokeratin",
+    "cd45_max_ratio": "CD45",
+    "min_nucleus_um2": "the nucleus's size",
+    "min_nucleus_solidity": "the nucleus's solidity",
+    "max_dna_peak": "chromatin's grain",
+    "min_diameter_um": "the least diameter",
+    "max_diameter_um": "the largest diameter",
+    "min_ck_fill": "cytokeratin's evenness",
+}
+_NO_NUCLEUS = "having a nucleus"
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Cells that may have been lost, and the CTCs.
+
+    Attributes
+    ----------
+    called, missed, vetoed : (n,) arrays of bool
+        CTCs; cells that fail one gate alone, and that narrowly; those that the gates want and the judge does not.
+    terms : (gates, n) array
+    p_in_sample : (n,) array
+        The judge's, at the sample's own share of CTCs; NaN where it was not asked or abstains.
+    bare : int
+        Objects with the stains and the size of a CTC in which no nucleus was found, although they show DNA.
+    bled : int
+        Cells bright in cytokeratin whose CD45 may all be bleed, in a sample that cannot tell how much bleeds over.
+    """
+
+    called: Bools
+    missed: Bools
+    vetoed: Bools
+    terms: Floats
+    p_in_sample: Floats
+    bare: int
+    bled: int
+
+
+def loss_claims(
+    cells: pd.DataFrame,
+    calls: pd.DataFrame,
+    signals: Signals,
+    reference: Reference,
+    noise: Mapping[str, float],
+    gates: Gates,
+    settings: ClassifySettings,
+    verdict: Verdict | None,
+    terms_of: TermsOf,
+    failed: Sequence[str] = (),
+) -> tuple[Claim, ...]:
+    """Return whether few CTCs were lost, few calls are false, and no gate cuts through the CTCs.
+
+    Parameters
+    ----------
+    cells, calls : DataFrame
+        Of the whole sample, with the same rows.
+    signals : Signals
+    reference : Reference
+    noise : mapping of str to float
+    gates : Gates
+    settings : ClassifySettings
+    verdict : Verdict or None
+        The judge's.
+    terms_of : callable
+    failed : sequence of str
+        Claims that fail already: then nothing here can be told.
+    """
+    if failed:
+        why = f"{', '.join(failed)}: fails already"
+        return tuple(
+            Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason=why) for name, what in _WHAT
+        )
+    judging = verdict is not None and not verdict.why_not
+    looked = _looked(cells, calls, signals, reference, noise, gates, settings, judging, terms_of)
+    return tuple(_claims(looked, judging, settings.losses))
+
+
+def _looked(
+    cells: pd.DataFrame,
+    calls: pd.DataFrame,
+    signals: Signals,
+    reference: Reference,
+    noise: Mapping[str, float],
+    gates: Gates,
+    settings: ClassifySettings,
+    judging: bool,
+    terms_of: TermsOf,
+) -> Looked:
+    near = settings.losses.near_widths
+    call, reason = calls["call"].to_numpy(object), calls["reason"].to_numpy(object)
+    ratio = (signals.cd45 - signals.cd45_sd) / reference.cd45
+    z, least = reference.z_ck(signals.ck), reference.least_z(np.maximum(ratio, 0), gates)
+    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    stained = (z > least - near * settings.gate_widths.ck_min_z) & (ratio < _MOST_CD45)
+    rows = np.flatnonzero((call == "ctc") | (stained & nucleated))
+    terms = terms_of(rows)
+    called = call[rows] == "ctc"
+    one = np.argmin(terms, axis=0)
+    lowest = np.take_along_axis(terms, one[None], axis=0)[0]
+    others = np.prod(np.where(np.arange(len(terms))[:, None] == one, 1.0, terms), axis=0)
+    open_ = ~called & ~np.char.startswith(reason[rows].astype(str), OTHER_HALF)
+    p = calls["p_ctc_in_sample"].to_numpy(float)[rows] if judging else np.full(len(rows), np.nan)
+    unsure = calls["judge_ln_ratio"].to_numpy(float)[rows] > settings.losses.sure_ln_ratio
+    by_gates = calls["gates_p_ctc"].to_numpy(float)[rows] >= settings.p_ctc_call
+    bare = ~nucleated & (z > least) & (ratio < reference.cd45_max_ratio)
+    bare &= signals.dna > settings.min_snr * noise["dna"]
+    bare &= cells["equivalent_diameter_um"].to_numpy(float) > gates.min_diameter_um
+    bare &= calls["call"].to_numpy(object) == "debris"
+    bare &= ~np.char.startswith(reason.astype(str), "dye")
+    return Looked(
+        called,
+        open_ & (others >= settings.p_ctc_call) & (lowest > expit(-near)),
+        open_ & by_gates & unsure,
+        terms,
+        np.where(called | open_, p, np.nan),
+        int(bare.sum()),
+        int((nucleated & _may_be_bleed(calls, signals, z - reference.ck_min_z, noise, settings)).sum()),
+    )
+
+
+def _may_be_bleed(
+    calls: pd.DataFrame, signals: Signals, above: Floats, noise: Mapping[str, float], settings: ClassifySettings
+) -> Bools:
+    """Return the cells that only CD45 keeps from being CTCs, where it may all come from their bright cytokeratin."""
+    unknown = any((b.source, b.target, b.how) == ("ck", "cd45", "not_estimable") for b in signals.bleed)
+    bright = (signals.ck > settings.bleed.bright_snr * noise["ck"]) & (above > 0) & unknown
+    held = calls["call"].to_numpy(object) == "double_positive"
+    return np.asarray(bright & held & (signals.cd45 < settings.bleed.max_share * signals.ck))
+
+
+_MOST_CD45 = 0.8  # over the leukocytes' median: what has more is one
+_LOST = ("few_ctcs_lost", "share of the CTCs that were not called, to be expected from cells in doubt")
+_FALSE = ("few_calls_false", "share of the calls that are no CTCs, to be expected from the judge's likelihood ratios")
+_CROWD = ("ctcs_clear_of_gates", "largest share of CTCs close to one gate: as many may lie beyond it")
+_WHAT = (_LOST, _FALSE, _CROWD)
+
+
+def _claims(looked: Looked, judging: bool, limits: LossSettings) -> Iterator[Claim]:
+    n = int(looked.called.sum())
+    yield _lost(looked, n, judging, limits)
+    if judging:
+        doubt = float(np.nansum(1 - looked.p_in_sample[looked.called]))
+        share = doubt / max(n, 1)
+        fails = doubt > limits.few and share > limits.max_false
+        yield _claim(_FALSE, share, f"about {doubt:.0f} of {n} calls are likelier no CTCs" if fails else "")
+    else:
+        name, what = _FALSE
+        yield Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason="the judge abstains")
+    yield _crowded(looked, n, limits)
+
+
+def _lost(looked: Looked, n: int, judging: bool, limits: LossSettings) -> Claim:
+    """Return whether few CTCs lie among the cells that were not called.
+
+    Notes
+    -----
+    Where the judge was asked, as many as the sum of its probabilities at the sample's own share of CTCs; else those
+    that fail one gate alone, and that narrowly. Objects without a nucleus count whole: the judge is not asked of them.
+    """
+    doubtful = looked.p_in_sample[~looked.called]
+    lost = float(np.nansum(doubtful)) if judging else float(looked.missed.sum())
+    vetoed = int(looked.vetoed.sum())
+    why = ""
+    if looked.bled > limits.few_bled and looked.bled > limits.max_lost * (n + looked.bled):
+        why = f"CD45 of {looked.bled} cells may be bleed of their cytokeratin: state how much (ctcascade compensate)"
+    for expected, what in (
+        (lost, "cells in doubt beside {n} CTCs: about {expected:.0f} of them were not called"),
+        (
+            float(looked.bare),
+            "{expected:.0f} objects have the stains and size of CTCs but no nucleus was found in them",
+        ),
+    ):
+        if why:
+            break
+        if expected > limits.few and expected > limits.max_lost * (n + expected) and n >= limits.min_called:
+            why = what.format(n=n, expected=expected) + _by_gate(looked, what)
+    if not why and vetoed > max(n, limits.many_vetoed):
+        why = f"gates and judge differ on {vetoed} cells, of which the judge is not sure, and agree on {n}"
+    return _claim(_LOST, lost / max(n + lost, 1.0), why)
+
+
+def _by_gate(looked: Looked, what: str) -> str:
+    """Return which gate most of the narrowly missed cells fail, in words."""
+    if "in doubt" not in what or not looked.missed.any():
+        return ""
+    which = np.bincount(np.argmin(looked.terms[:, looked.missed], axis=0), minlength=len(looked.terms))
+    return f" (most of those near a gate: {list(GATE_NAMES.values())[int(np.argmax(which))]})"
+
+
+def _crowded(looked: Looked, n: int, limits: LossSettings) -> Claim:
+    """Return whether hardly any CTC lies close to a gate.
+
+    Notes
+    -----
+    A population that ends before a gate leaves nothing close to it. Of one that a gate cuts through, about as many lie
+    within a few widths of it as just beyond, and what is beyond the smallest nucleus was not even found.
+    """
+    close = (looked.terms[:, looked.called] < expit(limits.near_widths)).sum(axis=1)
+    most = int(np.argmax(close)) if n else 0
+    share = float(close[most]) / n if n else 0.0
+    fails = n >= limits.min_called and close[most] > limits.few and share > limits.max_close
+    gate = list(GATE_NAMES.values())[most]
+    return _claim(
+        _CROWD,
+        share,
+        f"{gate} of {close[most]} of {n} CTCs is close to its gate: about as many are lost" if fails else "",
+    )
+
+
+def _claim(about: tuple[str, str], value: float, why: str) -> Claim:
+    name, what = about
+    return Claim(claim=name, checked_with=what, value=value, verdict="fails" if why else "holds", reason=why)

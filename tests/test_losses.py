@@ -1,0 +1,117 @@
+"""What a sample shows of CTCs that its calls lost or made up: crowds at a gate, cells in doubt, gates against judge."""
+
+import numpy as np
+import pytest
+
+from ctcascade.calling import classify, losses
+from ctcascade.calling.classify import _losses, call_cells, reference_of
+from ctcascade.calling.judge import Verdict
+from ctcascade.study.assay import Gates
+from tests.support.calling import SETTINGS, assay, classify_job
+from tests.support.cells import CTC, LEUKOCYTE, NOISE, cells_table
+
+pytestmark = pytest.mark.unit
+
+GATES = Gates.model_validate(assay("cellsearch")["gates"])
+JOB = classify_job(assay("cellsearch"))
+BESIDE = SETTINGS.model_copy(update={"judge": SETTINGS.judge.model_copy(update={"use": "beside"})})
+SMALL = {**CTC, "nucleus_area_um2": 11.0}  # just above the gate of 10
+LOST = {**CTC, "nucleus_area_um2": 8.5}  # just below it
+BARE = {**CTC, "nucleus_area_um2": 0.0}
+NO_BLEED = {"ck": {"cd45": 0.0}}
+
+
+def claims(*cells, ln_ratio=None, bleed=NO_BLEED, failed=()):
+    """The claims on losses of a sample of these cells and 60 leukocytes; `ln_ratio`: the judge's, of these cells."""
+    table = cells_table(*cells)
+    reference = reference_of(table, NOISE, GATES, SETTINGS, bleed)
+    verdict = None
+    if ln_ratio is not None:
+        rows = np.arange(len(cells))
+        verdict = Verdict(rows, np.array(ln_ratio, float), np.full(len(rows), "shape", object), 0.5)
+    calls = call_cells(table, reference, NOISE, GATES, BESIDE, verdict)
+    return {c.claim: c for c in _losses(JOB, table, calls, NOISE, reference, verdict, failed)}
+
+
+def test_clear_ctcs_pass():
+    found = claims(*[CTC] * 12, ln_ratio=[5.0] * 12)
+    assert {c.verdict for c in found.values()} == {"holds"}
+    assert found["few_ctcs_lost"].value == 0
+    assert found["few_calls_false"].value < 0.01
+
+
+def test_without_ctcs_there_is_nothing_to_lose():
+    assert {c.verdict for c in claims(LEUKOCYTE).values()} == {"holds", "not_checked"}
+    assert {c.verdict for c in claims(LEUKOCYTE, ln_ratio=[-6.0]).values()} == {"holds"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "gate"),
+    [
+        ({"nucleus_area_um2": 11.0}, "the nucleus's size"),
+        ({"nucleus_solidity": 0.73}, "the nucleus's solidity"),
+        ({"cd45": 62.0, "ck": 6000.0}, "CD45"),
+        ({"equivalent_diameter_um": 4.3, "nucleus_area_um2": 14.4}, "the least diameter"),
+    ],
+)
+def test_ctcs_that_crowd_at_a_gate_withhold_the_count(changed, gate):
+    claim = claims(*[CTC] * 8, *[{**CTC, **changed}] * 4)["ctcs_clear_of_gates"]
+    assert claim.verdict == "fails"
+    assert claim.reason.startswith(f"{gate} of 4 of 12 CTCs")
+    assert claim.value == pytest.approx(4 / 12)
+
+
+@pytest.mark.parametrize(("n_close", "verdict"), [(1, "holds"), (2, "holds"), (3, "fails")])
+def test_one_or_two_cells_at_a_gate_are_no_crowd(n_close, verdict):
+    assert claims(*[CTC] * 9, *[SMALL] * n_close)["ctcs_clear_of_gates"].verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [(LOST, "about 4 of them were not called (most of those near a gate: the nucleus's size)"), (BARE, "no nucleus")],
+)
+def test_cells_lost_to_one_gate_withhold_the_count_where_no_judge_is_asked(lost, words):
+    assert claims(*[CTC] * 12, *[lost] * 2)["few_ctcs_lost"].verdict == "holds"
+    claim = claims(*[CTC] * 12, *[lost] * 4)["few_ctcs_lost"]
+    assert claim.verdict == "fails"
+    assert words in claim.reason
+
+
+@pytest.mark.parametrize(("ln_ratio", "verdict"), [(2.0, "fails"), (-6.0, "holds")])
+def test_where_the_judge_is_asked_its_probabilities_say_how_many_were_lost(ln_ratio, verdict):
+    claim = claims(*[CTC] * 12, *[LOST] * 6, ln_ratio=[5.0] * 12 + [ln_ratio] * 6)["few_ctcs_lost"]
+    assert claim.verdict == verdict
+    assert (claim.value > 0.25) == (verdict == "fails")
+
+
+@pytest.mark.parametrize(("ln_ratio", "verdict"), [(-0.5, "fails"), (5.0, "holds")])
+def test_calls_that_are_likelier_no_ctcs_withhold_the_count(ln_ratio, verdict):
+    others = [{**CTC, "cd45": 300.0}] * 30
+    found = claims(*[CTC] * 12, *others, ln_ratio=[5.0] * 6 + [ln_ratio] * 6 + [-5.0] * 30)
+    assert found["few_calls_false"].verdict == verdict
+
+
+@pytest.mark.parametrize(("ln_ratio", "verdict"), [(-2.0, "fails"), (-5.0, "holds")])
+def test_a_judge_that_is_against_most_cells_without_being_sure_withholds_the_count(ln_ratio, verdict):
+    claim = claims(*[CTC] * 9, ln_ratio=[ln_ratio] * 9)["few_ctcs_lost"]
+    assert claim.verdict == verdict
+    assert ("differ on 9 cells" in claim.reason) == (verdict == "fails")
+
+
+@pytest.mark.parametrize(("n", "bleed", "verdict"), [(1, None, "holds"), (2, None, "fails"), (2, NO_BLEED, "holds")])
+def test_cd45_that_may_be_bleed_of_unknown_size_withholds_the_count(n, bleed, verdict):
+    held = {**CTC, "ck": 2000.0, "cd45": 200.0}
+    claim = claims(CTC, *[held] * n, bleed=bleed)["few_ctcs_lost"]
+    assert claim.verdict == verdict
+    assert ("may be bleed" in claim.reason) == (verdict == "fails")
+
+
+def test_nothing_is_told_where_a_stain_failed():
+    found = claims(*[CTC] * 12, *[SMALL] * 12, failed=["ck_stained"])
+    assert {c.verdict for c in found.values()} == {"not_checked"}
+    assert all("ck_stained" in c.reason for c in found.values())
+
+
+def test_the_gates_are_named_in_the_order_of_their_terms():
+    assert list(losses.GATE_NAMES) == list(classify._GATES)
+    assert set(losses.GATE_NAMES) < set(Gates.model_fields)
