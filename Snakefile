@@ -16,6 +16,7 @@ include: "workflow/rules/common.smk"  # sheets and settings: read, checked, refu
 include: "workflow/rules/images.smk"  # each sample: frames to counts
 include: "workflow/rules/patients.smk"  # each patient: counts to prognosis, and all pages
 include: "workflow/rules/recovery.smk"  # snakemake recovery: a spike-in of phantom cells, beside the flow
+include: "workflow/rules/validation.smk"  # snakemake validation: limits, linearity and precision of each assay, beside the flow
 include: "workflow/rules/cohort.smk"  # snakemake cohort: follow-up of the lab's own patients, beside the flow
 
 
@@ -40,6 +41,10 @@ localrules:
     recovery,
     fit_recovery,
     report_recovery,
+    validation,
+    list_known,
+    validate_assay,
+    report_validation,
     cohort,
     list_followed,
     compare_cohort,

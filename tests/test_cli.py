@@ -26,6 +26,8 @@ VERBS = [
     "report",
     "spike",
     "recovery",
+    "replicates",
+    "validation",
     "cohort",
     "phantom",
     "warm",

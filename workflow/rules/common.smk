@@ -73,6 +73,7 @@ def pages_of_this_run():
             index,
             results / "cohort.html",
             *sorted(results.glob("recovery/*.html")),
+            *sorted(results.glob("validation/*.html")),
         )
         if page.exists()
     ]

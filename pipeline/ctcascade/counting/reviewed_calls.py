@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -151,6 +152,13 @@ def _misfits(review: Review, calls: pd.DataFrame) -> list[Fault]:
     return faults
 
 
+def _alone(first: NDArray[np.integer[Any]], rows: Sequence[int], said: Sequence[int]) -> int:
+    """Return the CTCs where the cells at `rows` are what one reader said, and the others what they were."""
+    calls = first.copy()
+    calls[list(rows)] = said
+    return int((calls == CALLS.index("ctc")).sum())
+
+
 def _consensus(said: Sequence[str], rule: str) -> str:
     call, times = Counter(said).most_common(1)[0]
     enough = times == len(said) if rule == "unanimous" else 2 * times > len(said)
@@ -197,6 +205,7 @@ def _summary(
             results.Reviewer(
                 reviewer=name,
                 n_reviewed=len(own[name]),
+                n_ctc=_alone(first, own[name], by(name, own[name])),
                 with_classifier=found(own[name], [first[r] for r in own[name]], by(name, own[name])),
             )
             for name in names

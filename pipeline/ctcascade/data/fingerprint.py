@@ -81,10 +81,12 @@ STAGES = {
     ),
     "spike": Stage(("validation.spike_in",)),
     "recovery": Stage(("validation.recovery",), evidence=("assay_facts", "references")),
+    "replicates": Stage(("validation.replicates",), files=("calling/weights/*", "images/weights/*")),
+    "validation": Stage(("validation.analytical",)),
     "cohort": Stage(("validation.follow_up",), evidence=("assay_facts", "strata", "survival")),
     "report": Stage(
         (
-            *(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up")),
+            *(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up", "validation")),
             "report.dictionary",
         ),
         files=("report/templates/*",),

@@ -19,6 +19,7 @@ from ctcascade.data.results import (
     Quality,
     Recovery,
     ResultFile,
+    Validation,
 )
 
 R = TypeVar("R", bound=ResultFile)
@@ -125,6 +126,11 @@ class RunResults:
     def recovery(self) -> dict[str, Recovery]:
         """The recovery of pasted CTCs by assay; empty where it was not asked for."""
         return {path.stem: store.read_json(path, Recovery) for path in sorted(self.folder.glob("recovery/*.json"))}
+
+    @cached_property
+    def validation(self) -> dict[str, Validation]:
+        """The analytical validation by assay; empty where it was not asked for."""
+        return {path.stem: store.read_json(path, Validation) for path in sorted(self.folder.glob("validation/*.json"))}
 
     @staticmethod
     def _if_there(path: Path, kind: type[R]) -> R | None:

@@ -44,6 +44,10 @@ def _files_of_recovery(page: argparse.ArgumentParser) -> None:
     add_files(page, "--recovery", "--out")
 
 
+def _files_of_validation(page: argparse.ArgumentParser) -> None:
+    add_files(page, "--validation", "--out")
+
+
 def _files_of_follow_up(page: argparse.ArgumentParser) -> None:
     add_files(page, "--cohort", "--out")
 
@@ -102,6 +106,14 @@ def _recovery(args: argparse.Namespace) -> None:
     recovery_page.report_recovery(args.recovery, args.out)
 
 
+def _validation(args: argparse.Namespace) -> None:
+    from ctcascade.report import validation_page
+    from ctcascade.study import jobs
+
+    jobs.read(jobs.PageJob, args.settings)
+    validation_page.report_validation(args.validation, args.out)
+
+
 def _follow_up(args: argparse.Namespace) -> None:
     from ctcascade.report import follow_up_page
     from ctcascade.study import jobs
@@ -143,6 +155,7 @@ _PAGES = {
     "sample": (_sample, "quality, gallery, scatter, counts"),
     "patient": (_patient, "timeline, organs at risk, prognosis, evidence"),
     "recovery": (_recovery, "what an in-silico spike-in found"),
+    "validation": (_validation, "limits, linearity and precision of an assay"),
     "follow-up": (_follow_up, "what became of the patients"),
     "cohort": (_index, "all patients and samples"),
 }
@@ -150,6 +163,7 @@ _FILES = {
     "sample": _files_of_sample,
     "patient": _files_of_patient,
     "recovery": _files_of_recovery,
+    "validation": _files_of_validation,
     "follow-up": _files_of_follow_up,
     "cohort": _files_of_index,
 }

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ctcascade.data.errors import RefusedValueError
 from ctcascade.data.typed import Number, Typed, Whole
 
 Level = Annotated[Number, Field(ge=0.5, le=0.999)]
@@ -101,3 +102,11 @@ def width(default: float, of: str) -> Any:
 FROM_ZERO = "a number from 0 to 1000"
 POSITIVE = "a number above 0 and up to 1000"
 LN_RATIO = "a number from -20 to 20"
+
+
+def all_different(numbers: tuple[int, ...]) -> tuple[int, ...]:
+    """Refuse a number that is given twice."""
+    twice = next((n for n in numbers if numbers.count(n) > 1), None)
+    if twice is not None:
+        raise RefusedValueError((f"{twice} twice", "each number once", "leave one out"))
+    return numbers

@@ -32,6 +32,7 @@ from ctcascade.study.settings import (
     QualitySettings,
     RecoverySettings,
     ReportSettings,
+    ValidationSettings,
 )
 from ctcascade.study.sheets import Study
 
@@ -223,6 +224,34 @@ class RecoveryJob(RecoverySettings):
     random_seed: Seed
 
 
+class ReplicatesJob(SpikeJob):
+    """In-silico tubes of one assay: each level is a tube."""
+
+    found_by: DetectJob
+    called_by: ClassifyJob
+
+
+class KnownTube(Typed):
+    """A sample whose tumour cells are known in number, or that is a control, as the sheet describes it."""
+
+    sample: str
+    collected: datetime.date
+    role: Role | None = None
+    lot: str | None = None
+    run: str | None = None
+    operator: str | None = None
+    position: int | None = None
+    spiked_ctc: int | None = None
+
+
+class ValidationJob(ValidationSettings):
+    """Counts of known tubes of one assay to the figures of a method validation."""
+
+    assay: NamedAssay
+    tubes: tuple[KnownTube, ...]
+    random_seed: Seed
+
+
 class FollowedPatient(Typed):
     """A patient with follow-up, and the first sample, which the months are counted from."""
 
@@ -253,7 +282,7 @@ def job_for(
     ----------
     study : Study
     verb : {"detect", "classify", "crops", "count", "quality", "operator", "controls", "simulate", "prognose", "report",
-        "spike", "recovery", "cohort"}
+        "spike", "recovery", "replicates", "validation", "cohort"}
     sample, patient, assay : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort. With an assay,
         the job is one of its spike-in.
@@ -383,6 +412,22 @@ def recovery_job(study: Study, assay: str) -> RecoveryJob:
     return _job(RecoveryJob, study.settings.recovery, random_seed=study.settings.random_seed, **about)
 
 
+def replicates_job(study: Study, assay: str) -> ReplicatesJob:
+    """Return the job that makes the in-silico tubes of an assay."""
+    ours = study.settings.validation
+    levels = (0,) * ours.blanks + tuple(level for level in ours.levels for _ in range(ours.replicates))
+    about = {**dict(spike_job(study, assay)), "levels": levels, "frames": ours.frames}
+    return ReplicatesJob(**about, found_by=_detect_spiked(study, assay), called_by=_classify_spiked(study, assay))
+
+
+def validation_job(study: Study, assay: str) -> ValidationJob:
+    """Return the job that validates an assay by its known tubes."""
+    rows = [study.samples[name] for name in study.known_of(assay)]
+    tubes = tuple(KnownTube(**{key: getattr(row, key) for key in KnownTube.model_fields}) for row in rows)
+    seed = study.settings.random_seed
+    return _job(ValidationJob, study.settings.validation, assay=_named(study, assay), tubes=tubes, random_seed=seed)
+
+
 def cohort_job(study: Study) -> CohortJob:
     """Return the job that sets follow-up beside predictions."""
     followed = []
@@ -447,6 +492,8 @@ _JOBS_OF_ASSAY: dict[str, Callable[[Study, str], Typed]] = {
     "classify": _classify_spiked,
     "spike": spike_job,
     "recovery": recovery_job,
+    "replicates": replicates_job,
+    "validation": validation_job,
 }
 _JOBS_OF_COHORT: dict[str, Callable[[Study], Typed]] = {
     "compare": compare_job,

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, plain
 from ctcascade.data.typed import Name, Number, Typed
+from ctcascade.data.vocabulary import CONTROLS
 from ctcascade.study.patient import Day, faults_of_names
 from ctcascade.study.text_files import Row
 
@@ -76,6 +77,26 @@ class SampleColumns(Typed):
     lot: str | None = Field(
         default=None, max_length=64, description="the lot of the assay's reagents, at most 64 characters"
     )
+    run: str | None = Field(
+        default=None, max_length=64, description="the run that the sample was processed in, at most 64 characters"
+    )
+    operator: str | None = Field(
+        default=None, max_length=64, description="who processed the sample, as initials; at most 64 characters"
+    )
+    position: int | None = Field(
+        default=None,
+        ge=1,
+        le=10_000,
+        description="the place of the sample in its run, a whole number from 1 to 10000",
+        examples=["3"],
+    )
+    spiked_ctc: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="tumour cells that were put into the tube, a whole number from 0 to 1000000",
+        examples=["50"],
+    )
     tube: str | None = Field(default=None, max_length=64, description="the kind of tube, at most 64 characters")
     hours_to_processing: Number | None = Field(
         default=None,
@@ -131,6 +152,32 @@ def sample_faults(sheet: Path, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault
         yield from _image_faults(sheet, at, _parts(row.text.get("images", "")))
         if row.value:
             yield from _volume_faults(str(sheet), at, row.value)
+            yield from _tube_faults(str(sheet), at, row.value)
+    yield from _place_faults(str(sheet), rows)
+
+
+def _tube_faults(file: str, at: str, row: SampleRow) -> Iterator[Fault]:
+    """Yield what is wrong with a tube of known content: healthy blood with cells, a control without its lot."""
+    if row.role == "healthy" and row.spiked_ctc:
+        wanted, todo = "0 or nothing: the role says that it holds none", "leave role empty, or fix the number"
+        yield Fault(file, f"{at}, spiked_ctc", f"{row.spiked_ctc} in blood of a healthy donor", wanted, todo)
+    known = [name for name in ("run", "operator", "position", "spiked_ctc") if getattr(row, name) is not None]
+    if row.role in CONTROLS and known and row.lot is None:
+        found = f"nothing, for a {row.role} with {known[0]}"
+        yield Fault(file, f"{at}, lot", found, "the lot of its cells, which sets what it should give", "fill in lot")
+    if row.position is not None and row.run is None:
+        yield Fault(file, f"{at}, run", "nothing, beside a position", "the run that it is a place in", "fill in run")
+
+
+def _place_faults(file: str, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault]:
+    """Yield samples at one place of one run."""
+    seen: dict[tuple[str, str | None, int], str] = {}
+    for line, row in ((row.line, row.value) for row in rows if row.value and row.value.position is not None):
+        assert row.position is not None
+        other = seen.setdefault((row.assay, row.run, row.position), row.sample)
+        if other != row.sample:
+            found = f"{row.position}, which is the place of {plain(other)} in run {plain(row.run)}"
+            yield Fault(file, f"line {line}, {row.sample}, position", found, "one sample at a place", "fix one of them")
 
 
 def _image_faults(sheet: Path, at: str, images: Sequence[str]) -> Iterator[Fault]:

@@ -20,6 +20,7 @@ from ctcascade.study.fields import (
     PlainPath,
     Seed,
     Step,
+    all_different,
     each_once,
     limits,
     section,
@@ -218,6 +219,46 @@ class RecoverySettings(Typed):
     )
 
 
+SpikeNumber = Annotated[Whole, Field(ge=1, le=1000, description="a whole number of CTCs from 1 to 1000")]
+Tubes = Annotated[Whole, Field(ge=1, le=100)]
+
+
+class ValidationSettings(Typed):
+    """Analytical validation (snakemake validation): limits, linearity, precision of each assay."""
+
+    level: Level = setting(0.95, LEVEL, "The probability of every interval and limit of this stage.")
+    cv_wanted: Number = setting(
+        0.2,
+        "a share above 0 and up to 1",
+        "The largest coefficient of variation that a count may have at the limit of quantitation.",
+        gt=0,
+        le=1,
+    )
+    deviation_allowed: Number = setting(
+        0.15,
+        "a share above 0 and up to 1",
+        "The largest deviation from the straight line that is allowed, as a share of it.",
+        gt=0,
+        le=1,
+    )
+    low_ctc: CtcNumber = setting(
+        10, "a whole number of CTCs", "Tubes with so many tumour cells or fewer are low ones, for the classical limit."
+    )
+    blanks: Tubes = setting(
+        10, "a whole number of tubes from 1 to 40", "In-silico tubes without CTCs, where the sheet has none.", le=40
+    )
+    levels: Annotated[tuple[SpikeNumber, ...], AfterValidator(all_different)] = setting(
+        (2, 5, 10, 25, 50),
+        "three to ten different numbers of CTCs, each from 1 on",
+        "CTCs of the in-silico tubes, where the sheet has no spiked ones.",
+        min_length=3,
+        max_length=10,
+        examples=["[2, 5, 10, 25, 50]"],
+    )
+    replicates: Tubes = setting(4, "a whole number of tubes from 2 to 6", "In-silico tubes of each level.", ge=2, le=6)
+    frames: Tubes = setting(3, "a whole number of frames from 1 to 100", "Frames of an in-silico tube.")
+
+
 class CohortSettings(Typed):
     """Follow-up of the laboratory's own patients beside what was predicted (snakemake cohort)."""
 
@@ -280,4 +321,5 @@ class Settings(Typed):
     prognose: PrognoseSettings = section(PrognoseSettings, "the settings of prognose")
     report: ReportSettings = section(ReportSettings, "the settings of report")
     recovery: RecoverySettings = section(RecoverySettings, "the settings of the in-silico spike-in")
+    validation: ValidationSettings = section(ValidationSettings, "the settings of the analytical validation")
     cohort: CohortSettings = section(CohortSettings, "the settings of the comparison with follow-up")

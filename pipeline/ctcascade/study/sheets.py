@@ -94,6 +94,11 @@ class Study:
         """Return the samples of healthy donors that were made with an assay."""
         return [name for name, row in self.samples.items() if row.role == "healthy" and row.assay == assay]
 
+    def known_of(self, assay: str) -> list[str]:
+        """Return the samples of an assay that a validation rests on: spiked ones, blood of healthy donors, controls."""
+        rows = self.samples.items()
+        return [n for n, row in rows if row.assay == assay and (row.spiked_ctc is not None or _is_control(row))]
+
     @property
     def followed(self) -> list[str]:
         """Return the patients with a tumour and follow-up, in the sheet's order."""
@@ -161,6 +166,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
             faults += contradictions(str(patient_sheet), f"line {line}, {known.patient}", known)
     notes = list(_looked_into(look, sheet.parent, samples, assays, faults)) if sheet and look else []
     if sheet and patient_sheet and patients:
+        faults += _spikes_of_patients(sheet, samples, patients)
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
         faults += _samples_before_diagnosis(sheet, samples, patients)
         faults += _samples_after_follow_up(sheet, samples, patients)
@@ -181,7 +187,8 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     alone = [f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples]
     said = [f"{patient_sheet}: {name}: {remark}" for name, row in named.items() for remark in remarks(row)]
     said += _controls_of_patients(sheet, rows, named)
-    persons = privacy.in_rows(str(sheet), rows, ("sample", "patient", "images", "lot", "tube", "note", "notice"))
+    told = ("sample", "patient", "images", "lot", "run", "operator", "tube", "note", "notice")
+    persons = privacy.in_rows(str(sheet), rows, told)
     return Study(
         settings=config.settings,
         samples=rows,
@@ -233,6 +240,19 @@ def _looked_into(
             if ignored:
                 some = ", ".join(map(plain, ignored[:_NAMED])) + (" ..." if len(ignored) > _NAMED else "")
                 yield f"{row.sample}: {len(ignored)} beside the frames, ignored: {some}"
+
+
+def _spikes_of_patients(
+    sheet: Path, samples: Sequence[Row[SampleRow]], patients: Sequence[Row[PatientRow]]
+) -> Iterator[Fault]:
+    """Yield spiked samples of patients with a tumour, whose blood has CTCs of its own."""
+    ill = {row.value.patient for row in patients if row.value and row.value.primary != "none"}
+    for line, row in ((row.line, row.value) for row in samples if row.value):
+        if row.spiked_ctc is not None and row.role not in CONTROLS and row.patient in ill:
+            found = f"{row.spiked_ctc} spiked into blood of {row.patient}, who has a tumour"
+            wanted = "blood without CTCs of its own: a patient whose primary is none, or a control"
+            todo = "give the tube a patient of its own (primary none), or empty spiked_ctc"
+            yield Fault(str(sheet), f"line {line}, {row.sample}, spiked_ctc", found, wanted, todo)
 
 
 def _samples_without_patient(

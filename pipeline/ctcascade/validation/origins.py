@@ -16,7 +16,9 @@ from ctcascade.data.results import (
     Provenance,
     Quality,
     Recovery,
+    Replicates,
     ResultFile,
+    Validation,
 )
 
 _TABLES = {"frames": "detect", "cells": "detect", "outlines": "detect", "calls": "classify", "crops": "crops"}
@@ -106,6 +108,11 @@ def of_run(results: Path, samples: list[str], patients: list[str], assays: list[
         place = results / "recovery" / f"{assay}.json"
         yield Item(place, "recovery", Recovery, {"assay": assay}, {})
         yield Item(place.with_suffix(".html"), "page", None, {"assay": assay}, {"recovery": place})
+        place = results / "validation" / f"{assay}.json"
+        made = results / "validation" / "in_silico" / f"{assay}.json"
+        yield Item(made, "replicates", Replicates, {"assay": assay}, {})
+        yield Item(place, "validation", Validation, {"assay": assay}, {"replicates": made})
+        yield Item(place.with_suffix(".html"), "page", None, {"assay": assay}, {"validation": place})
 
 
 def fault_of(item: Item) -> str:

@@ -1,4 +1,4 @@
-"""The verbs of this room: check, init, verify, spike, recovery, cohort, phantom."""
+"""The verbs of this room: check, init, verify, spike, recovery, replicates, validation, cohort, phantom."""
 
 import argparse
 import sys
@@ -34,6 +34,18 @@ def register(verbs: Verbs) -> None:
     add_files(verb, "--spiked")
     add_lists_of_files(verb, "--calls", meaning="of each level, in order")
     add_files(verb, "--out", "--out-assay")
+
+    verb = verbs.add(
+        "replicates", _replicates, "phantom CTCs of known number in many in-silico tubes, found and called"
+    )
+    add_base(verb)
+    add_folder(verb, "--images", "folder for the frames of the tubes")
+    add_files(verb, "--out")
+
+    text = "limits, linearity, precision and carry-over of an assay, from tubes of known content"
+    verb = verbs.add("validation", _validation, text)
+    add_lists_of_files(verb, "--counts", meaning="of each known tube, in the settings' order", at_least_one=False)
+    add_files(verb, "--replicates", "--out", "--out-assay")
 
     verb = verbs.add("cohort", _cohort, "follow-up of the patients, compared with what was predicted")
     add_lists_of_files(verb, "--counts", meaning="of each patient's first sample", at_least_one=False)
@@ -89,6 +101,21 @@ def _recovery(args: argparse.Namespace) -> None:
     from ctcascade.validation import recovery
 
     recovery.recovery(jobs.read(jobs.RecoveryJob, args.settings), args.spiked, args.calls, args.out, args.out_assay)
+
+
+def _replicates(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs
+    from ctcascade.validation import replicates
+
+    replicates.replicate(jobs.read(jobs.ReplicatesJob, args.settings), args.base, args.images, args.out)
+
+
+def _validation(args: argparse.Namespace) -> None:
+    from ctcascade.study import jobs
+    from ctcascade.validation import analytical
+
+    job = jobs.read(jobs.ValidationJob, args.settings)
+    analytical.validate(job, args.counts, args.replicates, args.out, args.out_assay)
 
 
 def _cohort(args: argparse.Namespace) -> None:

@@ -52,6 +52,9 @@ class Reviewer(Result):
 
     reviewer: Text = Field(description="the reviewer's initials")
     n_reviewed: Count = Field(description="cells that this reviewer called")
+    n_ctc: Count | None = Field(
+        default=None, description="CTCs by this reviewer alone: the others as the classifier called them"
+    )
     with_classifier: Agreement | None = Field(description="agreement with the classifier; null without a cell")
 
 

@@ -1,0 +1,341 @@
+"""Analytical validation: published tables and closed forms for each statistic, and the stage on made-up tubes."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+from statsmodels.regression.linear_model import WLS
+
+from ctcascade.data import store
+from ctcascade.data.errors import InputError
+from ctcascade.data.results import Replicates, Validation
+from ctcascade.report import validation_page
+from ctcascade.report.numbers import Traced
+from ctcascade.study import jobs
+from ctcascade.study.jobs import ValidationJob
+from ctcascade.validation import analytical, detection_limits, linearity, replicates, variance
+from tests.support import report_cases as cases
+from tests.support.json_results import write_result
+from tests.support.sheets import PATIENT, ROOT, SAMPLE, only_fault, read
+
+pytestmark = pytest.mark.unit
+
+# USP 29 <1010>, table 1: three replicates in each of five runs, and its analysis of variance
+USP = [
+    100.70,
+    101.05,
+    101.15,
+    99.46,
+    99.37,
+    99.59,
+    99.96,
+    100.17,
+    101.01,
+    101.80,
+    102.16,
+    102.44,
+    101.91,
+    102.00,
+    101.67,
+]
+ASSAY = yaml.safe_load((ROOT / "config" / "assays" / "cellsearch.yaml").read_text(encoding="utf-8"))
+DONOR = {"patient": "D", "primary": "none", "setting": "none", "sex": "male"}
+
+
+@pytest.mark.oracle
+def test_variance_components_are_those_of_the_pharmacopoeia():
+    runs = [str(k // 3) for k in range(15)]
+    found = variance.components(USP, {"run": runs})
+    assert found["within"] == pytest.approx(0.102, abs=5e-4)  # its mean square within runs
+    assert found["run"] == pytest.approx((3.550 - 0.102) / 3, abs=5e-4)
+    total = found["run"] + found["within"]
+    assert total == pytest.approx(1.251, abs=5e-4)  # variance of one replicate in one run, its second table
+    assert found["run"] / 2 + found["within"] / 6 == pytest.approx(0.592, abs=5e-4)  # of two runs of three
+
+
+@pytest.mark.oracle
+def test_unequal_runs_and_crossed_operators_are_divided_without_bias():
+    """Mean over 4,000 draws of the estimates of an unbalanced, crossed design: the variances that made them."""
+    rng = np.random.default_rng(1)
+    run = ["a"] * 5 + ["b"] * 2 + ["c"] * 4 + ["d"] * 3
+    operator = list("xyxyxxyzzxyzyx")
+    factors = {"operator": operator, "run": run}
+    of = {name: variance._indicator(labels) for name, labels in factors.items()}
+    draws = rng.normal(10, 0, (4000, 14)) + rng.normal(0, 1, (4000, 14))
+    draws += rng.normal(0, 2, (4000, 3)) @ of["operator"].T + rng.normal(0, 1.5, (4000, 4)) @ of["run"].T
+    found = np.mean([list(variance.components(y, factors).values()) for y in draws], axis=0)
+    assert found == pytest.approx([4, 2.25, 1], rel=0.08)
+
+
+def test_sources_that_go_together_cannot_be_told_apart():
+    assert variance.components([1.0, 2, 3, 5], {"operator": list("xxyy"), "run": list("aabb")}) is None
+    assert variance.components([1.0], {}) is None
+    assert variance.components([1.0, 2, 3], {}) == {"within": pytest.approx(1.0)}
+
+
+@pytest.mark.oracle
+def test_limits_of_a_standard_deviation_cover_it():
+    rng = np.random.default_rng(5)
+    runs, covered, each = [str(k // 4) for k in range(24)], np.zeros(2), 150
+    of = variance._indicator(runs)
+    for _ in range(each):
+        y = 50 + of @ rng.normal(0, 4, 6) + rng.normal(0, 3, 24)
+        ends = variance.limits(y, {"run": runs}, variance.components(y, {"run": runs}), 0.95, rng)
+        covered += [ends["run"][0] <= 4 <= ends["run"][1], ends["within"][0] <= 3 <= ends["within"][1]]
+    assert covered[1] / each == pytest.approx(0.95, abs=0.05)
+    assert covered[0] / each >= 0.88  # of six runs
+
+
+def test_readers_differ_by_a_pooled_share():
+    # two readers: 9 and 11, SD sqrt(2) of 10; 20 and 20
+    assert variance.pooled_cv([[9, 11], [20, 20]]) == pytest.approx((0.02 / 2) ** 0.5)
+    assert variance.pooled_cv([[9], [0, 0]]) is None
+
+
+@pytest.mark.oracle
+@pytest.mark.parametrize(("blank", "mean"), [(0, 2.996), (1, 4.744), (2, 6.296), (3, 7.754), (9, 15.705)])
+def test_the_limit_of_detection_of_a_count_is_half_a_published_quantile_of_chi_square(blank, mean):
+    """95 % points of chi-square with 2, 4, 6, 8 and 20 degrees of freedom: 5.991, 9.488, 12.592, 15.507, 31.410."""
+    assert detection_limits.limit_of_detection_by_counts(blank, 0.0, 1.0) == pytest.approx(mean, abs=6e-4)
+    assert detection_limits.limit_of_detection_by_counts(blank, 0.5, 0.8) == pytest.approx((mean - 0.5) / 0.8, abs=1e-3)
+    assert stats.poisson.sf(blank, mean) == pytest.approx(0.95, abs=1e-4)
+
+
+@pytest.mark.oracle
+def test_the_limit_of_blank_by_ranks_is_between_the_57th_and_58th_of_sixty():
+    found = detection_limits.limit_of_blank([*range(60)])
+    assert found.by_rank == 56.5  # rank 57.5, EP17-A2; the counts begin with 0
+    assert detection_limits.limit_of_blank([0] * 19).by_rank is None
+    x = np.array([*range(60)])
+    assert found.by_normal == pytest.approx(x.mean() + 1.6449 / (1 - 1 / 236) * x.std(ddof=1), rel=1e-4)
+
+
+@pytest.mark.oracle
+def test_blanks_that_are_counts_exceed_their_limit_seldom():
+    rng = np.random.default_rng(2)
+    for rate in (0.05, 0.6, 3.0):
+        limits = [detection_limits.limit_of_blank(rng.poisson(rate, 20)).by_counts for _ in range(300)]
+        over = [float(stats.poisson.sf(limit, rate)) for limit in limits if limit is not None]
+        assert np.mean(over) <= 0.05
+
+
+def test_blanks_that_differ_by_more_than_chance_have_no_limit_of_counts():
+    found = detection_limits.limit_of_blank([0] * 18 + [9, 12])
+    assert found.dispersion_p < 1e-6
+    assert found.by_counts is None
+    limit = analytical.blank_limit([0] * 18 + [9, 12], 0.95)
+    assert limit.count is None
+    assert "differ by more than chance" in limit.why
+    many = analytical.blank_limit([0] * 57 + [9, 12, 9], 0.95)
+    assert (many.count, many.by_rank) == (5, 4.5)  # of ranks 57 and 58 of sixty: 0 and 9
+
+
+def test_the_classical_limit_of_detection_pools_low_samples():
+    low = [[4, 6, 5], [8, 10]]  # variances 1 and 2, three degrees of freedom
+    sd = ((2 * 1 + 1 * 2) / 3) ** 0.5
+    found = detection_limits.limit_of_detection_by_normal(2.0, low)
+    assert found == pytest.approx(2 + 1.6449 / (1 - 1 / 12) * sd, rel=1e-4)
+    assert detection_limits.limit_of_detection_by_normal(2.0, [[4], [6]]) is None
+
+
+@pytest.mark.oracle
+def test_the_limit_of_quantitation_has_the_wanted_variation():
+    at = detection_limits.limit_of_quantitation(0.25, 0.1, 0.7, 0.8)
+    m = 0.8 * at
+    assert np.sqrt(m + 0.7 + 0.01 * m**2) / m == pytest.approx(0.25)
+    assert detection_limits.limit_of_quantitation(0.2, 0.0, 0.0, 1.0) == pytest.approx(25)
+    assert detection_limits.limit_of_quantitation(0.2, 0.2, 0.0, 1.0) is None
+
+
+@pytest.mark.oracle
+def test_variation_beyond_chance_is_found_again():
+    rng = np.random.default_rng(4)
+    groups = [rng.poisson(mean * rng.gamma(25, 1 / 25, 400)) for mean in (20, 200)]  # CV 0.2
+    assert detection_limits.variation_beyond_chance(groups) == pytest.approx(0.2, abs=0.02)
+    assert detection_limits.variation_beyond_chance([rng.poisson(30, 2000)]) < 0.05
+    assert detection_limits.variation_beyond_chance([[3], [0, 0]]) is None
+
+
+@pytest.mark.oracle
+def test_the_line_and_its_bends_are_those_of_statsmodels():
+    rng = np.random.default_rng(3)
+    x = np.repeat([2.0, 5, 10, 25, 50, 100], 4)
+    y = 0.9 * x - 0.002 * x**2 + rng.normal(0, np.sqrt(x))
+    found = linearity.straightness(x, y)
+    fits = [WLS(y, np.vander(x, d + 1, increasing=True), weights=1 / np.maximum(x, 1)).fit() for d in (1, 2, 3)]
+    assert [found.slope.estimate, found.slope.high] == pytest.approx([fits[0].params[1], fits[0].conf_int()[1, 1]])
+    assert [found.quadratic_p, found.cubic_p] == pytest.approx([fits[1].pvalues[2], fits[2].pvalues[3]], rel=1e-6)
+
+
+def test_a_count_that_saturates_is_seen_to_deviate_and_a_straight_one_is_not():
+    x = np.repeat([10.0, 50, 200, 800], 5)
+    straight = linearity.straightness(x, 0.8 * x)
+    assert all(abs(off.estimate) < 1e-9 for off in straight.deviations.values())
+    assert straight.quadratic_p is None  # on the line but for rounding
+    bent = linearity.straightness(x, 0.8 * x / (1 + x / 800))
+    assert max(abs(off.estimate) for off in bent.deviations.values()) > 0.15
+    assert linearity.straightness([1, 1, 2, 2], [1, 1, 2, 2]) is None
+
+
+def tube(name, expected=None, role=None, day="2026-01-01", **other):
+    return {"sample": name, "collected": day, "role": role, "spiked_ctc": expected, **other}
+
+
+def validated(
+    place, tubes, numbers, in_silico=((0, 0),) * 3 + ((5, 5), (20, 19), (50, 48)) * 2, reviews=(), **settings
+):
+    """Return the validation of tubes with these counts, and the assay that is written."""
+    paths = []
+    for about, n in zip(tubes, numbers, strict=True):
+        given = {"role": about["role"], "imaged_fraction": 1.0, **({"review": reviews[len(paths)]} if reviews else {})}
+        status = {"status": "not_evaluable", "reason": "blank frames", "n_ctc": None} if n is None else {}
+        counted = {**cases.counts(about["sample"], "D", n or 0, about["collected"], **given), **status}
+        paths.append(place / f"{about['sample']}.json")
+        write_result(paths[-1], "counts", counted)
+    made = [
+        {"tube": str(k), "expected": e, "observed": o, "lot": None, "run": None, "operator": None}
+        for k, (e, o) in enumerate(in_silico)
+    ]
+    about = {"assay": "bench", "basis": "phantom", "samples": (), "tubes": made, "provenance": cases.PROVENANCE}
+    store.write_json(place / "made.json", Replicates.model_validate(about))
+    job = ValidationJob.model_validate(
+        {"assay": {**ASSAY, "name": "bench"}, "tubes": tubes, "random_seed": 1, **settings}
+    )
+    analytical.validate(job, paths, place / "made.json", place / "validation.json", place / "assay.yaml")
+    written = yaml.safe_load((place / "assay.yaml").read_text(encoding="utf-8"))
+    return store.read_json(place / "validation.json", Validation), written
+
+
+def laboratory():
+    """Return tubes of three numbers of cells in three runs by two operators, blanks after them, and their counts."""
+    tubes, numbers = [], []
+    for run in range(3):
+        for k, (n, seen) in enumerate([(10, 8), (10, 9), (40, 33), (40, 31), (150, 121), (150, 119), (0, 0), (0, 1)]):
+            about = {"run": f"R{run}", "operator": "ab"[k % 2], "position": k + 1, "lot": "L1"}
+            role = "healthy" if n == 0 else None
+            tubes.append(tube(f"T{run}{k}", n or None, role, **about))
+            numbers.append(seen + (run - 1) * (n >= 40) * 4)
+    return tubes, numbers
+
+
+def test_the_laboratory_s_own_tubes_come_first(tmp_path):
+    found, assay = validated(tmp_path, *laboratory())
+    assert (found.basis, found.basis_of_blanks) == ("controls", "controls")
+    assert [(level.expected, level.n_tubes, level.mean) for level in found.levels] == [
+        (10, 6, 8.5),
+        (40, 6, 32),
+        (150, 6, 120),
+    ]
+    assert found.blank.n_false == 3
+    assert found.levels[2].recovery.estimate == pytest.approx((120 - 0.5) / 150)
+    recovery = (6 * (8.5 + 32 + 120) - 18 * 0.5) / (6 * 200)
+    assert assay["recovery"]["mean"] == pytest.approx(recovery / ASSAY["sensitivity"]["mean"])
+    assert assay["background_per_7_5_ml"]["mean"] == pytest.approx(3.5 / 6)
+    assert "sensitivity" not in found.factors
+    sources = {p.label: [c.source for c in p.components] for p in found.precision}
+    assert sources["40 tumour cells spiked"] == ["between runs", "between operators", "within run"]
+    names = [row.name for row in found.characteristics]
+    assert names[:4] == ["Accuracy (recovery)", "Linearity", "Limit of detection", "Limit of blank and specificity"]
+    after = found.carry_over  # of each run the blank at place 7 follows 150 cells, that at place 8 a blank
+    assert (after.n_after, after.n_other, after.mean_before) == (3, 3, pytest.approx(119))
+    assert after.share.estimate == pytest.approx((0 - 1) / 119)
+    assert after.share.low < after.share.estimate < 0 < after.share.high
+
+
+def test_without_tubes_of_the_laboratory_phantoms_stand_in_and_it_is_said(tmp_path):
+    found, assay = validated(tmp_path, [], [])
+    assert (found.basis, found.basis_of_blanks, found.factors, found.precision) == ("phantom", "phantom", {}, ())
+    assert assay == ASSAY
+    assert [level.recovery.estimate for level in found.levels] == pytest.approx([1.0, 0.95, 0.96])
+    page = tmp_path / "page.html"
+    validation_page.report_validation(tmp_path / "validation.json", page)
+    text = cases.Page(page).text
+    assert "No validation of a laboratory." in text
+    assert "Precision is not measured." in text
+
+
+def test_the_page_shows_the_numbers_of_the_result(tmp_path):
+    found, _ = validated(tmp_path, *laboratory())
+    validation_page.report_validation(tmp_path / "validation.json", tmp_path / "page.html")
+    page = cases.Page(tmp_path / "page.html")
+    for e in page.numbers():
+        assert json.loads(e["data-value"]) == Traced("validation", found).get(e["data-key"])
+    shown = {e["data-key"] for e in page.numbers()}
+    wanted = "blank.count detection.by_counts.low quantitation.estimate linearity.slope.high factors.recovery.mean"
+    assert {*wanted.split(), "precision.0.components.0.sd", "carry_over.share.low"} <= shown
+    assert "controls rest" not in page.text
+
+
+def test_readers_who_counted_the_same_cells_are_compared(tmp_path):
+    tubes, numbers = laboratory()
+    readers = [{"reviewer": r, "n_reviewed": 5, "n_ctc": n, "with_classifier": None} for r, n in (("A", 9), ("B", 11))]
+    none = {"n_reviewed": 5, "n_changed": 0, "changed": [], "between_reviewers": None, "with_classifier": None}
+    review = {"consensus": "majority", "reviewers": readers, **none}
+    found, _ = validated(tmp_path, tubes, numbers, reviews=[review] * len(tubes))
+    part = found.precision[-1].components[0]
+    assert (part.source, part.cv) == ("between readers", pytest.approx(0.02**0.5))
+
+
+def test_tubes_that_cannot_be_used_are_named(tmp_path):
+    tubes, numbers = laboratory()
+    numbers[0] = None
+    found, _ = validated(tmp_path, tubes, numbers)
+    assert found.left_out == ("T00: not evaluable",)
+    assert found.levels[0].n_tubes == 5
+
+
+def test_more_cells_than_were_spiked_are_refused(tmp_path):
+    tubes, numbers = laboratory()
+    numbers[0] = 60
+    said = "T00, spiked_ctc: found 10 tumour cells spiked, 60 called; expected a spike that can give so many"
+    with pytest.raises(InputError, match=said):
+        validated(tmp_path, tubes, numbers)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"role": "control_low", "run": "R1"}, "lot: found nothing, for a control_low with run; expected the lot"),
+        (
+            {"role": "healthy", "spiked_ctc": "5"},
+            "spiked_ctc: found 5 in blood of a healthy donor; expected 0 or nothing",
+        ),
+        (
+            {"spiked_ctc": "-1"},
+            "spiked_ctc: found -1; expected tumour cells that were put into the tube, a whole number",
+        ),
+        ({"spiked_ctc": "2.5"}, "spiked_ctc: found 2.5; expected tumour cells that were put into the tube"),
+        ({"position": "2"}, "run: found nothing, beside a position"),
+    ],
+)
+def test_an_impossible_tube_is_refused(folder, given, said):
+    assert said in only_fault([{**SAMPLE, "patient": "D", **given}], [DONOR])
+
+
+def test_spikes_into_a_patient_s_blood_and_two_samples_at_one_place_are_refused(folder):
+    assert "50 spiked into blood of P1, who has a tumour" in only_fault([{**SAMPLE, "spiked_ctc": "50"}], [PATIENT])
+    first = {**SAMPLE, "patient": "D", "run": "R1", "position": "3", "spiked_ctc": "50"}
+    second = {**first, "sample": "S2", "images": "slides/b"}
+    assert "position: found 3, which is the place of S1 in run R1" in only_fault([first, second], [DONOR])
+    study = read([first, {**second, "position": "4"}], [DONOR])
+    job = jobs.validation_job(study, "cellsearch")
+    assert [(t.sample, t.run, t.position, t.spiked_ctc) for t in job.tubes] == [
+        ("S1", "R1", 3, 50),
+        ("S2", "R1", 4, 50),
+    ]
+
+
+def test_levels_of_the_settings_differ(folder):
+    assert "levels: found 5 twice; expected each number once" in only_fault([SAMPLE], validation={"levels": [5, 5, 9]})
+
+
+@pytest.mark.slow
+def test_in_silico_tubes_are_found_and_called(tmp_path, folder):
+    study = read([SAMPLE], validation={"blanks": 1, "levels": [2, 4, 6], "replicates": 2, "frames": 1})
+    job = jobs.replicates_job(study, "cellsearch")
+    replicates.replicate(job, tmp_path, tmp_path / "images", tmp_path / "made.json")
+    found = store.read_json(tmp_path / "made.json", Replicates)
+    assert (found.basis, [t.expected for t in found.tubes]) == ("phantom", [0, 2, 2, 4, 4, 6, 6])
+    assert sum(t.observed for t in found.tubes) >= 20
