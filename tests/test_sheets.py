@@ -27,6 +27,7 @@ def test_a_study_is_read_as_written(folder):
     study = read([SAMPLE, second])
     assert list(study.samples) == ["S1", "S2"]
     assert study.samples["S1"].as_json() == {
+        **dict.fromkeys(("run", "operator", "position", "spiked_ctc")),
         **SAMPLE,
         "images": ["slides/a"],
         "blood_volume_ml": 7.5,
