@@ -7,12 +7,13 @@ import subprocess
 
 import pandas as pd
 import pytest
+import yaml
 
 from ctcascade.counting import controls
 from ctcascade.data import store
 from ctcascade.data.doubts import doubts
 from ctcascade.data.results import Controls, Counts, Quality
-from ctcascade.report.controls import multiqc
+from ctcascade.report.multiqc import multiqc
 from ctcascade.study.jobs import ControlsJob
 from ctcascade.study.settings import ControlsSettings
 from tests.support import report_cases as cases
@@ -100,7 +101,17 @@ def test_the_index_shows_controls_and_marks_the_run(tmp_path):
     rows = list(csv.DictReader(io.StringIO(text[text.index("Sample\t") :]), delimiter="\t"))
     assert [row["status"] for row in rows] == ["fail", "fail", "fail", "warn"]
     assert rows[1] == {"Sample": "C01", "patient": "D", "status": "fail", "n_ctc": "0", "ctc_per_7_5_ml": "0.625",
+                       "ctc_per_7_5_ml_low": "0.19375", "ctc_per_7_5_ml_high": "1.33125",
                        "lost_area_share": "0.25", "staining_index": "41.5", "background_cv": ""}  # fmt: skip
+    about = yaml.safe_load("\n".join(line[1:] for line in text.splitlines() if line.startswith("#")))
+    assert about["plot_type"] == "generalstats"
+    columns = {name: header for column in about["headers"] for name, header in column.items()}
+    assert list(columns) == list(rows[0])[1:]
+    assert all(set(header) >= {"title", "description", "scale"} for header in columns.values())
+    assert columns["lost_area_share"]["title"] == "area that was lost"
+    assert columns["lost_area_share"]["format"] == "{:,.1%}"
+    assert columns["lost_area_share"]["cond_formatting_rules"] == {"pass": [{"le": 0.1}], "warn": [{"gt": 0.1}]}
+    assert "95 % interval" in columns["ctc_per_7_5_ml_low"]["description"]
     assert len(pd.read_csv(io.StringIO(text), sep="\t", comment="#")) == 4
 
 
@@ -134,8 +145,9 @@ def test_multiqc_reads_the_table(tmp_path):
     command = ["multiqc", tmp_path, "--outdir", tmp_path / "out", "--no-ansi"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    with open(tmp_path / "out" / "multiqc_data" / "multiqc_ctcascade.txt", encoding="utf-8", newline="") as handle:
+    with open(tmp_path / "out" / "multiqc_data" / "multiqc_general_stats.txt", encoding="utf-8", newline="") as handle:
         rows = {row["Sample"]: row for row in csv.DictReader(handle, delimiter="\t")}
+    rows = {name: {key.rpartition("-")[2]: v for key, v in row.items()} for name, row in rows.items()}
     assert {name: row["status"] for name, row in rows.items()} == {
         "C00": "fail",
         "C01": "fail",

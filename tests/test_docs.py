@@ -99,3 +99,17 @@ def test_files_named_in_the_architecture_exist():
     ]
     assert len(named) > 40
     assert missing == []
+
+
+def test_the_workflow_catalogue_finds_what_its_rules_ask_for():
+    about = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text(encoding="utf-8"))["usage"]
+    assert set(about) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert set(about["mandatory-flags"]) == {"desc", "flags"}
+    assert set(about["software-stack-deployment"]) == {"conda", "apptainer", "apptainer+conda", "report"}
+    assert all(isinstance(value, bool) for value in about["software-stack-deployment"].values())
+    assert (ROOT / "workflow" / "Snakefile").is_file()
+    assert (ROOT / "config" / "README.md").is_file()
+    assert list((ROOT / "workflow" / "rules").glob("*.smk"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").lower()
+    assert "snakemake" in readme
+    assert "workflow" in readme

@@ -2,6 +2,7 @@
 
 import json
 import re
+import uuid
 from itertools import pairwise
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_outlines_and_labels_agree_with_the_tables(sample, tmp_path, capsys):
     assert capsys.readouterr().out.split() == [str(tmp_path / f"f00{k}.geojson") for k in (1, 2)]
     cells = store.read_table(sample / "cells.parquet", "cells").set_index(["frame", "cell"])
     calls = store.read_table(sample / "calls.parquet", "calls").set_index(["frame", "cell"])
-    seen = set()
+    seen, ids = set(), set()
     for frame in ("f001", "f002"):
         features = json.loads((tmp_path / f"{frame}.geojson").read_text())["features"]
         with tifffile.TiffFile(tmp_path / "labels" / f"{frame}.ome.tif") as file:
@@ -107,7 +108,8 @@ def test_outlines_and_labels_agree_with_the_tables(sample, tmp_path, capsys):
             about = feature["properties"]
             key = (about["metadata"]["frame"], int(about["metadata"]["cell"]))
             seen.add(key)
-            assert about["objectType"] == "cell"
+            ids.add(str(uuid.UUID(feature["id"])))
+            read_as_qupath_does(feature)
             assert about["classification"]["name"] == calls.loc[key, "call"]
             assert about["measurements"]["p_ctc"] == pytest.approx(calls.loc[key, "p_ctc"], rel=1e-5)
             assert about["measurements"]["area_um2"] == pytest.approx(cells.loc[key, "area_um2"], rel=1e-5)
@@ -117,6 +119,31 @@ def test_outlines_and_labels_agree_with_the_tables(sample, tmp_path, capsys):
             else:
                 assert cells.loc[key, "nucleus_area_um2"] == 0
     assert seen == set(cells.index)
+    assert len(ids) == len(cells)
+
+
+def read_as_qupath_does(feature):
+    """Check what QuPath's own reader (qupath.lib.io.QuPathTypeAdapters, 0.4 to 0.6) takes from a feature."""
+    assert set(feature) <= {"type", "id", "geometry", "nucleusGeometry", "properties"}
+    assert feature["type"] == "Feature"
+    about = feature["properties"]
+    assert set(about) == {
+        "objectType",
+        "name",
+        "classification",
+        "measurements",
+        "metadata",
+    }  # not locked: written only if
+    assert about["objectType"] == "cell"
+    assert set(about["classification"]) == {"name", "color"}
+    assert all(isinstance(part, int) and 0 <= part <= 255 for part in about["classification"]["color"])
+    assert len(about["classification"]["color"]) == 3
+    assert all(isinstance(value, float) for value in about["measurements"].values())
+    assert all(isinstance(value, str) for value in about["metadata"].values())
+    for geometry in (feature["geometry"], feature.get("nucleusGeometry")):
+        shapes = [] if geometry is None else geometry["coordinates"]
+        shapes = [shapes] if geometry and geometry["type"] == "Polygon" else shapes
+        assert all(ring[0] == ring[-1] and len(ring) >= 4 for rings in shapes for ring in rings)
 
 
 def test_equal_inputs_give_equal_bytes(sample, tmp_path):

@@ -1,14 +1,11 @@
-"""Charts of control samples over time (Levey-Jennings), drawn from controls.json, and a table for MultiQC."""
+"""Charts of control samples over time (Levey-Jennings), drawn from controls.json."""
 
-import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from ctcascade.data import store
-from ctcascade.data.errors import plain
-from ctcascade.data.results import Control, ControlChart, ControlLimit, Controls, Counts, Quality
+from ctcascade.data.results import Control, ControlChart, ControlLimit, Controls
 from ctcascade.report.axes import Axis, Tick
 
 ROLES = {"control_low": "low control", "control_high": "high control"}
@@ -35,36 +32,6 @@ def read_charts(path: Path | None) -> Controls | None:
 def draw_charts(controls: Controls) -> list[Chart]:
     """Return the charts of `results.Controls`, placed."""
     return [_draw(chart) for chart in controls.charts]
-
-
-def multiqc(counts: Sequence[Counts], quality: Sequence[Quality], doubts: Mapping[str, Sequence[str]]) -> str:
-    """Return a table with the header lines that MultiQC reads as custom content, one row per sample.
-
-    Parameters
-    ----------
-    counts : sequence of Counts
-    quality : sequence of Quality
-        Results of the samples.
-    doubts : mapping of str to sequence of str
-        What speaks against each sample (`data.doubts.doubts`).
-    """
-    about = {
-        "id": "ctcascade",
-        "section_name": "ctcascade",
-        "description": "Circulating tumour cells: counts and quality. For research use only.",
-        "plot_type": "table",
-    }
-    quality_of = {q.sample: q for q in quality}
-    names = list(dict.fromkeys(check.check for q in quality for check in q.checks))
-    lines = [f"# {key}: {json.dumps(value)}" for key, value in about.items()]
-    lines.append("\t".join(["Sample", "patient", "status", "n_ctc", "ctc_per_7_5_ml", *names]))
-    for c in counts:
-        q, rate = quality_of[c.sample], c.ctc_per_7_5_ml
-        values = {check.check: check.value for check in q.checks}
-        status = "fail" if doubts[c.sample] or c.status != "ok" else q.status
-        cells = [c.sample, c.patient, status, c.n_ctc, rate and rate.estimate, *map(values.get, names)]
-        lines.append("\t".join("" if v is None else plain(f"{v:.6g}" if isinstance(v, float) else v) for v in cells))
-    return "\n".join(lines) + "\n"
 
 
 def _draw(chart: ControlChart) -> Chart:

@@ -24,6 +24,7 @@ from ctcascade.data.results import (
 )
 from ctcascade.report import controls as control_charts
 from ctcascade.report.axes import Axis, band, path
+from ctcascade.report.multiqc import multiqc as multiqc_table
 from ctcascade.report.numbers import Traced, amount, percent
 from ctcascade.report.organ_risks import HEADLINE_YEARS, known, next_organ, organs
 from ctcascade.report.page import write_page
@@ -124,7 +125,7 @@ def report_index(
     if len({c.sample for c in found}) < len(found):
         refuse(out, "sample", "a sample that stands twice", "the counts of each sample once", "give each once")
     against = {c.sample: doubts(c, quality_of[c.sample], charts) for c in found}
-    store.write_text(multiqc, control_charts.multiqc(found, judged, against))
+    store.write_text(multiqc, multiqc_table(found, judged, against))
     rows = patient_rows(job.patients, found, cascade_of, prognosis_of)
     exported = {
         "patients": [patient_row(row) for row in rows],

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import re
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ COLOURS = dict(
         strict=True,
     )
 )
+_NAMES = uuid.UUID("6f5c1a52-3d0b-5a0e-9d8e-2f1d7c0a4b11")
+"""Within which the ids of cells are made."""
 _LISTS = ("contacts", "contact_gaps_um")
 _CHANGED = "run the workflow again on these images, or bring the ones that it ran on"
 
@@ -89,7 +92,7 @@ def export(sample: Path, base: Path, out: Path) -> list[Path]:
                     own, upcoming = list(upcoming[1]), next(outlines, None)
                 _write_labels(out / "labels" / f"{ref.frame}.ome.tif", own, about[ref.frame])
                 rows = of_frame.get(ref.frame, joined.iloc[:0])
-                for feature in _features(rows, own, ref):
+                for feature in _features(rows, own, ref, job.sample):
                     file.write(before + json.dumps(feature, sort_keys=True, allow_nan=False, separators=(",", ":")))
                     before = ",\n"
             file.write("\n]}\n")
@@ -116,18 +119,21 @@ def _image(ref: FrameRef) -> str:
     return ref.frame.rsplit("_y", 1)[0]
 
 
-def _features(cells: pd.DataFrame, outlines: Sequence[Outline], ref: FrameRef) -> Iterator[dict[str, Any]]:
+def _features(cells: pd.DataFrame, outlines: Sequence[Outline], ref: FrameRef, sample: str) -> Iterator[dict[str, Any]]:
     """Yield the cells of a frame as QuPath reads them, in the order of the table."""
     of_cell = {outline.cell: outline for outline in outlines}
     corner = ref.box_px[:2] if ref.box_px else (0, 0)
     for row in records(cells):
         if row["cell"] not in of_cell:
             refuse("outlines.parquet", f"{row['frame']} {row['cell']}", "no outline", "those of all cells", _CHANGED)
-        yield _feature(row, of_cell[row["cell"]], corner)
+        yield _feature(row, of_cell[row["cell"]], corner, sample)
 
 
-def _feature(row: Row, outline: Outline, corner: tuple[int, int]) -> dict[str, Any]:
-    """Return a cell as QuPath reads it."""
+def _feature(row: Row, outline: Outline, corner: tuple[int, int], sample: str) -> dict[str, Any]:
+    """Return a cell as QuPath (0.4 and later) reads it.
+
+    Its id is a UUID made of its names, so that the same cell has the same one each time.
+    """
     place = (outline.box_px[0] + corner[0], outline.box_px[1] + corner[1])
     numbers = {
         name: float(f"{value:.6g}")
@@ -137,6 +143,7 @@ def _feature(row: Row, outline: Outline, corner: tuple[int, int]) -> dict[str, A
     nucleus = geometry_of(outline.in_nucleus, place)
     return {
         "type": "Feature",
+        "id": str(uuid.uuid5(_NAMES, f"{sample}/{row['frame']}/{row['cell']}")),
         "geometry": geometry_of(outline.in_cell, place),
         **({"nucleusGeometry": nucleus} if nucleus else {}),
         "properties": {
