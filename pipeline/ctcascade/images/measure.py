@@ -12,13 +12,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from ctcascade.data.vocabulary import ABOVE_NOISE
+from ctcascade.data.vocabulary import ABOVE_NOISE, ROLES
+from ctcascade.images import sums
 from ctcascade.images.background import Channel
 from ctcascade.images.distances import rings
 from ctcascade.images.fragments import fragments
 from ctcascade.images.labels import Runs, kernel, runs_of
 from ctcascade.images.ranks import ranked
 from ctcascade.images.segment import Segmentation
+from ctcascade.images.sums import light
 from ctcascade.study.detection_settings import MeasureSettings
 
 _DEFAULTS = MeasureSettings()
@@ -104,39 +106,40 @@ def measure(
     }
     near = _contacts(in_cell, found.cells.shape[0], count, contact_gap_max_um, px)
     data |= {"contacts": near.column(near.others), "contact_gaps_um": near.column(near.gaps_um)}
-    parts = [in_cell, in_nucleus, rings(found.cells, settings.ring_um / px)]
-    ring_area = np.bincount(parts[2][:, 3], parts[2][:, 2] - parts[2][:, 1], count + 1)[1:]
-    ends = np.cumsum(np.append(0, np.maximum(np.round(settings.high_share * cell.area), 1))).astype(np.int64)
-    dna = channels["dna"].signal
-    sums = {
-        role: _sums(*parts, channel.signal, dna, ABOVE_NOISE * channel.noise, count, ends)[:, 1:]
-        for role, channel in channels.items()
+    surroundings = rings(found.cells, settings.ring_um / px)
+    ring_area = np.bincount(surroundings[:, 3], surroundings[:, 2] - surroundings[:, 1], count + 1)[1:]
+    signals = {role: channels[role].signal for role in dict.fromkeys((*ROLES, *channels)) if role in channels}
+    limits = {role: ABOVE_NOISE * channels[role].noise for role in signals}
+    brightest = np.maximum(np.round(settings.high_share * cell.area), 1)
+    found_light, products = light((in_cell, in_nucleus, surroundings), signals, limits, brightest)
+    mean = {role: each.total / cell.area for role, each in found_light.items()}
+    std = {
+        role: np.sqrt(np.maximum(each.squares / cell.area - mean[role] ** 2, 0)) for role, each in found_light.items()
     }
-    mean = {role: each[0] / cell.area for role, each in sums.items()}
-    std = {role: np.sqrt(np.maximum(each[1] / cell.area - mean[role] ** 2, 0)) for role, each in sums.items()}
-    for role, each in sums.items():
-        total, _, highest, high, lit, with_dna, in_nucleus_sum, nucleus_squares, nucleus_lit, ring_sum = each
-        nucleus_mean = _share(in_nucleus_sum, nucleus.area)
+    for role in channels:
+        each = found_light[role]
+        nucleus_mean = _share(each.in_nucleus, nucleus.area)
         data |= {
             f"{role}_mean": mean[role],
-            f"{role}_max": highest,
-            f"{role}_high": high,
+            f"{role}_max": each.highest,
+            f"{role}_high": each.high,
             f"{role}_std": std[role],
-            f"{role}_sum": total,
+            f"{role}_sum": each.total,
             f"{role}_nucleus_mean": nucleus_mean,
-            f"{role}_nucleus_std": np.sqrt(np.maximum(_share(nucleus_squares, nucleus.area) - nucleus_mean**2, 0)),
-            f"{role}_cytoplasm_mean": _share(total - in_nucleus_sum, cell.area - nucleus.area),
-            f"{role}_ring_mean": _share(ring_sum, ring_area),
-            f"{role}_overlap": _share(nucleus_lit, nucleus.area),
-            f"{role}_fill": lit / cell.area,
-            f"{role}_dna_correlation": _share(with_dna / cell.area - mean[role] * mean["dna"], std[role] * std["dna"]),
+            f"{role}_nucleus_std": np.sqrt(np.maximum(_share(each.nucleus_squares, nucleus.area) - nucleus_mean**2, 0)),
+            f"{role}_cytoplasm_mean": _share(each.total - each.in_nucleus, cell.area - nucleus.area),
+            f"{role}_ring_mean": _share(each.around, ring_area),
+            f"{role}_overlap": _share(each.nucleus_lit, nucleus.area),
+            f"{role}_fill": each.lit / cell.area,
+            f"{role}_dna_correlation": _share(
+                each.with_dna / cell.area - mean[role] * mean["dna"], std[role] * std["dna"]
+            ),
         }
     if "ck" in channels and "cd45" in channels:
-        products = _products(in_cell, channels["ck"].signal, channels["cd45"].signal, count)[1:]
         apart = products / cell.area - mean["ck"] * mean["cd45"]
         data["marker_correlation"] = _share(apart, std["ck"] * std["cd45"])
     data["nucleus_twin"] = _twins(near, nucleus, settings)
-    data |= fragments(in_cell, dna, sums["dna"][3], px, settings)
+    data |= fragments(in_cell, signals["dna"], found_light["dna"].high, px, settings)
     return pd.DataFrame(data)
 
 
@@ -238,8 +241,7 @@ def warm() -> None:
     shapes(labels, 1)
     contacts(labels, 1, 1.0, 1.0)
     signal = np.zeros((4, 4), np.float32)
-    _sums(runs_of(labels), runs_of(labels), runs_of(labels), signal, signal, 1.0, 1, np.array([0, 1]))
-    _products(runs_of(labels), signal, signal, 1)
+    sums.warm()
     fragments(runs_of(labels), signal, np.ones(1), 1.0, _DEFAULTS)
     _slopes(signal)
 
@@ -292,78 +294,6 @@ def _equal(values: Any, k: int) -> int:  # pragma: no cover - compiled
     for value in values:
         found += value == k
     return found
-
-
-@kernel
-def _sums(
-    cells: Any, nuclei: Any, around: Any, signal: Any, dna: Any, above: float, count: int, ends: Any
-) -> Any:  # pragma: no cover - compiled
-    """Return ten rows, by label up to `count`, from runs of cells, of their nuclei and of what is around them.
-
-    Of cells the sum, the sum of squares, the maximum, the least of the brightest pixels (as many as `ends` leaves
-    room for), the number of pixels above a limit and the sum of products with DNA; of nuclei the sum, the sum of
-    squares and the number above the limit; of what is around the sum.
-    """
-    out = np.zeros((10, count + 1))
-    out[2] = -np.inf
-    limit = np.float32(above)
-    brightest = np.full(ends[-1], np.float32(-np.inf))
-    for y, start, stop, k in cells:
-        total, squares, lit, products = 0.0, 0.0, 0, 0.0
-        first, end = ends[k - 1], ends[k]
-        least = brightest[first]
-        for x in range(start, stop):
-            value = signal[y, x]
-            total += value
-            squares += float(value) * float(value)
-            products += float(value) * float(dna[y, x])
-            lit += value > limit
-            if value > least:
-                least = _insert(brightest, first, end, value)
-        out[0, k] += total
-        out[1, k] += squares
-        out[4, k] += lit
-        out[5, k] += products
-    for k in range(1, count + 1):
-        out[2, k], out[3, k] = brightest[ends[k] - 1], brightest[ends[k - 1]]
-    for y, start, stop, k in nuclei:
-        total, squares, lit = 0.0, 0.0, 0
-        for value in signal[y, start:stop]:
-            total += value
-            squares += float(value) * float(value)
-            lit += value > limit
-        out[6, k] += total
-        out[7, k] += squares
-        out[8, k] += lit
-    for y, start, stop, k in around:
-        total = 0.0
-        for value in signal[y, start:stop]:
-            total += value
-        out[9, k] += total
-    return out
-
-
-@kernel
-def _insert(rising: Any, first: int, end: int, value: Any) -> Any:  # pragma: no cover - compiled
-    """Put a value in place of the least of a rising part of an array; return the new least."""
-    at = first
-    while at + 1 < end and rising[at + 1] < value:
-        rising[at] = rising[at + 1]
-        at += 1
-    rising[at] = value
-    return rising[first]
-
-
-@kernel
-def _products(cells: Any, one: Any, other: Any, count: int) -> Any:  # pragma: no cover - compiled
-    """Return the sum of the products of two channels by label up to `count`."""
-    out = np.zeros(count + 1)
-    for y, start, stop, k in cells:
-        total = 0.0
-        for x in range(start, stop):
-            total += float(one[y, x]) * float(other[y, x])
-        out[k] += total
-    return out
 
 
 @kernel
