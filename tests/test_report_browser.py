@@ -185,7 +185,7 @@ def test_the_headline_is_dated_and_what_is_known_is_no_risk(browser, known):
     wide = [row for row in risks[1:] if row.startswith(("liver", "lung"))]
     assert len(wide) == 2
     assert figure.locator("g.hatched").count() == 1  # of the liver alone the band spans more than half of the scale
-    plot = page.locator("#change ~ svg")
+    plot = page.locator("#change ~ .scroll svg")
     assert plot.bounding_box()["width"] > 600
     assert plot.locator("circle.dot").count() == 27
     assert plot.locator("path.bad-dot").count() == 3

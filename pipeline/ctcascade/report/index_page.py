@@ -216,10 +216,11 @@ def _others(cascade: Cascade) -> tuple[tuple[int, Organ] | None, int | None]:
 def look_at(counts: Sequence[Counts], against: Mapping[str, Sequence[str]]) -> list[Pressing]:
     """Return what of a run to look at next, the most pressing first."""
     ok = [c for c in counts if c.status == "ok"]
+    doubtful = sorted(ok, key=lambda c: -(c.n_uncertain or 0))  # those with most of them first
     found = [
         Pressing("no count", "#count", [c.sample for c in counts if c.status != "ok"]),
         Pressing("checks fail", "#quality", [c.sample for c in ok if against[c.sample]]),
-        Pressing("cells in doubt", "#gallery", [c.sample for c in ok if c.n_uncertain and not c.review]),
+        Pressing("cells in doubt", "#gallery", [c.sample for c in doubtful if c.n_uncertain and not c.review]),
     ]
     return [step for step in found if step.samples]
 
