@@ -65,6 +65,11 @@ onstart:
 
 
 onsuccess:
+    results_folder.remove_ahead(RESULTS)
     say_what_is_shared()
     for page in pages_of_this_run():
         print("Report:", page)
+
+
+onerror:
+    results_folder.remove_ahead(RESULTS)

@@ -9,6 +9,7 @@ from ctcascade import __main__ as cli
 from ctcascade.counting import count
 from ctcascade.data.errors import refuse
 from ctcascade.images import detect, verbs
+from ctcascade.study import jobs
 from tests.support.counts import settings
 
 pytestmark = pytest.mark.workflow
@@ -102,6 +103,37 @@ def test_bad_input_ends_with_2_and_a_bug_keeps_its_traceback(monkeypatch, capsys
     monkeypatch.setattr(detect, "gather", bug)
     with pytest.raises(KeyError):
         cli.main(args)
+
+
+def test_verbs_in_one_process_run_in_turn_and_only_the_first_must_end_well(monkeypatch, capsys):
+    done = []
+
+    def count_or_refuse(_, frames, *__):
+        if str(frames) == "bad":
+            refuse("bad", "", "a", "b", "c")
+        done.append(str(frames))
+
+    monkeypatch.setattr(count, "count", count_or_refuse)
+    rest = ["--settings", settings().model_dump_json(), "--calls", "c", "--out", "o", "--frames"]
+    cli.main(["ahead", "count", *rest, "one", "+", "count", *rest, "two"])
+    assert done == ["one", "two"]
+    cli.main(["ahead", "count", *rest, "three", "+", "count", *rest, "bad", "+", "count", *rest, "four"])
+    assert done[2:] == ["three"]
+    assert capsys.readouterr().err == "count is left to its own job: bad: found a; expected b; c\n"
+    cli.main(["ahead", "count", *rest, "five", "+", "count"])  # a usage error
+    assert run("ahead", "count", *rest, "bad", "+", "count", *rest, "six") == 2
+    assert done[3:] == ["five"]
+
+
+@pytest.mark.parametrize(
+    ("frames", "most", "samples", "number"),
+    [
+        *((175, 256, 1, 4), (175, 256, 2, 2), (175, 256, 4, 1), (175, 64, 4, 3), (40, 256, 1, 1), (70, 256, 1, 2)),
+        *((2304, 256, 1, 9), (2304, 256, 1000, 9), (5, 2, 1, 3), (1, 256, 1, 1), (0, 256, 1, 0), (175, 256, 0, 4)),
+    ],
+)
+def test_few_samples_are_divided_further_so_that_cores_do_not_wait(frames, most, samples, number):
+    assert jobs.number_of_chunks(frames, most, samples) == number
 
 
 def test_check_takes_settings_as_snakemake_does(monkeypatch, tmp_path, capsys):

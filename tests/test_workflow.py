@@ -147,6 +147,20 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path, pa
     assert found == digests(demo.results, *patients)
 
 
+def test_what_lies_ready_is_of_this_run_only(demo, snakemake, tmp_path):
+    folder = write_study(tmp_path, "P02")
+    old = folder / "results" / "samples" / "P02_1" / ".ahead-1-1"
+    old.mkdir(parents=True)
+    (old / "counts.json").write_text("{}")
+    run = snakemake(folder, "results/patients/P02/prognosis.json")
+    assert run.code == 0, run.output
+    assert list(run.results.glob("*/*/.ahead*")) == []
+    chain = [run.results / "samples" / "P02_1" / f"{name}.log" for name in ("classify", "count", "quality", "crops")]
+    assert not any(path.exists() and path.read_text() for path in chain)
+    for name in ("samples/P02_1/counts.json", "samples/P02_1/calls.parquet", "patients/P02/prognosis.json"):
+        assert digests(run.results)[name] == digests(demo.results)[name]
+
+
 MODULE = """
 configfile: "config/config.yaml"
 

@@ -48,11 +48,21 @@ def run_snakemake(folder, *args, cores=2, **environment):
 
 
 def planned_commands(folder, *args):
-    """The commands that a run would start, each with the name of its rule: (rule, the words after `ctcascade`)."""
+    """The commands that make the results of a run, each with the name of its rule: (rule, the words after `ctcascade`).
+
+    Each job by itself: without what lies ready for it, and what it does ahead for others.
+    """
     planned = run_snakemake(folder, "-n", "-F", "-p", *args)
     assert planned.code == 0, planned.output
     jobs = re.findall(r"(?ms)^(?:local)?rule (\w+):$.*?^Shell command: (.*?)$", planned.output)
-    return [(rule, shlex.split(command.partition(" 2> ")[0])[1:]) for rule, command in jobs]
+    return [(rule, _own_words(command)) for rule, command in jobs]
+
+
+def _own_words(command):
+    words = shlex.split(command)
+    words = words[words.index("ctcascade") + 1 :] if "ctcascade" in words else words
+    words = words[: min(words.index(end) if end in words else len(words) for end in ("+", "2>"))]
+    return words[words[:1] == ["ahead"] :]
 
 
 ORDER = (

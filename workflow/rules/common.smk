@@ -111,6 +111,7 @@ shell.prefix(
 )
 study = or_exit(read_study)
 RESULTS = study.settings.results
+AHEAD = f"{results_folder.AHEAD}{os.getpid()}-{STARTED:.0f}"
 
 
 pathvars:
@@ -139,11 +140,13 @@ def code(*stages):
 def settings(verb, of=None):
     """Return the params function with the settings of one stage, as the JSON of its job."""
 
-    def build(wildcards):
-        about = {of: getattr(wildcards, of)} if of else {}
-        return jobs.job_for(study, verb, **about).model_dump_json()
+    return lambda wildcards: settings_of(verb, of, getattr(wildcards, of or "", None))
 
-    return build
+
+@functools.cache
+def settings_of(verb, of, name):
+    about = {of: name} if of else {}
+    return jobs.job_for(study, verb, **about).model_dump_json()
 
 
 def listed(sample):
@@ -245,17 +248,105 @@ def option(name, of):
     return lambda wildcards, input: [name, *input[of]] if input[of] else []
 
 
+@functools.cache
+def number_to_detect():
+    """Return the number of samples that have no table of frames when the run starts."""
+    tables = (f"{RESULTS}/samples/{name}/frames.parquet" for name in study.samples)
+    return sum(not os.path.exists(path) for path in tables)
+
+
 def chunks_of(kind):
     """Return the input function that names the sample's chunks of frames or cells, in order."""
 
     def build(wildcards):
         make_outdated_again()
         frames = listed(wildcards.sample).frames
-        n = -(-len(frames) // study.settings.chunk_frames)
+        n = jobs.number_of_chunks(
+            len(frames), study.settings.chunk_frames, number_to_detect()
+        )
         folder = f"{RESULTS}/samples/{wildcards.sample}/chunks"
         return [f"{folder}/{k}-of-{n}.{kind}.parquet" for k in range(1, n + 1)]
 
     return build
+
+
+# One process for the chain of a sample, and one for that of a patient: the first job of a chain goes on with the verbs
+# after it (`ctcascade ahead`) and leaves their results in a folder of this run, from where the jobs that make them take
+# them. What is not there, they make themselves: after a changed setting, on another node, where a verb failed.
+
+
+def ready(folder, *names):
+    """Return the params function with the shell words that take results which lie ready; they fail where none does."""
+
+    # with `input` among the arguments, Snakemake takes no change of it for a change of the job
+    def build(wildcards, input):
+        place = f"{RESULTS}/{folder.format(**wildcards)}"
+        pairs = [(f"{place}/{AHEAD}/{name}", f"{place}/{name}") for name in names]
+        return " && ".join(
+            f"mv {shlex.quote(a)} {shlex.quote(b)} 2> /dev/null" for a, b in pairs
+        )
+
+    return build
+
+
+def after_gather(wildcards, input):
+    """Return the words of what one process does of a sample once its tables are there."""
+    return rest_of_sample(wildcards, f"{RESULTS}/samples/{wildcards.sample}")
+
+
+def after_detect(wildcards, input):
+    """Return the words of what one process does of a sample that is one chunk."""
+    if wildcards.n != "1":
+        return []
+    place = f"{RESULTS}/samples/{wildcards.sample}"
+    words = ["+", "gather"]
+    for kind in ("frames", "cells", "outlines"):
+        chunk, out = (
+            f"{place}/chunks/1-of-1.{kind}.parquet",
+            f"{place}/{AHEAD}/{kind}.parquet",
+        )
+        words += [f"--{kind}", chunk, f"--out-{kind}", out]
+    rest = rest_of_sample(wildcards, f"{place}/{AHEAD}")
+    return [*words, *rest] if rest else []
+
+
+def rest_of_sample(wildcards, tables):
+    """Return the words of the verbs from calls to counts and pictures."""
+    if not workflow.is_main_process:
+        return []  # a job on another node: this run looks for nothing there
+    out = f"{RESULTS}/samples/{wildcards.sample}/{AHEAD}"
+    at = {name: f"{tables}/{name}.parquet" for name in ("frames", "cells", "outlines")}
+    at["calls"] = f"{out}/calls.parquet"
+    base, reviews = ["--base", str(study.base)], reviews_of(wildcards)
+    further = {"operator": base, "crops": base}
+    if reviews:
+        further["count"] = ["--reviews", *reviews]
+    words = []
+    for verb, kinds, result in (
+        ("classify", ("frames", "cells"), "calls.parquet"),
+        ("count", ("frames", "calls", "cells"), "counts.json"),
+        ("quality", ("frames", "cells", "calls"), "quality.json"),
+        ("operator", ("frames", "calls"), "operator.json"),
+        ("crops", ("frames", "cells", "calls", "outlines"), "crops.parquet"),
+    ):
+        words += ["+", verb, "--settings", settings(verb, of="sample")(wildcards)]
+        words += [word for kind in kinds for word in (f"--{kind}", at[kind])]
+        words += ["--out", f"{out}/{result}", *further.get(verb, [])]
+    return words
+
+
+def after_simulate(wildcards, input):
+    """Return the words of what one process does of a patient once the cascade is there."""
+    if charts_of(wildcards):
+        return []  # a prognosis waits for the charts of all controls
+    place = f"{RESULTS}/patients/{wildcards.patient}"
+    words = ["+", "prognose", "--counts", *of_patient("counts")(wildcards)]
+    words += ["--settings", settings("prognose", of="patient")(wildcards)]
+    words += ["--quality", *of_patient("quality")(wildcards)]
+    return [
+        *(*words, "--cascade", f"{place}/cascade.json"),
+        *("--out", f"{place}/{AHEAD}/prognosis.json"),
+    ]
 
 
 def of_samples(kind, samples):

@@ -22,10 +22,11 @@ rule detect:
         images=digest_of_images,
         planned=digest_of_content,
         code=code("detect"),
+        ahead=after_detect,
     shell:
-        "ctcascade detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
+        "ctcascade ahead detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
         " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} {params.labels:q}"
-        " --planned {params.planned:q} 2> {log:q}"
+        " --planned {params.planned:q} {params.ahead:q} 2> {log:q}"
 
 
 # gather has the params of its chunks: chunks are deleted, and the next run must know if they would be out of date.
@@ -46,9 +47,14 @@ rule gather:
         settings=settings("detect", of="sample"),
         images=digest_of_images,
         code=code("detect"),
+        ready=ready(
+            "samples/{sample}", "frames.parquet", "cells.parquet", "outlines.parquet"
+        ),
+        ahead=after_gather,
     shell:
-        "ctcascade gather --frames {input.frames:q} --cells {input.cells:q} --outlines {input.outlines:q}"
-        " --out-frames {output.frames:q} --out-cells {output.cells:q} --out-outlines {output.outlines:q} 2> {log:q}"
+        "{params.ready} || ctcascade ahead gather --frames {input.frames:q} --cells {input.cells:q}"
+        " --outlines {input.outlines:q} --out-frames {output.frames:q} --out-cells {output.cells:q}"
+        " --out-outlines {output.outlines:q} {params.ahead:q} 2> {log:q}"
 
 
 rule classify:
@@ -64,8 +70,9 @@ rule classify:
     params:
         settings=settings("classify", of="sample"),
         code=code("classify"),
+        ready=ready("samples/{sample}", "calls.parquet"),
     shell:
-        "ctcascade classify --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
+        "{params.ready} || ctcascade classify --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
         " --out {output:q} 2> {log:q}"
 
 
@@ -87,8 +94,9 @@ rule crops:
         base=str(study.base),
         images=digest_of_images,
         code=code("crops"),
+        ready=ready("samples/{sample}", "crops.parquet"),
     shell:
-        "ctcascade crops --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
+        "{params.ready} || ctcascade crops --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --outlines {input.outlines:q} --out {output:q} 2> {log:q}"
 
 
@@ -108,8 +116,9 @@ rule count:
         settings=settings("count", of="sample"),
         reviews=option("--reviews", "reviews"),
         code=code("count"),
+        ready=ready("samples/{sample}", "counts.json"),
     shell:
-        "ctcascade count --settings {params.settings:q} --frames {input.frames:q} --calls {input.calls:q}"
+        "{params.ready} || ctcascade count --settings {params.settings:q} --frames {input.frames:q} --calls {input.calls:q}"
         " --cells {input.cells:q} --out {output:q} {params.reviews:q} 2> {log:q}"
 
 
@@ -127,8 +136,9 @@ rule quality:
     params:
         settings=settings("quality", of="sample"),
         code=code("quality"),
+        ready=ready("samples/{sample}", "quality.json"),
     shell:
-        "ctcascade quality --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
+        "{params.ready} || ctcascade quality --settings {params.settings:q} --frames {input.frames:q} --cells {input.cells:q}"
         " --calls {input.calls:q} --out {output:q} 2> {log:q}"
 
 
@@ -147,8 +157,9 @@ rule operator:
         base=str(study.base),
         events=digest_of_events,
         code=code("operator"),
+        ready=ready("samples/{sample}", "operator.json"),
     shell:
-        "ctcascade operator --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
+        "{params.ready} || ctcascade operator --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
         " --calls {input.calls:q} --out {output:q} 2> {log:q}"
 
 

@@ -15,9 +15,10 @@ rule simulate:
         settings=settings("simulate", of="patient"),
         what_if=["--what-if", str(study.what_if)] if study.what_if else [],
         code=code("simulate"),
+        ahead=after_simulate,
     shell:
-        "ctcascade simulate --settings {params.settings:q} --counts {input.counts:q} {params.what_if:q}"
-        " --out {output:q} 2> {log:q}"
+        "ctcascade ahead simulate --settings {params.settings:q} --counts {input.counts:q} {params.what_if:q}"
+        " --out {output:q} {params.ahead:q} 2> {log:q}"
 
 
 rule prognose:
@@ -36,8 +37,9 @@ rule prognose:
         settings=settings("prognose", of="patient"),
         controls=option("--controls", "controls"),
         code=code("prognose"),
+        ready=ready("patients/{patient}", "prognosis.json"),
     shell:
-        "ctcascade prognose --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
+        "{params.ready} || ctcascade prognose --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
         " --cascade {input.cascade:q} --out {output:q} {params.controls:q} 2> {log:q}"
 
 

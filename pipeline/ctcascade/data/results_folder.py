@@ -2,11 +2,14 @@
 
 import fcntl
 import os
+import shutil
 import socket
 from pathlib import Path
 
 from ctcascade.data.errors import refuse
 
+AHEAD = ".ahead-"
+"""How a folder begins in which one run keeps results for the jobs that will take them."""
 _LEVELS = ("", "patients/*/", "samples/*/", "samples/*/chunks/", "samples/*/labels/")
 
 
@@ -50,3 +53,10 @@ def remove_unfinished(results: Path) -> None:
     for level in _LEVELS:
         for part in Path(results).glob(f"{level}.*.part"):
             part.unlink(missing_ok=True)
+    remove_ahead(results)
+
+
+def remove_ahead(results: Path) -> None:
+    """Remove what lies ready for jobs: at the end of a run, and what a killed run has left."""
+    for folder in Path(results).glob(f"*/*/{AHEAD}*"):
+        shutil.rmtree(folder, ignore_errors=True)

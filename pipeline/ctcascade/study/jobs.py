@@ -36,6 +36,24 @@ from ctcascade.study.settings import (
 )
 from ctcascade.study.sheets import Study
 
+_LEAST_FRAMES = 32  # of a chunk that is made only so that more than one core works
+_AT_WORK = 4  # chunks at least, of all samples together, where there are frames enough
+
+
+def number_of_chunks(frames: int, most: int, samples: int) -> int:
+    """Return into how many equal chunks a sample's frames are divided; no result depends on it.
+
+    Parameters
+    ----------
+    frames : int
+    most : int
+        Frames of a chunk: ``chunk_frames``.
+    samples : int
+        To be detected in the run: where they are fewer than four, each gives more chunks, so that cores do not wait.
+    """
+    own = -(-_AT_WORK // max(samples, 1))
+    return max(-(-frames // most), min(frames // _LEAST_FRAMES, own if own > 1 else 0))
+
 
 class DetectJob(DetectSettings):
     """Frames of one sample to cells."""

@@ -307,7 +307,7 @@ class Settings(Typed):
     chunk_frames: Whole = setting(
         256,
         "a whole number of frames from 1 to 100000",
-        "Frames of one detect job, about a minute's work; changes no result.",
+        "Frames of one detect job at most, about a minute's work; few samples are divided further; changes no result.",
         ge=1,
         le=100_000,
     )
