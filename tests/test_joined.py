@@ -314,3 +314,49 @@ def test_the_ctcs_to_expect_follow_the_probability_of_cells_in_doubt_without_a_j
 @pytest.mark.parametrize("p", [0.1, 0.3, 0.45, 0.49, 0.9])
 def test_one_cell_alone_counts_by_its_probability(p):
     assert Seen.of(0, [(p, 1)]).expected() == pytest.approx(p, abs=0.001)
+
+
+FALSE_CELLS = Assay(Factor(0.7, 0.3, 0.95), Factor(0.93, 0.76, 0.998), Factor(5.0, 0.2, 60.0))
+"""An assay without enrichment, whose false cells may be many."""
+
+
+def cells(n, exposure, assay, p=1.0):
+    return Tube(Seen.of(n, [(p, n)] if n else []), exposure, assay)
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize("setting", ["early", "metastatic"])
+def test_no_cell_by_one_assay_does_not_outweigh_any_number_by_another(setting):
+    population = population_of("breast", setting)
+    none = cells(0, 1.0, ROUGH)
+    levels = {}
+    for n in (0, 20, 200, 1000):
+        found = course((0, [none, cells(n, 1 / 7.5, FALSE_CELLS)]), population=population)
+        levels[n] = float(np.exp(found.latest @ GRID))
+    alone = course((0, [cells(200, 1 / 7.5, FALSE_CELLS)]), population=population)
+    assert levels[0] < levels[20] < 1  # so many may be false ones of that assay
+    assert levels[200] > 0.5 * float(np.exp(alone.latest @ GRID))  # these are not, so the other assay misses them
+    assert levels[1000] > 4 * levels[200]
+
+
+@pytest.mark.parametrize("p", [0.97, 1.0])
+@pytest.mark.parametrize("days", [0, 38])
+@pytest.mark.parametrize("other", [ROUGH, FALSE_CELLS], ids=["another assay", "the same assay"])
+def test_one_cell_more_beside_another_tube_lowers_no_level(other, days, p):
+    uniforms = [np.random.default_rng(i).random(200) for i in range(2)]
+    for later in (False, True):
+        before = None
+        for n in (0, 1, 2, 6, 20, 21, 100, 400):
+            tubes = [cells(5, 1.0, other, p), cells(n, 1 / 7.5, FALSE_CELLS, p)]
+            first, second = tubes if later else tubes[::-1]
+            stops = [(0, [first, second])] if days == 0 else [(-days, [first]), (0, [second])]
+            levels = np.stack(course(*stops).draw(uniforms[: len(stops)]))
+            assert before is None or (levels >= before * (1 - 1e-9)).all()
+            before = levels
+
+
+def test_a_tube_split_in_two_beside_another_assay_says_what_the_whole_said():
+    beside = cells(3, 0.1, FALSE_CELLS)
+    whole = course((0, [cells(5, 1.0, ROUGH), beside]))
+    parts = course((0, [cells(2, 0.3, ROUGH), beside, cells(3, 0.7, ROUGH)]))
+    assert parts.latest == pytest.approx(whole.latest, abs=1e-12)

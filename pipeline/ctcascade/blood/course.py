@@ -18,6 +18,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcascade import evidence
 from ctcascade.blood.factors import Factor, Floats, Grid, background_nodes, positive, product, share
 from ctcascade.blood.population import GRID, Change, Population
 from ctcascade.blood.seen import Seen
@@ -65,10 +66,25 @@ class Tube:
     exposure: float
     assay: Assay
 
-    def ln_likelihood(self, ln_ctc: Floats, shares: Floats) -> Floats:
+    def ln_likelihood(self, ln_ctc: Floats, shares: Floats, *, beside: bool = False) -> Floats:
         """Return ln of the probability of what was seen, by the share that the assay finds, shape (shares, values).
 
+        Parameters
+        ----------
+        ln_ctc : ndarray, shape (values,)
+            Evenly spaced.
+        shares : ndarray
+        beside : bool
+            A tube of another assay stands beside it.
+
+        Notes
+        -----
         It is computed on a grid of the rate of called cells once, and read at ``ln_ctc + ln share``.
+
+        An assay may find a much smaller share of a patient's cells than of those it was tested with, and then its tube
+        excludes no higher level that another assay shows. With a lower tail ``u^c`` of the share (`missed_tail`) the
+        likelihood falls at most as ``level^-c``. This limit is the same for every count, so that one cell more still
+        makes no higher level less believable.
         """
         tube, by_tube = _nodes(positive(self.assay.tube_to_tube), _TUBE_NODES) if self.assay.tube_to_tube else _ONE
         nodes, weights = background_nodes(self.assay.background_per_7_5_ml)
@@ -80,19 +96,19 @@ class Tube:
             [seen.ln_likelihood(self.exposure, np.exp(ln_rate), nodes, weights) for seen in self._up_to_seen]
         )
         each = np.interp(at, ln_rate, np.maximum(ln, ln.max() - 1e4))
-        top = each.max()
-        with np.errstate(divide="ignore"):
-            averaged: Floats = np.log(np.exp(each - top) @ by_tube) + top
-        return averaged
+        top = each.max(axis=2)
+        averaged: Floats = np.log(np.exp(each - top[..., None]) @ by_tube) + top
+        return _falling_at_most(averaged, ln_ctc[1] - ln_ctc[0]) if beside else averaged
 
     @property
     def _up_to_seen(self) -> list[Seen]:
-        """What was seen, and, where cells may be false, fewer cells."""
-        if self.seen.candidates or self.assay.background_per_7_5_ml.mean == 0:
+        """What was seen, and, where cells may be false or are in doubt, fewer CTCs, the surest first."""
+        if not self.seen.candidates and self.assay.background_per_7_5_ml.mean == 0:
             return [self.seen]
-        return [*(Seen(n) for n in FEWER if n < self.seen.count), self.seen]
+        return [*(self.seen.surest(n) for n in _UP_TO if n < self.seen.count), self.seen]
 
 
+_UP_TO = (*range(1, 13), 14, 16, 19, 22, 26, 30, 35, 40, 50, 60, 75, 90, 110, 150, 200, 300, 500, 1000)
 FEWER = (1, 2, 4, 8, 16, 40, 100, 300, 1000)
 """Numbers of cells beside which that of a tube is set, so that more of them never say less."""
 
@@ -111,6 +127,14 @@ def never_less(ln_by_count: Sequence[Floats]) -> Floats:
         possible = np.isfinite(ln[1:]) & np.isfinite(ln[:-1])
         np.maximum(rises, np.diff(np.where(np.isfinite(ln), ln, 0.0)), out=rises, where=possible)
     found: Floats = np.concatenate([[0.0], np.cumsum(rises)])
+    return found
+
+
+def _falling_at_most(ln: Floats, step: float) -> Floats:
+    """Return ln of likelihoods by level (last axis, of a step) that nowhere fall more steeply than ``level^-c``."""
+    steepest = -evidence.rows("parameters")["missed_tail"].central * step
+    rises = np.maximum(np.diff(ln, axis=-1), steepest)
+    found: Floats = np.concatenate([ln[..., :1], ln[..., :1] + np.cumsum(rises, axis=-1)], axis=-1)
     return found
 
 
@@ -195,11 +219,12 @@ class Course:
         """Of each stop, by combination and level, shape (combinations, levels), up to a constant."""
         which, shares, _ = self._nodes
         order = list(which[0])
+        several = len(order) > 1
         out = []
         for stop in self.stops:
             ln = np.zeros((len(which), len(self.ln_ctc)))
             for tube in stop.tubes if stop.power else ():
-                by_share = tube.ln_likelihood(self.ln_ctc, shares[order.index(tube.assay)])
+                by_share = tube.ln_likelihood(self.ln_ctc, shares[order.index(tube.assay)], beside=several)
                 ln += stop.power * by_share[[at[tube.assay] for at in which]]
             out.append(ln - ln.max())
         return out

@@ -27,6 +27,7 @@ _NODES = 41  # of the square root of the look-alikes; their prior is flat
 _TABLE = 1200
 _SHARES = 4000  # of the prevalence, between 0 and 1
 _LEAST = 1e-5  # expected cells below which there are as good as none
+_EVEN = 0.5  # a cell called CTC is more probably one than not
 _SURE = 1e6  # largest odds
 
 
@@ -68,6 +69,15 @@ class Seen:
     def most(self) -> int:
         """Cells that may be CTCs at most."""
         return max(self.count, sum(n for _, n in self.candidates))
+
+    def surest(self, n: int) -> "Seen":
+        """Return so many of the cells called CTC, the surest first, with all that are uncertain."""
+        kept: dict[float, int] = {}
+        left = n
+        for p, times in reversed(self.candidates):
+            kept[p] = min(times, left) if p > _EVEN else times
+            left -= kept[p] if p > _EVEN else 0
+        return Seen(min(n, self.count), tuple(sorted((p, times) for p, times in kept.items() if times)))
 
     def expected(self) -> float:
         """Return the CTCs to expect among the candidates, averaged over their prevalence; the count if certain.

@@ -251,7 +251,8 @@ def _by_lesion(day: Late) -> Floats:
 
     def by_level(tube: Tube) -> Floats:
         shares, weights = tube.assay.shares(_SHARES)
-        table = special.logsumexp(tube.ln_likelihood(GRID, shares), axis=0, b=weights[:, None])
+        ln_by_share = tube.ln_likelihood(GRID, shares, beside=len(day.tubes) > 1)
+        table = special.logsumexp(ln_by_share, axis=0, b=weights[:, None])
         top = table.max()
         ln: Floats = np.log(np.maximum(np.exp(table - top).take(index, mode="clip") @ of_rest, _TINY))
         relative: Floats = ln - ln[0]

@@ -404,6 +404,8 @@ def _levels(
     draws.record("populations", evidence.rows("populations")[population.id])
     if rest_shares:
         draws.record("parameters", *(evidence.rows("parameters")[name] for name in ("shed_after_early", "rest_decay")))
+    if len({sample.tube.assay for day in days for sample in day.samples}) > 1:
+        draws.record("parameters", evidence.rows("parameters")["missed_tail"])
     unseen = draws.parameter("unseen_shedding") if "unseen_shedding" in on else np.zeros(draws.n)
     memory = float(draws.parameter("count_memory")[0]) * DAYS_PER_YEAR
     powers = [*rest_shares, *[1.0] * (len(days) - len(rest_shares))]
