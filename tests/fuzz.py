@@ -1,8 +1,8 @@
 """Mutated files for every reader: each is read, or refused with a message; nothing else may happen.
 
-A crash is any exception but a refusal, more than `SECONDS` for a case, or more than `MEMORY` bytes on top of what
-the process already holds. A mutant that is refused for a new reason joins the seeds, so that the search goes
-deeper than one step. The same seed gives the same cases.
+A crash is any exception but a refusal, more than `SECONDS` of processor time for a case (or four times as long on the
+clock), or more than `MEMORY` bytes on top of what the process already holds. A mutant that is refused for a new reason
+joins the seeds, so that the search goes deeper than one step. The same seed gives the same cases.
 
     python tests/fuzz.py [CASES] [TARGET ...]     crashing files are kept in build/fuzz/
 """
@@ -34,15 +34,16 @@ import tifffile
 from PIL import Image
 
 from ctcascade import formats
+from ctcascade.data.camera import Camera
 from ctcascade.data.errors import InputError, refuse_all
 from ctcascade.formats import FrameError, FrameRef, axioscan, bzscanner, listing
-from ctcascade.formats.frame import reading
+from ctcascade.formats.decoding import reading
 from ctcascade.study import checking, jobs, reviews, scenarios, sheets, text_files
 from ctcascade.study.assay import read_assay
 from ctcascade.study.patient import PatientRow, patient_faults
 from ctcascade.study.sample import SampleRow
 from ctcascade.study.settings import Settings
-from tests.support import czi_bytes, tiff_bytes, zarr_bytes
+from tests.support import czi_bytes, leica_bytes, nd2_bytes, olympus_files, tiff_bytes, zarr_bytes
 from tests.support.detecting import camera, detect_job
 
 read_yaml = text_files.read_yaml
@@ -56,6 +57,7 @@ ASSAY = camera(
     files="{frame}_{channel}",
     channel_order="trusted",
 )
+STACKS = ASSAY.model_copy(update={"z": "max"})
 NAMES = ("DAPI", "CK", "CD45", "FITC")
 PLANES = (np.arange(4 * 12 * 16).reshape(4, 12, 16) * 37 % 4000).astype(np.uint16)
 REFUSALS = (FrameError, InputError)
@@ -137,6 +139,11 @@ def targets() -> list[Target]:
         Target("slide", ".tif", [_slide(), _slide(deflate=True), _slide(tile=(16, 64), deflate=True)], _of_slide),
         Target("ome-zarr", ".joined", _zarrs(), _of_zarr),
         Target("czi", ".czi", _czis(), _of_czi),
+        Target("nd2", ".nd2", _nd2s(), _of_container("nd2")),
+        Target("lif", ".lif", _written(".lif", _lif), _of_container("lif")),
+        Target("lof", ".lof", _written(".lof", _lof), _of_container("lif")),
+        Target("oib", ".oib", _written(".oib", _oib), _of_container("oif")),
+        Target("oif", ".joined", _oifs(), _of_oif),
         Target("scan", ".yaml", [_SCAN], axioscan._scan),
         Target("tags", ".tags", [b"PreservedMinValue=0.1\nPreservedMaxValue=0.9\n"], _preserved),
         Target("header words", ".tif", [*_tiffs(ome=True), _picture("png"), _picture("jpeg")], _words),
@@ -264,8 +271,17 @@ def _claims_of_czi(data: bytes) -> list[tuple[str, int, str]]:
     return found
 
 
-def fuzz(target: Target, cases: int, seed: int, folder: Path, keep: Path | None = None) -> tuple[int, list[str]]:
-    """Return how many of `cases` mutants were refused, and what went wrong with others."""
+class Outcome(NamedTuple):
+    """How many mutants were refused, what went wrong with others, and the processor time of the slowest, s."""
+
+    n_refused: int
+    crashes: list[str]
+    slowest_s: float
+
+
+def fuzz(target: Target, cases: int, seed: int, folder: Path, keep: Path | None = None) -> Outcome:
+    """Return what became of `cases` mutants."""
+    slowest = 0.0
     rng, corpus, reasons, crashes, n_refused = np.random.default_rng(seed), list(target.seeds), set(), [], 0
     path = folder / f"S1.R1{target.suffix}"
     longest = 4096 + 2 * max(map(len, target.seeds))  # larger mutants are tried, but are too slow as seeds
@@ -274,11 +290,16 @@ def fuzz(target: Target, cases: int, seed: int, folder: Path, keep: Path | None 
         mutant = mutate_structure(rng, target.suffix, target.seeds) if structured else None
         data = mutant if mutant is not None else mutate(rng, target.seeds, corpus)
         path.write_bytes(data)
+        began = time.process_time()
         try:
             with _limited():
                 target.read(path)
+                slowest = max(slowest, _spent(began))
         except REFUSALS as refusal:
             n_refused += 1
+            slowest = max(slowest, took := time.process_time() - began)
+            if took > SECONDS:
+                crashes.append(f"TimeoutError: more than {SECONDS} s until it was refused: {str(refusal)[:100]}")
             reason = re.sub(r"\W+|\d+", "", str(refusal))[:60]
             if reason not in reasons and len(data) < longest and len(corpus) < 2000:
                 reasons.add(reason)
@@ -290,7 +311,14 @@ def fuzz(target: Target, cases: int, seed: int, folder: Path, keep: Path | None 
             if keep:
                 keep.mkdir(parents=True, exist_ok=True)
                 (keep / f"{target.name.replace(' ', '-')}-{zlib.crc32(data):08x}{target.suffix}").write_bytes(data)
-    return n_refused, crashes
+    return Outcome(n_refused, crashes, slowest)
+
+
+def _spent(began: float) -> float:
+    spent = time.process_time() - began
+    if spent > SECONDS:
+        raise TimeoutError(f"more than {SECONDS} s")
+    return spent
 
 
 def _where(error: BaseException) -> str:
@@ -300,10 +328,10 @@ def _where(error: BaseException) -> str:
 @contextlib.contextmanager
 def _limited() -> Iterator[None]:
     def late(*_: object) -> None:
-        raise TimeoutError(f"more than {SECONDS} s")
+        raise TimeoutError(f"more than {4 * SECONDS} s on the clock")
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, 4 * SECONDS)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
@@ -364,22 +392,13 @@ def _zarrs() -> list[bytes]:
     for how in ({"code": "zlib"}, {"code": "blosc", "separator": "/"}, third, {**third, "shard": (1, 2)}):
         with tempfile.TemporaryDirectory() as folder:
             zarr_bytes.write(Path(folder), wide, NAMES, chunk=(72, 1600), **how)
-            files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
-            made.append(b"".join(_BETWEEN + bytes(p.relative_to(folder)) + b"\n" + p.read_bytes() for p in files))
+            made.append(_joined(Path(folder)))
     return made
 
 
 def _of_zarr(path: Path) -> object:
     folder = path.with_suffix(".zarr")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for part in path.read_bytes().split(_BETWEEN)[1:]:
-        name, _, content = part.partition(b"\n")
-        with contextlib.suppress(OSError, ValueError):  # a mutant of a name
-            place = folder / name.decode()
-            if place.resolve().is_relative_to(folder):
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
+    _unjoined(path.read_bytes(), folder)
     return [
         formats.read(ref, ASSAY) for ref in listing.list_frames([folder.name], folder.parent, "auto", ASSAY).frames[:2]
     ]
@@ -400,6 +419,81 @@ def _czis() -> list[bytes]:
 
 def _of_czi(path: Path) -> object:
     return [formats.read(ref, ASSAY) for ref in listing.list_frames([path.name], path.parent, "czi", ASSAY).frames[:2]]
+
+
+def _of_container(fmt: str, of: Camera = STACKS) -> Callable[[Path], object]:
+    def read(path: Path) -> object:
+        refs = listing.list_frames([f"{path.name}::*"], path.parent, fmt, of).frames
+        return [formats.read(ref, of) for ref in refs[:2]]
+
+    return read
+
+
+def _written(suffix: str, *writers: Callable[[Path], object]) -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"S1{suffix}")
+        made = []
+        for write in writers:
+            write(path)
+            made.append(path.read_bytes())
+    return made
+
+
+def _nd2s() -> list[bytes]:
+    many = np.stack([PLANES, PLANES[::-1]])[:, None]  # two positions
+    deep = many.swapaxes(0, 1)
+    places = (("left", 1.0, 2.0), ("right", 30.0, 2.0))
+    return _written(
+        ".nd2",
+        lambda path: nd2_bytes.write(path, many[:1], NAMES, um=0.645, text="Exposure: 10 ms"),
+        lambda path: nd2_bytes.write(path, many, NAMES, um=0.645, positions=places),
+        lambda path: nd2_bytes.write(path, deep[:, :1], NAMES, calibrated=False),
+    )
+
+
+def _lif(path: Path) -> None:
+    tiles = "".join(f'<Tile FieldX="{k}" FieldY="0" PosX="{k * 1e-4}" PosY="0.002"/>' for k in range(2))
+    scan = f'<Attachment Name="TileScanInfo" FlipX="0" FlipY="0" SwapXY="0">{tiles}</Attachment>'
+    one = leica_bytes.Series("one", PLANES, "CYX", dyes=NAMES, um=0.645)
+    many = leica_bytes.Series("m", np.stack([PLANES, PLANES]), "MCYX", dyes=NAMES, um=0.645, attachments=scan)
+    leica_bytes.write_lif(path, [one, many])
+
+
+def _lof(path: Path) -> None:
+    leica_bytes.write_lof(path, leica_bytes.Series("one", PLANES, "CYX", dyes=NAMES, um=0.645))
+
+
+def _oib(path: Path) -> None:
+    olympus_files.write_oib(path.with_suffix(""), np.tile(PLANES, (1, 4, 4))[None], NAMES, um=0.645)
+
+
+def _oifs() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        olympus_files.write_oif(Path(folder, "f"), PLANES[None], NAMES, um=0.645)
+        return [_joined(Path(folder))]
+
+
+def _joined(folder: Path) -> bytes:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return b"".join(_BETWEEN + bytes(p.relative_to(folder)) + b"\n" + p.read_bytes() for p in files)
+
+
+def _of_oif(path: Path) -> object:
+    _unjoined(path.read_bytes(), path.with_suffix(".folder"))
+    refs = listing.list_frames(["."], path.with_suffix(".folder"), "oif", ASSAY).frames
+    return [formats.read(ref, ASSAY) for ref in refs[:2]]
+
+
+def _unjoined(data: bytes, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for part in data.split(_BETWEEN)[1:]:
+        name, _, content = part.partition(b"\n")
+        with contextlib.suppress(OSError, ValueError):  # a mutant of a name
+            place = folder / name.decode()
+            if place.resolve().is_relative_to(folder):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
 
 
 def _words(path: Path) -> object:
@@ -504,11 +598,14 @@ def main(cases: int, chosen: list[str]) -> int:
         for target in targets():
             if chosen and target.name not in chosen:
                 continue
-            began = time.perf_counter()
-            refused, crashes = fuzz(target, cases, 1, Path(folder), ROOT / "build" / "fuzz")
-            took = time.perf_counter() - began
+            began = time.process_time()
+            refused, crashes, slowest = fuzz(target, cases, 1, Path(folder), ROOT / "build" / "fuzz")
+            took = time.process_time() - began
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
             print(
-                f"{target.name:14} {cases} cases, {refused} refused, {len(crashes)} crashed, {took:.0f} s", flush=True
+                f"{target.name:14} {cases} cases, {refused} refused, {len(crashes)} crashed, {took:.0f} s of processor "
+                f"time, the slowest {slowest:.2f} s, peak {peak} MB so far",
+                flush=True,
             )
             for crash, times in _counted(crashes):
                 print(f"    {times} x {crash}", flush=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from ctcascade.formats import FrameError, read
-from ctcascade.formats.frame import reading
+from ctcascade.formats import FrameError, ome_tiff, read
+from ctcascade.formats.decoding import reading
 from ctcascade.formats.listing import list_frames
 from ctcascade.images import detect
 from ctcascade.study import jobs, sheets
@@ -306,3 +306,31 @@ def test_too_little_memory_fails_the_job_and_is_not_a_broken_frame(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "MemoryError" in done.stdout
     assert done.stdout.split()[-1] == "whole"
+
+
+def _own(name):
+    """Run a line as if it stood in a module of the package or of a library, inside `reading`."""
+    fault = compile("def fault():\n    return {}['no such key']\n", name, "exec")
+    names = {"__name__": name}
+    exec(fault, names)
+    return names["fault"]
+
+
+@pytest.mark.parametrize("line", ["{}['x']", "None.x", "1 + 'x'", "assert_not_there", "len()"])
+def test_a_bug_of_our_own_while_a_frame_is_read_fails_loudly(line, monkeypatch, tmp_path):
+    job, base = job_of("P02_1")
+
+    def wrong(*_):
+        eval(line, {"__name__": "ctcascade.formats.tiff"})
+
+    monkeypatch.setattr(ome_tiff, "by_role", wrong)
+    with pytest.raises((KeyError, AttributeError, TypeError, NameError)):
+        detect.detect(job, base, (1, 1), tmp_path / "frames.parquet", tmp_path / "cells.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_error_of_a_decoder_is_the_files_fault():
+    with pytest.raises(KeyError, match="no such key"), reading("f.tif"):
+        _own("ctcascade.formats.tiff")()
+    with pytest.raises(FrameError, match=r"f\.tif cannot be read: .*no such key"), reading("f.tif"):
+        _own("tifffile.tifffile")()

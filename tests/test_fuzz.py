@@ -14,8 +14,9 @@ TARGETS = {target.name: target for target in fuzz.targets()}
 @pytest.mark.parametrize("name", TARGETS)
 def test_mutants_are_read_or_refused_with_a_message(name, tmp_path):
     cases = 20 if name == "study" else 300
-    n_refused, crashes = fuzz.fuzz(TARGETS[name], cases, seed=2, folder=tmp_path)
+    n_refused, crashes, slowest = fuzz.fuzz(TARGETS[name], cases, seed=2, folder=tmp_path)
     assert crashes == []
+    assert slowest < fuzz.SECONDS
     assert n_refused == 0 if name == "header words" else cases * 0.3 < n_refused
 
 

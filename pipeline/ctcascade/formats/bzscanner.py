@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain, refuse
 from ctcascade.formats import planes
+from ctcascade.formats.decoding import reading
 from ctcascade.formats.folder import Folder
-from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, grouped, reading, role_of
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, grouped, role_of
 
 EXPECTED = "files named Tile000001.jpg (or .tif) and so on"
 _NAME = re.compile(r"Tile(\d{6})\.(jpe?g|tiff?)", re.IGNORECASE)

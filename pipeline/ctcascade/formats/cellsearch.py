@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain, refuse
 from ctcascade.formats import guard, tiff
+from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.folder import Folder
-from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, grouped, reading, role_of, sized
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, grouped, role_of
 from ctcascade.formats.markup import MarkupError, parse
 
 EXPECTED = (
@@ -126,7 +127,10 @@ def _restored(page: Any) -> tuple[NDArray[np.float32], tiff.Lost]:
     limits = [page.tags.get(tag) for tag in (_LOW, _HIGH)]
     if None in limits:
         raise FrameError(f"a page without private tags {_LOW} and {_HIGH}, the stretch limits of a CellSearch frame")
-    low, high = (float(tag.value) for tag in limits if tag is not None)
+    said = [tag.value for tag in limits if tag is not None]
+    if not all(isinstance(value, int | float) for value in said):
+        raise FrameError(f"stretch limits {', '.join(map(plain, said))}; two numbers are expected")
+    low, high = map(float, said)
     if not 0 <= low <= high:
         raise FrameError(f"stretch limits {low:g} and {high:g}")
     stored, lost = tiff.Plane(page).read()

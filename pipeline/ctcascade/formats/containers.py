@@ -5,9 +5,10 @@ frame may be is cut as whole slides are.
 """
 
 import io
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats import guard, parts
+from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
@@ -31,9 +33,7 @@ from ctcascade.formats.frame import (
     check_size,
     grouped,
     is_unnamed,
-    reading,
     role_of,
-    sized,
 )
 from ctcascade.formats.page_words import known_first
 
@@ -102,13 +102,13 @@ class Opened(Protocol):
 class Bounded(io.FileIO):
     """A file of which no more is asked for than there is, whatever its header claims."""
 
-    def __init__(self, path: Path, size: int):
+    def __init__(self, path: Path):
         super().__init__(path, "rb")
-        self._length = size
+        self.length = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return at most so many bytes."""
-        rest = max(0, self._length - self.tell())
+        rest = max(0, self.length - self.tell())
         return super().read(rest if size is None or not 0 <= size <= rest else size) or b""
 
 
@@ -150,7 +150,7 @@ def layout(fmt: str, expected: str, folder: Folder, names: list[str], opened: Op
 def read(ref: FrameRef, camera: Camera, opened: Open) -> Frame:
     """Return the frame of one image of a file."""
     path = ref.files[0]
-    with reading(path.name) as shapes, opened(path) as file:
+    with reading(path.name) as shapes, _open(path, opened) as file:
         if not 0 <= ref.image < len(file.scenes):
             raise FrameError(f"the file holds {len(file.scenes)} images; this frame is number {ref.image + 1}")
         scene = file.scenes[ref.image]
@@ -186,9 +186,18 @@ def read(ref: FrameRef, camera: Camera, opened: Open) -> Frame:
 
 def words(path: Path, opened: Open) -> str:
     """Return the names that a file gives to its images and channels."""
-    with opened(path) as file:
+    with _open(path, opened) as file:
         told = [(scene.name, *(name for names in scene.channels for name in names)) for scene in file.scenes]
     return "\n".join(dict.fromkeys(word for words in told for word in words if word))
+
+
+@contextmanager
+def _open(path: Path, opened: Open) -> Iterator[Opened]:
+    """Open a file that is not empty; an empty one, which libraries report as all kinds of faults, is named as such."""
+    if path.stat().st_size == 0:
+        raise FrameError(f"{path.name} is empty (0 bytes)")
+    with opened(path) as file:
+        yield file
 
 
 def _cut(plane: NDArray[Any], scene: Scene, box: Box) -> NDArray[Any]:
@@ -203,7 +212,7 @@ def _with_channels(this: str, scene: Scene) -> str:
 
 
 def _look(path: Path, opened: Open) -> tuple[str, tuple[Scene, ...]]:
-    with opened(path) as file:
+    with _open(path, opened) as file:
         if not file.scenes:
             raise FrameError(f"this is {file.what} without any image")
         if len(file.scenes) > _MOST_PLANES:

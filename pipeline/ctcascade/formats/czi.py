@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
 from ctcascade.formats import guard, parts, zisraw
+from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import (
@@ -33,10 +34,8 @@ from ctcascade.formats.frame import (
     check_size,
     grouped,
     is_unnamed,
-    reading,
     refuse_two_roles,
     role_of,
-    sized,
     square,
 )
 from ctcascade.formats.markup import MarkupError, parse

@@ -1,7 +1,5 @@
 """What every reader returns: a frame whose channels are named by role, in the camera's own counts."""
 
-import contextlib
-import errno
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +18,6 @@ from ctcascade.formats.strips import lost_strips
 
 FrameError = frame_error.FrameError
 MAX_PIXELS, check_size = guard.MAX_PIXELS, guard.check_size
-_MOST_BYTES = 32 * MAX_PIXELS  # sixteen channels of sixteen bits
 STACK = "a stack in depth or time; one plane a channel is expected"
 UM = {"µm": 1.0, "um": 1.0, "μm": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6, "pm": 1e-6, "Å": 1e-4}
 UM |= {"micron": 1.0, "microns": 1.0, "inch": 25_400.0}
@@ -29,11 +26,6 @@ UM |= {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e
 _NOT_SQUARE = 0.01
 _OTHER_SIZE = 0.01
 _NUMBERED = re.compile(r"((channel|ch|c|image|wavelength|w|default)?[ :_#-]*\d*([ :_-]\d+)?|default)", re.IGNORECASE)
-_KINDS_OF_FAULT = (
-    *(BlockingIOError, ChildProcessError, ConnectionError, FileExistsError, FileNotFoundError, InterruptedError),
-    *(IsADirectoryError, NotADirectoryError, PermissionError, ProcessLookupError, TimeoutError),
-)
-_DEEPEST = 20  # errors that led to one another
 Box = tuple[int, int, int, int]
 Planes = Mapping[str, NDArray[Any]]
 T = TypeVar("T")
@@ -197,66 +189,6 @@ class Frame:
     def planes(self) -> Iterator[tuple[str, NDArray[np.float32], float]]:
         """Each channel's role, pixels, and smallest difference between two values."""
         return zip(self.roles, self.pixels, self.steps or (1.0,) * len(self.roles), strict=True)
-
-
-@contextlib.contextmanager
-def reading(what: str) -> Iterator[list[tuple[int, int]]]:
-    """Turn whatever a decoder raises on a broken file into a `FrameError`, with the size if the block has noted it.
-
-    Only decoding belongs inside the block. What the file layer reports (a failing disk, a share that is away, a file
-    that may not be read) and too little memory are not faults of the frame: such an error passes through, so that the
-    job fails and is run again instead of counting one frame less.
-    """
-    shapes: list[tuple[int, int]] = []
-    with sized(shapes):
-        try:
-            yield shapes
-        except (FrameError, MemoryError):
-            raise
-        except Exception as error:  # decoders raise all kinds of errors on broken files
-            passing = _of_the_file_layer(error)
-            if passing is not None:
-                raise passing from None
-            raise FrameError(f"{what} cannot be read: {plain(error)}") from error
-
-
-def _of_the_file_layer(error: BaseException) -> OSError | None:
-    """Return the error of the operating system that an error is or comes from; None where a decoder made it.
-
-    Decoders raise `OSError` too, on what a file holds; theirs have no number, and are not of its subclasses.
-    """
-    seen: BaseException | None = error
-    for _ in range(_DEEPEST):
-        if seen is None:
-            break
-        if isinstance(seen, MemoryError):
-            raise seen
-        if isinstance(seen, _KINDS_OF_FAULT) or (isinstance(seen, OSError) and seen.errno is not None):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None
-
-
-def bytes_of(path: Path) -> bytes:
-    """Return the bytes of a file, before any decoder sees them: decoders report a failing disk as a corrupt file."""
-    size = path.stat().st_size
-    if size == 0:
-        raise FrameError(f"{path.name} is empty (0 bytes)")
-    if size > _MOST_BYTES:
-        raise FrameError(f"{path.name} has {size} bytes; at most {_MOST_BYTES} are read")
-    data = path.read_bytes()
-    if len(data) != size:
-        raise OSError(errno.EAGAIN, f"changed while it was read: {size} bytes, then {len(data)}", str(path))
-    return data
-
-
-@contextlib.contextmanager
-def sized(shapes: Sequence[tuple[int, int]]) -> Iterator[None]:
-    """Add the size of the frame, if known, to a `FrameError` of the block."""
-    try:
-        yield
-    except FrameError as error:
-        raise FrameError(str(error), shapes[0] if shapes else error.shape, error.channels) from error
 
 
 def square(down: float | None, across: float | None) -> float | None:

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import tifffile
 
+from ctcascade.data.errors import plain
 from ctcascade.formats.frame_error import FrameError
 
 MAX_PIXELS = 64_000_000
@@ -39,6 +40,11 @@ _MOST_SAMPLES = 4
 _MOST_J2K_TILES = 1024
 _SHORT, _LONG, _COLUMNS, _ROWS = 3, 4, 256, 257
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_NUMBERS = (
+    *("imagelength", "imagewidth", "imagedepth", "samplesperpixel", "bitspersample", "planarconfig", "photometric"),
+    *("compression", "predictor", "rowsperstrip", "tilelength", "tilewidth", "fillorder", "sampleformat"),
+)
+"""What a page says of itself in one whole number each."""
 _JPEG, _JPEG_2000 = (6, 7, 33007), (33003, 33004, 33005, 34712)
 _CODED = {1: "none", 5: "LZW", 8: "deflate", 32946: "deflate", 32773: "PackBits", 50000: "zstd"}
 _CODED |= {**dict.fromkeys(_JPEG, "JPEG"), **dict.fromkeys(_JPEG_2000, "JPEG 2000")}
@@ -47,6 +53,7 @@ _SOF = (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD,
 
 def check_size(rows: int, columns: int) -> None:
     """Refuse a plane that is larger than a frame may be, or empty."""
+    _check_sides(rows, columns)
     if rows < 1 or columns < 1:
         raise FrameError(f"an image of {rows} x {columns} pixels")
     if rows * columns > MAX_PIXELS:
@@ -57,12 +64,19 @@ def check_size(rows: int, columns: int) -> None:
 
 def check_whole(rows: int, columns: int) -> None:
     """Refuse an image that is read in parts where it is larger than any slide, or empty."""
+    _check_sides(rows, columns)
     if rows < 1 or columns < 1:
         raise FrameError(f"an image of {rows} x {columns} pixels")
     if max(rows, columns) > LONGEST_PX:
         raise FrameError(f"an image of {rows} x {columns} pixels; a side of at most {LONGEST_PX} is read")
     if rows * columns > LARGEST_PX:
         raise FrameError(f"an image of {rows} x {columns} pixels; at most {LARGEST_PX} are read")
+
+
+def _check_sides(rows: object, columns: object) -> None:
+    """Refuse sides that are no whole numbers, as a broken tag may hold several, or text."""
+    if not (isinstance(rows, int | np.integer) and isinstance(columns, int | np.integer)):
+        raise FrameError(f"an image of {plain(rows)} x {plain(columns)} pixels; two whole numbers are expected")
 
 
 def check_cost(pixel_bytes: int, size: int) -> None:
@@ -200,6 +214,7 @@ def check_page(page: Any, size: int) -> None:
 
     The size of the image is looked at by `check_size` or `check_whole`, its cost by `check_cost`.
     """
+    _check_claims(page)
     check_numbers(page.dtype)
     if page.compression not in _CODED:
         name = getattr(page.compression, "name", str(page.compression)).lower()
@@ -208,6 +223,16 @@ def check_page(page: Any, size: int) -> None:
         raise FrameError(f"a page of {page.imagedepth} x {page.samplesperpixel} planes; grey pages are expected")
     needed = _needed(page)
     _check_segments(page, needed, size)
+
+
+def _check_claims(page: Any) -> None:
+    """Refuse a page with a tag that holds something else than the whole numbers that every TIFF has there."""
+    for name in _NUMBERS:
+        if not isinstance(getattr(page, name), int):
+            raise FrameError(f"a page whose {name} is {plain(getattr(page, name))}; a whole number is expected")
+    for name in ("dataoffsets", "databytecounts"):
+        if any(kind is not int for kind in set(map(type, getattr(page, name)))):
+            raise FrameError(f"a page whose {name} are no whole numbers")
 
 
 def _check_segments(page: Any, needed: int, size: int) -> None:

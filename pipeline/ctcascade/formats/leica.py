@@ -61,11 +61,8 @@ def opened(path: Path) -> Iterator[_Leica]:
     """Open a file; no pixels are read."""
     import liffile  # noqa: PLC0415
 
-    size = path.stat().st_size
-    if size == 0:
-        raise FrameError(f"{path.name} is empty (0 bytes)")
     # a project in several files finds them beside its own path
-    whole = path if path.suffix.lower() == ".xlef" else containers.Bounded(path, size)
+    whole = path if path.suffix.lower() == ".xlef" else containers.Bounded(path)
     with whole if isinstance(whole, containers.Bounded) else nullcontext(), liffile.LifFile(whole) as file:
         images = tuple(file.images)
         what = f"a Leica {_KIND.get(file.type.name, 'image')} file"

@@ -5,7 +5,8 @@ import io
 from PIL import Image
 
 from ctcascade.formats import containers, guard, leica, nikon, olympus, ome_zarr, zisraw
-from ctcascade.formats.frame import FrameError, FrameRef, reading
+from ctcascade.formats.decoding import reading
+from ctcascade.formats.frame import FrameError, FrameRef
 
 _TAGS = (269, 270, 315, 700, 33432)  # document name, description (OME-XML too), artist, XMP packet, copyright
 _OPENED: dict[str, containers.Open] = {"nd2": nikon.opened, "lif": leica.opened, "oif": olympus.opened}

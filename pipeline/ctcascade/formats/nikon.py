@@ -70,16 +70,13 @@ def opened(path: Path) -> Iterator[_Nd2]:
     """Open a file; no pixels are read."""
     import nd2  # noqa: PLC0415
 
-    size = path.stat().st_size
-    if size == 0:
-        raise FrameError(f"{path.name} is empty (0 bytes)")
-    with containers.Bounded(path, size) as raw, nd2.ND2File(raw) as file:
+    with containers.Bounded(path) as raw, nd2.ND2File(raw) as file:
         _check_components(file)
         frames = math.prod(loop.count for loop in file.experiment)
         if frames > _MOST_FRAMES:
             raise FrameError(f"{frames} frames in the header; at most {_MOST_FRAMES} are read")
         numbers = {(at.get("P", 0), at.get("Z", 0)): k for k, at in reversed(list(enumerate(file.loop_indices)))}
-        yield _Nd2(tuple(_scenes(file)), file, size, numbers or {(0, 0): 0})
+        yield _Nd2(tuple(_scenes(file)), file, raw.length, numbers or {(0, 0): 0})
 
 
 def _check_components(file: Any) -> None:

@@ -69,8 +69,6 @@ def opened(path: Path) -> Iterator[_Oif]:
     """Open a file; no pixels are read."""
     import oiffile  # noqa: PLC0415
 
-    if path.stat().st_size == 0:
-        raise FrameError(f"{path.name} is empty (0 bytes)")
     if path.suffix.lower() == ".oif" and not path.with_name(path.name + _STORAGE).is_dir():
         raise FrameError(f"the folder {path.name}{_STORAGE} with its pixels is not beside it")
     if path.suffix.lower() == ".oib":

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ctcascade.data.errors import plain
 from ctcascade.formats import guard
-from ctcascade.formats.frame import FrameError, reading
+from ctcascade.formats.decoding import reading
+from ctcascade.formats.frame import FrameError
 from ctcascade.formats.ome_xml import Ome, OmeImage, Place, read_ome
 from ctcascade.formats.page_words import positions_in
 

@@ -11,22 +11,11 @@ from numpy.typing import NDArray
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats import ome_sets, tiff
+from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.described import Described, describe, of_image, planes
 from ctcascade.formats.folder import Folder
-from ctcascade.formats.frame import (
-    Frame,
-    FrameError,
-    FrameRef,
-    Layout,
-    assemble,
-    by_role,
-    grouped,
-    is_unnamed,
-    reading,
-    role_of,
-    sized,
-)
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, by_role, grouped, is_unnamed, role_of
 from ctcascade.formats.ome_sets import located
 from ctcascade.formats.ome_xml import Ome, OmeImage, Place, read_ome
 from ctcascade.formats.page_words import refuse_other_name

@@ -21,6 +21,7 @@ from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats import parts, scenes
 from ctcascade.formats.chunks import Array, inside, mapping, open_array, read_json
+from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder, is_zarr
 from ctcascade.formats.frame import (
@@ -33,8 +34,6 @@ from ctcascade.formats.frame import (
     by_role,
     grouped,
     is_unnamed,
-    reading,
-    sized,
     square,
 )
 from ctcascade.formats.markup import MarkupError, parse

@@ -13,8 +13,9 @@ from typing import TypeVar
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import refuse
 from ctcascade.formats import guard
+from ctcascade.formats.decoding import reading
 from ctcascade.formats.folder import Folder
-from ctcascade.formats.frame import Box, FrameError, Layout, grouped, reading
+from ctcascade.formats.frame import Box, FrameError, Layout, grouped
 
 WHOLE_PX = 3000
 """An image whose longer side is at most this is one frame."""

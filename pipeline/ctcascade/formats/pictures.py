@@ -14,9 +14,10 @@ from PIL import Image
 
 from ctcascade.data.camera import Camera
 from ctcascade.formats import guard
+from ctcascade.formats.decoding import bytes_of, reading, sized
 from ctcascade.formats.described import describe
 from ctcascade.formats.folder import Folder
-from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, bytes_of, grouped, reading, sized
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, grouped
 from ctcascade.formats.ome_xml import read_ome
 from ctcascade.formats.tiff import SUFFIXES, in_colour, not_grey
 

@@ -13,21 +13,11 @@ from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import guard
+from ctcascade.formats.decoding import bytes_of, reading, sized
 from ctcascade.formats.depth import refuse_stack
 from ctcascade.formats.described import Described, described_alone, planes
 from ctcascade.formats.folder import PICTURES, Folder, look_into
-from ctcascade.formats.frame import (
-    Frame,
-    FrameError,
-    FrameRef,
-    Layout,
-    assemble,
-    bytes_of,
-    grouped,
-    reading,
-    role_of,
-    sized,
-)
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, grouped, role_of
 from ctcascade.formats.pictures import STRETCHED, flags_of, of_picture, one_colour, red_green_blue
 from ctcascade.formats.tiff import SUFFIXES, Lost, Plane, grey, written
 

@@ -13,20 +13,11 @@ from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
 from ctcascade.formats import guard, parts, tiff
+from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.described import Described, describe, planes
 from ctcascade.formats.folder import Folder
-from ctcascade.formats.frame import (
-    Frame,
-    FrameError,
-    FrameRef,
-    Layout,
-    assemble,
-    by_role,
-    is_unnamed,
-    reading,
-    sized,
-)
+from ctcascade.formats.frame import Frame, FrameError, FrameRef, Layout, assemble, by_role, is_unnamed
 
 EXPECTED = "whole-slide TIFF files, tiled or in strips, with one grey plane a channel"
 _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|qptiff|stk|svs)$", re.IGNORECASE)

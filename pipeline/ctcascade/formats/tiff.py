@@ -12,7 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 
 from ctcascade.formats import guard
-from ctcascade.formats.frame import FrameError, bytes_of
+from ctcascade.formats.decoding import bytes_of
+from ctcascade.formats.frame import FrameError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it finds odd is no matter of the user's
 SUFFIXES = (".tif", ".tiff", ".qptiff", ".stk", ".svs")
@@ -234,7 +235,8 @@ def grey(pixels: NDArray[Any], page: Any, index: bool = False) -> NDArray[Any]:
     if kind == _PALETTE and not index:
         return _of_palette(pixels, page)
     if kind not in (_BLACK_IS_ZERO, _PALETTE, _LINEAR):
-        raise FrameError(f"a page stored as {page.photometric.name.lower()}; grey values are expected")
+        name = getattr(page.photometric, "name", f"kind {kind}").lower()
+        raise FrameError(f"a page stored as {name}; grey values are expected")
     return pixels
 
 

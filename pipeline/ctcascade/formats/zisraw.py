@@ -207,6 +207,8 @@ def _jpeg_xr(data: bytes, shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArr
     (directory,) = struct.unpack_from("<I", data, 4)
     (n,) = struct.unpack_from("<H", data, directory)
     tags = dict(struct.unpack_from("<H6xI", data, directory + 2 + 12 * k) for k in range(min(n, 64)))
+    if not {0xBCC0, 0xBCC1} <= tags.keys():
+        raise FrameError("JPEG XR that does not say where its pixels are")
     coded = data[tags[0xBCC0] : tags[0xBCC0] + tags[0xBCC1]]
     size = struct.unpack_from(">HH" if coded[10] & 0x80 else ">II", coded, 12)  # columns and rows, less one each
     depth = {1: 1, 2: 2}.get(dtype.itemsize)
