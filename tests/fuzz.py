@@ -49,6 +49,7 @@ from tests.support.detecting import camera, detect_job
 read_yaml = text_files.read_yaml
 ROOT = Path(__file__).parent.parent
 SECONDS, MEMORY = 5.0, 3 * 2**29
+ROUND = 10_000  # cases of one seed
 ASSAY = camera(
     channels={"dna": ["DAPI", "DNA"], "ck": ["CK", "TRITC"], "cd45": ["CD45", "CY5"], "fitc": ["FITC"]},
     pixel_size_um=0.645,
@@ -598,19 +599,27 @@ def main(cases: int, chosen: list[str]) -> int:
         for target in targets():
             if chosen and target.name not in chosen:
                 continue
-            began = time.process_time()
-            refused, crashes, slowest = fuzz(target, cases, 1, Path(folder), ROOT / "build" / "fuzz")
-            took = time.process_time() - began
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            print(
-                f"{target.name:14} {cases} cases, {refused} refused, {len(crashes)} crashed, {took:.0f} s of processor "
-                f"time, the slowest {slowest:.2f} s, peak {peak} MB so far",
-                flush=True,
-            )
-            for crash, times in _counted(crashes):
-                print(f"    {times} x {crash}", flush=True)
-            bad += len(crashes)
+            bad += _in_rounds(target, cases, Path(folder))
     return int(bad > 0)
+
+
+def _in_rounds(target: Target, cases: int, folder: Path) -> int:
+    """Fuzz a target with a seed for each round, and print what has become of all cases after each; return crashes."""
+    began, sum_of, crashes, slowest = time.process_time(), [0, 0], list[str](), 0.0
+    for seed, first in enumerate(range(0, cases, ROUND), start=1):
+        n = min(ROUND, cases - first)
+        found = fuzz(target, n, seed, folder, ROOT / "build" / "fuzz")
+        sum_of = [sum_of[0] + n, sum_of[1] + found.n_refused]
+        slowest, crashes = max(slowest, found.slowest_s), crashes + found.crashes
+        print(
+            f"{target.name:14} {sum_of[0]} cases, {sum_of[1]} refused, {len(crashes)} crashed, "
+            f"{time.process_time() - began:.0f} s of processor time, the slowest {slowest:.2f} s, "
+            f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB",
+            flush=True,
+        )
+        for crash, times in _counted(found.crashes):
+            print(f"    {times} x {crash}", flush=True)
+    return len(crashes)
 
 
 def _counted(crashes: list[str]) -> list[tuple[str, int]]:

@@ -1,5 +1,8 @@
 """Outlines and crops: the very pixels of the cells, and of the frames, that pages and the export are made from."""
 
+import os
+import shutil
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -8,6 +11,7 @@ import tifffile
 
 from ctcascade.calling.candidates import records
 from ctcascade.data import store
+from ctcascade.data.errors import InputError
 from ctcascade.images import detect
 from ctcascade.images.background import correct
 from ctcascade.images.crops import STYLE, Window, crops
@@ -151,11 +155,36 @@ def test_equal_inputs_give_equal_bytes(sample, tmp_path):
     assert (tmp_path / "again.parquet").read_bytes() == at["crops"].read_bytes()
 
 
+def unnamed_images(at, folder):
+    """Tables that do not say which images they were made from, as those of a program that only writes tables."""
+    for kind in TABLES[:-1]:
+        made_by = store.table_provenance(at[kind]).model_copy(update={"images": "", "inputs": {}})
+        store.write_table(folder / at[kind].name, kind, store.read_table(at[kind], kind), made_by)
+    return [folder / at[kind].name for kind in TABLES[:-1]]
+
+
+@pytest.mark.regression
+def test_pixels_of_another_tube_are_never_shown_beside_the_calls(sample, tmp_path):
+    folder, at, job = sample
+    shutil.copytree(folder / "images", tmp_path / "images")
+    path = tmp_path / "images" / "f001.ome.tif"
+    data = bytearray(path.read_bytes())
+    data[-1000:-600] = bytes(400)  # same name, size and date
+    path.write_bytes(data)
+    os.utime(path, ns=(0, (folder / "images" / "f001.ome.tif").stat().st_mtime_ns))
+    with pytest.raises(InputError, match="start the run again: detection is made again"):
+        crops(job, tmp_path, *(at[kind] for kind in TABLES[:-1]), tmp_path / "crops.parquet")
+    assert not (tmp_path / "crops.parquet").exists()
+
+
 def test_frames_that_are_gone_or_unreadable_leave_a_reason(sample, tmp_path):
     _, at, job = sample
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "f001.ome.tif").write_bytes(b"II*\0")
-    crops(job, tmp_path, *(at[kind] for kind in TABLES[:-1]), tmp_path / "crops.parquet")
+    with pytest.raises(InputError, match=r"images that are not those that frames\.parquet was made from"):
+        crops(job, tmp_path, *(at[kind] for kind in TABLES[:-1]), tmp_path / "crops.parquet")
+    tables = unnamed_images(at, tmp_path)
+    crops(job, tmp_path, *tables, tmp_path / "crops.parquet")
     rows = store.read_table(tmp_path / "crops.parquet", "crops")
     assert set(rows["kind"]) == {"cell", "cluster"}
     assert set(rows.loc[rows["frame"] == "f000", "problem"]) == {"the frame is no longer there"}

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,6 +12,8 @@ from ctcascade.cascade.simulate import simulate
 from ctcascade.counting.count import count
 from ctcascade.data import lineage, sealed, store
 from ctcascade.data.errors import InputError
+from ctcascade.data.results import Quality
+from ctcascade.prognosis.prognose import prognose
 from ctcascade.report.patient_page import report_patient
 from ctcascade.study import jobs, sheets
 from tests.support.runs import ROOT
@@ -86,6 +89,43 @@ def test_a_patient_takes_the_counts_of_its_own_samples_once(study, demo, tmp_pat
     shutil.copy(counts[0], tmp_path / "copy.json")
     with pytest.raises(InputError, match="a sample that stands twice"):
         simulate(job, [counts[0], tmp_path / "copy.json"], tmp_path / "cascade.json")
+
+
+def test_a_prognosis_takes_the_checks_of_its_own_samples(study, demo, tmp_path):
+    samples, out = demo.results / "samples", tmp_path / "prognosis.json"
+    own = [samples / name / "counts.json" for name in study.samples_of("P01")]
+    quality = [path.with_name("quality.json") for path in own]
+    job, cascade = jobs.prognose_job(study, "P01"), demo.results / "patients" / "P01" / "cascade.json"
+
+    def refused(checks, words):
+        with pytest.raises(InputError, match=words):
+            prognose(job, own, cascade, out, checks)
+        assert not out.exists()
+
+    refused([*quality, samples / "P02_1" / "quality.json"], "found P02_1; expected one quality.json of each of P01_1")
+    refused([quality[0], *quality], "found P01_1; expected one")
+    other = store.read_json(quality[0], Quality)
+    inputs = {**other.provenance.inputs, "calls": "0" * 64}
+    changed = other.model_copy(update={"provenance": other.provenance.model_copy(update={"inputs": inputs})})
+    store.write_json(tmp_path / "quality.json", changed)
+    refused([tmp_path / "quality.json", quality[1]], "made from another calls table than the counts of P01_1")
+    prognose(job, own, cascade, out, quality)
+    assert out.read_bytes() == cascade.with_name("prognosis.json").read_bytes()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("kind", "name"), [("cells", "y_px"), ("cells", "area_um2"), ("calls", "x_px")])
+def test_a_measurement_that_is_no_number_is_named_with_its_row(folders, kind, name, value):
+    path = folders[0] / f"{kind}.parquet"
+    table, made_by = store.read_table(path, kind), store.table_provenance(path)
+    table.loc[7, name] = value
+    columns = pq.read_schema(path)
+    made = pa.Table.from_pandas(table, columns, preserve_index=False)
+    pq.write_table(made.replace_schema_metadata(columns.metadata), path, write_page_checksum=True)
+    sealed.seal(path)
+    with pytest.raises(InputError, match=rf"{kind}\.parquet: row 8, {name}: found (nan|-?inf|None); expected a number"):
+        store.read_table(path, kind)
+    assert store.table_provenance(path) == made_by
 
 
 def test_a_page_takes_the_results_that_belong_together(study, demo, tmp_path):

@@ -216,9 +216,19 @@ def wait_for_images():
 
 
 def name_outdated():
-    """Name what is outdated, before anything is planned."""
+    """Name what is outdated, and what the sheets do not name, before anything is planned."""
     for path, why in outdated():
         print(f"{path}: made again: {why}", file=sys.stderr)
+    from ctcascade.validation import freshness  # only here
+
+    others = freshness.strangers(study)
+    for path in others[:20]:
+        print(
+            f"{path}: the sheets do not name it; neither used nor removed",
+            file=sys.stderr,
+        )
+    if len(others) > 20:
+        print(f"{RESULTS}: and {len(others) - 20} more", file=sys.stderr)
 
 
 def digest_of_images(wildcards):

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
@@ -146,6 +147,7 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
         refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
     _refuse_no_word(path, schema)
     _refuse_doubled(path, kind, data)
+    _refuse_no_numbers(path, kind, data)
     # lists stay as they lie in the file: as objects they would take more memory than all else
     table: pd.DataFrame = data.to_pandas(
         types_mapper=lambda kept: pd.ArrowDtype(kept) if pa.types.is_list(kept) else None,
@@ -178,6 +180,16 @@ def _refuse_doubled(path: Path, kind: str, data: pa.Table) -> None:
         row = int(np.flatnonzero(number == twice[0])[1])
         where = ", ".join(f"{name} {data.column(name)[row].as_py()}" for name in keys)
         refuse(path, f"row {row + 1}", f"{where}, which another row has too", f"one row for each {keys[-1]}", RUN_AGAIN)
+
+
+def _refuse_no_numbers(path: Path, kind: str, data: pa.Table) -> None:
+    """Refuse a table with a measurement that must be there and is no number."""
+    declared = {c.name for c in TABLES[kind].for_names(data.column_names) if c.dtype == "float" and not c.nullable}
+    for name in (name for name in data.column_names if name in declared):
+        sound = pc.is_finite(data.column(name)).fill_null(False)
+        if not pc.all(sound, min_count=0).as_py():  # of no row all are
+            row = sound.index(False).as_py()
+            refuse(path, f"row {row + 1}, {name}", data.column(name)[row].as_py(), "a number", _RUN_AGAIN)
 
 
 def _refuse_no_word(path: Path, schema: pa.Schema) -> None:

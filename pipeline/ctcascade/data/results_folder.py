@@ -26,11 +26,15 @@ def lock(results: Path) -> str:
     Raises
     ------
     InputError
-        If another run is in it.
+        If another run is in it, or it cannot be written into.
     """
     place = Path(results) / "logs" / "run.lock"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(place, os.O_RDWR | os.O_CREAT)  # never closed: the lock ends with the process
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(place, os.O_RDWR | os.O_CREAT)  # never closed: the lock ends with the process
+    except OSError as error:
+        todo = "free it, or choose another with --config results=DIR"
+        refuse(results, "", error, "a folder that can be written into", todo)
     unlocked = ""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

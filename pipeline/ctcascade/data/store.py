@@ -157,14 +157,28 @@ def read_json(path: Path, kind: type[R]) -> R:
         if stamp.has_one(text) and stamp.fault(text):
             raise _NotOursError(f"a result that {stamp.fault(text)}")
         return kind.model_validate_json(text)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError, _NotOursError) as error:
-        refuse(path, "", error, f"{_named(kind)} written by ctcascade", again)
+    except json.JSONDecodeError as error:
+        broken = f"JSON that is broken in line {error.lineno}" if text.strip() else "an empty file"
+        refuse(path, "", broken, f"{_named(kind)} written by ctcascade", again)
+    except (OSError, UnicodeDecodeError, RecursionError, _NotOursError) as error:
+        refuse(path, "", _in_words(error), f"{_named(kind)} written by ctcascade", again)
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]
         place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
         value = fault["input"]
         shown = f" ({value!r})" if isinstance(value, str | int | float) and fault["loc"] else ""
         refuse(path, f"${place}", fault["msg"] + shown, f"{_named(kind)} of this version of ctcascade", again)
+
+
+def _in_words(error: Exception) -> str:
+    """Return why a text file cannot be read, as a person says it."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
+    if isinstance(error, UnicodeDecodeError):
+        return "bytes that are no text (UTF-8)"
+    if isinstance(error, RecursionError):
+        return "lists within lists without end"
+    return str(error)
 
 
 class _NotOursError(Exception):

@@ -80,7 +80,7 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
             folder = replace(_folder(place, Path(base)), choice=choice)
             layout = formats.recognise(folder, fmt, camera)
         except OSError as error:
-            refuse(part, "", error, "a folder whose files can be read now", "run again once they can be read")
+            _refuse_now(part, error)
         layouts.append(layout)
         ignored += layout.ignored
         if not layout.frames:
@@ -98,6 +98,13 @@ def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> 
         frames = [replace(ref, frame=f"{ref.part + 1}_{ref.frame}") for ref in frames]
     fmt, why = ("; ".join(dict.fromkeys(words)) for words in zip(*((a.format, a.why) for a in layouts), strict=True))
     return FrameList(tuple(frames), tuple(ignored), fmt, why, tuple(sidecars), tuple(events), in_part)
+
+
+def _refuse_now(part: str, error: OSError) -> NoReturn:
+    """Refuse images that the file layer cannot give now; the file is named where the error names it."""
+    where = plain(error.filename) if isinstance(error.filename, str | os.PathLike) else ""
+    why = error.strerror or str(error) or type(error).__name__
+    refuse(part, where, why, "files that can be read now", "run again once they can be read")
 
 
 def _undecodable(part: str, layout: formats.Layout) -> Iterator[Fault]:

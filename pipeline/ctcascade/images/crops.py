@@ -28,10 +28,11 @@ from ctcascade.calling.candidates import (
 )
 from ctcascade.data import lineage, store
 from ctcascade.data.camera import Camera
+from ctcascade.data.errors import refuse
 from ctcascade.data.results.counts import Layout, TableProvenance
 from ctcascade.data.tables import TABLES, Row
 from ctcascade.data.vocabulary import ROLES
-from ctcascade.formats import listing
+from ctcascade.formats import image_files, listing
 from ctcascade.images import mosaic
 from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
@@ -125,8 +126,8 @@ def crops(
     Raises
     ------
     InputError
-        If a table cannot be read. A frame that can no longer be read is not an error: the reason takes the place of its
-        pictures.
+        If a table cannot be read, or was made from other images than those that are there now. A frame that cannot be
+        decoded is not an error: the reason takes the place of its pictures.
     """
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
     camera = job.assay
@@ -134,6 +135,7 @@ def crops(
     measured = [f"{role}_{name}" for role in camera.channels for name in ("max", "mean")]
     wanted = ["frame", "cell", "y_px", "x_px", "equivalent_diameter_um", *BOX, *measured]
     lineage.refuse_strangers(job.sample, {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines})
+    _refuse_other_images(job, frames, listed)
     frame_table = store.read_table(frames, "frames")
     seen = beside(store.read_table(calls, "calls", UNSHOWN), store.read_table(cells, "cells", only=wanted))
     found = candidates_of(seen)
@@ -164,6 +166,15 @@ def crops(
     table = pd.DataFrame(rows, columns=[column.name for column in columns])
     pixels = {column.name: object for column in columns if column.dtype == "bytes"}  # also where there are none
     store.write_table(out, "crops", table.astype(pixels), made_by)
+
+
+def _refuse_other_images(job: CropsJob, frames: Path, listed: listing.FrameList) -> None:
+    """Refuse images that are not those that the tables were made from: pages would show cells of other blood."""
+    made_from = store.table_provenance(frames).images
+    if made_from and image_files.digest_of_content(listed) != made_from:
+        found = f"images that are not those that {frames.name} was made from"
+        todo = "start the run again: detection is made again"
+        refuse(", ".join(job.images), "", found, "the images that were detected in", todo)
 
 
 def _outlines(path: Path, windows: Sequence[Window]) -> dict[tuple[str, int], Outline]:

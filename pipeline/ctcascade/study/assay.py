@@ -1,5 +1,6 @@
 """The laboratory's method: channels, gates, markers and factors, every value with where it comes from."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from ctcascade.data.camera import (
 )
 from ctcascade.data.errors import Fault, RefusedValueError, plain
 from ctcascade.data.typed import Number, Typed, Whole
-from ctcascade.data.vocabulary import MARKERS, ROLES
+from ctcascade.data.vocabulary import MARKERS, ROLES, Z95
 from ctcascade.study import checking
 from ctcascade.study.inherited import FactorName, TakenOver, extended
 
@@ -44,6 +45,7 @@ BleedShares = dict[Stain, dict[Stain, BleedShare]]
 Label = Annotated[str, Field(min_length=1, max_length=24, description="a name of at most 24 characters")]
 ChannelNames = Annotated[tuple[ChannelName, ...], Field(min_length=1, description="a list of channel names")]
 FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent", "tube_to_tube")
+_LEAST_WAY, _MOST_OFF = 0.1, 4.0
 
 
 class Sourced(Typed, Generic[T]):
@@ -271,6 +273,7 @@ def _contradictions(file: str, assay: Assay) -> Iterator[Fault]:
         given: Factor | None = getattr(assay, factor)
         if given is not None:
             yield from _of_factor(file, factor, given)
+            yield from _of_shape(file, factor, given)
     yield from _of_markers(file, assay)
     yield from _of_labels(file, assay)
     if assay.files is not None and not (assay.files.count("{frame}") == assay.files.count("{channel}") == 1):
@@ -303,6 +306,27 @@ def _of_factor(file: str, name: str, given: Factor) -> Iterator[Fault]:
     if given.low == 0 < given.high:
         wanted, todo = "a lower limit above 0, or 0 in all three", "give the smallest value that is plausible"
         yield Fault(file, name, f"low 0, high {given.high}", wanted, todo)
+
+
+def _of_shape(file: str, name: str, given: Factor) -> Iterator[Fault]:
+    """Yield limits that no distribution of the factor's kind has around its mean; others would be used instead.
+
+    Of a Beta with one mode the mean lies between 0.26 and 0.74 of the way from one limit to the other; limits that were
+    estimated or rounded reach somewhat further. The limits of a lognormal lie about its median, which its mean and the
+    ratio of the limits tell; stated ones may be off by the factor here.
+    """
+    if not 0 < given.low < given.high or not given.low <= given.mean <= given.high:
+        return
+    if isinstance(given, ShareFactor):
+        way = (given.mean - given.low) / (given.high - given.low)
+        wrong = not _LEAST_WAY <= way <= 1 - _LEAST_WAY
+    else:
+        spread = math.log(given.high / given.low) / (2 * Z95)
+        middle = given.mean * math.exp(-(spread**2) / 2)
+        wrong = abs(math.log(middle / math.sqrt(given.low * given.high))) > math.log(_MOST_OFF)
+    if wrong:
+        found = f"low {given.low:g}, mean {given.mean:g}, high {given.high:g}: the mean is nearly one of the limits"
+        yield Fault(file, name, found, "the mean, and limits on both sides that hold 95 %", "fix the numbers")
 
 
 def _of_markers(file: str, assay: Assay) -> Iterator[Fault]:

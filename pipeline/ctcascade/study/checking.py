@@ -161,14 +161,27 @@ def _explain(error: ErrorDetails, whole: JsonSchema, file: str, at: str) -> list
 
 def _of_value(error: ErrorDetails, by: JsonSchema, file: str, place: str) -> Fault:
     value = error["input"]
-    found = f"{value:g}" if isinstance(value, float) else plain(value)
+    found, instead = _shown(value, by)
     if error["type"] == "literal_error":
         choices = [str(choice) for choice in by.get("enum", [by.get("const")])]
         todo = nearest(str(value), choices, "choose one of them")
         return Fault(file, place, found, "one of " + ", ".join(choices), todo)
     examples = by.get("examples", [])
-    todo = f"write it like {examples[0]}" if examples else "fix the value"
+    todo = instead or (f"write it like {examples[0]}" if examples else "fix the value")
     return Fault(file, place, found, _expected(by, error["msg"]), todo)
+
+
+def _shown(value: object, by: JsonSchema) -> tuple[str, str]:
+    """Return a value as a fault shows it, and what to write instead where only its form is wrong."""
+    if isinstance(value, str) and by.get("type") in ("number", "integer", "boolean"):
+        meant = from_text(value, by, {})
+        if meant != value:
+            word = str(meant).lower() if isinstance(meant, bool) else f"{meant}"
+            return f"the text '{plain(value)}'", f"write {word} without quotes"
+    if isinstance(value, float):
+        whole = by.get("type") == "integer" and value.is_integer()
+        return (str(value), f"write {value:.0f}") if whole else (f"{value:g}", "")
+    return plain(value), ""
 
 
 def _expected(by: JsonSchema, otherwise: str) -> str:

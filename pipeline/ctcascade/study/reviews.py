@@ -20,6 +20,8 @@ if TYPE_CHECKING:  # slow to load, and most readers of sheets meet no review
 
 _SUFFIX = ".csv"
 _OF_SYSTEMS = ("thumbs.db", "desktop.ini")
+_IMAGES = (".tif", ".tiff", ".jpg", ".jpeg", ".png", ".czi", ".nd2", ".lif", ".lof", ".oib", ".oif", ".zarr")
+_NAMED = 20  # of what is not used
 _SEEN = {"frame": "", "cell": "<i8", "y_px": "<f4", "x_px": "<f4", "call": "", "cluster": "<i8"}  # "": text
 _SECOND_DOWNLOAD = re.compile(r"(.+?) ?(?:\(\d+\)|- (?:Copy|Kopie)(?: \(\d+\))?)")
 _REVIEW_AGAIN = "export it again from the sample's report"
@@ -100,10 +102,18 @@ def find(folder: Path, samples: Collection[str], faults: list[Fault]) -> tuple[d
                 wanted = "one file for each reviewer, whatever the case of letters"
                 told = f"the reviewer of {plain(Path(other.file).name)} a second time"
                 faults.append(Fault(str(path), "", told, wanted, "remove one of the two"))
-        else:
+        elif sample:
             near = checking.nearest(sample, list(samples), "no such sample is in the sheet")
             notes.append(f"{plain(path)} is not used: {near}")
-    return found, notes
+        else:
+            notes.append(f"{plain(path)} is not used: a review is a file SAMPLE.REVIEWER.csv")
+    images = [path for path in folder.iterdir() if path.name.lower().endswith(_IMAGES)]
+    if images and not found:
+        told = f"{plain(folder)}, a folder of {len(images)} images ({plain(images[0].name)} ...) and no review"
+        faults.append(Fault("reviews", "", told, "a folder of SAMPLE.REVIEWER.csv files", "fix the path"))
+        return {}, []
+    more = [f"{plain(folder)}: {len(notes) - _NAMED} more files are not used"] if len(notes) > _NAMED else []
+    return found, [*notes[:_NAMED], *more]
 
 
 def _stem(path: Path) -> str:

@@ -12,7 +12,7 @@ from ctcascade.data.camera import Camera
 from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, InputError, plain, refuse_all
 from ctcascade.data.vocabulary import CONTROLS
-from ctcascade.study import checking, privacy, reviews, scenarios, text_files
+from ctcascade.study import checking, privacy, results_place, reviews, scenarios, text_files
 from ctcascade.study.assay import Assay, read_assay
 from ctcascade.study.configuration import Configuration
 from ctcascade.study.contradictions import contradictions, days_of, remarks
@@ -174,6 +174,9 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         faults += _samples_beside_interventions(sheet, samples, patients)
     review_folder, names = config.path("reviews"), [row.text["sample"] for row in samples if "sample" in row.text]
     by_sample, unused = reviews.find(review_folder, names, faults) if review_folder else ({}, [])
+    if config.settings:
+        images = {row.value.sample: row.value.images for row in samples if row.value}
+        faults += results_place.faults_of(config.settings.results, sheet.parent if sheet else Path(), images)
     what_if = config.path("what_if", "simulate")
     if what_if:
         scenarios.check(what_if, faults)

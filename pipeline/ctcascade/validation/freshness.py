@@ -43,6 +43,14 @@ def outdated(study: Study, images_of: Callable[[str], str]) -> list[tuple[Path, 
     return found
 
 
+def strangers(study: Study) -> list[Path]:
+    """Return folders of samples and patients that the sheets of this study do not name: they are left as they are."""
+    results = Path(study.settings.results)
+    known = {"samples": study.samples, "patients": study.patients}
+    found = (path for what in known for path in sorted(results.glob(f"{what}/*")))
+    return [path for path in found if path.is_dir() and path.name not in known[path.parent.name]]
+
+
 def _differs(item: Item, study: Study, learned: bool, images_of: Callable[[str], str]) -> str:
     """Return in what a result differs from what is wanted; empty where it does not."""
     try:

@@ -23,6 +23,8 @@ def register(verbs: Verbs) -> None:
 
     verb = verbs.add("verify", _verify, "say of each result of a run whether it is what it claims", settings=False)
     verb.add_argument("results", type=Path, metavar="DIR", help="folder of results")
+    text = "compare the images too; they are looked for beside the sample sheet, whose folder this is"
+    verb.add_argument("--images", type=Path, metavar="DIR", help=text)
 
     verb = verbs.add("spike", _spike, "paste phantom CTCs of known number into frames without any")
     add_base(verb)
@@ -81,7 +83,7 @@ def _verify(args: argparse.Namespace) -> None:
     from ctcascade.data.errors import refuse
     from ctcascade.validation.verify import verify
 
-    lines, wrong = verify(args.results)
+    lines, wrong = verify(args.results, args.images)
     for line in lines:
         print(line)
     if wrong:
