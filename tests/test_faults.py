@@ -100,6 +100,11 @@ def test_snakemake_can_be_restarted_beside_a_job_that_it_left(study, demo, snake
     locked = snakemake(study, CALLS, *BY_FRAME)
     assert locked.code == 1
     assert "--unlock" in locked.output
+    quiet = snakemake(study, CALLS, *BY_FRAME, "--quiet", "all")
+    assert quiet.code == 1
+    assert "is locked: a run was killed" in quiet.output
+    assert "type `snakemake --unlock` with the options of that run, then start it again" in quiet.output
+    assert "is locked" not in snakemake(study, CALLS, *BY_FRAME, "-n").output
     assert snakemake(study, "--unlock").code == 0
     again = snakemake(study, CALLS, *BY_FRAME)
     assert again.code == 0, again.output

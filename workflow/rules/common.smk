@@ -90,6 +90,25 @@ def take_results():
     results_folder.remove_unfinished(RESULTS)
 
 
+def say_who_has_locked():
+    """Say who holds Snakemake's lock, which a killed run leaves: Snakemake itself says nothing where it is quiet."""
+    if (
+        "--unlock" in sys.argv
+        or workflow.dryrun
+        or not any(pathlib.Path(".snakemake/locks").glob("*"))
+    ):
+        return
+    at_work = results_folder.holder(RESULTS)
+    if at_work:
+        todo = f"{at_work} is working in it: wait for it"
+    else:
+        todo = (
+            "a run was killed, or one with other results is working here. If none is, type `snakemake --unlock` with "
+            "the options of that run, then start it again: what was finished is kept"
+        )
+    print(f"{os.getcwd()} is locked: {todo}", file=sys.stderr)
+
+
 def let_scheduler_sleep():
     """Let Snakemake look for the next jobs only when a job ends.
 
@@ -386,6 +405,7 @@ def name_shared_files():
 
 
 if workflow.is_main_process:
+    say_who_has_locked()
     or_exit(name_shared_files)
     or_exit(wait_for_images)
     or_exit(name_outdated)

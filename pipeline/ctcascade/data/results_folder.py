@@ -52,6 +52,19 @@ def lock(results: Path) -> str:
     return unlocked
 
 
+def holder(results: Path) -> str:
+    """Return which live process holds the lock of a results folder; empty where none does, or none can be told."""
+    try:
+        with open(Path(results) / "logs" / "run.lock", "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(200).decode(errors="replace") or "not named"
+    except OSError:
+        pass
+    return ""
+
+
 def remove_unfinished(results: Path) -> None:
     """Remove what killed jobs left half-written; a job of a killed run that still writes then ends without effect."""
     for level in _LEVELS:
