@@ -189,7 +189,7 @@ def _refuse_no_numbers(path: Path, kind: str, data: pa.Table) -> None:
         sound = pc.is_finite(data.column(name)).fill_null(False)
         if not pc.all(sound, min_count=0).as_py():  # of no row all are
             row = sound.index(False).as_py()
-            refuse(path, f"row {row + 1}, {name}", data.column(name)[row].as_py(), "a number", _RUN_AGAIN)
+            refuse(path, f"row {row + 1}, {name}", data.column(name)[row].as_py(), "a number", RUN_AGAIN)
 
 
 def _refuse_no_word(path: Path, schema: pa.Schema) -> None:

@@ -46,9 +46,9 @@ def outdated(study: Study, images_of: Callable[[str], str]) -> list[tuple[Path, 
 def strangers(study: Study) -> list[Path]:
     """Return folders of samples and patients that the sheets of this study do not name: they are left as they are."""
     results = Path(study.settings.results)
-    known = {"samples": study.samples, "patients": study.patients}
-    found = (path for what in known for path in sorted(results.glob(f"{what}/*")))
-    return [path for path in found if path.is_dir() and path.name not in known[path.parent.name]]
+    known = {"samples": set(study.samples), "patients": set(study.patients)}
+    found = ((path, names) for what, names in known.items() for path in sorted(results.glob(f"{what}/*")))
+    return [path for path, names in found if path.is_dir() and path.name not in names]
 
 
 def _differs(item: Item, study: Study, learned: bool, images_of: Callable[[str], str]) -> str:
