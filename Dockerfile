@@ -14,8 +14,10 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PYTHONDONTWRITEBYTECODE=1
     HOME=/tmp LOGNAME=ctcascade NUMBA_CACHE_DIR=/tmp/ctcascade-kernels
 
 WORKDIR /opt/ctcascade
-COPY requirements.lock ./
-RUN python -m pip install --require-hashes -r requirements.lock
+COPY requirements.lock requirements-build.lock ./
+RUN python -m pip install --require-hashes --only-binary :all: -r requirements-build.lock \
+    && python -m pip install --require-hashes --only-binary :all: --no-binary connection-pool --no-build-isolation \
+       -r requirements.lock
 COPY . ./
 RUN python -m pip install --no-build-isolation --no-deps --editable .
 

@@ -1,25 +1,39 @@
-# A few verbs; `make help` lists them. `make demo` and `make test` need nothing but Python 3.11 with venv and pip.
-PYTHON ?= python3
+# A few verbs; `make help` lists them. `make demo` and `make test` need nothing but Python 3.11 to 3.13 with venv and pip.
+# Which Python: the first of these that is new enough, or the one named by `make setup PYTHON=/path/to/python3.12`.
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && exit; done; echo python3)
 CORES  ?= $(shell nproc 2>/dev/null || echo 2)
 BIN    := $(CURDIR)/.venv/bin
+# with a folder wheelhouse (`make wheelhouse`, on a machine with network) nothing is fetched
+PIP    := -m pip install --quiet --disable-pip-version-check $(if $(wildcard wheelhouse),--no-index --find-links wheelhouse)
+# nothing is built but one package, by a tool that is itself in a lock
+LOCKED := --require-hashes --only-binary :all: --no-binary connection-pool --no-build-isolation
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast check bench verify mutants fuzz audit weights judge slurm-test docs full clean
+.PHONY: help setup wheelhouse demo test test-fast check bench verify mutants fuzz audit weights judge slurm-test docs full clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 setup: .venv/ready  ## create .venv with the pinned packages
 
-.venv/ready: requirements.lock pyproject.toml
+.venv/ready: requirements.lock requirements-build.lock pyproject.toml
 	@echo "setting up .venv (a minute or two) ..."
-	@"$(PYTHON)" -c 'import sys; sys.exit("Python 3.11 or newer is needed, found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@"$(PYTHON)" -c 'import sys; sys.exit("Python 3.11 or newer is needed (make setup PYTHON=...), found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	"$(PYTHON)" -m venv --clear .venv
-	"$(BIN)"/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	"$(BIN)"/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	"$(BIN)"/python $(PIP) --require-hashes --only-binary :all: -r requirements-build.lock
+	"$(BIN)"/python $(PIP) $(LOCKED) -r requirements.lock
+	"$(BIN)"/python $(PIP) --no-build-isolation --no-deps -e .
 	"$(BIN)"/ctcascade warm
 	@touch $@
+
+wheelhouse:  ## fetch all packages into wheelhouse, from which setup works without network (same Python and system)
+	"$(PYTHON)" -m venv --clear build/fetch
+	build/fetch/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+		-r requirements-build.lock
+	build/fetch/bin/python -m pip download --quiet --disable-pip-version-check $(LOCKED) -d wheelhouse \
+		-r requirements-build.lock -r requirements.lock
 
 demo: .venv/ready  ## run the whole workflow on the shipped phantom slides; prints where the report is
 	snakemake --cores $(CORES) --quiet rules
@@ -58,14 +72,16 @@ audit:  ## check the pinned packages against public advisories (network) and wri
 	build/audit/bin/pip-audit --strict --requirement requirements.lock --no-deps --disable-pip
 
 weights: .venv/ready  ## train the learned segmenter's network again, from images that the project does not ship
-	$(PYTHON) -m venv training/.venv
-	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	"$(PYTHON)" -m venv training/.venv
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-build.lock
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check $(LOCKED) -r requirements.lock
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt
 	PYTHONPATH=$(CURDIR) training/.venv/bin/python training/train.py
 
 judge: .venv/ready  ## train the learned judge again: 1,200 slides of three generators, about half an hour
-	$(PYTHON) -m venv training/.venv
-	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	"$(PYTHON)" -m venv training/.venv
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-build.lock
+	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check $(LOCKED) -r requirements.lock
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt
 	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge_slides 0-1200 build/judge
 	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge build/judge
