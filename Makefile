@@ -1,7 +1,7 @@
 # A few verbs; `make help` lists them. `make demo` and `make test` need nothing but Python 3.11 to 3.13 with venv and pip.
 # Which Python: the first of these that is new enough, or the one named by `make setup PYTHON=/path/to/python3.12`.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
-	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && exit; done; echo python3)
+	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$name" && exit; done; echo python3)
 CORES  ?= $(shell nproc 2>/dev/null || echo 2)
 BIN    := $(CURDIR)/.venv/bin
 # with a folder wheelhouse (`make wheelhouse`, on a machine with network) nothing is fetched
@@ -20,7 +20,7 @@ setup: .venv/ready  ## create .venv with the pinned packages
 
 .venv/ready: requirements.lock requirements-build.lock pyproject.toml
 	@echo "setting up .venv (a minute or two) ..."
-	@"$(PYTHON)" -c 'import sys; sys.exit("Python 3.11 or newer is needed (make setup PYTHON=...), found " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed, found " + sys.version.split()[0] + ": make setup PYTHON=/path/to/python3.12")'
 	"$(PYTHON)" -m venv --clear .venv
 	"$(BIN)"/python $(PIP) --require-hashes --only-binary :all: -r requirements-build.lock
 	"$(BIN)"/python $(PIP) $(LOCKED) -r requirements.lock
