@@ -4,7 +4,6 @@ import shutil
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -112,21 +111,6 @@ def test_a_prognosis_takes_the_checks_of_its_own_samples(study, demo, tmp_path):
     refused([tmp_path / "quality.json", quality[1]], "made from another calls table than the counts of P01_1")
     prognose(job, own, cascade, out, quality)
     assert out.read_bytes() == cascade.with_name("prognosis.json").read_bytes()
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize(("kind", "name"), [("cells", "y_px"), ("cells", "area_um2"), ("calls", "x_px")])
-def test_a_measurement_that_is_no_number_is_named_with_its_row(folders, kind, name, value):
-    path = folders[0] / f"{kind}.parquet"
-    table, made_by = store.read_table(path, kind), store.table_provenance(path)
-    table.loc[7, name] = value
-    columns = pq.read_schema(path)
-    made = pa.Table.from_pandas(table, columns, preserve_index=False)
-    pq.write_table(made.replace_schema_metadata(columns.metadata), path, write_page_checksum=True)
-    sealed.seal(path)
-    with pytest.raises(InputError, match=rf"{kind}\.parquet: row 8, {name}: found (nan|-?inf|None); expected a number"):
-        store.read_table(path, kind)
-    assert store.table_provenance(path) == made_by
 
 
 def test_a_page_takes_the_results_that_belong_together(study, demo, tmp_path):

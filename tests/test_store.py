@@ -4,6 +4,7 @@ import stat
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
@@ -271,3 +272,17 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(store.os, "fsync", lambda handle: synced.append((tmp_path / "a").exists()))
     store.write_text(tmp_path / "a", "text")
     assert synced == [False]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, None])
+@pytest.mark.parametrize("name", ["y_px", "x_px", "p_ctc"])
+def test_a_measurement_that_is_no_number_is_named_with_its_row(tmp_path, name, value):
+    path = tmp_path / "calls.parquet"
+    store.write_table(path, "calls", calls(9), MADE_BY)
+    table = pq.read_table(path)
+    values = [*table.column(name).to_pylist()[:7], value, 1.0]
+    changed = table.set_column(table.column_names.index(name), name, pa.array(values, pa.float32()))
+    pq.write_table(changed, path, write_page_checksum=True)
+    sealed.seal(path)
+    with pytest.raises(InputError, match=rf"calls\.parquet: row 8, {name}: found (nan|-?inf|None); expected a number"):
+        store.read_table(path, "calls")

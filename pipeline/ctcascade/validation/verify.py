@@ -8,7 +8,8 @@ from ctcascade.data import store
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import InputError
 from ctcascade.data.finished import RunResults, SampleResults, read_results
-from ctcascade.formats import FrameError, image_files, listing, pixels_digest, read
+from ctcascade.formats import FrameError, image_files, listing, read
+from ctcascade.images.pixels import pixels_digest
 from ctcascade.study import jobs
 from ctcascade.validation import origins
 
