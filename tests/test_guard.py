@@ -191,3 +191,16 @@ def test_hostile_files_that_once_got_through_are_refused_or_read_in_a_second(nam
     seconds, kilobytes = map(float, done.stdout.splitlines()[-1].split())
     assert seconds < 1
     assert kilobytes < 500_000 + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@pytest.mark.regression
+@pytest.mark.parametrize(("tag", "kind"), [(273, 9), (279, 9), (257, 2), (262, 2), (277, 11)])  # -7, text, a fraction
+@pytest.mark.parametrize("fmt", ["ome-tiff", "slide"])
+def test_a_tag_that_holds_no_whole_number_is_the_files_fault_and_refused_in_words(tmp_path, tag, kind, fmt):
+    data = bytearray(tiff(tmp_path / "f.tif").read_bytes())
+    (at,) = struct.unpack_from("<I", data, 4)
+    (n,) = struct.unpack_from("<H", data, at)
+    places = {struct.unpack_from("<H", data, at + 2 + 12 * k)[0]: at + 2 + 12 * k for k in range(n)}
+    struct.pack_into("<HIi", data, places[tag] + 2, kind, 1 if kind != 2 else 4, -7)
+    (tmp_path / "f.tif").write_bytes(data)
+    assert refused(tmp_path / "f.tif", fmt=fmt)

@@ -231,8 +231,9 @@ def _check_claims(page: Any) -> None:
         if not isinstance(getattr(page, name), int):
             raise FrameError(f"a page whose {name} is {plain(getattr(page, name))}; a whole number is expected")
     for name in ("dataoffsets", "databytecounts"):
-        if any(kind is not int for kind in set(map(type, getattr(page, name)))):
-            raise FrameError(f"a page whose {name} are no whole numbers")
+        values = getattr(page, name)
+        if any(kind is not int for kind in set(map(type, values))) or min(values, default=0) < 0:
+            raise FrameError(f"a page whose {name} are no whole numbers from 0 on")
 
 
 def _check_segments(page: Any, needed: int, size: int) -> None:
