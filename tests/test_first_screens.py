@@ -263,3 +263,73 @@ def test_axe_finds_nothing_serious_on_any_page(browser, shown, kind, scheme, wid
     serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
     assert [(v["id"], v["nodes"][0]["html"][:200]) for v in serious] == []
     assert heard == []
+
+
+def test_the_sample_page_is_in_the_order_of_use(browser, shown):
+    page, _ = opened(browser, shown["sample"], 1280)
+    ids = page.locator("h2[id]").evaluate_all("all => all.map(e => e.id)")
+    wanted = ["count", "gallery", "quality", "slide", "plots", "frames", "rests-on", "provenance", "words"]
+    assert [name for name in ids if name in wanted] == wanted
+    quality = page.locator("section[aria-labelledby=quality]")
+    assert quality.locator("table:visible").count() == 1  # what does not pass is open, what passes is folded
+    assert "area that was lost" in quality.locator("table:visible").inner_text()
+    quality.locator("summary").first.click()
+    assert quality.locator("table:visible").count() == 2
+
+
+@pytest.mark.parametrize("by", ["p_ctc", "ck_contrast", "equivalent_diameter_um"])
+def test_cells_are_sorted_by_what_is_chosen(browser, shown, by):
+    page, heard = opened(browser, shown["sample"], 1280)
+    values = page.evaluate("JSON.parse(document.querySelector('[data-cells]').dataset.cells).values")[by]
+    page.locator(".filters .sort").select_option(by)
+    order = page.locator(".gallery.single article").evaluate_all("all => all.map(e => Number(e.dataset.number))")
+    assert [values[n] for n in order] == sorted(values, reverse=True)
+    assert heard == []
+
+
+def test_too_little_blood_and_no_count_are_said_without_contradiction(browser, tmp_path):
+    band = {"estimate": 0.0, "low": 0.0, "high": 43000.0, "level": 0.95}
+    little = cases.counts(n_ctc=0, evidence="too_little_blood", ctc_per_7_5_ml=band, sampled_fraction=0.00087)
+    page, _ = opened(browser, cases.patient_page(tmp_path / "little", [little]), 1280)
+    tile = page.locator(".tiles li").first.inner_text()
+    assert "fewer than 43\u2009000 per 7.5 mL" in tile
+    assert "0.09\u202f% of 7.5 mL of blood" in tile
+    assert "too little blood" in tile
+    gone = cases.not_evaluable(reason="all frames end early")
+    page, _ = opened(browser, cases.patient_page(tmp_path / "gone", [gone], cases.cascade_not_applicable()), 1280)
+    tile = page.locator(".tiles li").first
+    assert "not evaluable" in tile.inner_text()
+    assert page.locator(".state.ok:visible").count() == 0  # no green light where nothing was seen
+    assert "the count is" not in page.locator("main").inner_text()
+    assert page.locator(".next-steps a").first.inner_text() == "why S1 has no count"
+    withheld = cases.refused("withheld", reason="Every sample fails its checks.")
+    page, _ = opened(browser, cases.patient_page(tmp_path / "withheld", prognosis_data=withheld), 1280)
+    assert "withheld" in page.locator(".tiles li").last.inner_text()
+    assert "Every sample fails its checks." in page.locator("section[aria-labelledby=survival]").inner_text()
+
+
+def test_the_follow_up_figure_names_its_axes_and_marks(browser, shown):
+    page, heard = opened(browser, shown["follow-up"], 1280)
+    figure = page.locator("svg.survival")
+    texts = figure.locator("text").all_text_contents()
+    assert {"patients at risk", "share alive", "months from the first sample", "below 5 CTCs"} <= set(texts)
+    assert figure.locator("path.censored").count() > 5
+    assert figure.locator("circle.dot.hollow").count() > 0  # predicted
+    rows = [e.bounding_box() for e in figure.locator("text", has_text="5 or more CTCs").all()]
+    firsts = [e.bounding_box() for e in figure.locator("tspan, text").all() if (e.text_content() or "").isdigit()]
+    here = [b for b in firsts if abs(b["y"] - rows[0]["y"]) < 3]
+    assert min(b["x"] for b in here) > rows[0]["x"] + rows[0]["width"]  # a label does not run into its numbers
+    assert heard == []
+
+
+SIZES = """all => all.filter(e => e.getClientRects().length && e.textContent.trim()).map(e => {
+  const m = e.getScreenCTM();
+  return [parseFloat(getComputedStyle(e).fontSize) * Math.sqrt(Math.abs(m.a * m.d - m.b * m.c)), e.textContent];
+}).filter(found => found[0] < 7.5)"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("kind", KINDS)
+def test_text_in_drawings_can_be_read(browser, shown, kind, width):
+    page, _ = opened(browser, shown[kind], width)
+    assert page.locator("svg text").evaluate_all(SIZES) == []

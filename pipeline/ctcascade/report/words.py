@@ -49,6 +49,7 @@ _CLAIMS = {
 _WORDS = {
     "ctc": "CTC",
     "double_positive": "double-positive",
+    "few_ctcs_lost": "few CTCs are among the cells that were not called",
     "registration_um": "registration (µm)",
     "lung_nsclc": "lung, non-small-cell",
     "lung_sclc": "lung, small-cell",
