@@ -2,12 +2,19 @@
 
 import csv
 import io
+import shutil
+import types
 
+import numpy as np
 import pytest
 
-from ctcascade.data.results import Cascade, Counts, Prognosis, Quality
+from ctcascade import evidence
+from ctcascade.data.errors import InputError
+from ctcascade.data.results import Cascade, Counts, Prognosis, Quality, Response
+from ctcascade.prognosis import change
 from ctcascade.report.index_page import cohort_csv, patient_row, patient_rows, sample_row
 from ctcascade.study.patient import Patient
+from ctcascade.validation import end_points
 from tests.support import prognoses, report_cases
 from tests.support.prognoses import sample
 
@@ -105,3 +112,105 @@ def test_the_cohort_table_holds_them_beside_each_sample(run):
     assert [row["ctc0"] for row in table] == ["responder", "responder"]
     assert [row["conversion"] for row in table] == ["responder", "responder"]
     assert table[0]["ctc0_missing"].lower() in ("false", "no")
+
+
+@pytest.mark.parametrize(
+    ("before", "later", "day", "name", "status"),
+    [
+        (10, 7, "2026-02-16", "fall_30_week_4", "responder"),  # exactly 30 %, week 4
+        (10, 8, "2026-02-16", "fall_30_week_4", "non_responder"),
+        (4, 0, "2026-02-16", "fall_30_week_4", "not_applicable"),
+        (10, 0, WITHIN, "fall_30_week_4", "not_evaluable"),  # the publication judged only patients with a sample
+        (10, 5, WITHIN, "fall_50_week_13", "responder"),
+        (10, 4, WITHIN, "fall_70_week_13", "non_responder"),
+        (2, 1, WITHIN, "fall_50_week_13", "responder"),
+        (2, 3, "2026-03-20", "rise_from_low", "progression"),
+        (2, 2, "2026-03-20", "rise_from_low", "no_progression"),
+        (0, 0, "2026-03-20", "rise_from_low", "no_progression"),
+        (0, 1, "2026-03-20", "rise_from_low", "progression"),
+        (5, 9, "2026-03-20", "rise_from_low", "not_applicable"),
+    ],
+)
+def test_falls_and_rises_are_those_of_their_publications(run, before, later, day, name, status):
+    assert found(run, before, (later, day))[name]["status"] == status
+
+
+def test_a_missing_sample_is_what_the_publication_made_of_it(run):
+    by_name = found(run, 20, (0, LATER))
+    assert by_name["fall_30_week_13"]["status"] == "non_responder"  # Heller 2018
+    assert by_name["fall_30_week_8"]["status"] == "not_evaluable"  # Lorente 2016
+    assert "judged only patients with one" in by_name["fall_30_week_8"]["reason"]
+
+
+@pytest.mark.oracle
+def test_the_classes_have_the_probabilities_of_both_posteriors(run):
+    """Another tube of each draw: at least 5 in the first with its p_at_least, none in the second, independently."""
+    chances = dict.fromkeys(("1", "2", "3", "5", "15", "50"), 0.9)
+    first = sample("S0", 6, "2026-01-18", **{**SURE, "p_at_least": {**chances, "5": 0.6, "15": 0.1, "50": 0.0}})
+    then = sample("S1", 0, WITHIN, **{**SURE, "p_at_least": {**dict.fromkeys(chances, 0.1), "1": 0.3}})
+    responses = run("prostate", "mcrpc", first, then, sex="male", n_draws=100, **START)["responses"]
+    by_name = {r["name"]: r.get("p_by_class") for r in responses}
+    assert by_name["ctc0"] == pytest.approx({"responder": 0.9 * 0.7, "non_responder": 0.9 * 0.3, "not_applicable": 0.1})
+    conversion = {"responder": 0.6 * 0.9, "non_responder": 0.6 * 0.1, "not_applicable": 0.4}
+    assert by_name["conversion"] == pytest.approx(conversion)
+
+
+@pytest.mark.oracle
+def test_the_chance_of_a_fall_is_that_of_two_poisson_rates():
+    """Known volumes and recoveries: the ratio of two gamma posteriors, drawn; 20 cells, then 12, and 20, then 6."""
+    exact = report_cases.factor(1.0, 1.0, 1.0, "measured")
+    none = report_cases.factor(0.0, 0.0, 0.0, "measured")
+    given = {"recovery": exact, "sensitivity": exact, "background_per_7_5_ml": none, "n_uncertain": 0}
+    rng = np.random.default_rng(1)
+    for later in (12, 6):
+        one, other = (
+            Counts.model_validate({**report_cases.counts("S", "P", n, **given), "tube_to_tube": exact})
+            for n in (20, later)
+        )
+        draws = rng.gamma(later + 0.5, size=200_000) / rng.gamma(20.5, size=200_000)
+        assert change.p_ratio_at_most(one, other, 0.7) == pytest.approx((draws <= 0.7).mean(), abs=0.02)
+
+
+def rate_of(*responses):
+    base = {"name": "ctc0", "definition": "d", "baseline_sample": "a", "n_ctc_baseline": 9, "sample": "b", "n_ctc": 0}
+    base |= {"reason": "", "missing": False, "p": None}
+    patient = {"primary": "prostate", "setting": "mcrpc"}
+    made = [
+        types.SimpleNamespace(**patient, responses=(Response.model_validate({**base, **one}),)) for one in responses
+    ]
+    return end_points.rates(made, 0.95)
+
+
+@pytest.mark.oracle
+def test_the_rate_over_patients_counts_missing_ones_and_says_what_the_counts_leave_open():
+    by = {"responder": 0.8, "non_responder": 0.2, "not_applicable": 0.0}
+    other = {"responder": 0.3, "non_responder": 0.3, "not_applicable": 0.4}
+    (rate,) = rate_of(
+        {"status": "responder", "p_by_class": by},
+        {"status": "non_responder", "p_by_class": other},
+        {"status": "non_responder", "missing": True},
+        {"status": "not_applicable"},
+        {"status": "not_evaluable"},
+    )
+    assert (rate.n_patients, rate.n_judged, rate.n_met, rate.n_missing) == (5, 3, 1, 1)
+    assert (rate.n_not_applicable, rate.n_not_evaluable) == (1, 1)
+    assert [rate.share.low, rate.share.high] == pytest.approx([0.0084, 0.9057], abs=1e-4)  # Clopper-Pearson, 1 of 3
+    assert rate.share_by_counts.estimate == pytest.approx((0.8 + 0.5) / 3)
+    assert rate_of({"status": "not_applicable"}) == ()
+
+
+def test_the_numbers_that_meet_an_end_point_are_those_of_independent_trials():
+    assert end_points.poisson_binomial([0.5, 0.5, 0.5]) == pytest.approx([0.125, 0.375, 0.375, 0.125])
+    assert end_points.poisson_binomial([]) == pytest.approx([1.0])
+
+
+def test_an_end_point_without_its_window_is_refused(tmp_path):
+    for file in evidence.library.FOLDER.glob("*.tsv"):
+        shutil.copy(file, tmp_path)
+    path = tmp_path / "response.tsv"
+    header, first, *rest = path.read_text(encoding="utf-8").splitlines()
+    cells = first.split("\t")
+    cells[header.split("\t").index("week_low")] = ""
+    path.write_text("\n".join([header, "\t".join(cells), *rest]) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="ctc0: week_low: found nothing; expected a value; fill it"):
+        evidence.rows("response", tmp_path)

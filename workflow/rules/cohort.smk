@@ -15,6 +15,10 @@ rule list_followed:
         prognosis=collect(
             "<results>/patients/{patient}/prognosis.json", patient=study.followed
         ),
+        # end points of a trial need no follow-up
+        everyone=collect(
+            "<results>/patients/{patient}/prognosis.json", patient=study.ill
+        ),
     output:
         temp("<results>/follow_up.args"),
     log:

@@ -53,6 +53,9 @@ WORDS = {
     "direction": frozenset({"positive", "negative", "mixed", "descriptive"}),
     "stage": frozenset({"", *STAGES_AT_DIAGNOSIS}),
     "layer": frozenset({"diagnosis", "in_patients", "first_site", "target"}),
+    # of an end point: what meeting its definition is, and what a patient without a sample in the window is
+    "meets": frozenset({"response", "progression"}),
+    "missing": frozenset({"non_responder", "not_evaluable"}),
     "adjusted": frozenset({"yes", "no", "not_stated"}),
 }
 """Columns that hold words of a list, wherever they stand; several of them are joined by ``;``."""
@@ -113,9 +116,9 @@ TABLES = {
     ),
     # End points that rest on a count before and one within a window of weeks on therapy.
     "response": _table(
-        "id meaning",
-        "before_low after_high week_low week_high",
-        filled="meaning before_low after_high week_low week_high",
+        "id meaning meets missing",
+        "before_low before_high after_high fall_low week_low week_high",
+        filled="meaning before_low week_low week_high meets missing",
     ),
     "shapes": _table(
         "id primary setting endpoint meaning unit distribution",

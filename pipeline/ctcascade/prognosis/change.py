@@ -105,6 +105,22 @@ def compare(earlier: Counts, later: Counts, level: float) -> results.Change:
     )
 
 
+def p_ratio_at_most(earlier: Counts, later: Counts, ratio: float) -> float:
+    """Return the probability that the later level is at most `ratio` of the earlier one, by both counts.
+
+    Notes
+    -----
+    The confidence distribution of the ratio, ``(P(X >= x) + 1 - P(X <= x)) / 2`` of the later count at that ratio, by
+    what `compare` allows for. One half where no cell was seen in either sample.
+    """
+    one, other = Seen.of(earlier), Seen.of(later)
+    if not one.count + other.count:
+        return 0.5
+    tail = _tails(one, other, spread(earlier, later), across=not same_assay(earlier, later))
+    at_most, at_least = tail(math.log(ratio))
+    return min(1.0, max(0.0, (at_least + 1 - at_most) / 2))
+
+
 def test(earlier: Counts, later: Counts, level: float) -> tuple[float, Verdict]:
     """Return the two-sided p value of no change, and what it establishes at 1 - `level`."""
     one, other = Seen.of(earlier), Seen.of(later)

@@ -277,7 +277,13 @@ def _responses(prognosis: Prognosis) -> Row:
     given = {name: found.get(name) for name in evidence.load("response").index}
     status: Row = {name: response.status if response else None for name, response in given.items()}
     missing: Row = {f"{name}_missing": response.missing if response else None for name, response in given.items()}
-    return {**status, **missing}
+    p: Row = {
+        f"{name}_p": max((r.p_by_class.get(k, 0.0) for k in ("responder", "progression")), default=0.0)
+        if (r := given[name]) and r.p_by_class
+        else None
+        for name in given
+    }
+    return {**status, **missing, **p}
 
 
 def cohort_csv(samples: Sequence[Row], patients: Sequence[Row]) -> str:

@@ -104,6 +104,11 @@ class Study:
         """Return the patients with a tumour and follow-up, in the sheet's order."""
         return [n for n, row in self.patients.items() if row.event is not None and row.primary != "none"]
 
+    @property
+    def ill(self) -> list[str]:
+        """Return the patients with a tumour, in the sheet's order."""
+        return [n for n, row in self.patients.items() if row.primary != "none"]
+
     @functools.cached_property
     def _controls(self) -> dict[tuple[str, str], list[str]]:
         found: dict[tuple[str, str], list[str]] = {}

@@ -34,6 +34,7 @@ from ctcascade.validation.calibration import (
     times_and_deaths,
     too_few_deaths,
 )
+from ctcascade.validation.end_points import rates
 from ctcascade.validation.survival import (
     comparable_pairs,
     concordance,
@@ -49,7 +50,9 @@ _END_POINT = "OS"  # `event` is death
 _REFERENCE = (REFERENCE_ASSAY, REFERENCE_VOLUME_ML)  # what published cut-offs of `p_at_least` are counts of
 
 
-def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], out: Path) -> None:
+def cohort(
+    job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], out: Path, everyone: Sequence[Path] = ()
+) -> None:
     """Write cohort.json: survival of the patients by count, and how well it was predicted.
 
     Parameters
@@ -61,6 +64,8 @@ def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], ou
     prognoses : sequence of Path
         prognosis.json of the patients, in the same order.
     out : Path
+    everyone : sequence of Path
+        prognosis.json of all patients of the run, for the end points of a trial, which need no follow-up.
 
     Raises
     ------
@@ -114,7 +119,8 @@ def cohort(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], ou
         left_out=reason_counts(left_out),
         notices=reason_counts(notices),
         groups=tuple(_group(job, *key, groups[key]) for key in sorted(groups)),
-        provenance=_made_by(job, counts, prognoses),
+        end_points=rates([store.read_json(path, Prognosis) for path in everyone], job.level),
+        provenance=_made_by(job, counts, prognoses, everyone),
     )
     store.write_json(out, result)
 
@@ -249,13 +255,15 @@ def _cutoff(primary: str, setting: str, patients: Sequence[Followed]) -> tuple[i
     return min(found)[1:] if found else (None, None)
 
 
-def _made_by(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path]) -> Provenance:
+def _made_by(job: CohortJob, counts: Sequence[Path], prognoses: Sequence[Path], everyone: Sequence[Path]) -> Provenance:
     """Return what made the result: one hash for all patients' files, so that none can be told from it."""
     inputs = {
         "counts": _digest([store.file_hash(path) for path in counts]),
         "follow-up": _digest([json.dumps(row.as_json(), sort_keys=True) for row in job.patients]),
         "prognoses": _digest([store.file_hash(path) for path in prognoses]),
     }
+    if everyone:
+        inputs["everyone"] = _digest([store.file_hash(path) for path in everyone])
     made_by = store.provenance(
         job.model_dump(mode="json", exclude={"patients"}), {}, evidence.evidence_hash(READ_BY["cohort"])
     )

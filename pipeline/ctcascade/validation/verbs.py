@@ -52,6 +52,8 @@ def register(verbs: Verbs) -> None:
     verb = verbs.add("cohort", _cohort, "follow-up of the patients, compared with what was predicted")
     add_lists_of_files(verb, "--counts", meaning="of each patient's first sample", at_least_one=False)
     add_lists_of_files(verb, "--prognosis", meaning="of each patient, in one order", at_least_one=False)
+    text = "prognosis.json of all patients, for the end points of a trial"
+    verb.add_argument("--everyone", type=Path, nargs="*", default=[], metavar="FILE", help=text)
     add_files(verb, "--out")
 
     verb = verbs.add("phantom", _phantom, "write synthetic slides of known truth", settings=False)
@@ -124,7 +126,7 @@ def _cohort(args: argparse.Namespace) -> None:
     from ctcascade.study import jobs
     from ctcascade.validation import follow_up
 
-    follow_up.cohort(jobs.read(jobs.CohortJob, args.settings), args.counts, args.prognosis, args.out)
+    follow_up.cohort(jobs.read(jobs.CohortJob, args.settings), args.counts, args.prognosis, args.out, args.everyone)
 
 
 def _phantom(args: argparse.Namespace) -> None:

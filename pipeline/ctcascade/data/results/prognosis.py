@@ -12,6 +12,7 @@ from ctcascade.data.results.base import (
     Limits,
     MarkerName,
     Modality,
+    Number,
     OrganName,
     Result,
     ResultFile,
@@ -272,14 +273,28 @@ class MarkerPanel(MarkerVerdict):
 class Response(Result):
     """An end point that rests on a count before therapy and one some weeks into it."""
 
-    name: Text = Field(description="row of evidence: ctc0, conversion")
+    name: Text = Field(description="row of evidence: ctc0, conversion, fall_30_week_4 ...")
     definition: Text = Field(description="what a responder is")
-    status: Literal["responder", "non_responder", "not_applicable", "not_evaluable"] = Field(
-        description="not_applicable: too few cells before therapy; not_evaluable: no count before it"
+    status: Literal[
+        "responder", "non_responder", "progression", "no_progression", "not_applicable", "not_evaluable"
+    ] = Field(
+        description="not_applicable: the count before therapy is not one that the definition is for; not_evaluable: no "
+        "count before it, or none in the window where the publication left such patients out"
     )
     missing: Flag = Field(description="no usable sample in the window, which counts as no response")
     p: Share | None = Field(
         description="probability that the reference assay's counts meet the definition; 0 or 1 where they were observed"
+    )
+    meets: Literal["response", "progression"] = Field(
+        default="response", description="what a patient who meets the definition has"
+    )
+    week_low: Number | None = Field(default=None, description="first week of the window")
+    week_high: Number | None = Field(default=None, description="last week of the window")
+    study: Text = Field(default="", description="publication, a row of references")
+    p_by_class: dict[Text, Share] | None = Field(
+        default=None,
+        description="probability of each class from the posteriors of the two counts: that another tube of both draws, "
+        "or for a relative change the levels in the blood, would be of it; null where there is no pair to judge",
     )
     baseline_sample: Text | None = Field(description="the last usable sample before therapy")
     n_ctc_baseline: Count | None = Field(description="CTCs counted in it")

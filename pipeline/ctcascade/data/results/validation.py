@@ -196,6 +196,27 @@ class FollowUpGroup(Result):
     why_no_calibration: Text = Field(description="why not, else empty")
 
 
+class EndPointRate(Result):
+    """One end point of a trial in the patients of one tumour and setting."""
+
+    primary: Text = Field(description="primary tumour")
+    setting: Text = Field(description="clinical setting")
+    name: Text = Field(description="row of evidence")
+    definition: Text = Field(description="what meeting it is")
+    meets: Literal["response", "progression"] = Field(description="what a patient who meets it has")
+    study: Text = Field(description="publication, a row of references")
+    n_patients: Count = Field(description="patients")
+    n_judged: Count = Field(description="patients who can be judged, missing ones who count as non-responders included")
+    n_met: Count = Field(description="patients who meet it")
+    n_missing: Count = Field(description="patients without a sample in the window who count as not meeting it")
+    n_not_applicable: Count = Field(description="patients whose count before therapy it is not for")
+    n_not_evaluable: Count = Field(description="patients without a pair of samples to judge")
+    share: Interval = Field(description="share that meets it, of those judged; limits for other patients like these")
+    share_by_counts: Interval | None = Field(
+        description="the same by the posteriors of the counts: what they leave open in these patients; null: not known"
+    )
+
+
 class FollowUp(ResultFile):
     """Survival of a laboratory's own patients; nothing in it names one of them."""
 
@@ -210,3 +231,6 @@ class FollowUp(ResultFile):
         default=(), description="what must be said first of the patients' samples, from the sample sheet"
     )
     groups: tuple[FollowUpGroup, ...] = Field(description="by primary tumour and setting")
+    end_points: tuple[EndPointRate, ...] = Field(
+        default=(), description="end points of a trial in all patients of the run, with follow-up or not"
+    )
