@@ -9,13 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 
+from ctcascade import formats
 from ctcascade.calling.candidates import records
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
-from ctcascade.images import detect
+from ctcascade.images import detect, mosaic
 from ctcascade.images.background import correct
 from ctcascade.images.crops import STYLE, Window, crops
 from ctcascade.images.outlines import decoded, encoded, read_outlines
+from ctcascade.images.reduced import FINER, overview_table, reduced
 from ctcascade.study.detection_settings import BackgroundSettings
 from tests.support import report_cases as cases
 from tests.support.counts import unjudged
@@ -70,7 +72,10 @@ def sample(tmp_path_factory):
     cases.images(folder / "images", table, *cases.cells_and_calls(table, n_cells=36, n_ctc=6))
     at = {kind: folder / f"{kind}.parquet" for kind in TABLES}
     where = (at["frames"], at["cells"], folder / "labels")
-    detect.detect(cases.DETECT_JOB, folder, (1, 1), *where, outlines_out=at["outlines"])
+    passing = {"outlines_out": at["outlines"], "planes_out": folder / "planes.parquet"}
+    detect.detect(cases.DETECT_JOB, folder, (1, 1), *where, **passing)
+    small = overview_table(store.read_table(at["frames"], "frames"), store.read_parts(passing["planes_out"]))
+    store.write_table(folder / "overview.parquet", "overview", small, store.table_provenance(at["frames"]))
     cells = store.read_table(at["cells"], "cells")
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, reason="x", **unjudged(len(cells)))
     calls["with_leukocyte"] = calls["at_border"] = False
@@ -78,7 +83,7 @@ def sample(tmp_path_factory):
     store.write_table(at["calls"], "calls", calls, store.table_provenance(at["cells"]))
     job = cases.about_sample(thumbnails=1000).crops
     crops(job, folder, *at.values())
-    return folder, at, job
+    return folder, at | {"overview": folder / "overview.parquet"}, job
 
 
 @pytest.mark.oracle
@@ -104,10 +109,8 @@ def test_crops_are_the_pixels_of_the_frames(sample):
     folder, at, _ = sample
     cells = store.read_table(at["cells"], "cells")
     rows = records(store.read_table(at["crops"], "crops"))
-    assert [row["kind"] for row in rows] == ["cell"] * len(cells) + ["cluster", "frame", "frame"]
+    assert [row["kind"] for row in rows] == ["cell"] * len(cells) + ["cluster"]
     for row in rows:
-        if row["kind"] == "frame":
-            continue
         pixels = tifffile.imread(folder / "images" / f"{row['frame']}.ome.tif").astype(np.float32)
         labels = tifffile.imread(folder / "labels" / f"{row['frame']}.tif")[1]
         side = row["y1_px"] - row["y0_px"]
@@ -133,7 +136,8 @@ def test_crops_are_the_pixels_of_the_frames(sample):
 
 def test_a_frame_made_small_shows_the_frame(sample):
     folder, at, _ = sample
-    rows = [row for row in records(store.read_table(at["crops"], "crops")) if row["kind"] == "frame"]
+    rows = records(store.read_table(at["overview"], "overview"))
+    assert [row["frame"] for row in rows] == ["f000", "f001"]
     for row in rows:
         pixels = tifffile.imread(folder / "images" / f"{row['frame']}.ome.tif").astype(float)
         assert (row["rows"], row["columns"]) == (256, 256)  # three frames are few: as they are
@@ -192,7 +196,7 @@ def test_frames_that_are_gone_or_unreadable_leave_a_reason(sample, tmp_path):
     assert rows["dna_pixels"].isna().all()
 
 
-def test_no_candidate_leaves_the_frames_alone(sample, tmp_path):
+def test_no_candidate_leaves_no_picture_but_of_cells_to_compare_with(sample, tmp_path):
     folder, at, job = sample
     calls = store.read_table(at["calls"], "calls").assign(call="leukocyte", cluster=pd.NA)
     made_by = store.table_provenance(at["calls"])
@@ -200,18 +204,64 @@ def test_no_candidate_leaves_the_frames_alone(sample, tmp_path):
     where = (at["frames"], at["cells"], tmp_path / "calls.parquet", at["outlines"], tmp_path / "crops.parquet")
     crops(job, folder, *where)
     kinds = store.read_table(where[-1], "crops")["kind"].value_counts().to_dict()
-    assert kinds == {"cell": 20, "frame": 2}  # ten leukocytes to compare with, and the ten likeliest
+    assert kinds == {"cell": 20}  # ten leukocytes to compare with, and the ten likeliest
     crops(job.model_copy(update={"compared": 0}), folder, *where)
-    assert set(store.read_table(where[-1], "crops")["kind"]) == {"frame"}
+    assert len(store.read_table(where[-1], "crops")) == 0
 
 
 def test_chunks_are_joined_in_order(sample, tmp_path):
     folder, at, _ = sample
-    parts = [[tmp_path / f"{kind}{k}" for kind in "fco"] for k in (1, 2)]
-    for k, (frames, cells, outlines) in enumerate(parts, start=1):
-        detect.detect(cases.DETECT_JOB, folder, (k, 2), frames, cells, outlines_out=outlines)
+    parts = [[tmp_path / f"{kind}{k}" for kind in "fcop"] for k in (1, 2)]
+    for k, (frames, cells, outlines, planes) in enumerate(parts, start=1):
+        detect.detect(cases.DETECT_JOB, folder, (k, 2), frames, cells, outlines_out=outlines, planes_out=planes)
     columns = [list(paths) for paths in zip(*parts, strict=True)]
-    out = [tmp_path / kind for kind in "FCO"]
-    detect.gather(*columns[:2], *out[:2], columns[2], out[2])
+    out = [tmp_path / kind for kind in "FCOV"]
+    detect.gather(*columns[:2], *out[:2], columns[2], out[2], columns[3], out[3])
     assert out[2].read_bytes() == at["outlines"].read_bytes()
+    assert out[3].read_bytes() == at["overview"].read_bytes()
     assert pq.read_schema(out[2]).names[:2] == ["frame", "cell"]
+
+
+def test_each_frame_is_decoded_once_and_again_only_where_cells_are_shown(tmp_path, monkeypatch):
+    table = cases.frames(4)
+    cases.images(tmp_path / "images", table, *cases.cells_and_calls(table, n_cells=40, n_ctc=4))
+    at = {kind: tmp_path / f"{kind}.parquet" for kind in (*TABLES, "overview")}
+    chunk = {kind: tmp_path / f"{kind}.chunk" for kind in ("frames", "cells", "outlines", "planes")}
+    decoded_frames = []
+
+    def read(ref, camera):
+        decoded_frames.append(ref.frame)
+        return formats_read(ref, camera)
+
+    formats_read = formats.read
+    monkeypatch.setattr(detect, "read", read)
+    monkeypatch.setattr(formats, "read", read)
+    detect.detect(cases.DETECT_JOB, tmp_path, (1, 1), chunk["frames"], chunk["cells"], None, None, chunk["outlines"],
+                  planes_out=chunk["planes"])  # fmt: skip
+    both = [[chunk["frames"]], [chunk["cells"]], at["frames"], at["cells"]]
+    detect.gather(*both, [chunk["outlines"]], at["outlines"], [chunk["planes"]], at["overview"])
+    assert sorted(decoded_frames) == ["f000", "f001", "f002", "f003"]
+    cells = store.read_table(at["cells"], "cells")
+    calls = cells[["frame", "cell", "y_px", "x_px"]].assign(
+        call="debris", p_ctc=0.1, reason="x", **unjudged(len(cells))
+    )
+    calls = calls.assign(with_leukocyte=False, at_border=False, cluster=pd.array([None] * len(calls), "Int64"))
+    calls.loc[calls["frame"] == "f001", "call"] = "ctc"
+    store.write_table(at["calls"], "calls", calls, store.table_provenance(at["cells"]))
+    job = cases.about_sample().crops.model_copy(update={"compared": 0})
+    crops(job, tmp_path, *(at[kind] for kind in TABLES))
+    assert decoded_frames[4:] == ["f001"]
+
+
+def test_what_is_kept_of_a_frame_is_as_fine_as_its_picture_may_need():
+    frame = formats.Frame(np.full((3, 1000, 1400), 7.5, np.float32), ("dna", "ck", "cd45"), 0.6, 4095.0)
+    for n in (1, 4, 100, 3000):
+        row = reduced(frame, "f", n)
+        table = pd.concat([cases.frames(2).iloc[:1]] * n, ignore_index=True)
+        names = [f"f{k:04d}" for k in range(n)]
+        arranged = mosaic.arrange(table.assign(frame=names, height_px=1000, width_px=1400))
+        place = arranged.places[0]
+        assert place.rows_px <= row["rows"] <= max(2, 1.6 * FINER * place.rows_px)
+        assert place.columns_px <= row["columns"]
+        assert len(row["ck_counts"]) == 4 * row["rows"] * row["columns"]
+        np.testing.assert_allclose(np.frombuffer(row["ck_counts"], "<f4"), 7.5, rtol=1e-6)

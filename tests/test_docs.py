@@ -25,7 +25,7 @@ def reference(tmp_path_factory):
 
 
 def test_the_reference_has_every_column_and_every_key(reference):
-    for table in tables.TABLES.values():
+    for table in (of for name, of in tables.TABLES.items() if name not in tables.PASSING):
         for column in (*table.columns, *table.per_role):
             assert f"| {column.name} | " in reference["results"]
     assert "| ctc_per_7_5_ml.estimate | number from 0 | yes |" in reference["results"]

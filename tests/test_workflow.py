@@ -14,7 +14,7 @@ import yaml
 
 from ctcascade.data import store
 from tests.support.json_results import read_result
-from tests.support.runs import digests, write_study
+from tests.support.runs import digests, planned_ahead, planned_commands, write_study
 
 ROOT = Path(__file__).parents[1]
 OUTSIDE = ROOT.parent / "shared" / "tools" / "check_outside.py"
@@ -40,7 +40,7 @@ def test_the_demonstration_writes_what_the_design_promises(demo):
     samples, patients = sheet("samples.tsv"), sheet("patients.tsv")
     assert len(patients) >= 3
     assert len(samples) >= 5
-    per_sample = tuple(f"{name}.parquet" for name in ("frames", "cells", "outlines", "calls", "crops"))
+    per_sample = tuple(f"{name}.parquet" for name in ("frames", "cells", "outlines", "overview", "calls", "crops"))
     per_sample += ("counts.json", "quality.json", "operator.json", "gallery.js")
     per_patient = ("cascade.json", "prognosis.json", "report.html")
     expected = {"index.html", "qc_mqc.tsv", "cohort.csv", "README.md", "controls.json", "shared_pixels.json"}
@@ -143,7 +143,7 @@ def test_results_do_not_depend_on_chunks_and_cores(demo, snakemake, tmp_path, pa
     assert once.code == 0, once.output
     assert last in once.output
     found = digests(once.results)
-    assert len(found) == len(patients) * (10 + 3)
+    assert len(found) == len(patients) * (11 + 3)
     assert found == digests(demo.results, *patients)
 
 
@@ -159,6 +159,23 @@ def test_what_lies_ready_is_of_this_run_only(demo, snakemake, tmp_path):
     assert not any(path.exists() and path.read_text() for path in chain)
     for name in ("samples/P02_1/counts.json", "samples/P02_1/calls.parquet", "patients/P02/prognosis.json"):
         assert digests(run.results)[name] == digests(demo.results)[name]
+
+
+def as_options(words):
+    """Return the words of a verb by the options that they belong to, in whatever order these were given."""
+    found, name = {}, ""
+    for word in words:
+        name = word if word.startswith("--") else name
+        found.setdefault(name, []).append(word)
+    return found
+
+
+def test_what_a_job_does_ahead_is_what_each_job_would_do_itself(tmp_path):
+    folder = write_study(tmp_path, "P02", "P03")
+    own = [as_options(words) for _, words in planned_commands(folder)]
+    ahead = planned_ahead(folder)
+    assert {verb for _, verb, _ in ahead} == {"gather", "classify", "count", "quality", "operator", "crops", "prognose"}
+    assert [words for _, _, words in ahead if as_options(words) not in own] == []
 
 
 MODULE = """

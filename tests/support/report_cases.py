@@ -1,5 +1,6 @@
 """Results as the stages write them, made by hand for the report tests. The numbers are invented."""
 
+import contextlib
 import re
 from dataclasses import dataclass
 from datetime import date
@@ -8,14 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import tifffile
 
+from ctcascade import formats
 from ctcascade.counting import controls
 from ctcascade.data import store
 from ctcascade.data.results import Counts, Quality, TableProvenance
-from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS
+from ctcascade.data.tables import PLANES
+from ctcascade.data.vocabulary import CUTOFFS, HORIZONS_YEARS, ROLES
+from ctcascade.formats import listing
 from ctcascade.images.crops import crops
 from ctcascade.images.outlines import BOX
+from ctcascade.images.reduced import overview_table, reduced
 from ctcascade.report.index_page import report_index
 from ctcascade.report.patient_page import report_patient
 from ctcascade.report.sample_page import report_sample
@@ -501,16 +507,32 @@ def sample_page(
     about = about_sample(sample=data["sample"], thumbnails=thumbnails)
     at = [folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "outlines", "crops")]
     crops(about.crops, folder, *at)
+    small_frames(folder, about.crops)
     write(folder / "quality.json", "quality", quality(data["sample"]))
     write(folder / "operator.json", "operator", no_events(data["sample"]))
     return write_page(folder, about.page, controls, shared)
+
+
+def small_frames(folder, job):
+    """Write the overview of the frames that are there, as detection and `gather` do."""
+    frames = store.read_table(folder / "frames.parquet", "frames")
+    listed = listing.list_frames(job.images, folder, job.format, job.assay)
+    there = [ref for ref in listed.frames if ref.frame in set(frames["frame"])]
+    kept = []
+    for ref in there:
+        with contextlib.suppress(formats.FrameError):
+            kept.append(reduced(formats.read(ref, job.assay), ref.frame, len(frames)))
+    schema = store.arrow_schema(PLANES, [column.name for column in PLANES.for_roles(ROLES)])
+    table = overview_table(frames, [pa.Table.from_pylist(kept, schema=schema)])
+    store.write_table(folder / "overview.parquet", "overview", table, store.table_provenance(folder / "frames.parquet"))
 
 
 def write_page(folder, job, controls=None, shared=None):
     """Write the page of a sample whose tables and results are there."""
     tables = (folder / f"{kind}.parquet" for kind in ("frames", "cells", "calls", "crops"))
     results = (folder / f"{kind}.json" for kind in ("counts", "quality", "operator"))
-    report_sample(job, *tables, *results, folder / "report.html", controls, shared)
+    small = folder / "overview.parquet"
+    report_sample(job, *tables, *results, folder / "report.html", controls, shared, small if small.exists() else None)
     return folder / "report.html"
 
 

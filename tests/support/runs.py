@@ -58,6 +58,22 @@ def planned_commands(folder, *args):
     return [(rule, _own_words(command)) for rule, command in jobs]
 
 
+def planned_ahead(folder, *args):
+    """Return what jobs do ahead for others: (rule, verb, the words after `ctcascade`, as its own job has them)."""
+    planned = run_snakemake(folder, "-n", "-F", "-p", *args)
+    assert planned.code == 0, planned.output
+    jobs = re.findall(r"(?ms)^(?:local)?rule (\w+):$.*?^Shell command: (.*?)$", planned.output)
+    found = []
+    for rule, command in jobs:
+        words = shlex.split(re.sub(r"/\.ahead-[0-9]+-[0-9]+/", "/", command.rpartition(" 2> ")[0]))
+        for then, word in enumerate(words):
+            if word == "+":
+                after = words[then + 1 :]
+                end = after.index("+") if "+" in after else len(after)
+                found.append((rule, after[0], after[:end]))
+    return found
+
+
 def _own_words(command):
     words = shlex.split(command)
     words = words[words.index("ctcascade") + 1 :] if "ctcascade" in words else words

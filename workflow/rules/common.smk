@@ -329,12 +329,12 @@ def after_detect(wildcards, input):
         return []
     place = f"{RESULTS}/samples/{wildcards.sample}"
     words = ["+", "gather"]
-    for kind in ("frames", "cells", "outlines"):
-        chunk, out = (
-            f"{place}/chunks/1-of-1.{kind}.parquet",
-            f"{place}/{AHEAD}/{kind}.parquet",
-        )
-        words += [f"--{kind}", chunk, f"--out-{kind}", out]
+    for kind, result in (
+        *((name, name) for name in ("frames", "cells", "outlines")),
+        ("planes", "overview"),
+    ):
+        words += [f"--{kind}", f"{place}/chunks/1-of-1.{kind}.parquet"]
+        words += [f"--out-{result}", f"{place}/{AHEAD}/{result}.parquet"]
     rest = rest_of_sample(wildcards, f"{place}/{AHEAD}")
     return [*words, *rest] if rest else []
 

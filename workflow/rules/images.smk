@@ -7,6 +7,7 @@ rule detect:
         frames=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.frames.parquet"),
         cells=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.cells.parquet"),
         outlines=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.outlines.parquet"),
+        planes=temp("<results>/samples/{sample}/chunks/{k}-of-{n}.planes.parquet"),
     log:
         "<logs>/samples/{sample}/detect.{k}-of-{n}.log",
     benchmark:
@@ -25,7 +26,8 @@ rule detect:
         ahead=after_detect,
     shell:
         "ctcascade ahead detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
-        " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} {params.labels:q}"
+        " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} --planes {output.planes:q}"
+        " {params.labels:q}"
         " --planned {params.planned:q} {params.ahead:q} 2> {log:q}"
 
 
@@ -35,10 +37,12 @@ rule gather:
         frames=chunks_of("frames"),
         cells=chunks_of("cells"),
         outlines=chunks_of("outlines"),
+        planes=chunks_of("planes"),
     output:
         frames="<results>/samples/{sample}/frames.parquet",
         cells="<results>/samples/{sample}/cells.parquet",
         outlines="<results>/samples/{sample}/outlines.parquet",
+        overview="<results>/samples/{sample}/overview.parquet",
     log:
         "<logs>/samples/{sample}/gather.log",
     benchmark:
@@ -48,13 +52,18 @@ rule gather:
         images=digest_of_images,
         code=code("detect"),
         ready=ready(
-            "samples/{sample}", "frames.parquet", "cells.parquet", "outlines.parquet"
+            "samples/{sample}",
+            "frames.parquet",
+            "cells.parquet",
+            "outlines.parquet",
+            "overview.parquet",
         ),
         ahead=after_gather,
     shell:
         "{params.ready} || ctcascade ahead gather --frames {input.frames:q} --cells {input.cells:q}"
         " --outlines {input.outlines:q} --out-frames {output.frames:q} --out-cells {output.cells:q}"
-        " --out-outlines {output.outlines:q} {params.ahead:q} 2> {log:q}"
+        " --out-outlines {output.outlines:q} --planes {input.planes:q} --out-overview {output.overview:q}"
+        " {params.ahead:q} 2> {log:q}"
 
 
 rule classify:
@@ -232,6 +241,7 @@ rule report_sample:
         cells=rules.gather.output.cells,
         calls=rules.classify.output,
         crops=rules.crops.output,
+        overview=rules.gather.output.overview,
         counts=rules.count.output,
         quality=rules.quality.output,
         operator=rules.operator.output,
@@ -257,4 +267,4 @@ rule report_sample:
         "ctcascade report sample --settings {params.settings:q} --frames {input.frames:q}"
         " --cells {input.cells:q} --calls {input.calls:q} --crops {input.crops:q} --counts {input.counts:q}"
         " --quality {input.quality:q} --operator {input.operator:q} --shared {input.shared:q}"
-        " --out {output.page:q} {params.controls:q} 2> {log:q}"
+        " --overview {input.overview:q} --out {output.page:q} {params.controls:q} 2> {log:q}"

@@ -9,7 +9,7 @@ from ctcascade.data import store
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance, ResultFile
 
-_FROM_IMAGES = ("frames", "cells", "outlines")  # written together
+_FROM_IMAGES = ("frames", "cells", "outlines", "overview")  # written together
 _AGAIN = "run the stages before this one again"
 
 
@@ -22,7 +22,7 @@ def refuse_strangers(
     ----------
     sample : str
     tables : mapping of str to Path
-        By kind: ``frames``, ``cells``, ``outlines``, ``calls``, ``crops``.
+        By kind: ``frames``, ``cells``, ``outlines``, ``overview``, ``calls``, ``crops``.
     results : mapping of Path to (str, ResultFile), optional
         What was read from JSON files of the sample: the sample that it names, and the result.
 

@@ -223,9 +223,9 @@ OUTLINES = Table(
 
 CROPS = Table(
     columns=(
-        Column("kind", "str", "cell, cluster, or frame: a whole frame made small for the overview"),
+        Column("kind", "str", "cell or cluster"),
         Column("frame", "str", "field of view"),
-        Column("cells", "ints", "numbers of the cells that the picture is about; none for a frame"),
+        Column("cells", "ints", "numbers of the cells that the picture is about"),
         Column("y0_px", "int", "window in the frame: first row; black where it lies outside the frame"),
         Column("x0_px", "int", "first column"),
         Column("y1_px", "int", "one past the last row"),
@@ -243,8 +243,24 @@ CROPS = Table(
     ),
     per_role=(
         Column("{role}_pixels", "bytes", "8-bit, row by row; null where the frame lacks the channel", nullable=True),
-        Column("{role}_black", "float", "counts of 0: above background, but in a frame as they are", nullable=True),
-        Column("{role}_white", "float", "counts of 255; the same for all cells of a sample", nullable=True),
+        Column("{role}_black", "float", "counts above background of 0", nullable=True),
+        Column("{role}_white", "float", "counts above background of 255; the same for all cells", nullable=True),
+    ),
+)
+
+_SMALL = (
+    Column("frame", "str", "field of view"),
+    Column("rows", "int", "rows of the small frame"),
+    Column("columns", "int", "columns of the small frame"),
+)
+PLANES = Table(columns=_SMALL, per_role=(Column("{role}_counts", "bytes", "mean counts, 32-bit, row by row"),))
+"""What of each frame `detect` keeps for the overview; not among the results."""
+OVERVIEW = Table(
+    columns=_SMALL,
+    per_role=(
+        Column("{role}_pixels", "bytes", "8-bit, row by row; background is not taken off"),
+        Column("{role}_black", "float", "counts of 0; the same for all frames of a sample"),
+        Column("{role}_white", "float", "counts of 255; the same for all frames of a sample"),
     ),
 )
 
@@ -255,4 +271,8 @@ TABLES = {
     "spiked": SPIKED,
     "outlines": OUTLINES,
     "crops": CROPS,
+    "overview": OVERVIEW,
+    "planes": PLANES,
 }
+PASSING = ("planes",)
+"""Tables that one job hands to the next and that no run leaves."""

@@ -1,4 +1,4 @@
-"""The pixels that a sample's page shows, cut out once: candidates, CTC clusters, and each frame at reduced size.
+"""The pixels that a sample's page shows of single cells, cut out once: candidates and CTC clusters.
 
 Pictures are 8-bit. All pictures of a channel share one contrast, from the background to the maxima of its bright cells,
 so that cells can be compared by eye.
@@ -31,9 +31,7 @@ from ctcascade.data.camera import Camera
 from ctcascade.data.errors import refuse
 from ctcascade.data.results.counts import Layout, TableProvenance
 from ctcascade.data.tables import TABLES, Row
-from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import image_files, listing
-from ctcascade.images import mosaic
 from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
 from ctcascade.images.outlines import BOX, Outline, read_outlines
@@ -119,8 +117,8 @@ def crops(
         Tables of the sample.
     out : Path
         Table to write, as `tables.CROPS`: candidates, those in doubt first, then the most CTC-like of the other cells,
-        typical leukocytes, the cells most unlike them, clusters, the largest first, and the frames in the order of
-        their table. Its provenance names the layout that the images were read as.
+        typical leukocytes, the cells most unlike them, and clusters, the largest first.
+        Its provenance names the layout that the images were read as.
     style : Style, optional
 
     Raises
@@ -191,31 +189,22 @@ def _cut(
     job: CropsJob,
     style: Style,
 ) -> list[Row]:
-    """Return the rows of the windows, then those of the frames; each frame is read once, and one at a time."""
-    arranged = mosaic.arrange(frames)
-    usable = set(frames.loc[frames["usable"], "frame"])
-    places = {p.frame: p for p in arranged.places if p.frame in usable} if arranged else {}
+    """Return the rows of the windows; only frames with windows are read, each once, and one at a time."""
     moved = _moved(frames, job.assay.channels)
     of_frame = defaultdict(list)
     for number, window in enumerate(windows):
         of_frame[window.frame].append(number)
     done: dict[int, Row] = {}
-    small: dict[str, NDArray[np.float32]] = {}
-    for name in sorted({*places, *of_frame}):
-        numbers = of_frame[name]
+    for name, numbers in sorted(of_frame.items()):
         try:
             frame = _read(name, refs, job.assay)
         except formats.FrameError as error:
             done |= {number: windows[number].row(None, problem=str(error)) for number in numbers}
             continue
-        if name in places:
-            small[name] = _shrunk(frame, (places[name].rows_px, places[name].columns_px))
-        if numbers:
-            own = [windows[number] for number in numbers]
-            cut = _pictures(frame, moved[name], own, white, outlines, job.background, style)
-            done |= dict(zip(numbers, cut, strict=True))
-    overview = list(_overview(frames, arranged, small)) if arranged else []
-    return [*(done[number] for number in range(len(windows))), *overview]
+        own = [windows[number] for number in numbers]
+        cut = _pictures(frame, moved[name], own, white, outlines, job.background, style)
+        done |= dict(zip(numbers, cut, strict=True))
+    return [done[number] for number in range(len(windows))]
 
 
 def _read(name: str, refs: Mapping[str, formats.FrameRef], camera: Camera) -> formats.Frame:
@@ -278,28 +267,6 @@ def _shade(signal: Floats, white: float, window: Window, max_side_px: int) -> ND
     if window.side <= max_side_px:
         return shade
     return np.asarray(cv2.resize(shade, (max_side_px, max_side_px), interpolation=cv2.INTER_AREA), np.uint8)
-
-
-def _shrunk(frame: formats.Frame, size_px: tuple[int, int]) -> NDArray[np.float32]:
-    """Return the mean counts of DNA, CK and CD45 over the squares of a coarser grid."""
-    planes = (frame.pixels[frame.roles.index(role)] for role in ROLES)
-    return np.stack([cv2.resize(plane, size_px[::-1], interpolation=cv2.INTER_AREA) for plane in planes])
-
-
-def _overview(frames: pd.DataFrame, arranged: mosaic.Mosaic, small: Mapping[str, NDArray[np.float32]]) -> Iterator[Row]:
-    """Yield the row of each frame that could be read, at reduced size."""
-    shades, contrasts = mosaic.shaded(arranged, small, len(ROLES))
-    for frame in frames.to_dict("records"):
-        if frame["frame"] not in shades:
-            continue
-        shade = shades[frame["frame"]]
-        row: Row = {"kind": "frame", "frame": frame["frame"], "cells": [], "masks": None, "problem": ""}
-        row |= dict(zip(BOX, (0, 0, frame["height_px"], frame["width_px"]), strict=True))
-        row |= {"pixel_size_um": frame["pixel_size_um"], "rows": shade.shape[1], "columns": shade.shape[2]}
-        for role, plane, contrast in zip(ROLES, shade, contrasts, strict=True):
-            row |= {f"{role}_pixels": plane.tobytes()}
-            row |= {f"{role}_black": contrast.black, f"{role}_white": contrast.white}
-        yield row
 
 
 def _noise(frames: pd.DataFrame, role: str) -> float:

@@ -29,6 +29,7 @@ from ctcascade.images.labels import Labels
 from ctcascade.images.measure import measure, sharpness
 from ctcascade.images.outlines import outlines_table
 from ctcascade.images.pixels import pixels_digest
+from ctcascade.images.reduced import overview_table, reduced
 from ctcascade.images.registration import Registered, Shift, registered, shifts_of
 from ctcascade.images.segment import Segmentation, segment
 from ctcascade.study.detection_settings import DetectSettings
@@ -49,6 +50,7 @@ def detect(
     progress: Callable[[int, int, int], None] | None = None,
     outlines_out: Path | None = None,
     planned: str = "",
+    planes_out: Path | None = None,
 ) -> None:
     """Write the frames table and the cells table of one chunk of a sample's frames.
 
@@ -69,6 +71,8 @@ def detect(
         Table of the cells' outlines to write, which pages and the export are made from.
     planned : str, optional
         The digest of the images that the run was planned from (`image_files.digest_of_content`).
+    planes_out : Path, optional
+        Table of the frames at reduced size to write, for the overview of the slide.
 
     Raises
     ------
@@ -94,14 +98,17 @@ def detect(
     roles = list(job.assay.channels)
     with (
         store.table_writer(cells_out, "cells", roles, made_by) as write,
-        _writer_of_outlines(outlines_out, made_by) as write_outlines,
+        _writer_if(outlines_out, "outlines", [], made_by) as write_outlines,
+        _writer_if(planes_out, "planes", ROLES, made_by) as write_planes,
     ):
         for ref in refs:
-            row, cells, found = _detect_frame(ref, job)
+            row, cells, found, small = _detect_frame(ref, job, total if write_planes else 0)
             rows.append(row)
             n_cells += row["n_cells"]
             if found is not None:
                 write(cells)
+                if write_planes is not None and small is not None:
+                    write_planes(pd.DataFrame([small]))
                 if write_outlines is not None:
                     write_outlines(outlines_table(ref.frame, found.cells, found.nuclei, cells))
                 if labels_out is not None:
@@ -123,13 +130,13 @@ def _keep_memory() -> None:
 
 
 @contextlib.contextmanager
-def _writer_of_outlines(
-    path: Path | None, made_by: Provenance
+def _writer_if(
+    path: Path | None, kind: str, roles: Sequence[str], made_by: Provenance
 ) -> Iterator[Callable[[pd.DataFrame | pa.Table], None] | None]:
     if path is None:
         yield None
         return
-    with store.table_writer(path, "outlines", [], made_by) as write:
+    with store.table_writer(path, kind, roles, made_by) as write:
         yield write
 
 
@@ -140,8 +147,12 @@ def gather(
     out_cells: Path,
     outlines: Sequence[Path] = (),
     out_outlines: Path | None = None,
+    planes: Sequence[Path] = (),
+    out_overview: Path | None = None,
 ) -> None:
     """Join the chunks of one sample, in the order given, into one frames, one cells and one outlines table.
+
+    From the `planes` of its chunks it makes the sample's frames as the overview of the slide shows them.
 
     Frames that are copies of another, or on another scale than most, are left out with their reason (`alike.compare`,
     and by their cells `twins.compare`);
@@ -153,7 +164,7 @@ def gather(
         If the chunks are not all of one sample and one set of settings.
     """
     made_by = store.table_provenance(frames[0])
-    for path in (*frames, *cells, *outlines):
+    for path in (*frames, *cells, *outlines, *planes):
         if store.table_provenance(path) != made_by:
             refuse(path, "", "a chunk made with other settings", f"the settings of {frames[0]}", "detect it again")
     tables = [store.read_table(path, "frames") for path in frames]
@@ -187,6 +198,13 @@ def gather(
         with store.table_writer(out_outlines, "outlines", [], made_by) as write:
             for part in parts_of(outlines):
                 write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
+    _write_overview(overlaps.frames, planes, out_overview, made_by)
+
+
+def _write_overview(frames: pd.DataFrame, planes: Sequence[Path], out: Path | None, made_by: Provenance) -> None:
+    if out is not None:
+        kept = itertools.chain.from_iterable(map(store.read_parts, planes))
+        store.write_table(out, "overview", overview_table(frames, kept), made_by)
 
 
 def _refuse_doubled(frames: Sequence[Path], tables: Sequence[pd.DataFrame], cells: Sequence[Path]) -> None:
@@ -206,8 +224,10 @@ def _refuse_doubled(frames: Sequence[Path], tables: Sequence[pd.DataFrame], cell
                 refuse(path, f"frame {name}", f"{found[name]} cells", f"{said.get(name, 0)}, as {of.name} says", todo)
 
 
-def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Segmentation | None]:
-    """Return the frame's row, its cells, and its label images; for an unusable frame no cells."""
+def _detect_frame(
+    ref: FrameRef, job: DetectJob, n_frames: int
+) -> tuple[Row, pd.DataFrame, Segmentation | None, Row | None]:
+    """Return the frame's row, its cells, its label images, it at reduced size if `n_frames`; unusable: no cells."""
     camera = job.assay
     row: Row = {"frame": ref.frame, "path": ref.path, "part": ref.part}
     row |= {f"{role}_moved_{axis}_px": 0 for role in camera.channels for axis in "yx"}
@@ -223,13 +243,13 @@ def _detect_frame(ref: FrameRef, job: DetectJob) -> tuple[Row, pd.DataFrame, Seg
         size_from = "" if error.shape else "nominal"
         row |= {"scale_bits": "", "size_from": size_from, "channels_from": "", "page_order": "", "pixels_digest": ""}
         row["exposure_ms"] = ""
-        return row, pd.DataFrame(), None
+        return row, pd.DataFrame(), None, None
     for column in CELLS.for_roles(set(camera.channels) - set(frame.roles)):
         if column.name not in cells:
             cells[column.name] = np.nan
     row["y_um"], row["x_um"] = frame.position_um or (np.nan, np.nan)
     row |= _origin(frame)
-    return {**row, **seen}, cells, found
+    return {**row, **seen}, cells, found, reduced(frame, ref.frame, n_frames) if n_frames else None
 
 
 def _origin(frame: Frame) -> Row:

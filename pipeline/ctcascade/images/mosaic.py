@@ -38,7 +38,7 @@ class Style:
     min_contrast: float = 12.0
 
 
-_STYLE = Style()
+STYLE = Style()
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Contrast:
     white: float
 
 
-def arrange(frames: pd.DataFrame, style: Style = _STYLE) -> Mosaic | None:
+def arrange(frames: pd.DataFrame, style: Style = STYLE) -> Mosaic | None:
     """Return where each frame of the frames table goes, or None if there is no frame.
 
     Notes
@@ -99,7 +99,7 @@ def arrange(frames: pd.DataFrame, style: Style = _STYLE) -> Mosaic | None:
 
 
 def shaded(
-    mosaic: Mosaic, small: Mapping[str, NDArray[np.float32]], n_channels: int, style: Style = _STYLE
+    mosaic: Mosaic, small: Mapping[str, NDArray[np.float32]], n_channels: int, style: Style = STYLE
 ) -> tuple[dict[str, NDArray[np.uint8]], list[Contrast]]:
     """Return each frame on the grey scale of the whole slide, and that scale for each channel.
 

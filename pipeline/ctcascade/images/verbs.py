@@ -20,6 +20,7 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--chunk", type=_chunk, default=(1, 1), metavar="K/N", help="do the K-th of N parts (1/1)")
     add_files(verb, "--frames", "--cells", meaning="table to write")
     verb.add_argument("--outlines", type=Path, metavar="FILE", help="table of the cells' outlines to write")
+    verb.add_argument("--planes", type=Path, metavar="FILE", help="table of the frames at reduced size to write")
     verb.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
     verb.add_argument("--planned", default="", metavar="DIGEST", help="of the images that the run was planned from")
 
@@ -28,6 +29,8 @@ def register(verbs: Verbs) -> None:
     add_files(verb, "--out-frames", "--out-cells")
     verb.add_argument("--outlines", type=Path, nargs="+", default=[], metavar="FILE", help="with --out-outlines")
     verb.add_argument("--out-outlines", type=Path, metavar="FILE")
+    verb.add_argument("--planes", type=Path, nargs="+", default=[], metavar="FILE", help="with --out-overview")
+    verb.add_argument("--out-overview", type=Path, metavar="FILE")
 
     verb = verbs.add("compare", _compare, "which samples hold the same images")
     add_lists_of_files(verb, "--frames", meaning="of all samples")
@@ -52,7 +55,7 @@ def _detect(args: argparse.Namespace) -> None:
 
     job = jobs.read(jobs.DetectJob, args.settings)
     tables = (args.frames, args.cells, args.labels)
-    detect.detect(job, args.base, args.chunk, *tables, progress_on_stderr(), args.outlines, args.planned)
+    detect.detect(job, args.base, args.chunk, *tables, progress_on_stderr(), args.outlines, args.planned, args.planes)
 
 
 def progress_on_stderr() -> Callable[[int, int, int], None]:
@@ -73,9 +76,12 @@ def progress_on_stderr() -> Callable[[int, int, int], None]:
 def _gather(args: argparse.Namespace) -> None:
     from ctcascade.images import detect
 
-    if bool(args.outlines) != bool(args.out_outlines):
-        refuse("--outlines", "", "one of two", "--outlines and --out-outlines, or neither", "give both")
-    detect.gather(args.frames, args.cells, args.out_frames, args.out_cells, args.outlines, args.out_outlines)
+    for one, other in (("outlines", "out_outlines"), ("planes", "out_overview")):
+        if bool(getattr(args, one)) != bool(getattr(args, other)):
+            both = f"--{one} and --{other.replace('_', '-')}"
+            refuse(f"--{one}", "", "one of two", f"{both}, or neither", "give both")
+    tables = (args.frames, args.cells, args.out_frames, args.out_cells, args.outlines, args.out_outlines)
+    detect.gather(*tables, args.planes, args.out_overview)
 
 
 def _compare(args: argparse.Namespace) -> None:

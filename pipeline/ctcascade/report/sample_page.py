@@ -78,6 +78,7 @@ def report_sample(
     out: Path,
     controls: Path | None = None,
     shared: Path | None = None,
+    small_frames: Path | None = None,
 ) -> None:
     """Write a sample's page (count, quality, cells to look at, plots, what the count rests on).
 
@@ -92,6 +93,8 @@ def report_sample(
         Charts of the controls: a failed one of the sample's assay and lot speaks against the sample.
     shared : Path, optional
         Which samples of the run hold the same images.
+    small_frames : Path, optional
+        The sample's frames at reduced size, for the overview of the slide.
 
     Raises
     ------
@@ -102,7 +105,8 @@ def report_sample(
     seen = store.read_json(operator, Operator)
     lineage.refuse_strangers(
         data.sample,
-        {"frames": frames, "cells": cells, "calls": calls, "crops": crops},
+        {"frames": frames, "cells": cells, "calls": calls, "crops": crops}
+        | ({"overview": small_frames} if small_frames else {}),
         {counts: (data.sample, data), quality: (judged.sample, judged), operator: (seen.sample, seen)},
     )
     frame_table, call_table = store.read_table(frames, "frames"), store.read_table(calls, "calls", UNSHOWN)
@@ -114,7 +118,7 @@ def report_sample(
     looked_at = scatter.with_contrast(looked_at)
     found = candidates_of(looked_at)
     names = {**NAMES, **job.assay.labels}
-    pictures = Crops(crops, names)
+    pictures = Crops(crops, names, small_frames)
     cards = gallery.gallery_of(job, found, looked_at, pictures)
     marked = records(found.head(job.pictured))
     grid = overview.grid_of(frame_table)
@@ -127,7 +131,8 @@ def report_sample(
         job,
         {"calls": calls, "crops": crops, "counts": counts, "quality": quality, "operator": operator}
         | {gallery.FILE: later}
-        | ({"controls": controls} if controls else {}),
+        | ({"controls": controls} if controls else {})
+        | ({"overview": small_frames} if small_frames else {}),
         has_files=bool(cards.later),
         notices=notices_of([data]),
         donor=job.donor,

@@ -38,7 +38,7 @@ class Picture:
 
 
 class Crops:
-    """The pictures of a sample that `ctcascade crops` has cut out.
+    """The pictures of a sample that `ctcascade crops` has cut out, and its frames at reduced size.
 
     Attributes
     ----------
@@ -48,15 +48,14 @@ class Crops:
         By frame: DNA, CK and CD45 made small; frames that could not be read are left out.
     """
 
-    def __init__(self, path: Path, names: Mapping[str, str] = NAMES):
+    def __init__(self, path: Path, names: Mapping[str, str] = NAMES, overview: Path | None = None):
         self._names = names
         rows = records(store.read_table(path, "crops"))
         layout = store.table_provenance(path).layout
         self.layout = f"{layout.format}: {layout.why}" if layout else "not known"
-        self.overview = {
-            row["frame"]: np.stack([_plane(row, role) for role in COLOURS]) for row in rows if row["kind"] == "frame"
-        }
-        self._rows = {(row["frame"], tuple(row["cells"])): row for row in rows if row["kind"] != "frame"}
+        small = records(store.read_table(overview, "overview")) if overview else []
+        self.overview = {row["frame"]: np.stack([_plane(row, role) for role in COLOURS]) for row in small}
+        self._rows = {(row["frame"], tuple(row["cells"])): row for row in rows}
 
     def picture(self, cells: Sequence[Row]) -> Picture:
         """Return the picture of one candidate or of a cluster (rows of calls) of one frame."""

@@ -31,6 +31,7 @@ def _register_pages(verb: argparse.ArgumentParser) -> None:
 
 def _files_of_sample(page: argparse.ArgumentParser) -> None:
     add_files(page, "--frames", "--cells", "--calls", "--crops", "--counts", "--quality", "--operator", "--out")
+    page.add_argument("--overview", type=Path, metavar="FILE", help="the frames at reduced size")
     _add_controls(page)
 
 
@@ -85,7 +86,7 @@ def _sample(args: argparse.Namespace) -> None:
     job = jobs.read(jobs.ReportSampleJob, args.settings)
     tables = (args.frames, args.cells, args.calls, args.crops)
     sample_page.report_sample(
-        job, *tables, args.counts, args.quality, args.operator, args.out, args.controls, args.shared
+        job, *tables, args.counts, args.quality, args.operator, args.out, args.controls, args.shared, args.overview
     )
 
 

@@ -21,7 +21,11 @@ from ctcascade.data.results import (
     Validation,
 )
 
-_TABLES = {"frames": "detect", "cells": "detect", "outlines": "detect", "calls": "classify", "crops": "crops"}
+_TABLES = {
+    **dict.fromkeys(("frames", "cells", "outlines", "overview"), "detect"),
+    "calls": "classify",
+    "crops": "crops",
+}
 _LARGE = ("cells", "outlines")
 
 
