@@ -9,6 +9,7 @@ _LEAST = 8  # rows or columns
 _SEGMENT = 16  # pixels in a row that are looked at for noise
 _WITHOUT_NOISE = 0.01  # share of such segments of one value, from which an image is not one of a camera with noise
 _LOOKED_AT = 256  # rows
+_LOOKED_AT_FIRST = 16  # pixels of a row, before all are
 
 
 def lost_strips(plane: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -19,9 +20,9 @@ def lost_strips(plane: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool
     A camera's noise never gives a whole row of one value. Planes from which the background was taken off, or that were
     drawn, have such rows too; there other rows have stretches of one value as well, and nothing is taken for lost.
     """
-    rows = np.asarray((plane == plane[:, :1]).all(axis=1))
-    there = plane[~rows]  # beside lost rows a column is lost where the rest of it is of one value
-    columns = np.asarray((there == there[:1]).all(axis=0)) if len(there) else np.zeros(plane.shape[1], np.bool_)
+    rows = _of_one_value(plane)
+    there = plane[~rows] if rows.any() else plane  # beside lost rows a column is lost where its rest is of one value
+    columns = _of_one_value(there.T) if len(there) else np.zeros(plane.shape[1], np.bool_)
     found = []
     for lost in (rows, columns):
         found.append(lost if _LEAST <= np.count_nonzero(lost) < len(lost) else np.zeros(len(lost), np.bool_))
@@ -29,6 +30,13 @@ def lost_strips(plane: NDArray[Any]) -> tuple[NDArray[np.bool_], NDArray[np.bool
         return found[0], found[1]
     rest = plane[~found[0]][:, ~found[1]]
     return (found[0], found[1]) if _has_noise(rest) else (np.zeros_like(found[0]), np.zeros_like(found[1]))
+
+
+def _of_one_value(plane: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which rows have one value all along; most have another among their first pixels."""
+    alike = np.asarray((plane[:, :_LOOKED_AT_FIRST] == plane[:, :1]).all(axis=1))
+    alike[alike] = (plane[alike] == plane[alike, :1]).all(axis=1)
+    return alike
 
 
 def _has_noise(plane: NDArray[Any]) -> bool:
