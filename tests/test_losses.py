@@ -6,6 +6,7 @@ import pytest
 from ctcascade.calling import classify, losses
 from ctcascade.calling.classify import _losses, call_cells, reference_of
 from ctcascade.calling.judge import Verdict
+from ctcascade.data.results import Claim
 from ctcascade.study.assay import Gates
 from tests.support.calling import SETTINGS, assay, classify_job
 from tests.support.cells import CTC, LEUKOCYTE, NOISE, cells_table
@@ -21,7 +22,7 @@ BARE = {**CTC, "nucleus_area_um2": 0.0}
 NO_BLEED = {"ck": {"cd45": 0.0}}
 
 
-def claims(*cells, ln_ratio=None, bleed=NO_BLEED, failed=()):
+def claims(*cells, ln_ratio=None, bleed=NO_BLEED, before=()):
     """The claims on losses of a sample of these cells and 60 leukocytes; `ln_ratio`: the judge's, of these cells."""
     table = cells_table(*cells)
     reference = reference_of(table, NOISE, GATES, SETTINGS, bleed)
@@ -30,7 +31,7 @@ def claims(*cells, ln_ratio=None, bleed=NO_BLEED, failed=()):
         rows = np.arange(len(cells))
         verdict = Verdict(rows, np.array(ln_ratio, float), np.full(len(rows), "shape", object), 0.5)
     calls = call_cells(table, reference, NOISE, GATES, BESIDE, verdict)
-    return {c.claim: c for c in _losses(JOB, table, calls, NOISE, reference, verdict, failed)}
+    return {c.claim: c for c in _losses(JOB, table, calls, NOISE, reference, verdict, before)}
 
 
 def test_clear_ctcs_pass():
@@ -59,6 +60,12 @@ def test_ctcs_that_crowd_at_a_gate_withhold_the_count(changed, gate):
     assert claim.verdict == "fails"
     assert claim.reason.startswith(f"{gate} of 4 of 12 CTCs")
     assert claim.value == pytest.approx(4 / 12)
+
+
+def test_where_the_judge_sees_what_lies_beyond_a_gate_a_crowd_is_no_fault():
+    ragged = {**CTC, "nucleus_solidity": 0.73}
+    assert claims(*[CTC] * 8, *[ragged] * 4, ln_ratio=[5.0] * 12)["ctcs_clear_of_gates"].verdict == "holds"
+    assert claims(*[CTC] * 8, *[SMALL] * 4, ln_ratio=[5.0] * 12)["ctcs_clear_of_gates"].verdict == "fails"
 
 
 @pytest.mark.parametrize(("n_close", "verdict"), [(1, "holds"), (2, "holds"), (3, "fails")])
@@ -107,9 +114,19 @@ def test_cd45_that_may_be_bleed_of_unknown_size_withholds_the_count(n, bleed, ve
 
 
 def test_nothing_is_told_where_a_stain_failed():
-    found = claims(*[CTC] * 12, *[SMALL] * 12, failed=["ck_stained"])
+    failed = Claim(claim="ck_stained", checked_with="", value=0.0, verdict="fails", reason="no stain")
+    found = claims(*[CTC] * 12, *[SMALL] * 12, before=[failed])
     assert {c.verdict for c in found.values()} == {"not_checked"}
     assert all("ck_stained" in c.reason for c in found.values())
+
+
+@pytest.mark.parametrize(("n", "beside", "verdict"), [(50, 0.09, "fails"), (50, 0.01, "holds"), (20, 0.09, "holds")])
+def test_doubts_that_are_few_each_withhold_the_count_together(n, beside, verdict):
+    near = Claim(claim="ck_apart", checked_with="", value=beside, verdict="holds", reason="")
+    doubtful = n * 5 // 100
+    found = claims(*[CTC] * n, *[LOST] * doubtful, ln_ratio=[5.0] * n + [2.0] * doubtful, before=[near])
+    assert [c.claim for c in found.values() if c.verdict == "fails"] == ["doubts_together_few"] * (verdict == "fails")
+    assert found["doubts_together_few"].value == pytest.approx(doubtful / (n + doubtful) + beside, abs=0.003)
 
 
 def test_the_gates_are_named_in_the_order_of_their_terms():

@@ -100,7 +100,7 @@ def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame, mor
         failed = [claim.claim for claim in claims if claim.verdict == "fails"]
         verdict = judged(cells, signals_of(cells, reference.bleed), reference, noise, failed, more)
     calls = call_cells(cells, reference, noise, gates, job, verdict)
-    claims += _losses(job, cells, calls, noise, reference, verdict, [c.claim for c in claims if c.verdict == "fails"])
+    claims += _losses(job, cells, calls, noise, reference, verdict, claims)
     further = marker_columns(cells, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
     about = drawn(reference, gates, claims).model_copy(update={"judge": summary_of(verdict, job.judge.use)})
     return CalledSample(pd.concat([calls, further], axis=1), about)
@@ -113,7 +113,7 @@ def _losses(
     noise: Mapping[str, float],
     reference: Reference,
     verdict: Verdict | None,
-    failed: Sequence[str],
+    before: Sequence[Claim],
 ) -> tuple[Claim, ...]:
     """Return whether few CTCs were lost and few calls are false."""
     gates, signals = job.assay.gates, signals_of(cells, reference.bleed)
@@ -122,7 +122,7 @@ def _losses(
         some = cells.iloc[rows]
         return _standing(some, signals_of(some, reference.bleed), reference, noise, gates, job).terms
 
-    return loss_claims(cells, calls, signals, reference, noise, gates, job, verdict, terms_of, failed)
+    return loss_claims(cells, calls, signals, reference, noise, gates, job, verdict, terms_of, before)
 
 
 def _unused(roles: Iterable[str]) -> list[str]:

@@ -37,7 +37,7 @@ GATE_NAMES = {
     "max_diameter_um": "the largest diameter",
     "min_ck_fill": "cytokeratin's evenness",
 }
-_NO_NUCLEUS = "having a nucleus"
+_OUT_OF_SIGHT = ("ck_min_z", "min_nucleus_um2", "min_diameter_um")  # beyond these the judge is asked of no cell
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def loss_claims(
     settings: ClassifySettings,
     verdict: Verdict | None,
     terms_of: TermsOf,
-    failed: Sequence[str] = (),
+    before: Sequence[Claim] = (),
 ) -> tuple[Claim, ...]:
     """Return whether few CTCs were lost, few calls are false, and no gate cuts through the CTCs.
 
@@ -92,9 +92,10 @@ def loss_claims(
     verdict : Verdict or None
         The judge's.
     terms_of : callable
-    failed : sequence of str
-        Claims that fail already: then nothing here can be told.
+    before : sequence of Claim
+        What was checked before: where any of it fails nothing here can be told.
     """
+    failed = [claim.claim for claim in before if claim.verdict == "fails"]
     if failed:
         why = f"{', '.join(failed)}: fails already"
         return tuple(
@@ -102,7 +103,9 @@ def loss_claims(
         )
     judging = verdict is not None and not verdict.why_not
     looked = _looked(cells, calls, signals, reference, noise, gates, settings, judging, terms_of)
-    return tuple(_claims(looked, judging, settings.losses))
+    found = tuple(_claims(looked, judging, settings.losses))
+    beside = next((claim.value or 0.0 for claim in before if claim.claim == "ck_apart"), 0.0)
+    return (*found, _together(found, beside, int(looked.called.sum()), settings.losses))
 
 
 def _looked(
@@ -162,7 +165,11 @@ _MOST_CD45 = 0.8  # over the leukocytes' median: what has more is one
 _LOST = ("few_ctcs_lost", "share of the CTCs that were not called, to be expected from cells in doubt")
 _FALSE = ("few_calls_false", "share of the calls that are no CTCs, to be expected from the judge's likelihood ratios")
 _CROWD = ("ctcs_clear_of_gates", "largest share of CTCs close to one gate: as many may lie beyond it")
-_WHAT = (_LOST, _FALSE, _CROWD)
+_ALL = (
+    "doubts_together_few",
+    "CTCs lost, calls that are false, and cells just below the gate of cytokeratin, as a share",
+)
+_WHAT = (_LOST, _FALSE, _CROWD, _ALL)
 
 
 def _claims(looked: Looked, judging: bool, limits: LossSettings) -> Iterator[Claim]:
@@ -176,7 +183,7 @@ def _claims(looked: Looked, judging: bool, limits: LossSettings) -> Iterator[Cla
     else:
         name, what = _FALSE
         yield Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason="the judge abstains")
-    yield _crowded(looked, n, limits)
+    yield _crowded(looked, n, judging, limits)
 
 
 def _lost(looked: Looked, n: int, judging: bool, limits: LossSettings) -> Claim:
@@ -217,15 +224,18 @@ def _by_gate(looked: Looked, what: str) -> str:
     return f" (most of those near a gate: {list(GATE_NAMES.values())[int(np.argmax(which))]})"
 
 
-def _crowded(looked: Looked, n: int, limits: LossSettings) -> Claim:
+def _crowded(looked: Looked, n: int, judging: bool, limits: LossSettings) -> Claim:
     """Return whether hardly any CTC lies close to a gate.
 
     Notes
     -----
     A population that ends before a gate leaves nothing close to it. Of one that a gate cuts through, about as many lie
-    within a few widths of it as just beyond, and what is beyond the smallest nucleus was not even found.
+    within a few widths of it as just beyond, and what is beyond the smallest nucleus was not even found. Where the
+    judge is asked, what lies beyond the other gates is among the cells that it sees, and `few_ctcs_lost` counts it.
     """
     close = (looked.terms[:, looked.called] < expit(limits.near_widths)).sum(axis=1)
+    if judging:
+        close[[name not in _OUT_OF_SIGHT for name in GATE_NAMES]] = 0
     most = int(np.argmax(close)) if n else 0
     share = float(close[most]) / n if n else 0.0
     fails = n >= limits.min_called and close[most] > limits.few and share > limits.max_close
@@ -235,6 +245,15 @@ def _crowded(looked: Looked, n: int, limits: LossSettings) -> Claim:
         share,
         f"{gate} of {close[most]} of {n} CTCs is close to its gate: about as many are lost" if fails else "",
     )
+
+
+def _together(found: Sequence[Claim], beside: float, n: int, limits: LossSettings) -> Claim:
+    """Return whether the doubts together are few; one that fails already gives its own reason."""
+    values = {claim.claim: claim.value or 0.0 for claim in found}
+    share = values[_LOST[0]] + values[_FALSE[0]] + beside
+    fails = n >= limits.min_called and share > limits.max_together and share * n > limits.few_together
+    fails &= all(claim.verdict != "fails" for claim in found)
+    return _claim(_ALL, share, f"about {share * n:.0f} cells in doubt beside {n} CTCs" if fails else "")
 
 
 def _claim(about: tuple[str, str], value: float, why: str) -> Claim:

@@ -106,6 +106,10 @@ class StainSettings(Typed):
     faint_snr: Number = setting(
         0.1, FROM_ZERO, "Least faint cytokeratin of leukocytes, in standard deviations of the noise.", ge=0, le=1000
     )
+    unsure_bleed: Number = share(
+        0.2,
+        "Share of what CD45 leaves in cytokeratin that may seem the leukocytes' own light, as noise flattens a line.",
+    )
     same_ratio_ln: Number = setting(
         0.15, POSITIVE, "Objects lie on one line where ln(light / light) differs by less.", gt=0, le=1000
     )
@@ -160,6 +164,12 @@ class LossSettings(Typed):
     max_lost: Number = share(0.1, "Share of CTCs that may be among the cells that were not called.")
     max_close: Number = share(0.15, "Share of CTCs that may lie close to one gate.")
     max_false: Number = share(0.1, "Share of calls that may be false, by the judge's own ratios.")
+    max_together: Number = share(
+        0.12, "Share of all these doubts together, and of cells just below cytokeratin's gate."
+    )
+    few_together: Number = setting(
+        4.0, FROM_ZERO, "So few cells in doubt, of all kinds together, withhold no count.", ge=0, le=1000
+    )
     few: Number = setting(
         2.5, FROM_ZERO, "So few cells in doubt withhold no count, whatever share they are.", ge=0, le=1000
     )
