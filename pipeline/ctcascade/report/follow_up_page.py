@@ -35,6 +35,19 @@ class Plot:
     lines: list[Line]
 
 
+@dataclass(frozen=True)
+class CheckPlot:
+    """Calibration and decision curve of one time, each in a view of 300 x 290, with the place of that time."""
+
+    index: int
+    curve: Markup
+    perfect: Markup
+    gained: Markup
+    everybody: Markup
+    nothing: float
+    ticks: list[Tick]
+
+
 def report_follow_up(cohort: Path, out: Path) -> None:
     """Write the follow-up page: survival by count, hazard ratio of the count, predicted and observed survival.
 

@@ -3,14 +3,24 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
 
-from ctcascade.data.results import Calibration, CalibrationRow, Interval, ReasonCount
+from ctcascade.data.results import (
+    Calibration,
+    CalibrationPoint,
+    CalibrationRow,
+    FitValue,
+    HorizonCheck,
+    Interval,
+    NetBenefit,
+    ReasonCount,
+)
 from ctcascade.study.jobs import CohortJob
-from ctcascade.validation.survival import Bools, Floats, kaplan_meier
+from ctcascade.validation import predictions
+from ctcascade.validation.survival import Bools, Floats, comparable_pairs, concordance, kaplan_meier
 
 MONTHS = (6, 12, 24)
 """Months at which predicted and observed survival are compared."""
@@ -93,7 +103,68 @@ def calibrate(
         rows=tuple(
             _compared(label, month, part, job.level) for label, part in members.items() for month in MONTHS if part
         ),
+        **_checked(job, with_curve),
     ), ""
+
+
+def _checked(job: CohortJob, patients: Sequence[Followed]) -> dict[str, Any]:
+    """Return the checks of the predictions: slope, concordance, and those of each time."""
+    times, died = times_and_deaths(patients)
+    month = min(MONTHS[-1], *(float(p.curve[-1, 0]) for p in patients if p.curve is not None))
+    alive = np.array([_predicted(p, month) for p in patients])
+    found = predictions.slope(times, died, alive, job.level)
+    c_index = None
+    if comparable_pairs(times, died) and np.ptp(alive) > 0:
+        rng = np.random.default_rng([job.random_seed, len(times), 1])
+        c_index = concordance(times, died, 1 - alive, job.level, job.bootstrap, rng)
+    return {
+        "slope": FitValue(estimate=found[0], low=found[1], high=found[2], level=job.level) if found else None,
+        "c_index": c_index,
+        "horizons": tuple(_horizon(job, at, patients) for at in MONTHS),
+    }
+
+
+def _horizon(job: CohortJob, month: int, patients: Sequence[Followed]) -> HorizonCheck:
+    """Return the checks of one time, or why they are not given."""
+    times, died = times_and_deaths(patients)
+    deaths = int((died & (times <= month)).sum())
+    about: dict[str, Any] = {"time_months": month, "n": len(patients), "deaths": deaths}
+    none: dict[str, Any] = dict.fromkeys(("brier", "brier_of_kaplan_meier", "gained", "ici", "e50", "e90"))
+    why = too_few_deaths(job, deaths)
+    if any(p.curve is not None and p.curve[-1, 0] < month for p in patients):
+        why = "A published curve ends before."
+    elif (times <= month).all():
+        why = "Nobody was followed longer."
+    if why:
+        return HorizonCheck(**about, **none, curve=(), net_benefit=(), why=why)
+    alive = np.array([_predicted(p, month) for p in patients])
+    km = predictions.km_at(times, died, month)
+    score, of_km = (predictions.brier(times, died, a, month) for a in (alive, np.full(len(alive), km)))
+    curve = predictions.calibration_curve(times, died, alive, month)
+    return HorizonCheck(
+        **about,
+        brier=score,
+        brier_of_kaplan_meier=of_km,
+        gained=1 - score / of_km if score is not None and of_km else None,
+        ici=curve.ici if curve else None,
+        e50=curve.e50 if curve else None,
+        e90=curve.e90 if curve else None,
+        curve=tuple(
+            CalibrationPoint(predicted=float(x), observed=float(y))
+            for x, y in zip(curve.predicted, curve.observed, strict=True)
+        )
+        if curve
+        else (),
+        net_benefit=tuple(
+            NetBenefit(
+                threshold=at,
+                predicted=predictions.net_benefit(times, died, 1 - alive, month, at),
+                all=predictions.net_benefit(times, died, np.ones(len(alive)), month, at),
+            )
+            for at in predictions.THRESHOLDS
+        ),
+        why="" if curve else "No calibration curve: the predictions are alike, or the deaths do not bound it.",
+    )
 
 
 def _compared(label: str, month: int, patients: Sequence[Followed], level: float) -> CalibrationRow:

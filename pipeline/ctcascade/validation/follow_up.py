@@ -27,6 +27,7 @@ from ctcascade.data.results import (
 from ctcascade.data.vocabulary import REFERENCE_ASSAY, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.jobs import CohortJob, FollowedPatient
+from ctcascade.validation import tripod
 from ctcascade.validation.calibration import (
     Followed,
     calibrate,
@@ -120,6 +121,7 @@ def cohort(
         notices=reason_counts(notices),
         groups=tuple(_group(job, *key, groups[key]) for key in sorted(groups)),
         end_points=rates([store.read_json(path, Prognosis) for path in everyone], job.level),
+        tripod=tripod.items(),
         provenance=_made_by(job, counts, prognoses, everyone),
     )
     store.write_json(out, result)

@@ -163,6 +163,38 @@ class CalibrationRow(Result):
     why: Text = Field(description="why there is none, else empty")
 
 
+class CalibrationPoint(Result):
+    """Observed beside predicted risk, smoothed."""
+
+    predicted: Share = Field(description="predicted risk of death by the time")
+    observed: Share = Field(description="risk that was observed in patients with that prediction")
+
+
+class NetBenefit(Result):
+    """What acting on predictions brings, at one risk from which someone would act."""
+
+    threshold: Share = Field(description="risk from which one acts")
+    predicted: Number = Field(description="net benefit of acting on the predictions")
+    all: Number = Field(description="net benefit of acting on everybody; on nobody it is 0")
+
+
+class HorizonCheck(Result):
+    """Predictions for one time beside what became of the patients."""
+
+    time_months: Amount = Field(description="months from the first sample")
+    n: Count = Field(description="patients")
+    deaths: Count = Field(description="deaths up to then")
+    brier: Share | None = Field(description="Brier score of the predictions; null: not given")
+    brier_of_kaplan_meier: Share | None = Field(description="that of one number for all, by Kaplan-Meier")
+    gained: Number | None = Field(description="share by which the predictions are better: 1 - ratio of the two")
+    ici: Share | None = Field(description="mean difference of the smoothed curve from the predictions")
+    e50: Share | None = Field(description="median difference")
+    e90: Share | None = Field(description="difference that one patient in ten exceeds")
+    curve: tuple[CalibrationPoint, ...] = Field(description="flexible calibration curve; empty: not given")
+    net_benefit: tuple[NetBenefit, ...] = Field(description="decision curve; empty: not given")
+    why: Text = Field(description="why something is not given, else empty")
+
+
 class Calibration(Result):
     """What the published curves predicted beside what was seen."""
 
@@ -173,6 +205,9 @@ class Calibration(Result):
     seen_of_expected: Interval = Field(description="ratio of the two")
     is_small: Flag = Field(description="fewer deaths than advised")
     rows: tuple[CalibrationRow, ...] = Field(description="by time and group")
+    slope: FitValue | None = Field(default=None, description="calibration slope; null: predictions do not bound it")
+    c_index: Interval | None = Field(default=None, description="concordance of the predictions; null: no pair is known")
+    horizons: tuple[HorizonCheck, ...] = Field(default=(), description="checks of the predictions by time")
 
 
 class FollowUpGroup(Result):
@@ -194,6 +229,15 @@ class FollowUpGroup(Result):
     why_no_model: Text = Field(description="why not, else empty")
     calibration: Calibration | None = Field(description="predicted beside seen; null: not compared")
     why_no_calibration: Text = Field(description="why not, else empty")
+
+
+class TripodItem(Result):
+    """An item of the TRIPOD+AI checklist, and whether this software answers it."""
+
+    item: Text = Field(description="number of the item")
+    topic: Text = Field(description="its topic")
+    answer: Literal["answered", "in part", "yours to answer"] = Field(description="what this software can answer")
+    how: Text = Field(description="what it answers, or why it cannot")
 
 
 class EndPointRate(Result):
@@ -233,4 +277,7 @@ class FollowUp(ResultFile):
     groups: tuple[FollowUpGroup, ...] = Field(description="by primary tumour and setting")
     end_points: tuple[EndPointRate, ...] = Field(
         default=(), description="end points of a trial in all patients of the run, with follow-up or not"
+    )
+    tripod: tuple[TripodItem, ...] = Field(
+        default=(), description="what of the TRIPOD+AI checklist this result answers, and what those who report must"
     )
