@@ -621,7 +621,7 @@ SUPERSCRIPT = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 
 def agrees(text, value):
     """Return whether a printed number is its value, rounded to the digits shown; per cent and `of 100` included."""
-    text = re.sub(r"[\s\u2009\u202f]", "", text)
+    text = re.sub(r"[\s\u2009\u202f]", "", text).replace("−", "-")
     scales = (100,) if text.endswith("%") else (1, 100)
     text = text.rstrip("%")
     if text[0] in "<>":

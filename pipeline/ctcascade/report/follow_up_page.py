@@ -73,6 +73,7 @@ def report_follow_up(cohort: Path, out: Path) -> None:
         notices=notices(data),
         found=Traced("cohort", data),
         plots=plots,
+        checks=[checks(group) for group in data.groups],
     )
 
 
@@ -80,6 +81,31 @@ def notices(data: FollowUp) -> list[tuple[str, str]]:
     """Return what must be said first of the patients' samples, with how many patients where it is not all."""
     n = data.n_patients
     return [(about.reason, "" if about.n == n else f"{about.n} of {n} patients") for about in data.notices]
+
+
+def checks(group: FollowUpGroup) -> list[CheckPlot]:
+    """Return the drawings of each time whose predictions were checked."""
+    horizons = group.calibration.horizons if group.calibration else ()
+    found = []
+    for k, horizon in enumerate(horizons):
+        if not horizon.net_benefit:
+            continue
+        risk, up = Axis(0, 1, 46, 290), Axis(0, 1, 250, 10)
+        steps = horizon.net_benefit
+        top = max(0.05, *(max(n.predicted, n.all) for n in steps))
+        gain = Axis(-0.25 * top, top, 250, 10)
+        found.append(
+            CheckPlot(
+                k,
+                path((risk(p.predicted), up(p.observed)) for p in horizon.curve),
+                path([(risk(0), up(0)), (risk(1), up(1))]),
+                path((risk(n.threshold), gain(n.predicted)) for n in steps),
+                path((risk(n.threshold), gain(n.all)) for n in steps if n.all >= -0.25 * top),
+                gain(0.0),
+                [Tick.of(risk(p / 100), f"{p}\u202f%") for p in (0, 50, 100)],
+            )
+        )
+    return found
 
 
 def plot(group: FollowUpGroup) -> Plot:

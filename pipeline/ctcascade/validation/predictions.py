@@ -116,8 +116,8 @@ def calibration_curve(times: Floats, died: Bools, alive: Floats, month: float) -
     Notes
     -----
     Cox's model of ``log(-log S)``, as a restricted cubic spline of three knots where there are more than three
-    different predictions, else as a straight line; observed risk is that of the model at the month (Breslow). ICI, E50 and E90
-    are the mean, median and 90 % quantile of the difference over the patients.
+    different predictions, else as a straight line; observed risk is that of the model at the month (Breslow). ICI, E50
+    and E90 are the mean, median and 90 % quantile of the difference over the patients.
 
     References
     ----------
