@@ -18,7 +18,7 @@ PICTURES = {
     "sample-slide": ("samples/P02_1/report.html", "section:has(#slide)", 1200, 1000, "light"),
     "sample-gallery": ("samples/P02_1/report.html", "#gallery", 1200, 860, "light"),
     "sample-dark": ("samples/P02_1/report.html", "header", 1200, 860, "dark"),
-    "cohort": ("index.html", "section:has(#patients)", 1280, 940, "light"),
+    "cohort": ("index.html", "header", 1280, 1180, "light"),
 }
 
 

@@ -164,7 +164,9 @@ def test_a_scan_that_saw_nothing_is_seen_where_its_organ_is(shown):
     assert any("known: 2 lesions, CT of 2026-01-05" in row for row in rows)
 
 
-KEYS = re.compile(r"\b[a-z]+[0-9]*_[a-z0-9_]+\b|dna[+-]|\bck[+-]|cd45[+-]|\bjudge|likelihood ratio|\bgates\b")
+KEYS = re.compile(
+    r"\b[a-z]+[0-9]*_[a-z0-9_]+\b|dna[+-]|\bck[+-]|cd45[+-]|\bjudge|likelihood ratio|\bgates\b|\\u[0-9a-f]{4}"
+)
 
 
 @pytest.mark.parametrize("kind", ["sample", "patient", "index", "donor", "donor-sample", "follow-up"])

@@ -156,7 +156,7 @@ def test_no_sentence_advises(run, primary, setting):
 def test_the_summary_speaks_of_100_people_in_the_published_group(run):
     summary = run("prostate", "mcrpc", sample(n=4))["summary"]
     assert summary.startswith("Of 100 people in the published group")
-    assert "n 219" in summary
+    assert "219 people" in summary
     assert "12 months" in summary
 
 

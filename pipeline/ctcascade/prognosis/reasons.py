@@ -115,8 +115,8 @@ def summary(main: Comparison, drawn: Curve, level: float) -> str:
     month = next(m for m in _SUMMARY_MONTHS if m <= drawn.months[-1])
     at = drawn.months.tolist().index(month)
     return (
-        f"Of 100 people in the published group ({main.row.population}; n {main.row.n:.0f}) with such counts, about "
-        f"{100 * drawn.p[at]:.0f} were {ENDPOINTS[main.row.endpoint].free} {month} months after the sample "
+        f"Of 100 people in the published group ({main.row.population}; {main.row.n:.0f} people) with such counts, "
+        f"about {100 * drawn.p[at]:.0f} were {ENDPOINTS[main.row.endpoint].free} {month} months after the sample "
         f"({100 * level:g} % band {100 * drawn.low[at]:.0f} to {100 * drawn.high[at]:.0f})."
     )
 
@@ -129,7 +129,7 @@ def hazards(rows: Sequence[Comparison], sample: Sample) -> tuple[Statement, ...]
 
 
 def _hazard(c: Comparison, s: Row) -> str:
-    size = "" if math.isnan(c.row.n) else f"; n {c.row.n:.0f}"
+    size = "" if math.isnan(c.row.n) else f"; {c.row.n:.0f} people"
     limits = "" if math.isnan(s.hr_low) else f" (95 % interval {s.hr_low:g} to {s.hr_high:g})"
     adjusted = ", adjusted for other factors" if s.hr_type == "multivariable" else ""
     event = ENDPOINTS[c.row.endpoint].event

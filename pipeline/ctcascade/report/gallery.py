@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import Markup
 
 from ctcascade.calling.candidates import DOUBTS, cluster_members, near_misses, records, typical_leukocytes, unlike_of
 from ctcascade.data import store
@@ -235,8 +236,9 @@ def _judged(row: Row) -> list[tuple[str, str]]:
     times = amount(math.exp(min(abs(ln_ratio), _MOST_LN)))
     often = f"{'more than ' if abs(ln_ratio) > _MOST_LN else ''}{times} times as often"
     like = ("CTCs", "other cells") if ln_ratio >= 0 else ("other cells", "CTCs")
-    said = f"{judge_words(str(row['judge_reason']))}: {like[0]} look like this {often} as {like[1]}"
-    return [("Learned check", said), ("Limits alone", f"P(CTC) {percent(float(row['gates_p_ctc']))}")]
+    verdict = judge_words(str(row["judge_reason"])).removeprefix("the learned check ")
+    said = f"{verdict}: {like[0]} look like this {often} as {like[1]}"
+    return [("Learned check", said), ("Limits alone", Markup("P(CTC) {}").format(percent(float(row["gates_p_ctc"]))))]
 
 
 def _marked(row: Row, role: str) -> str:
