@@ -29,7 +29,7 @@ from ctcascade import evidence
 from ctcascade.cascade import conditioning
 from ctcascade.cascade.model import Floats
 from ctcascade.cascade.parameters import Draws
-from ctcascade.data.vocabulary import ORGANS, OWN_ORGAN, SETTINGS, Z95
+from ctcascade.data.vocabulary import NOT_METASTATIC, ORGANS, OWN_ORGAN, SETTINGS, Z95
 
 COUNTED = ("lung", "liver", "bone", "brain")
 """The organs that registries count."""
@@ -37,6 +37,8 @@ MAIN = "A3_slope_on_all"
 
 _BOOTSTRAPS = 500
 _DRAWS, _ROUNDS, _COUNT = 1000, 12, 5
+_EARLY = "early"  # stands for every setting without a distant lesion
+_FIRST_YEARS = 3.0  # most recurrences come within them
 
 
 def _target(name: str) -> float:
@@ -283,14 +285,17 @@ def settled(block: "_Block", rows: list[dict[str, Any]], slope: float) -> list[d
     -----
     Organs differ in how fast lesions grow in them and in what a scan shows, and draws differ in it. Founding is
     moved until the mean over draws of P(a lesion in the organ), given spread, has the ratios of the fitted shares
-    in a patient whose spread has just been found, at diagnosis or at a relapse.
+    in a patient whose spread has just been found, and in early settings in what comes into sight within the years in
+    which most recurrences come. The two need founding that differs: who has spread has many lesions, so that the
+    chance of the organ with the most of them is near 1, while after a removal lesions are few.
     """
     draws = Draws(1, _DRAWS)
     sex = "male" if block.primary == "prostate" else "female"
     model = conditioning.build(
-        block.primary, [recurrence.tube(_COUNT)], draws, sex=sex, early=False, setting=block.setting
+        block.primary, [recurrence.tube(_COUNT)], draws, sex=sex, early=block.early, setting=block.setting
     )
-    model = replace(model, seen_already=np.ones(draws.n))
+    if not block.early:
+        model = replace(model, seen_already=np.ones(draws.n))
     organs = [row["organ"] for row in rows]
     own = np.stack(
         [draws.spread(f"ln_own: {r['organ']}", r["ln_own"], r["ln_own_low"], r["ln_own_high"], "normal") for r in rows],
@@ -302,7 +307,7 @@ def settled(block: "_Block", rows: list[dict[str, Any]], slope: float) -> list[d
     moved = np.zeros(len(organs))
     for _ in range(_ROUNDS):
         founding = replace(model.founding, arrival=np.exp(arrival), ln_soil=fixed + moved, ln_tropism=own)
-        shown = replace(model, founding=founding).risk([0.0])[0][0].mean(axis=0)
+        shown = replace(model, founding=founding).risk([block.years])[0][0].mean(axis=0)
         step = target - np.log(shown)
         moved += step - step.mean()
     for row, by in zip(rows, moved, strict=True):
@@ -331,14 +336,26 @@ class _Block:
     subtype: str = ""
     sources: tuple[str, ...] = ()
 
+    @property
+    def early(self) -> bool:
+        """Whether what was fitted is shown by what comes into sight after a removal, not by what is there."""
+        return self.setting in NOT_METASTATIC
+
+    @property
+    def years(self) -> float:
+        """When, after the sample."""
+        return _FIRST_YEARS if self.early else 0.0
+
 
 def _blocks(used: pd.DataFrame) -> Iterator[_Block]:
     for primary in (p for p in SETTINGS if p not in ("none", "other")):
         of = used[used.primary == primary]
         base = tuple(of.index[(of.setting == "") & (of.subtype == "")])
         yield _Block(primary, sources=base)
+        yield _Block(primary, _EARLY, sources=base)
         for name, row in of[(of.setting != "") | (of.subtype != "")].iterrows():
-            for setting in row.setting.split(";"):
+            settings = row.setting.split(";")
+            for setting in (*settings, _EARLY) if settings == [""] else settings:
                 yield _Block(primary, setting, row.subtype, (str(name), *base))
 
 

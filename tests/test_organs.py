@@ -95,6 +95,17 @@ def test_what_the_model_shows_at_diagnosis_is_what_was_fitted():
         assert np.ptp(gap[known]) < 0.35
 
 
+@pytest.mark.oracle
+@pytest.mark.parametrize(("primary", "setting"), [("colon", "early"), ("pancreas", "early"), ("bladder", "m0")])
+def test_what_comes_into_sight_after_a_removal_has_the_fitted_shares(primary, setting):
+    model = cascade(primary, early=True, draws=2000, setting=setting)
+    shown = dict(zip(model.organs, np.log(model.risk([3.0])[0][0].mean(axis=0)), strict=True))
+    rows = organs_of(Kind(primary, setting))
+    assert all(":early:" in row.id for row in rows.values())
+    fitted = math.log(rows["liver"].share_fitted / rows["lung"].share_fitted)
+    assert shown["liver"] - shown["lung"] == pytest.approx(fitted, abs=0.25)
+
+
 def test_the_error_of_the_fit_is_in_the_bands():
     rows = organs_of(Kind("melanoma"))
     widths = [row.ln_own_high - row.ln_own_low for row in rows.values()]

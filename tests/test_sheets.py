@@ -208,9 +208,10 @@ def test_a_patient_without_a_sample_is_named_and_left_out(folder):
         ({"therapies": "radiation:2026-05-20::"}, "immunotherapy on killing"),
         ({"therapies": "chemotherapy:2026-05-20:2026-05-20:growth=0.4"}, "found chemotherapy:2026-05-20:2026-05-20"),
         ({"therapies": "chemotherapy:2026-05-20::killing=2"}, "chemotherapy on shedding, growth"),
-        ({"therapies": "chemotherapy:2026-05-20::growth=1.5"}, "shedding and growth up to 1"),
-        ({"therapies": "targeted:2026-05-20::shedding=0"}, "found targeted:2026-05-20::shedding=0"),
-        ({"therapies": "targeted:20260520::growth=nan"}, "found targeted:20260520::growth=nan"),
+        ({"therapies": "chemotherapy:2026-05-20::growth=1.5"}, "found growth=1.5; expected growth from 0 to 1"),
+        ({"therapies": "chemotherapy:2026-05-20::growth=40%"}, "found growth=40%; expected growth from 0 to 1"),
+        ({"therapies": "targeted:2026-05-20::shedding=0"}, "expected shedding from 0.01 to 1"),
+        ({"therapies": "targeted:2026-05-20::growth=nan"}, "found growth=nan"),
         (
             {"therapies": "targeted:2020-01-01::", "diagnosed": "2021-01-01"},
             "therapies: found 2020-01-01; expected a day from the diagnosis on",
@@ -310,6 +311,7 @@ def test_scans_of_one_day_by_two_methods_are_noted(folder):
 
 
 def test_imaging_is_read_scan_by_scan_the_earliest_first():
+    assert read_imaging("2026-05-01:CT:liver=2;") == read_imaging("2026-05-01:CT:liver=2")
     found = read_imaging("2026-06-01 : bone scan: bone = 12; 2026-05-01: ct:lung=0, liver=2")
     assert [(s.date.isoformat(), s.modality, s.organ, s.lesions) for s in found] == [
         ("2026-05-01", "CT", "liver", 2),

@@ -30,10 +30,11 @@ def table(folder: Path, pattern: str, header: tuple[str, str, str]) -> list[tupl
 
 
 def loaded(path: Path):
-    """Return the module that a file holds."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    """Return the module that a file holds, by the name under which a process that it starts finds it again."""
+    name = f"{path.parent.name}.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -138,7 +138,7 @@ def build(
         How fast lesions grow under the patient's therapies, for what cells after a removal say.
     """
     on = SWITCHES.keys() - set(switched_off)
-    kind = seeding.Kind(primary, setting, subtype or "", stage or "")
+    kind = seeding.Kind(primary, setting or ("early" if early else ""), subtype or "", stage or "")
     organs = tuple(seeding.organs_of(kind))
     circulation = blood(draws, sex, on)
     larger = _larger(draws, primary, samples)

@@ -14,6 +14,7 @@ from ctcascade import evidence
 from ctcascade.cascade.circulation import Arrival, Circulation
 from ctcascade.cascade.model import Floats, Founding
 from ctcascade.cascade.parameters import Draws
+from ctcascade.data.vocabulary import NOT_METASTATIC
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Kind:
 def organs_of(kind: Kind) -> dict[str, evidence.Row]:
     """Return the rows of ``organs_imaged`` for a patient, by organ."""
     own = [row for row in evidence.rows("organs_imaged").values() if row.primary == kind.primary]
-    for setting, subtype in ((kind.setting, kind.subtype), ("", kind.subtype), (kind.setting, ""), ("", "")):
+    # what imaging first shows after a removal is fitted apart from what it shows at diagnosis
+    general = "early" if kind.setting in NOT_METASTATIC else ""
+    settings = dict.fromkeys((kind.setting, general, ""))
+    for setting, subtype in ((s, of) for of in (kind.subtype, "") for s in settings):
         rows = {row.organ: row for row in own if (row.setting, row.subtype) == (setting, subtype)}
         if rows:
             return rows

@@ -130,15 +130,15 @@ def _on_imaging(job: SimulateJob, cascade: Cascade, imaged: Imaged | None, *, so
         says = "The patient is known to be metastatic" if known else "The setting leaves open whether there is spread"
         yield (
             f"{says}: that any organ holds a lesion is what the patient sheet says, and no prediction. It is taken to "
-            f"mean, with probability {cascade.seen_already.mean():.2f} (an assumption), that a lesion was in sight at "
-            f"the latest sample; the count and the model say in which organ, and which organ comes next."
+            f"mean, with probability {np.median(cascade.seen_already):.2f} (an assumption), that a lesion was in sight "
+            f"at the latest sample; the count and the model say in which organ, and which organ comes next."
         )
     if imaged is not None and imaged.overruled:
         yield "The setting says that no metastasis was in sight, imaging says that one was: imaging is believed."
     if imaged is not None and imaged.bounded:
         yield (
             f"A lesion that imaging reports is taken to be a metastasis with a probability of "
-            f"{imaged.true.mean():.2f} (an assumption); false-positive rates differ by modality and "
+            f"{np.median(imaged.true):.2f} (an assumption); false-positive rates differ by modality and "
             f"reader, and biopsies are not known here."
         )
     if softened:

@@ -2,11 +2,13 @@
 
 import datetime
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from ctcascade.data.errors import Fault
-from ctcascade.data.vocabulary import NOT_METASTATIC, ONE_SEX, OWN_ORGAN
+from ctcascade.data.vocabulary import DAYS_PER_YEAR, NOT_METASTATIC, ONE_SEX, OWN_ORGAN
 from ctcascade.study.patient import Patient, PatientRow, Scan
+
+_YEARS_AHEAD = 5
 
 
 def contradictions(file: str, at: str, row: PatientRow) -> Iterator[Fault]:
@@ -26,6 +28,16 @@ def contradictions(file: str, at: str, row: PatientRow) -> Iterator[Fault]:
             yield Fault(
                 file, f"{at}, imaging", f"{said(scan)} on {scan.date}", "bone, all that a bone scan shows", todo
             )
+
+
+def days_to_come(rows: Iterable[PatientRow], collected: Mapping[str, datetime.date]) -> Iterator[str]:
+    """Yield days of the patients and samples (by name) that lie years ahead: more likely a slip than a plan."""
+    latest = datetime.date.today() + datetime.timedelta(days=round(_YEARS_AHEAD * DAYS_PER_YEAR))
+    days = [(name, "collected", day) for name, day in collected.items()]
+    days += [(row.patient, column, day) for row in rows for column, day in days_of(row)]
+    for name, column, day in days:
+        if day > latest:
+            yield f"{name}, {column}: {day} is more than {_YEARS_AHEAD} years ahead; check the year"
 
 
 def days_of(patient: Patient) -> Iterator[tuple[str, datetime.date]]:

@@ -27,6 +27,7 @@ ACTS_ON: dict[str, tuple[Rate, ...]] = {
 _RANGES: dict[Rate, tuple[float, float]] = {"shedding": (0.01, 1.0), "growth": (0.0, 1.0), "killing": (0.0, 100.0)}
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))}
 _STAGE = re.compile(r"(IV|III|II|I)[ABC]?[1-3]?")
+_NUMBER = re.compile(r"[0-9]+([.][0-9]*)?|[.][0-9]+")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -100,7 +101,7 @@ def read_imaging(text: str) -> tuple[Scan, ...]:
         If the text is not of this form, names an organ twice in a scan, or a modality that is not known.
     """
     try:
-        found = [finding for scan in text.split(";") for finding in _read_scan(scan)]
+        found = [finding for scan in _parts(text) for finding in _read_scan(scan)]
     except ValueError:
         wanted = "DATE:MODALITY:ORGAN=LESIONS,... with organs of " + ", ".join(ORGANS)
         raise RefusedValueError((plain(text), wanted, "write it like 2026-05-01:CT:liver=2,lung=0")) from None
@@ -111,6 +112,12 @@ def read_imaging(text: str) -> tuple[Scan, ...]:
             *((plain(word), wanted, nearest(word, IMAGING, "choose one of them")) for word in unknown)
         )
     return tuple(sorted(found, key=lambda scan: (scan.date, scan.modality, scan.organ)))
+
+
+def _parts(text: str) -> list[str]:
+    """Return what stands between ``;``; one at the end adds nothing."""
+    parts = text.split(";")
+    return parts if parts[-1].strip() or len(parts) == 1 else parts[:-1]
 
 
 def _read_scan(text: str) -> list[Scan]:
@@ -138,7 +145,7 @@ def read_therapies(text: str) -> tuple[Therapy, ...]:
         or out of its range.
     """
     try:
-        found = [_read_therapy(part) for part in text.split(";")]
+        found = [_read_therapy(part) for part in _parts(text)]
     except RefusedValueError:
         raise
     except ValueError:
@@ -165,10 +172,12 @@ def _read_therapy(text: str) -> Therapy:
 
 def _read_rate(text: str, kind: str) -> tuple[Rate, float]:
     name, _, value = (word.strip() for word in text.partition("="))
-    for rate in ACTS_ON.get(kind, ()):
+    for rate in (rate for rate in ACTS_ON.get(kind, ()) if rate == name):
         low, high = _RANGES[rate]
-        if name == rate and low <= float(value) <= high:
-            return rate, float(value)
+        if not _NUMBER.fullmatch(value) or not low <= float(value) <= high:
+            wanted = f"{name} from {low:g} to {high:g}, with a decimal point"
+            raise RefusedValueError((plain(text), wanted, f"write what is left, like {name}=0.4"))
+        return rate, float(value)
     raise ValueError(text)
 
 

@@ -15,7 +15,7 @@ from ctcascade.data.vocabulary import CONTROLS
 from ctcascade.study import checking, privacy, results_place, reviews, scenarios, text_files
 from ctcascade.study.assay import Assay, read_assay
 from ctcascade.study.configuration import Configuration
-from ctcascade.study.contradictions import contradictions, days_of, remarks
+from ctcascade.study.contradictions import contradictions, days_of, days_to_come, remarks
 from ctcascade.study.patient import PatientRow, patient_faults
 from ctcascade.study.sample import Sample, SampleRow, sample_faults
 from ctcascade.study.settings import Settings
@@ -194,6 +194,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     with_samples = {row.patient for row in rows.values()}
     alone = [f"{patient_sheet}: {name} has no sample and no report" for name in named if name not in with_samples]
     said = [f"{patient_sheet}: {name}: {remark}" for name, row in named.items() for remark in remarks(row)]
+    said += days_to_come(named.values(), {name: row.collected for name, row in rows.items()})
     said += _controls_of_patients(sheet, rows, named)
     told = ("sample", "patient", "images", "lot", "run", "operator", "tube", "note", "notice")
     persons = privacy.in_rows(str(sheet), rows, told)
