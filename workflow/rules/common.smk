@@ -11,6 +11,8 @@ import snakemake
 from ctcascade.data import fingerprint, results_folder
 from ctcascade.data.errors import InputError
 from ctcascade.formats import image_files
+from ctcascade.formats.known_images import FILE as known_list
+from ctcascade.formats.known_images import KnownImages
 from ctcascade.study import jobs, sheets, shipped
 
 list_frames = image_files.listed_once()
@@ -88,6 +90,8 @@ def take_results():
     if warning:
         print(warning, file=sys.stderr)
     results_folder.remove_unfinished(RESULTS)
+    WRITES.append(True)
+    known_images().save()
 
 
 def say_who_has_locked():
@@ -130,6 +134,8 @@ shell.prefix(
 )
 study = or_exit(read_study)
 RESULTS = study.settings.results
+KNOWN = f"{RESULTS}/logs/{known_list}"
+WRITES = []  # holds something once the results folder is this run's
 AHEAD = f"{results_folder.AHEAD}{os.getpid()}-{STARTED:.0f}"
 
 
@@ -179,8 +185,22 @@ def digest_of(sample):
 
 
 @functools.cache
+def known_images():
+    """Return what images held when they were last read; in a dry run nothing is added to the list."""
+    return KnownImages(pathlib.Path(KNOWN))
+
+
+def images_known(wildcards, input):
+    """Return the option of jobs that compare the images of a sample; the list is no reason to run them again."""
+    return ["--known", KNOWN]
+
+
+@functools.cache
 def content_of(sample):
-    return image_files.digest_of_content(listed(sample))
+    found = image_files.digest_of_content(listed(sample), known_images())
+    if WRITES:
+        known_images().save()
+    return found
 
 
 def digest_of_content(wildcards):
@@ -347,7 +367,7 @@ def rest_of_sample(wildcards, tables):
     at = {name: f"{tables}/{name}.parquet" for name in ("frames", "cells", "outlines")}
     at["calls"] = f"{out}/calls.parquet"
     base, reviews = ["--base", str(study.base)], reviews_of(wildcards)
-    further = {"operator": base, "crops": base}
+    further = {"operator": base, "crops": [*base, "--known", KNOWN]}
     if reviews:
         further["count"] = ["--reviews", *reviews]
     words = []

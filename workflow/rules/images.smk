@@ -23,12 +23,13 @@ rule detect:
         images=digest_of_images,
         planned=digest_of_content,
         code=code("detect"),
+        known=images_known,
         ahead=after_detect,
     shell:
         "ctcascade ahead detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
         " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} --planes {output.planes:q}"
         " {params.labels:q}"
-        " --planned {params.planned:q} {params.ahead:q} 2> {log:q}"
+        " --planned {params.planned:q} {params.known:q} {params.ahead:q} 2> {log:q}"
 
 
 # gather has the params of its chunks: chunks are deleted, and the next run must know if they would be out of date.
@@ -103,10 +104,11 @@ rule crops:
         base=str(study.base),
         images=digest_of_images,
         code=code("crops"),
+        known=images_known,
         ready=ready("samples/{sample}", "crops.parquet"),
     shell:
         "{params.ready} || ctcascade crops --settings {params.settings:q} --base {params.base:q} --frames {input.frames:q}"
-        " --cells {input.cells:q} --calls {input.calls:q} --outlines {input.outlines:q} --out {output:q} 2> {log:q}"
+        " --cells {input.cells:q} --calls {input.calls:q} --outlines {input.outlines:q} --out {output:q} {params.known:q} 2> {log:q}"
 
 
 rule count:

@@ -5,12 +5,13 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
 from ctcascade.formats import FrameError, FrameRef, listing, read
+from ctcascade.formats.known_images import KnownImages
 from ctcascade.formats.listing import FrameList
 
 _WHOLE = 2**22  # bytes
@@ -56,9 +57,19 @@ def digest_of_images(listed: FrameList, base: Path) -> str:
     return digest((*images, *listed.sidecars), base)
 
 
-def digest_of_content(listed: FrameList) -> str:
+def digest_of_content(listed: FrameList, known: KnownImages | None = None, read: Container[Path] = ()) -> str:
     """Return the number of frames and a digest of the images of a sample that no copying and no date changes.
 
+    Parameters
+    ----------
+    listed : FrameList
+    known : KnownImages, optional
+        What files held when they were last read: those that are as listed are not read again.
+    read : container of Path, optional
+        Files that are read whatever the list says.
+
+    Notes
+    -----
     Files up to 4 MiB are read whole, of larger ones 64 parts from beginning to end: a slide that was scanned again
     differs in all of them. `digest_of_images` notices when a file is written again in place.
     """
@@ -67,7 +78,11 @@ def digest_of_content(listed: FrameList) -> str:
     for path in (*images, *listed.sidecars):
         state = path.stat()
         name = "" if path.is_dir() else path.name
-        found.update(f"{name}\n{_content(path, state.st_size, state.st_mtime_ns)}\n".encode())
+        if known is None or path in read:
+            content = _content(path, state.st_size, state.st_mtime_ns)
+        else:
+            content = known.digest(path, _content.__wrapped__)  # what is listed was read just now
+        found.update(f"{name}\n{content}\n".encode())
     return f"{len(listed.frames)}:{found.hexdigest()[:16]}"
 
 

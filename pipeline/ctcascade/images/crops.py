@@ -32,6 +32,7 @@ from ctcascade.data.errors import refuse
 from ctcascade.data.results.counts import Layout, TableProvenance
 from ctcascade.data.tables import TABLES, Row
 from ctcascade.formats import image_files, listing
+from ctcascade.formats.known_images import KnownImages
 from ctcascade.images.background import correct
 from ctcascade.images.labels import Floats
 from ctcascade.images.outlines import BOX, Outline, read_outlines
@@ -105,6 +106,7 @@ def crops(
     outlines: Path,
     out: Path,
     style: Style = STYLE,
+    known: Path | None = None,
 ) -> None:
     """Write the pictures that a sample's page shows.
 
@@ -120,6 +122,8 @@ def crops(
         typical leukocytes, the cells most unlike them, and clusters, the largest first.
         Its provenance names the layout that the images were read as.
     style : Style, optional
+    known : Path, optional
+        List of what images held when they were last read (`known_images`).
 
     Raises
     ------
@@ -133,7 +137,7 @@ def crops(
     measured = [f"{role}_{name}" for role in camera.channels for name in ("max", "mean")]
     wanted = ["frame", "cell", "y_px", "x_px", "equivalent_diameter_um", *BOX, *measured]
     lineage.refuse_strangers(job.sample, {"frames": frames, "cells": cells, "calls": calls, "outlines": outlines})
-    _refuse_other_images(job, frames, listed)
+    _refuse_other_images(job, frames, listed, KnownImages(known) if known else None)
     frame_table = store.read_table(frames, "frames")
     seen = beside(store.read_table(calls, "calls", UNSHOWN), store.read_table(cells, "cells", only=wanted))
     found = candidates_of(seen)
@@ -166,10 +170,10 @@ def crops(
     store.write_table(out, "crops", table.astype(pixels), made_by)
 
 
-def _refuse_other_images(job: CropsJob, frames: Path, listed: listing.FrameList) -> None:
+def _refuse_other_images(job: CropsJob, frames: Path, listed: listing.FrameList, known: KnownImages | None) -> None:
     """Refuse images that are not those that the tables were made from: pages would show cells of other blood."""
     made_from = store.table_provenance(frames).images
-    if made_from and image_files.digest_of_content(listed) != made_from:
+    if made_from and image_files.digest_of_content(listed, known) != made_from:
         found = f"images that are not those that {frames.name} was made from"
         todo = "start the run again: detection is made again"
         refuse(", ".join(job.images), "", found, "the images that were detected in", todo)

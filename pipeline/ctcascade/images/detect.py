@@ -23,6 +23,7 @@ from ctcascade.data.results import Provenance
 from ctcascade.data.tables import CELLS, FRAMES, Row
 from ctcascade.data.vocabulary import ROLES
 from ctcascade.formats import Frame, FrameError, FrameRef, image_files, listing, read
+from ctcascade.formats.known_images import KnownImages
 from ctcascade.images import alike, learned, overlap, twins
 from ctcascade.images.background import Channel, correct
 from ctcascade.images.labels import Labels
@@ -51,6 +52,7 @@ def detect(
     outlines_out: Path | None = None,
     planned: str = "",
     planes_out: Path | None = None,
+    known: Path | None = None,
 ) -> None:
     """Write the frames table and the cells table of one chunk of a sample's frames.
 
@@ -73,6 +75,8 @@ def detect(
         The digest of the images that the run was planned from (`image_files.digest_of_content`).
     planes_out : Path, optional
         Table of the frames at reduced size to write, for the overview of the slide.
+    known : Path, optional
+        List of what images held when they were last read: those of other chunks are not read again.
 
     Raises
     ------
@@ -83,14 +87,15 @@ def detect(
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
     _keep_memory()
     listed = listing.list_frames(job.images, base, job.format, job.assay)
-    images = image_files.digest_of_content(listed)
+    number, of = chunk
+    total = len(listed.frames)
+    refs = listed.frames[(number - 1) * total // of : number * total // of]
+    own = {path for ref in refs for path in ref.files}
+    images = image_files.digest_of_content(listed, KnownImages(known) if known else None, own)
     if planned and images != planned:
         now = f"{len(listed.frames)} frames; files came, went or changed since the run started"
         wanted = f"the {planned.partition(':')[0]} frames that it was planned from"
         refuse(", ".join(job.images), "", now, wanted, "wait until the images are complete, and start the run again")
-    number, of = chunk
-    total = len(listed.frames)
-    refs = listed.frames[(number - 1) * total // of : number * total // of]
     made_by = store.provenance(job, {"weights": learned.WEIGHTS} if job.segmenter == "learned" else {})
     made_by = made_by.model_copy(update={"images": images})
     rows: list[Row] = []

@@ -24,6 +24,8 @@ def register(verbs: Verbs) -> None:
     verb.add_argument("--labels", type=Path, metavar="DIR", help="folder for label images")
     verb.add_argument("--planned", default="", metavar="DIGEST", help="of the images that the run was planned from")
 
+    _add_known(verb)
+
     verb = verbs.add("gather", _gather, "join the chunks of a sample", settings=False)
     add_lists_of_files(verb, "--frames", "--cells")
     add_files(verb, "--out-frames", "--out-cells")
@@ -39,6 +41,7 @@ def register(verbs: Verbs) -> None:
     verb = verbs.add("crops", _crops, "cut out the pixels that a sample's page shows")
     add_base(verb)
     add_files(verb, "--frames", "--cells", "--calls", "--outlines", "--out")
+    _add_known(verb)
 
     text = "the assay's section bleed, from slides that bear one stain each"
     verb = verbs.add("compensate", _compensate, text, settings=False)
@@ -49,13 +52,19 @@ def register(verbs: Verbs) -> None:
     verbs.add("warm", _warm, "compile the pixel kernels into their cache", settings=False)
 
 
+def _add_known(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--known", type=Path, metavar="FILE", help="what images held when they were last read")
+
+
 def _detect(args: argparse.Namespace) -> None:
     from ctcascade.images import detect
     from ctcascade.study import jobs
 
     job = jobs.read(jobs.DetectJob, args.settings)
     tables = (args.frames, args.cells, args.labels)
-    detect.detect(job, args.base, args.chunk, *tables, progress_on_stderr(), args.outlines, args.planned, args.planes)
+    detect.detect(
+        job, args.base, args.chunk, *tables, progress_on_stderr(), args.outlines, args.planned, args.planes, args.known
+    )
 
 
 def progress_on_stderr() -> Callable[[int, int, int], None]:
@@ -96,7 +105,7 @@ def _crops(args: argparse.Namespace) -> None:
     from ctcascade.study import jobs
 
     job = jobs.read(jobs.CropsJob, args.settings)
-    crops.crops(job, args.base, args.frames, args.cells, args.calls, args.outlines, args.out)
+    crops.crops(job, args.base, args.frames, args.cells, args.calls, args.outlines, args.out, known=args.known)
 
 
 def _compensate(args: argparse.Namespace) -> None:
