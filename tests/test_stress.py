@@ -38,6 +38,7 @@ REFUSED = {
     "CD45 absent, donor": "leukocytes with CD45 found, at least 20 needed",
     "CK absent, donor": "no cytokeratin stain",
     "CK absent, DNA into CK 10 %, donor": "cytokeratin",
+    "CK absent, CD45 into CK 5 %": "no cytokeratin stain",
     "ck is noise, donor": "no cytokeratin stain",
     "dna is noise": "no DNA stain",
     "cd45 is half of ck": "CD45 and cytokeratin show one light",

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ctcascade.calling.classify import call_sample
 from ctcascade.counting.count import count_ctcs
 from ctcascade.data import store
+from ctcascade.data.results import Counts
 from ctcascade.images.detect import detect
 from ctcascade.study.jobs import CountJob
 from ctcascade.validation import phantom
@@ -39,6 +40,10 @@ Planes = dict[str, NDArray[Any]]
 NAMES = {"dna": "DAPI", "ck": "CK-PE", "cd45": "CD45-APC", "fitc": "FITC"}
 FULL = 4095
 TOLD = ("y_um", "x_um", "kind", "cluster", "diameter_um")
+COLUMNS = (
+    *("state", "maker", "recall", "precision", "clusters_f1", "status", "true", "called", "dark", "interval_covers"),
+    "why",
+)
 LEAST = 0.90  # recall and precision below which a count with status ok is a silent fault
 
 
@@ -58,6 +63,8 @@ class Outcome:
     must: str = ""
     false: str = ""
     missed: str = ""
+    dark: int = 0  # missed CTCs whose cytokeratin lies below the noise: nothing in the image tells them from others
+    covered: bool | None = None  # whether the interval holds the true concentration; None where there is no count
 
     @property
     def recall(self) -> float:
@@ -130,7 +137,25 @@ def score(state: State, maker: str, truth: pd.DataFrame, frames: pd.DataFrame, c
         must=state.must,
         false=_kinds(truth, made.drop(index=partner[hit]), px),
         missed=_why(ctcs[~hit], called.calls, px),
+        dark=_dark(ctcs[~hit], frames, cells, px),
+        covered=_covered(counts, len(ctcs)),
     )
+
+
+def _dark(missed: pd.DataFrame, frames: pd.DataFrame, cells: pd.DataFrame, px: float) -> int:
+    """Return how many missed CTCs were found as cells that show less cytokeratin than the noise."""
+    partner = pair_up(missed.reset_index(drop=True), cells, px)
+    rows = cells.iloc[partner[partner >= 0]]
+    light = rows["ck_mean"].to_numpy(float) - np.maximum(np.nan_to_num(rows["ck_ring_mean"].to_numpy(float)), 0)
+    return int((light < frames["ck_noise"].median()).sum())
+
+
+def _covered(counts: Counts, n_true: int) -> bool | None:
+    """Return whether the interval holds the blood's CTCs, of which the usual share lies on the slide."""
+    interval = counts.ctc_per_7_5_ml
+    if interval is None:
+        return None
+    return interval.low <= n_true / counts.recovery.mean / counts.imaged_fraction <= interval.high
 
 
 def _kinds(truth: pd.DataFrame, wrong: pd.DataFrame, px: float) -> str:
@@ -408,21 +433,16 @@ def main(names: Sequence[str], seed: int = 1, folder: Path | None = None, makers
     """Print a row for each state and generator; return how many fail silently."""
     chosen = [s for s in (*STATES, *UNSEEN) if not names or any(name in s.name for name in names)]
     silent = 0
-    print("state", "maker", "recall", "precision", "clusters_f1", "status", "true", "called", "why", sep="\t")
+    print(*COLUMNS, sep="\t")
     for state in chosen:
         for maker in makers or MAKERS:
             o = run(state, maker, seed, folder)
             silent += o.silent or o.needless
             row = [o.state, o.maker, f"{o.recall:.3f}", f"{o.precision:.3f}", f"{o.f1:.2f}", o.status]
             why = f"{o.reason} | missed {o.missed} | false {o.false}"
-            print(
-                *row,
-                o.n_true,
-                o.n_called,
-                ("SILENT " if o.silent else "NEEDLESS " if o.needless else "") + why,
-                sep="\t",
-                flush=True,
-            )
+            fault = "SILENT " if o.silent else "NEEDLESS " if o.needless else ""
+            covered = {True: "yes", False: "no", None: "-"}[o.covered]
+            print(*row, o.n_true, o.n_called, o.dark, covered, fault + why, sep="\t", flush=True)
     print(f"{silent} of {len(chosen) * len(makers or MAKERS)} are wrong with status ok, or refused without need")
     return silent
 

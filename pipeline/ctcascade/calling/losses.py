@@ -138,15 +138,14 @@ def _looked(
     bare = ~nucleated & (z > least) & (ratio < reference.cd45_max_ratio)
     bare &= signals.dna > settings.min_snr * noise["dna"]
     bare &= cells["equivalent_diameter_um"].to_numpy(float) > gates.min_diameter_um
-    bare &= calls["call"].to_numpy(object) == "debris"
-    bare &= ~np.char.startswith(reason.astype(str), "dye")
+    clumps = reason[bare].astype(str)
     return Looked(
         called,
         open_ & (others >= settings.p_ctc_call) & (lowest > expit(-near)),
         open_ & by_gates & unsure,
         terms,
         np.where(called | open_, p, np.nan),
-        int(bare.sum()),
+        int((~np.char.startswith(clumps, "dye")).sum()),
         int((nucleated & _may_be_bleed(calls, signals, z - reference.ck_min_z, noise, settings)).sum()),
     )
 
