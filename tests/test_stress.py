@@ -59,6 +59,7 @@ def test_a_state_that_can_be_counted_is_counted_right(name, maker):
     outcome = stress.run(BY_NAME[name], maker, 11)
     assert (outcome.status, outcome.reason) == ("ok", "")
     assert min(outcome.recall, outcome.precision) >= stress.LEAST
+    assert outcome.covered
 
 
 @pytest.mark.parametrize("maker", stress.MAKERS)
