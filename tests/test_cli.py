@@ -30,6 +30,7 @@ VERBS = [
     "replicates",
     "validation",
     "cohort",
+    "exchange",
     "phantom",
     "warm",
 ]

@@ -87,7 +87,7 @@ STAGES = {
     "report": Stage(
         (
             *(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up", "validation")),
-            "report.dictionary",
+            *("report.dictionary", "report.fhir", "report.numbers_csv"),
         ),
         files=("report/templates/*",),
         evidence=_ALL,

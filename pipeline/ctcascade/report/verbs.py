@@ -1,4 +1,4 @@
-"""The verbs of this room: report, export."""
+"""The verbs of this room: report, export, exchange."""
 
 import argparse
 from pathlib import Path
@@ -9,6 +9,7 @@ from ctcascade.data.errors import refuse
 
 def register(verbs: Verbs) -> None:
     """Add the verbs of this room."""
+    _register_exchange(verbs)
     _register_pages(verbs.add("report", _report, "a self-contained HTML page", settings=False))
 
     text = "a sample's labels as OME-TIFF and its cells as GeoJSON (QuPath)"
@@ -16,6 +17,22 @@ def register(verbs: Verbs) -> None:
     add_folder(verb, "--sample", "its folder of results")
     add_folder(verb, "--base", "folder of the sample sheet")
     add_folder(verb, "--out", "folder for the files")
+
+
+def _register_exchange(verbs: Verbs) -> None:
+    text = "a patient's results for other systems: a FHIR R4B bundle, and a table of all numbers"
+    verb = verbs.add("exchange", _exchange, text)
+    add_lists_of_files(verb, "--counts")
+    add_files(verb, "--cascade", "--prognosis", "--fhir", "--numbers")
+
+
+def _exchange(args: argparse.Namespace) -> None:
+    from ctcascade.report import fhir, numbers_csv
+    from ctcascade.study import jobs
+
+    job = jobs.read(jobs.ReportPatientJob, args.settings)
+    fhir.write_bundle(args.counts, args.prognosis, job.patient.sex, args.fhir)
+    numbers_csv.write_numbers(args.counts, args.cascade, args.prognosis, args.numbers)
 
 
 def _register_pages(verb: argparse.ArgumentParser) -> None:
