@@ -7,6 +7,7 @@ import pytest
 
 from ctcascade.data import store
 from ctcascade.data.errors import InputError
+from ctcascade.formats import image_files
 from ctcascade.images import detect
 from ctcascade.study import jobs, sheets
 from ctcascade.validation.verify import verify
@@ -92,6 +93,56 @@ def test_images_that_came_after_the_plan_are_refused(tmp_path):
     with pytest.raises(InputError, match="expected the 5 frames that it was planned from"):
         detect.detect(job, study.base, (1, 1), tmp_path / "f", tmp_path / "c", planned="5:0123456789abcdef")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_verify_reads_images_when_asked_and_names_what_no_sheet_of_the_run_named(moved):
+    results = moved / "results"
+    lines, wrong = verify(results, ROOT / "config")
+    assert wrong == 0, lines
+    (moved / "config").mkdir(exist_ok=True)
+    shutil.copytree(ROOT / "test_data", moved / "other" / "test_data")
+    changed = moved / "other" / "test_data" / "images" / "P01_1" / "f002.ome.tif"
+    data = bytearray(changed.read_bytes())
+    data[-900:-500] = bytes(400)
+    changed.write_bytes(data)
+    (moved / "other" / "config").mkdir()
+    lines, wrong = verify(results, moved / "other" / "config")
+    assert wrong == 1
+    (line,) = [line for line in lines if not line.endswith("as it claims")]
+    assert (
+        line == f"{results / 'samples/P01_1/frames.parquet'}: the images of P01_1 are not those that it was made from"
+    )
+    shutil.copytree(results / "samples" / "P01_1", results / "samples" / "old")
+    shutil.rmtree(results / "samples" / "P02_1")
+    said = {line.partition(": ")[0]: line.partition(": ")[2] for line in verify(results)[0]}
+    assert said[str(results / "samples" / "old")] == "of an earlier sheet or run: index.html does not name it"
+    assert said[str(results / "samples" / "P02_1")] == "missing, and index.html names it"
+    counts = results / "samples" / "P01_1" / "counts.json"
+    counts.write_text(counts.read_text()[:900])
+    assert re.fullmatch(r"JSON that is broken in line \d+", dict_of(verify(results)[0])[str(counts)])
+    counts.write_text("")
+    assert dict_of(verify(results)[0])[str(counts)] == "an empty file"
+
+
+def dict_of(lines):
+    return {line.partition(": ")[0]: line.partition(": ")[2] for line in lines}
+
+
+def test_pixels_are_compared_where_files_are_too_large_to_be_read_whole(moved, monkeypatch):
+    monkeypatch.setattr(image_files, "digest_of_content", lambda listed: "same")
+    results = moved / "results"
+    monkeypatch.setattr(store, "table_provenance", _same_images(store.table_provenance))
+    shutil.copytree(ROOT / "test_data", moved / "other" / "test_data")
+    images = moved / "other" / "test_data" / "images" / "P02_1"
+    (images / "f001.ome.tif").write_bytes((images / "f002.ome.tif").read_bytes())
+    (moved / "other" / "config").mkdir()
+    wrong = [line for line in verify(results, moved / "other" / "config")[0] if "pixels of frame" in line]
+    (line,) = wrong
+    assert line.endswith("P02_1/frames.parquet: the pixels of frame f001 are not those that it was made from")
+
+
+def _same_images(of):
+    return lambda path: of(path).model_copy(update={"images": "same"})
 
 
 def test_verify_names_what_was_exchanged_or_changed(moved):

@@ -1,5 +1,6 @@
 """The lock of the results folder, its clean-up, and the one private field of Snakemake that the workflow sets."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from ctcascade.data import results_folder
+from ctcascade.data.errors import InputError
+from ctcascade.formats import image_files
 
 pytestmark = pytest.mark.unit
 
@@ -40,3 +43,55 @@ def test_the_scheduler_is_changed_only_in_the_version_that_it_was_tried_on(versi
     exec(function, names)
     names["let_scheduler_sleep"]()
     assert scheduler.job_rate_limiter == left
+
+
+def waiting(folder, least, arrivals):
+    """Run the workflow's `wait_for_images` by a clock that only sleeping moves; `arrivals` come while it sleeps."""
+    (function,) = re.findall(r"(?ms)^def wait_for_images.*?(?=^\S)", COMMON.read_text(encoding="utf-8"))
+    now, said = [1000.0], []
+
+    def sleep(seconds):
+        now[0] += seconds
+        for path in arrivals[:1]:
+            path.write_bytes(b"x")
+            os.utime(path, (now[0], now[0]))
+        del arrivals[:1]
+
+    def listed(name):
+        paths = sorted(folder.glob("*.tif"))
+        return SimpleNamespace(frames=[SimpleNamespace(files=(path,)) for path in paths])
+
+    names = {
+        "image_files": image_files,
+        "study": SimpleNamespace(settings=SimpleNamespace(images_settled_s=least), samples=["S1"]),
+        "listed": listed,
+        "list_frames": None,
+        "time": SimpleNamespace(time=lambda: now[0], sleep=sleep),
+        "sys": SimpleNamespace(stderr=None),
+        "print": lambda text, **_: said.append(text),
+    }
+    exec(function, names)
+    names["wait_for_images"]()
+    return now[0] - 1000.0, said
+
+
+def test_a_run_waits_until_images_are_as_old_as_the_settings_say_and_again_for_those_that_come(tmp_path):
+    first = tmp_path / "a.tif"
+    first.write_bytes(b"x")
+    os.utime(first, (990.0, 990.0))
+    took, said = waiting(tmp_path, 25, [])
+    assert took == pytest.approx(15.1)
+    assert said[0].startswith(f"S1: image files changed in the last minute: 1, the last {first}, 10 s ago.")
+    assert said[1:] == [f"S1: waiting until {first} is 25 s old"]
+    second = tmp_path / "b.tif"
+    took, said = waiting(tmp_path, 25, [second])
+    assert took == pytest.approx(15.1 + 25.1)
+    assert said[1:] == [f"S1: waiting until {path} is 25 s old" for path in (first, second)]
+    second.unlink()
+    assert waiting(tmp_path, 0, []) == (0, [said[0]])
+
+
+def test_an_image_that_goes_while_its_age_is_asked_for_is_named(tmp_path):
+    gone = SimpleNamespace(frames=[SimpleNamespace(files=(tmp_path / "gone.tif",))])
+    with pytest.raises(InputError, match=r"gone\.tif: found a file that cannot be asked for its age: No such file"):
+        image_files.youngest(gone, 0.0)

@@ -407,3 +407,23 @@ def test_a_second_download_is_named_as_one(tmp_path, name):
     reviews.read(path, faults)
     (fault,) = faults
     assert "a name as a browser gives to a second download; expected one file of anna, S1.anna.csv" in str(fault)
+
+
+def test_a_folder_of_images_is_no_folder_of_reviews(tmp_path):
+    for k in range(30):
+        (tmp_path / f"f{k}.ome.tif").write_bytes(b"II*\0")
+    faults: list = []
+    assert reviews.find(tmp_path, ["S1"], faults) == ({}, [])
+    (fault,) = faults
+    assert "a folder of 30 images (" in str(fault)
+    assert "and no review; expected a folder of SAMPLE.REVIEWER.csv files; fix the path" in str(fault)
+
+
+def test_files_that_are_no_reviews_are_named_up_to_a_number(tmp_path):
+    for k in range(30):
+        (tmp_path / f"notes{k}.txt").write_text("x")
+    faults: list = []
+    found, notes = reviews.find(tmp_path, ["S1"], faults)
+    assert (found, faults) == ({}, [])
+    assert len(notes) == 21
+    assert notes[-1].endswith("10 more files are not used")

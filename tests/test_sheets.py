@@ -512,6 +512,18 @@ def test_the_shipped_assays_are_valid(folder, name):
             "max_diameter_um 3: no cell can be a CTC; expected min_diameter_um below max_diameter_um",
         ),
         (
+            {"recovery": {"mean": 0.8, "low": 0.01, "high": 0.81, "kind": "assumption", "source": "x"}},
+            "recovery: found low 0.01, mean 0.8, high 0.81: the mean is nearly one of the limits",
+        ),
+        (
+            {"sensitivity": {"mean": 0.02, "low": 0.01, "high": 0.9, "kind": "assumption", "source": "x"}},
+            "sensitivity: found low 0.01, mean 0.02, high 0.9: the mean is nearly one of the limits",
+        ),
+        (
+            {"background_per_7_5_ml": {"mean": 9, "low": 0.01, "high": 10, "kind": "assumption", "source": "x"}},
+            "background_per_7_5_ml: found low 0.01, mean 9, high 10: the mean is nearly one of the limits",
+        ),
+        (
             {"bleed": {"value": {"ck": {"ck": 0.1}}, "source": "x"}},
             "bleed.ck: found ck into ck; expected another channel",
         ),
@@ -877,3 +889,29 @@ def test_a_section_without_settings_is_none_and_one_named_twice_is_refused(tmp_p
     over.write_text("classify:\n  p_ctc_call: .8\n  p_ctc_call: .7\n")
     configuration.Configuration([shipped, over], {"classify": {"p_ctc_call": 0.7}}, faults)
     assert "a second time" in str(faults[0])
+
+
+@pytest.mark.parametrize(
+    ("written", "fault"),
+    [
+        ("chunk_frames: 256.0", "found 256.0; expected a whole number of frames from 1 to 100000; write 256"),
+        (
+            "chunk_frames: '256'",
+            "found the text '256'; expected a whole number of frames from 1 to 100000; write 256",
+        ),
+        ("count: {level: '0.9'}", "found the text '0.9'; expected the level of intervals from 0.5 to 0.999; write 0.9"),
+        ("detect: {labels: 'true'}", "found the text 'true'; expected true or false; write true without quotes"),
+        ("chunk_frames: 2.5", "found 2.5; expected a whole number of frames from 1 to 100000; fix the value"),
+        ("chunk_frames: many", "found many; expected a whole number of frames from 1 to 100000; fix the value"),
+    ],
+)
+def test_a_number_in_another_form_is_shown_in_it_with_what_to_write(folder, written, fault):
+    Path("over.yaml").write_text(written)
+    tsv("samples.tsv", [SAMPLE])
+    tsv("patients.tsv", [PATIENT])
+    given = {"samples": "samples.tsv", "patients": "patients.tsv"}
+    with pytest.raises(InputError) as caught:
+        sheets.read_study([ROOT / "config" / "config.yaml", Path("over.yaml")], given)
+    (found,) = caught.value.faults
+    assert str(found).startswith("over.yaml: ")
+    assert fault in str(found)

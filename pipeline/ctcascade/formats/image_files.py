@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 
 from ctcascade.data.camera import Camera
-from ctcascade.data.errors import plain
+from ctcascade.data.errors import plain, refuse
 from ctcascade.formats import FrameError, FrameRef, listing, read
 from ctcascade.formats.known_images import KnownImages
 from ctcascade.formats.listing import FrameList
@@ -44,7 +44,11 @@ def youngest(listed: FrameList, now: float) -> tuple[Path | None, float, int]:
     found: Path | None = None
     least, young = float("inf"), 0
     for path in dict.fromkeys(path for frame in listed.frames for path in frame.files):
-        age = max(0.0, now - os.stat(path).st_mtime)
+        try:
+            age = max(0.0, now - os.stat(path).st_mtime)
+        except OSError as error:
+            why = f"a file that cannot be asked for its age: {error.strerror}"
+            refuse(path, "", why, "the file that was listed a moment ago", "start the run again once images stay")
         young += age < _YOUNG_S
         if age < least:
             found, least = path, age
