@@ -1,10 +1,12 @@
 """Many samples: how long the plan takes, and what the workflow costs beside its stages.
 
-Alone, for the figures of docs/scale.md: python -m benchmarks.bench_scale SAMPLES FRAMES CORES [--plan]
-Frames are hard links to a few phantom frames of full size: they take as long to read and to count as different ones.
+Alone, for the figures of docs/scale.md: python -m benchmarks.bench_scale SAMPLES FRAMES CORES [--plan] [--tiny] [--one]
+Frames are a few phantom frames of full size, again and again; with --tiny they have 96 x 96 pixels, and with --one all
+samples are of one patient.
 """
 
 import csv
+import datetime
 import os
 import resource
 import subprocess
@@ -12,13 +14,16 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
+from ctcascade.data import store
 from ctcascade.validation import phantom
 from tests.support import slides
 
 ROOT = Path(__file__).parents[1]
 POOL = phantom.Slide(4, (1036, 1384), recipe=phantom.Recipe(leukocytes=400, ctcs=4))
+TINY = phantom.Slide(4, (96, 96), recipe=phantom.Recipe(leukocytes=4, ctcs=1))
 WITH_ITS_TIME = """
 import atexit, time
 atexit.register(lambda: print("itself:", time.process_time()))
@@ -45,15 +50,18 @@ def overhead(done: dict[str, float]) -> str:
     return f"Snakemake itself: {100 * share:.1f} % of the processor time of its jobs"
 
 
-def write_study(folder: Path, samples: int, frames: int, planned: bool = False) -> None:
-    """Write sheets and frames of a study, two samples a patient; frames that are only planned are hard links."""
+def write_study(
+    folder: Path, samples: int, frames: int, planned: bool = False, slide: phantom.Slide = POOL, draws: int = 2
+) -> None:
+    """Write sheets and frames of a study, `draws` samples a patient; frames that are only planned are hard links."""
     (folder / "config").mkdir(parents=True)
-    phantom.write_slide(folder / "pool", POOL, seed=11)
+    phantom.write_slide(folder / "pool", slide, seed=11)
     pool = sorted((folder / "pool").iterdir())
     sheet = ["sample\tpatient\tcollected\timages\tassay\tblood_volume_ml"]
     patients = ["patient\tprimary\tsetting\tsex"]
     for number in range(samples):
-        patient, draw = divmod(number, 2)
+        patient, draw = divmod(number, draws)
+        day = datetime.date(2026, 1, 1) + datetime.timedelta(days=30 * draw)
         images = folder / "images" / f"S{number:05d}"
         images.mkdir(parents=True)
         for frame in range(frames):
@@ -62,7 +70,7 @@ def write_study(folder: Path, samples: int, frames: int, planned: bool = False) 
                 os.link(source, target)
             else:  # copies would be counted once
                 slides.repeat(source, target, number * frames + frame)
-        sheet.append(f"S{number:05d}\tP{patient:05d}\t2026-0{draw + 1}-01\t../images/S{number:05d}\tcellsearch\t7.5")
+        sheet.append(f"S{number:05d}\tP{patient:05d}\t{day}\t../images/S{number:05d}\tcellsearch\t7.5")
         if not draw:
             patients.append(f"P{patient:05d}\tbreast\tmetastatic\tfemale")
     (folder / "config" / "samples.tsv").write_text("\n".join(sheet) + "\n")
@@ -100,11 +108,22 @@ def run(folder: Path, cores: int) -> dict[str, float]:
     return figures | dict(sorted(of_rules.items()))
 
 
+def missing(folder: Path, samples: int, frames: int) -> Iterator[str]:
+    """Yield for each sample what is not there of it; empty where every frame is once in its table and it has a page."""
+    for number in range(samples):
+        place = folder / "results" / "samples" / f"S{number:05d}"
+        names = store.read_table(place / "frames.parquet", "frames", only=["frame", "usable"])
+        page = (place / "report.html").exists() and (place / "counts.json").exists()
+        whole = names["frame"].nunique() == len(names) == frames and names["usable"].all()
+        yield "" if whole and page else f"{place.name}: {len(names)} frames, {int(names['usable'].sum())} usable"
+
+
 def main() -> None:
     samples, frames, cores = map(int, sys.argv[1:4])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "study")
-        write_study(folder, samples, frames)
+        slide, draws = TINY if "--tiny" in sys.argv else POOL, samples if "--one" in sys.argv else 2
+        write_study(folder, samples, frames, slide=slide, draws=draws)
         planned, jobs = plan(folder)
         print(f"{samples} samples of {frames} frames, {jobs} jobs:", *(f"{k} {v:.1f}" for k, v in planned.items()))
         if "--plan" in sys.argv:
@@ -115,6 +134,8 @@ def main() -> None:
         print(overhead(done))
         kept = sum(path.stat().st_size for path in (folder / "results").rglob("*") if path.is_file())
         print(f"{kept / samples / frames:.0f} bytes of results a frame, {kept / samples / 1e6:.2f} MB a sample")
+        lost = [row for row in missing(folder, samples, frames) if row]
+        print(f"{len(lost)} samples with frames lost or counted twice, or without a page", *lost[:5])
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ def said(named, base=Path(), images=None):
         ("/dev/null", "no folder"),
         ("/proc/x", "a folder of the operating system"),
         ("/etc", "a folder of the operating system"),
+        ("/dev/shm", "a folder of the operating system"),
+        ("/usr/share/results", "a folder of the operating system"),
         ("../" * 40 + "etc", "a folder of the operating system"),
         (".", "the working folder"),
         ("x/..", "the working folder"),
@@ -66,7 +68,19 @@ def test_the_home_folder_itself_is_refused_and_a_folder_in_it_is_not(place, monk
 
 
 @pytest.mark.parametrize(
-    "named", ["results", "a b", "é", "new/deep/er", "images/i1/results", "x" * 200, "../elsewhere", "a;b", "a'b"]
+    "named",
+    [
+        "results",
+        "a b",
+        "é",
+        "new/deep/er",
+        "images/i1/results",
+        "x" * 200,
+        "../elsewhere",
+        "a;b",
+        "a'b",
+        "/dev/shm/study",
+    ],
 )
 def test_a_place_for_results_is_accepted(place, named):
     assert said(named) == ""

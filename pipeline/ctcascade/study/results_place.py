@@ -8,7 +8,8 @@ from ctcascade.data.choice import place_and_choice
 from ctcascade.data.errors import Fault, plain
 
 _LONGEST_NAME, _LONGEST_PATH = 255, 3500  # bytes; names of samples and frames come behind
-_OF_THE_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr")
+_OF_THE_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "sbin", "sys", "usr/bin", "usr/lib", "usr/share")
+_IN_MEMORY = Path("/dev/shm")  # where anyone may keep files  # noqa: S108
 _TODO = "name a folder for this run alone, such as --config results=results"
 
 
@@ -49,7 +50,8 @@ def _reasons(named: str, base: Path, images: Mapping[str, Sequence[str]]) -> Ite
 
 def _in_use(place: Path, base: Path, images: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Yield what a folder is used for already."""
-    if place == Path("/") or place.parts[1] in _OF_THE_SYSTEM:
+    system = any(place.is_relative_to(Path("/", name)) for name in _OF_THE_SYSTEM)
+    if place == Path("/") or (system and _IN_MEMORY not in place.parents):
         yield "a folder of the operating system"
     if Path.cwd().resolve().is_relative_to(place):
         yield "the working folder or one that holds it"
