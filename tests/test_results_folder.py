@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numba
 import pytest
 
 from ctcascade.data import results_folder
 from ctcascade.data.errors import InputError
 from ctcascade.formats import image_files
+from ctcascade.images import labels
 
 pytestmark = pytest.mark.unit
 
@@ -95,3 +97,19 @@ def test_an_image_that_goes_while_its_age_is_asked_for_is_named(tmp_path):
     gone = SimpleNamespace(frames=[SimpleNamespace(files=(tmp_path / "gone.tif",))])
     with pytest.raises(InputError, match=r"gone\.tif: found a file that cannot be asked for its age: No such file"):
         image_files.youngest(gone, 0.0)
+
+
+def test_kernels_are_compiled_where_no_folder_for_them_can_be_written(monkeypatch):
+    njit = numba.njit
+
+    def without_a_place(*given, cache=False, **how):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")  # as numba says it
+        return njit(*given, **how)
+
+    monkeypatch.setattr(numba, "njit", without_a_place)
+
+    def twice(x):  # pragma: no cover - compiled
+        return 2 * x
+
+    assert labels.kernel(twice)(21) == 42
