@@ -7,7 +7,8 @@ import pytest
 
 from ctcascade.calling import classify
 from ctcascade.calling.mitosis import OTHER_HALF
-from ctcascade.data.results import Cascade
+from ctcascade.data import store
+from ctcascade.data.results import Cascade, Counts
 from ctcascade.report import follow_up_page, recovery_page
 from ctcascade.report.organ_risks import next_organ, organs
 from ctcascade.report.words import GLOSSARY, notices_of, reason_words
@@ -90,6 +91,20 @@ def test_a_notice_of_some_samples_names_them(tmp_path):
     assert "said-first" not in [e.get("class") for e in cases.Page(cases.patient_page(tmp_path / "none")).elements]
     found = [type("C", (), {"sample": f"S{i}", "notice": "a" if i else None}) for i in range(9)]
     assert notices_of(found) == [("a", "S1, S2, S3, S4, S5, S6 and 2 more")]
+
+
+@pytest.mark.unit
+def test_a_notice_reaches_the_pages_beside_the_flow(tmp_path):
+    rows, counts, prognoses = written(tmp_path, n=3)
+    first = store.read_json(counts[0], Counts)
+    store.write_json(counts[0], first.model_copy(update={"notice": "Pilot"}))
+    assert [(n.reason, n.n) for n in compared(tmp_path, rows, counts, prognoses).notices] == [("Pilot", 1)]
+    follow_up_page.report_follow_up(tmp_path / "cohort.json", tmp_path / "follow_up.html")
+    assert "Pilot (1 of 3 patients)" in cases.Page(tmp_path / "follow_up.html").text
+    store.write_json(tmp_path / "found.json", measured(tmp_path, ["H1"]).model_copy(update={"notices": (NOTICE,)}))
+    recovery_page.report_recovery(tmp_path / "found.json", tmp_path / "recovery.html")
+    page = cases.Page(tmp_path / "recovery.html")
+    assert [e["text"] for e in page.elements if e.get("class") == "said-first"] == [NOTICE]
 
 
 @pytest.mark.parametrize("kind", ["sample", "patient", "index"])

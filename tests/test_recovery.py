@@ -255,7 +255,9 @@ def test_an_impossible_spike_in_is_refused(folder, given, said):
 
 
 def test_healthy_samples_of_an_assay_are_what_is_pasted_into(folder):
-    study = read([SAMPLE, {**SAMPLE, "sample": "H1", "role": "healthy", "sampled_fraction": "0.5"}])
+    study = read([SAMPLE, {**SAMPLE, "sample": "H1", "role": "healthy", "sampled_fraction": "0.5", "notice": "Pilot"}])
+    assert jobs.recovery_job(study, SAMPLE["assay"]).notices == ("Pilot",)
+    assert jobs.count_job(study, "H1").notice == "Pilot"
     found = jobs.spike_job(study, SAMPLE["assay"])
     assert [s.sample for s in found.samples] == ["H1"]
     assert found.samples[0].sampled_fraction == 0.5
