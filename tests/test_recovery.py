@@ -242,7 +242,7 @@ def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
     [
         ({"levels": [0, 5, -1, 50]}, "levels: found -1; expected a whole number of CTCs from 0 to 100000"),
         ({"levels": [0, 5, 7.5, 50]}, "levels: found 7.5; expected a whole number of CTCs"),
-        ({"levels": [0, 5, 50, 1e9]}, "levels: found 1e+09; expected a whole number of CTCs from 0 to 100000"),
+        ({"levels": [0, 5, 50, 1e9]}, "levels: found 1000000000.0; expected a whole number of CTCs from 0 to 100000"),
         ({"levels": [0, 5, 50]}, "levels: found [0, 5, 50]; expected four numbers of CTCs or more"),
         ({"levels": [0, 0, 5, 5]}, "levels: found 2 different numbers; expected three or more"),
         ({"ck": 0}, "ck: found 0; expected a share of the camera's range"),
