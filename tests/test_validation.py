@@ -138,6 +138,7 @@ def test_the_classical_limit_of_detection_pools_low_samples():
     found = detection_limits.limit_of_detection_by_normal(2.0, low)
     assert found == pytest.approx(2 + 1.6449 / (1 - 1 / 12) * sd, rel=1e-4)
     assert detection_limits.limit_of_detection_by_normal(2.0, [[4], [6]]) is None
+    assert detection_limits.limit_of_detection_by_normal(0.0, [[5, 5, 5]]) is None  # no scatter is no limit of zero
 
 
 @pytest.mark.oracle
@@ -339,3 +340,24 @@ def test_in_silico_tubes_are_found_and_called(tmp_path, folder):
     found = store.read_json(tmp_path / "made.json", Replicates)
     assert (found.basis, [t.expected for t in found.tubes]) == ("phantom", [0, 2, 2, 4, 4, 6, 6])
     assert sum(t.observed for t in found.tubes) >= 20
+
+
+@pytest.mark.workflow
+def test_snakemake_validation_writes_a_page_that_says_what_it_rests_on(tmp_path, snakemake):
+    (tmp_path / "config").mkdir()
+    header, *rows = (ROOT / "config" / "samples.tsv").read_text(encoding="utf-8").splitlines()
+    kept = [row.replace("../test_data", str(ROOT / "test_data")) for row in rows if row.startswith("D01")]
+    donor = "\t".join([*kept[0].split("\t"), "healthy", "R1"])
+    (tmp_path / "config" / "samples.tsv").write_text(f"{header}\trole\trun\n{donor}\n", encoding="utf-8")
+    few = "validation: {blanks: 1, levels: [2, 4, 6], replicates: 2, frames: 1}\n"
+    (tmp_path / "over.yaml").write_text(few, encoding="utf-8")
+    run = snakemake(tmp_path, "validation", "--configfile", tmp_path / "over.yaml")
+    assert run.code == 0, run.output
+    found = store.read_json(run.results / "validation" / "cellsearch.json", Validation)
+    assert (found.basis, found.basis_of_blanks) == ("frames", "controls")
+    assert (found.blank.n_blanks, [level.n_tubes for level in found.levels]) == (1, [2, 2, 2])
+    assert set(found.factors) == {"sensitivity", "background_per_7_5_ml"}
+    assert (
+        "phantom cells in frames of healthy donors" in cases.Page(run.results / "validation" / "cellsearch.html").text
+    )
+    assert not (run.results / "validation" / "in_silico" / "cellsearch.images").exists()

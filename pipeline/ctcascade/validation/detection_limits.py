@@ -89,7 +89,7 @@ def limit_of_detection_by_counts(blank: int, false: float, recovery: float, leve
 
 
 def limit_of_detection_by_normal(blank: float, low: Sequence[Sequence[float]], level: float = 0.95) -> float | None:
-    """Return the classical limit ``blank + c SD``, the SD pooled over low samples; None without replicates.
+    """Return the classical limit ``blank + c SD``, the SD pooled over low samples; None without any scatter.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def limit_of_detection_by_normal(blank: float, low: Sequence[Sequence[float]], l
     if free < 1:
         return None
     pooled = math.sqrt(sum(float(np.var(each, ddof=1)) * (len(each) - 1) for each in low if len(each) > 1) / free)
-    return blank + _factor(level, free) * pooled
+    return blank + _factor(level, free) * pooled if pooled > 0 else None
 
 
 def variation_beyond_chance(groups: Sequence[Sequence[float]]) -> float | None:
