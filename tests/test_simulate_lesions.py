@@ -30,7 +30,7 @@ def in_sight(found, organ, modality, time):
 @pytest.mark.oracle
 @pytest.mark.parametrize("off", [(), ("frailty",), ("dormancy",), ("angiogenesis",)])
 def test_lesions_in_sight_are_as_many_as_the_engine_says(fine, off):
-    found = lesions.sample(expected_cascade(8000, founding=20, off=off), 3, "P1", 6.0)
+    found = lesions.sample(expected_cascade(8000, founding=20, off=off), 4, "P1", 6.0)
     model = expected_cascade(1, founding=20, off=off)
     for organ, modality, time in (("liver", "CT", 5.0), ("bone", "bone scan", 6.0), ("lung", "PET", 0.0)):
         mean, k = float(model.shown(organ, modality, time)[0]), float(model.frailty_shape[0])
