@@ -55,7 +55,7 @@ def test_exchanged_images_make_results_again_without_the_notes_of_snakemake(move
     (images / "held").rename(images / "P01_2")
     before = digests(moved / "results")
     planned = snakemake(moved, "-n", *(f"results/samples/P01_{k}/calls.parquet" for k in (1, 2)))
-    assert planned.output.count("made from other images") == 2 * 3
+    assert planned.output.count("made from other images") == 2 * 4
     run = snakemake(moved, *(f"results/samples/P01_{k}/calls.parquet" for k in (1, 2)))
     assert run.code == 0, run.output
     after = digests(moved / "results")
