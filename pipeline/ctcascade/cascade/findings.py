@@ -26,6 +26,7 @@ says so.
 """
 
 import datetime
+import functools
 import itertools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -293,7 +294,7 @@ class Imaged:
         k = self.cascade.frailty_shape
         bounded = [o for o in self.bounded if np.isfinite(high[:, o]).all()]
         width = {o: np.maximum(high[:, o] - low[:, o], 0.0) for o in bounded}
-        start = low.sum(axis=1)
+        start = functools.reduce(np.add, low.T)  # several times as fast as a sum over so few columns, and the same
         total = np.zeros_like(start)
         for chosen in itertools.chain.from_iterable(
             itertools.combinations(bounded, size) for size in range(len(bounded) + 1)
