@@ -18,6 +18,7 @@ import torch
 from crops import Image, crop, nuclei_of, truth
 from export import export
 from network import Network
+from quantize import quantize
 from torch import Tensor
 from torch.nn import functional
 
@@ -43,7 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, default=IMAGES, help="folder of train.npz")
     parser.add_argument("--work", type=Path, default=HERE / "work", help="folder of checkpoints, to go on from")
-    parser.add_argument("--out", type=Path, default=WEIGHTS, help="network to write")
+    parser.add_argument("--out", type=Path, default=HERE / "nuclei.onnx", help="network of floats to write")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="network of 8 bits to write, which is shipped")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -58,6 +60,7 @@ def main() -> None:
         sizes = [(len(ids), i) for ids in split["train"].values() for i in ids]
     weights = np.array([1 / np.sqrt(n) for n, _ in sorted(sizes, key=lambda pair: pair[1])])
     export(train(known, weights / weights.sum(), held, arguments.work), arguments.out)
+    quantize(arguments.out, arguments.weights)
 
 
 def train(known: list[Image], weights: Any, held: list[Image], work: Path) -> Network:

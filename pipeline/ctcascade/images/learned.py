@@ -23,6 +23,10 @@ _STEP = 8  # the network halves its planes three times ...
 _FOLD = 2  # ... after combining 2 x 2 pixels into one
 _HALO = 96  # pixels around a tile: about as far as the network sees
 _TILE = 1536  # side of a tile, pixels, so that memory does not grow with the frame
+_PART = 128  # side of the parts of a frame that the first look is content with, pixels, and their number
+_PARTS = 8
+_NEAR = 16  # pixels around a part or an object that the network is shown too
+_MOSTLY_DARK = 0.6  # share of the frame up to which only lit objects are shown to the network
 
 
 def planes(signal: Floats, noise: float) -> Floats:
@@ -72,7 +76,7 @@ def outlines(
     .. [1] Ronneberger et al. 2015, U-Net. https://doi.org/10.1007/978-3-319-24574-4_28
     """
     first = min(pixel_size_um / settings.first_pixel_um, settings.max_zoom)
-    diameter = _diameter_px(_maps(signal, noise, first)[1], settings) / first
+    diameter = _diameter_px(_first_look(signal, noise, first), settings) / first
     if not diameter:
         return np.zeros(signal.shape, np.bool_), np.zeros(signal.shape, np.float32)
     zoom = 1.0
@@ -91,21 +95,93 @@ def _diameter_px(depth: Floats, settings: LearnedSettings) -> float:
     return float(2 * np.sqrt(np.median(cores) / np.pi)) / settings.core_share if len(cores) else 0.0
 
 
+def _first_look(signal: Floats, noise: float, zoom: float) -> Floats:
+    """Return the depth map of the scaled frame; of a large frame, of the parts in which most is lit, side by side.
+
+    The size of nuclei is learned from some of them as well as from all.
+    """
+    seen, shape = _seen(signal, noise, zoom)
+    if seen[0].size <= _PARTS * _PART**2:
+        return _run(seen)[1, : shape[0], : shape[1]]
+    lit = _lit(signal, noise, shape)
+    corners = [(y, x) for y in range(0, shape[0], _PART) for x in range(0, shape[1], _PART)]
+    corners.sort(key=lambda at: -np.count_nonzero(lit[at[0] : at[0] + _PART, at[1] : at[1] + _PART]))  # stable
+    found = np.zeros((_PARTS * _PART, _PART), np.float32)
+    for k, (y, x) in enumerate(corners[:_PARTS]):
+        inner = _of_box(seen, (y, x, min(y + _PART, shape[0]), min(x + _PART, shape[1])))[1]
+        found[k * _PART : k * _PART + inner.shape[0], : inner.shape[1]] = inner
+    return found
+
+
 def _maps(signal: Floats, noise: float, zoom: float) -> Floats:
-    """Return the maps that the network gives for the scaled frame: the probability of nucleus, and the depth."""
+    """Return the maps that the network gives for the scaled frame: the probability of nucleus, and the depth.
+
+    Where little is lit, it is shown the lit objects alone, one after the other; elsewhere both maps are 0.
+    """
+    seen, shape = _seen(signal, noise, zoom)
+    boxes = _lit_boxes(_lit(signal, noise, shape))
+    if sum((y1 - y0 + 2 * _NEAR) * (x1 - x0 + 2 * _NEAR) for y0, x0, y1, x1 in boxes) > _MOSTLY_DARK * seen[0].size:
+        return _tiled(seen, shape)
+    found = np.zeros((2, *shape), np.float32)
+    for y0, x0, y1, x1 in boxes:
+        inner = found[:, y0:y1, x0:x1]
+        inner[:] = np.maximum(inner, _of_box(seen, (y0, x0, y0 + inner.shape[1], x0 + inner.shape[2])))
+    return found
+
+
+def _seen(signal: Floats, noise: float, zoom: float) -> tuple[Floats, tuple[int, int]]:
+    """Return the planes of the scaled frame, continued to whole steps of the network, and the size of that frame."""
     step = _STEP * _FOLD
-    seen = planes(_resized(signal, tuple(max(step, round(length * zoom)) for length in signal.shape)), noise)
-    rows, columns = seen.shape[1:]
-    seen = np.pad(seen, [(0, 0), (0, -rows % step), (0, -columns % step)], mode="symmetric")
+    rows, columns = (max(step, round(length * zoom)) for length in signal.shape)
+    seen = planes(_resized(signal, (rows, columns)), noise)
+    return np.pad(seen, [(0, 0), (0, -rows % step), (0, -columns % step)], mode="symmetric"), (rows, columns)
+
+
+def _lit(signal: Floats, noise: float, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return where, in the scaled frame, the mean of 5 x 5 pixels of the frame is above the noise of one pixel."""
+    lit = (cv2.blur(signal, (5, 5)) > np.float32(noise)).astype(np.float32)
+    return _resized(lit, shape) > 0
+
+
+def _lit_boxes(lit: NDArray[np.bool_]) -> list[tuple[int, int, int, int]]:
+    """Return boxes around what is lit, in whole steps of the network: rows y0 to y1 and columns x0 to x1."""
+    step = _STEP * _FOLD
+    rows, columns = lit.shape
+    squares = np.zeros((-(-rows // step) * step, -(-columns // step) * step), np.uint8)
+    squares[:rows, :columns] = lit
+    any_lit = squares.reshape(len(squares) // step, step, -1, step).max(axis=(1, 3))
+    count, _, about, _ = cv2.connectedComponentsWithStats(any_lit, connectivity=8)
+    left, top, wide, high = (about[1:count, k] * step for k in range(4))
+    return list(zip(top.tolist(), left.tolist(), (top + high).tolist(), (left + wide).tolist(), strict=True))
+
+
+def _of_box(seen: Floats, box: tuple[int, int, int, int]) -> Floats:
+    """Return the maps of a part of the planes, of which the network is shown what lies near it too."""
+    step = _STEP * _FOLD
+    y0, x0, y1, x1 = box
+    top, left = max(0, y0 - _NEAR), max(0, x0 - _NEAR)
+    bottom = min(-(-y1 // step) * step + _NEAR, seen.shape[1])
+    right = min(-(-x1 // step) * step + _NEAR, seen.shape[2])
+    return _run(seen[:, top:bottom, left:right])[:, y0 - top : y1 - top, x0 - left : x1 - left]
+
+
+def _tiled(seen: Floats, shape: tuple[int, int]) -> Floats:
+    """Return the maps of all of the planes, a tile after the other."""
+    rows, columns = shape
     found = np.empty((2, rows, columns), np.float32)
     for y in range(0, rows, _TILE):
         for x in range(0, columns, _TILE):
             top, left = max(0, y - _HALO), max(0, x - _HALO)
-            part = np.ascontiguousarray(seen[:, top : y + _TILE + _HALO, left : x + _TILE + _HALO])
-            (result,) = _network().run(None, {"planes": part[None]})
+            result = _run(seen[:, top : y + _TILE + _HALO, left : x + _TILE + _HALO])
             inner = found[:, y : y + _TILE, x : x + _TILE]
-            inner[:] = result[0, :, y - top :, x - left :][:, : inner.shape[1], : inner.shape[2]]
+            inner[:] = result[:, y - top :, x - left :][:, : inner.shape[1], : inner.shape[2]]
     return found
+
+
+def _run(part: Floats) -> Floats:
+    """Return the two maps that the network gives for planes."""
+    (result,) = _network().run(None, {"planes": np.ascontiguousarray(part)[None]})
+    return np.asarray(result[0])
 
 
 def _resized(image: Floats, shape: tuple[int, ...]) -> Floats:
