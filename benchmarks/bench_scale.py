@@ -1,7 +1,7 @@
 """Many samples: how long the plan takes, and what the workflow costs beside its stages.
 
 Alone, for the figures of docs/scale.md: python -m benchmarks.bench_scale SAMPLES FRAMES CORES [--plan] [--tiny] [--one]
-Frames are a few phantom frames of full size, again and again; with --tiny they have 96 x 96 pixels, and with --one all
+Frames are a few phantom frames of full size, again and again; with --tiny of 128 x 128 pixels, and with --one all
 samples are of one patient.
 """
 
@@ -23,7 +23,7 @@ from tests.support import slides
 
 ROOT = Path(__file__).parents[1]
 POOL = phantom.Slide(4, (1036, 1384), recipe=phantom.Recipe(leukocytes=400, ctcs=4))
-TINY = phantom.Slide(4, (96, 96), recipe=phantom.Recipe(leukocytes=4, ctcs=1))
+TINY = phantom.Slide(4, (128, 128), recipe=phantom.Recipe(leukocytes=4, ctcs=1))
 WITH_ITS_TIME = """
 import atexit, time
 atexit.register(lambda: print("itself:", time.process_time()))

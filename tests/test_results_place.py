@@ -96,6 +96,12 @@ def test_a_link_to_a_folder_of_images_is_one(place):
     assert "which holds images of S1" in said("link")
 
 
+@pytest.mark.parametrize("images", ["loop/x", "loop", "x\0y", "y" * 5000])
+def test_images_that_are_nowhere_are_left_to_the_listing(place, images):
+    (place / "loop").symlink_to("loop")
+    assert said("results", images={"S1": (images,)}) == ""
+
+
 def test_the_study_is_refused_with_the_other_faults(place):
     given = {"samples": str(ROOT / "config" / "samples.tsv"), "results": str(ROOT / "test_data" / "images" / "P02_1")}
     with pytest.raises(InputError, match=r"results: found .*which holds images of P02_1; expected a folder"):

@@ -58,6 +58,7 @@ def _in_use(place: Path, base: Path, images: Mapping[str, Sequence[str]]) -> Ite
     if place == Path.home().resolve():
         yield "a home folder"
     for sample, parts in images.items():
-        paths = ((base / place_and_choice(part, base)[0]).resolve() for part in parts)
-        if any(path.is_relative_to(place) for path in paths):
+        named = (base / place_and_choice(part, base)[0] for part in parts if "\0" not in part)
+        # unlike Path.resolve, this bears links that lead in a circle; they are refused where images are listed
+        if any(Path(os.path.realpath(path)).is_relative_to(place) for path in named):
             yield f"which holds images of {plain(sample)}"
