@@ -57,9 +57,9 @@ localrules:
 rule all:
     default_target: True
     input:
-        "<results>/index.html",
-        collect("<results>/samples/{sample}/report.html", sample=study.samples),
-        collect("<results>/patients/{patient}/report.html", patient=study.patients),
+        [] if WITHOUT else "<results>/index.html",
+        collect("<results>/samples/{sample}/report.html", sample=shown_samples()),
+        collect("<results>/patients/{patient}/report.html", patient=shown_patients()),
 
 
 onstart:
@@ -76,3 +76,4 @@ onsuccess:
 
 onerror:
     results_folder.remove_ahead(RESULTS)
+    make_other_pages()

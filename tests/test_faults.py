@@ -119,6 +119,33 @@ def test_snakemake_can_be_restarted_beside_a_job_that_it_left(study, demo, snake
     assert leftovers(again.results) == []
 
 
+FAILS_FOR = """
+import sys
+if "{verb}" in sys.orig_argv and any('"sample":"{sample}"' in word for word in sys.orig_argv):
+    sys.exit("it fails for a test")
+"""
+
+
+@pytest.mark.workflow
+def test_pages_of_other_samples_are_made_where_one_fails_and_say_so(tmp_path, snakemake):
+    folder = write_study(tmp_path / "run", "P02", "P03")
+    (tmp_path / "sitecustomize.py").write_text(FAILS_FOR.format(verb="detect", sample="P03_1"))
+    run = snakemake(folder, PYTHONPATH=f"{tmp_path}:{ROOT}/pipeline")
+    assert run.code == 1
+    assert "failed: P03_1; pages that do not need them are made now" in run.output
+    pages = [run.results / "samples" / "P02_1" / "report.html", run.results / "patients" / "P02" / "report.html"]
+    for page in pages:
+        assert "Not compared with P03_1, which failed in this run" in page.read_text(encoding="utf-8")
+    assert not (run.results / "samples" / "P03_1" / "report.html").exists()
+    assert not (run.results / "index.html").exists()
+    assert list(run.results.glob("*/*/.ahead*")) == []
+    run = snakemake(folder)
+    assert run.code == 0, run.output
+    assert "rule detect" in run.output
+    assert "Not compared" not in pages[0].read_text(encoding="utf-8") + pages[1].read_text(encoding="utf-8")
+    assert (run.results / "index.html").exists()
+
+
 @pytest.mark.workflow
 def test_wrong_file_dates_change_no_result(demo, snakemake, tmp_path):
     shutil.copytree(demo.folder, tmp_path / "copy", symlinks=True)

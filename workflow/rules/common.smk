@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import shlex
+import subprocess
 import sys
 import time
 
@@ -86,6 +87,8 @@ def pages_of_this_run():
 
 def take_results():
     """Lock the results folder and clear it of half-written files; exit with code 2 if another run uses it."""
+    if WITHOUT:
+        return  # the run that goes on here has done so
     warning = or_exit(results_folder.lock, RESULTS)
     if warning:
         print(warning, file=sys.stderr)
@@ -135,6 +138,8 @@ shell.prefix(
 study = or_exit(read_study)
 RESULTS = study.settings.results
 KNOWN = f"{RESULTS}/logs/{known_list}"
+# samples whose jobs failed, where the pages of the others are made after all
+WITHOUT = set(filter(None, os.environ.get("CTCASCADE_WITHOUT", "").split(",")))
 WRITES = []  # holds something once the results folder is this run's
 AHEAD = f"{results_folder.AHEAD}{os.getpid()}-{STARTED:.0f}"
 
@@ -413,6 +418,51 @@ def charts_of(wildcards):
     own = [one] if one else study.samples_of(wildcards.patient)
     controlled = study.controls_of(own) or set(own) & set(study.controls)
     return [f"{RESULTS}/controls.json"] if controlled else []
+
+
+def without_failed(samples):
+    return [name for name in samples if name not in WITHOUT]
+
+
+def shown_samples():
+    """Return the samples that pages are made of: all, or those that do not need one that failed."""
+    controls = set(study.controls) if WITHOUT & set(study.controls) else set()
+    needed = {
+        name: {name} | (controls if study.controls_of([name]) else set())
+        for name in study.samples
+    }
+    return [name for name, all_of in needed.items() if not WITHOUT & all_of]
+
+
+def shown_patients():
+    shown = set(shown_samples())
+    return [name for name in study.patients if shown >= set(study.samples_of(name))]
+
+
+def make_other_pages():
+    """Where a sample failed, which all pages wait for, make the pages that do not need it, in a run of their own.
+
+    Pages name samples that hold the same images, so they wait for the frames of all. These say which samples they were
+    not compared with, and are made again once nothing fails. The index, which is of all samples, is not made.
+    """
+    scheduler = workflow.scheduler
+    failed = {
+        name
+        for job in getattr(scheduler, "failed", ())
+        if job.rule.name != "report_sample"
+        and (name := getattr(job.wildcards, "sample", ""))
+    }
+    asked_for_all = any(job.rule.name == "all" for job in workflow.dag.jobs)
+    all_of_samples = len(failed) == len(study.samples)
+    if WITHOUT or not failed or all_of_samples or not asked_for_all:
+        return
+    if not workflow.execution_settings.keep_going or scheduler._user_kill:
+        return
+    names = ", ".join(sorted(failed))
+    print(f"failed: {names}; pages that do not need them are made now", file=sys.stderr)
+    again = [sys.executable, "-m", "snakemake", *sys.argv[1:], "--nolock"]
+    env = {**os.environ, "CTCASCADE_WITHOUT": ",".join(sorted(failed))}
+    subprocess.run(again, env=env, check=False)
 
 
 def name_shared_files():

@@ -177,13 +177,13 @@ rule operator:
 # Only pages wait for all samples: they name samples that hold the same images.
 rule list_compared:
     input:
-        frames=collect(rules.gather.output.frames, sample=study.samples),
+        frames=collect(rules.gather.output.frames, sample=without_failed(study.samples)),
     output:
         temp("<results>/compared.args"),
     log:
         "<logs>/list_compared.log",
     params:
-        settings=settings("compare"),
+        settings=jobs.compare_job(study, WITHOUT).model_dump_json(),
         code=code("compare"),
     script:
         "../scripts/list_cohort.py"
@@ -199,7 +199,7 @@ rule compare:
     benchmark:
         "<benchmarks>/compare.tsv"
     params:
-        settings=settings("compare"),
+        settings=jobs.compare_job(study, WITHOUT).model_dump_json(),
         code=code("compare"),
     shell:
         "ctcascade compare @{input:q} --out {output:q} 2> {log:q}"

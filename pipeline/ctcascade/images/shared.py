@@ -43,7 +43,8 @@ def compare(job: CompareJob, frames: Sequence[Path], out: Path) -> None:
         for one, two in itertools.combinations(found, 2):
             pairs.setdefault((one, two), []).append((found[one], found[two]))
     shared = (_pair(job, *pair, both) for pair, both in sorted(pairs.items()))
-    store.write_json(out, SharedPixels(shared=tuple(shared), provenance=store.provenance(job, {})))
+    result = SharedPixels(shared=tuple(shared), not_compared=job.without, provenance=store.provenance(job, {}))
+    store.write_json(out, result)
 
 
 def _pair(job: CompareJob, sample: str, other: str, both: Sequence[tuple[str, str]]) -> Shared:

@@ -168,6 +168,7 @@ def report_patient(
     lineage.refuse_unlike(cascade, found, {f"counts/{c.sample}": path for path, c in counted.items()})
     lineage.refuse_unlike(prognosis, predicted, {"cascade": cascade})
     cascade_result, prognosis_result = Traced(f"cascade/{name}", found), Traced(f"prognosis/{name}", predicted)
+    compared = store.read_json(shared, SharedPixels) if shared else None
     measured = [s for s in samples if s.data.status == "ok"]
     latest, same_day = _latest(measured)
     known_organs = known(found)
@@ -182,14 +183,14 @@ def report_patient(
         {f"counts/{c.sample}": place for place, c in counted.items()}
         | {"cascade": cascade, "prognosis": prognosis}
         | ({"controls": controls} if controls else {}),
-        notices=notices_of([s.data for s in samples]),
+        notices=[*notices_of([s.data for s in samples]), *(compared.notices if compared else ())],
         patient=patient,
         samples=samples,
         images={name: standing.images(of, against[name]) for name, of in quality_of.items() if name in against},
         steps=next_steps(samples, latest, against, older),
         doubts={sample: reasons for sample, reasons in against.items() if reasons},
         measured=len(measured),
-        shared=store.read_json(shared, SharedPixels).of_patient(name) if shared else (),
+        shared=compared.of_patient(name) if compared else (),
         latest=latest,
         same_day=same_day,
         axis=ruler(latest.data.ctc_per_7_5_ml) if latest else None,

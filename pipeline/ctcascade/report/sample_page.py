@@ -118,6 +118,7 @@ def report_sample(
     looked_at = scatter.with_contrast(looked_at)
     found = candidates_of(looked_at)
     names = {**NAMES, **job.assay.labels}
+    compared = store.read_json(shared, SharedPixels) if shared else None
     pictures = Crops(crops, names, small_frames)
     cards = gallery.gallery_of(job, found, looked_at, pictures)
     marked = records(found.head(job.pictured))
@@ -134,7 +135,7 @@ def report_sample(
         | ({"controls": controls} if controls else {})
         | ({"overview": small_frames} if small_frames else {}),
         has_files=bool(cards.later),
-        notices=notices_of([data]),
+        notices=[*notices_of([data]), *(compared.notices if compared else ())],
         donor=job.donor,
         counts=Traced(f"counts/{data.sample}", data),
         axis=ruler(data.ctc_per_7_5_ml),
@@ -144,7 +145,7 @@ def report_sample(
         checks=by_verdict(judged.checks, lambda check: check.state != "ok" and check.value is not None),
         claims=by_verdict(data.claims, lambda claim: claim.verdict == "fails"),
         doubts=doubts(data, judged, read_charts(controls)),
-        shared=store.read_json(shared, SharedPixels).of_sample(data.sample) if shared else (),
+        shared=compared.of_sample(data.sample) if compared else (),
         frame_lights={light.frame: light for light in judged.frames},
         strips=strips(frame_table),
         frames=frame_rows(frame_table),

@@ -5,7 +5,7 @@ A job travels as JSON in ``--settings`` and is read with `read`.
 
 import datetime
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
@@ -154,6 +154,7 @@ class CompareJob(Typed):
     """The frames of all samples compared with each other."""
 
     patients: dict[str, str] = Field(description="the patient of each sample")
+    without: tuple[str, ...] = Field(default=(), description="samples whose jobs failed, so that they are not compared")
 
 
 class ControlsJob(ControlsSettings):
@@ -372,9 +373,10 @@ def operator_job(study: Study, sample: str) -> OperatorJob:
     return _job(OperatorJob, study.settings.operator, sample=sample, level=level, **about)
 
 
-def compare_job(study: Study) -> CompareJob:
-    """Return the job that compares the frames of all samples."""
-    return CompareJob(patients={name: row.patient for name, row in study.samples.items()})
+def compare_job(study: Study, without: Collection[str] = ()) -> CompareJob:
+    """Return the job that compares the frames of all samples, or of those that did not fail."""
+    patients = {name: row.patient for name, row in study.samples.items()}
+    return CompareJob(patients=patients, without=tuple(name for name in patients if name in without))
 
 
 def controls_job(study: Study) -> ControlsJob:

@@ -18,6 +18,7 @@ from ctcascade.data.results import (
     Recovery,
     Replicates,
     ResultFile,
+    SharedPixels,
     Validation,
 )
 
@@ -105,6 +106,7 @@ def of_run(results: Path, samples: list[str], patients: list[str], assays: list[
     beside |= {f"counts/{name}": results / "samples" / name / Counts.file_name for name in samples}
     beside |= {f"prognosis/{name}": results / "patients" / name / Prognosis.file_name for name in patients}
     yield Item(results / Controls.file_name, "controls", Controls, {}, {})
+    yield Item(results / SharedPixels.file_name, "compare", SharedPixels, {}, {})
     yield Item(results / "index.html", "report", None, {}, beside)
     yield Item(results / FollowUp.file_name, "cohort", FollowUp, {}, {})
     yield Item(results / "cohort.html", "page", None, {}, beside)

@@ -37,6 +37,17 @@ class SharedPixels(ResultFile):
     file_name: ClassVar[str] = "shared_pixels.json"
 
     shared: tuple[Shared, ...] = Field(description="each pair of samples once")
+    not_compared: tuple[str, ...] = Field(
+        default=(), description="samples whose jobs failed: whether they hold the images of another is not known"
+    )
+
+    @property
+    def notices(self) -> list[tuple[str, str]]:
+        """What every page says first of samples that were not compared; the second word is empty."""
+        if not self.not_compared:
+            return []
+        names = ", ".join(self.not_compared[:6]) + (" and more" if len(self.not_compared) > 6 else "")
+        return [(f"Not compared with {names}, which failed in this run: the same images may lie there too.", "")]
 
     def of_sample(self, sample: str) -> tuple[str, ...]:
         """Return the warnings that concern a sample."""
