@@ -29,6 +29,8 @@ _SHARES = {
     "unevenness": ("uneven_share", "share of usable frames that are lit unevenly"),
 }
 
+_MEASURED = ("frame", "cell", "cd45_mean", "cd45_ring_mean", "nucleus_area_um2", "touches_border")
+
 
 def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) -> None:
     """Write the quality of a sample, as `results.Quality`.
@@ -48,7 +50,9 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
     """
     tables = {"frames": frames, "cells": cells, "calls": calls}
     lineage.refuse_strangers(job.sample.sample, tables)
-    fields, found, called = (store.read_table(path, kind) for kind, path in tables.items())
+    fields = store.read_table(frames, "frames")
+    found = store.read_table(cells, "cells", only=_MEASURED)  # a slide has millions of cells
+    called = store.read_table(calls, "calls", only=["frame", "cell", "call"])
     lights = _frame_lights(fields, job.frame)
     measured = _measured(fields, found, called, lights, job.sample.hours_to_processing)
     checks = tuple(_judged(*check, getattr(job, check[0])) for check in measured)
