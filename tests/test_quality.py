@@ -160,7 +160,7 @@ def test_a_failed_sample_keeps_its_count_on_its_page(tmp_path, monkeypatch):
     good = cases.quality
     monkeypatch.setattr(cases, "quality", lambda sample: good(sample, "L1", lost_area_share=(0.75, "fail")))
     page = cases.Page(cases.sample_page(tmp_path))
-    assert "This sample fails its quality checks: lost area share" in " ".join(page.text.split())
+    assert "This sample fails its quality checks: area that was lost (0.75)" in " ".join(page.text.split())
     assert any(e["data-key"] == "ctc_per_7_5_ml.estimate" for e in page.numbers())
 
 
@@ -169,8 +169,9 @@ def test_a_failed_sample_is_shown_as_failed_with_its_count_on_the_patients_page(
     bad = {"S2": {"background_cv": (0.9, "fail")}}
     monkeypatch.setattr(cases, "quality", lambda sample: good(sample, **bad.get(sample, {})))
     page = cases.Page(cases.patient_page(tmp_path))
-    assert "Sample S2 fails its quality checks: background cv 0.9. Its count is not reliable" in " ".join(
-        page.text.split()
+    assert (
+        "Sample S2 fails its quality checks: background from frame to frame (0.9). Its count is not reliable"
+        in " ".join(page.text.split())
     )
     assert "Sample S1 fails" not in page.text
     assert any(e["data-key"] == "ctc_per_7_5_ml.estimate" for e in page.numbers())
