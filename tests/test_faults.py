@@ -161,11 +161,11 @@ def test_wrong_file_dates_change_no_result(demo, snakemake, tmp_path):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 1 MB."""
+    """A disk of 2 MB."""
     place = tmp_path / "disk"
     place.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
@@ -176,7 +176,7 @@ def small_disk(tmp_path):
 @pytest.mark.workflow
 def test_a_full_disk_ends_the_run_and_free_space_lets_it_continue(study, demo, snakemake, small_disk):
     (study / "results").symlink_to(small_disk)
-    (small_disk / "filler").write_bytes(bytes(1024 * (1024 - 60)))
+    (small_disk / "filler").write_bytes(bytes(1024 * (2048 - 60)))
     full = snakemake(study, CALLS)
     assert full.code == 1
     assert "No space left on device" in full.output

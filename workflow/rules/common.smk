@@ -2,6 +2,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -99,11 +100,10 @@ def take_results():
 
 def say_who_has_locked():
     """Say who holds Snakemake's lock, which a killed run leaves: Snakemake itself says nothing where it is quiet."""
-    if (
-        "--unlock" in sys.argv
-        or workflow.dryrun
-        or not any(pathlib.Path(".snakemake/locks").glob("*"))
-    ):
+    # asked of the words themselves: Snakemake does not know yet, while it reads this, whether the run is a dry one
+    free = {"--unlock", "--dry-run", "--dryrun", "--nolock"}.intersection(sys.argv)
+    dry = any(re.fullmatch("-[A-Za-z]*n[A-Za-z]*", word) for word in sys.argv)
+    if free or dry or not any(pathlib.Path(".snakemake/locks").glob("*")):
         return
     at_work = results_folder.holder(RESULTS)
     if at_work:
