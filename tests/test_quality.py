@@ -1,5 +1,7 @@
 """Quality: each check against values worked out by hand, its limits, and what pages say of a sample that fails."""
 
+import csv
+import io
 import json
 
 import numpy as np
@@ -8,7 +10,8 @@ import yaml
 
 from ctcascade.counting.quality import quality
 from ctcascade.data import store
-from ctcascade.data.results import Provenance
+from ctcascade.data.results import Counts, Provenance
+from ctcascade.report import standing
 from ctcascade.study import jobs
 from ctcascade.study.jobs import QualityJob
 from tests.support import report_cases as cases
@@ -200,3 +203,64 @@ def test_nuclei_of_leukocytes_outside_the_published_range_fail_the_sample(run, s
     assert check["state"] == state
     assert check["value"] == pytest.approx(max(4.95 / diameter_um, diameter_um / 9.4), rel=1e-5)
     assert (found["status"] == "fail") == (state == "fail")
+
+
+def cohort_rows(folder):
+    return list(csv.DictReader(io.StringIO((folder / "cohort.csv").read_text(encoding="utf-8"))))
+
+
+TOO_LITTLE = {"evidence": "too_little_blood", "reason": "too little blood was looked at"}
+RISKS = [
+    ({}, {}, ""),
+    ({"lost_area_share": (0.75, "fail")}, {}, "sample S1, on which the risks would rest, fails its quality checks"),
+    ({}, TOO_LITTLE, "too little blood was looked at"),
+]
+
+
+@pytest.mark.parametrize(("checks", "road", "why"), RISKS, ids=["shown", "checks fail", "too little blood"])
+def test_risks_are_shown_or_withheld_alike_on_page_index_and_table(tmp_path, monkeypatch, checks, road, why):
+    good = cases.quality
+    monkeypatch.setattr(cases, "quality", lambda sample: good(sample, **checks))
+    draws, roads = [cases.counts("S1")], cases.cascade(samples=["S1"], **road)
+    page = cases.Page(cases.patient_page(tmp_path, draws, roads))
+    index = cases.Page(cases.cohort_page(tmp_path, draws, [roads], [cases.prognosis()]))
+    (row,) = cohort_rows(tmp_path)
+    assert row["p_any_2_years_why_none"] == why
+    assert (row["p_any_2_years_mean"] == "") == bool(why)
+    assert ("No risk is given: " + why in " ".join(page.text.split())) == bool(why)
+    assert any(e["data-key"].startswith("p_any.") for e in page.numbers()) != bool(why)
+    assert any(e["data-key"].startswith("p_any.") for e in index.numbers()) != bool(why)
+    assert ("no risk is given" in index.text) == bool(why)
+
+
+def test_a_spread_that_the_sheet_states_is_no_risk_of_the_model(tmp_path):
+    roads = cases.cascade(samples=["S1"], known_metastatic=True)
+    index = cases.Page(cases.cohort_page(tmp_path, [cases.counts("S1")], [roads], [cases.prognosis()]))
+    assert "metastatic, by the sheet" in index.text
+    assert not any(e["data-key"].startswith("p_any.") for e in index.numbers())
+    (row,) = cohort_rows(tmp_path)
+    assert row["p_any_2_years_mean"] == ""
+    assert row["p_any_2_years_why_none"] == "known to be metastatic, by the patient sheet"
+
+
+WHY_NO_GROUP = [
+    ({}, {}, "no evidence"),
+    ({}, {"lost_area_share": (0.75, "fail")}, "checks fail"),
+    ({"evidence": "too_little_blood"}, {}, "too little blood"),
+    ({"reference_equivalent": None}, {}, "assay not compared"),
+]
+
+
+@pytest.mark.parametrize(("count", "checks", "why"), WHY_NO_GROUP)
+def test_the_index_says_why_no_published_group_is_named(tmp_path, monkeypatch, count, checks, why):
+    good = cases.quality
+    monkeypatch.setattr(cases, "quality", lambda sample: good(sample, **checks))
+    draws = [cases.counts("S1", **count)]
+    index = cases.cohort_page(tmp_path, draws, [cases.cascade(samples=["S1"])], [cases.refused("no_evidence")])
+    assert f"none: {why}" in cases.Page(index).text
+
+
+def test_a_count_whose_checks_fail_is_neither_good_nor_bad_beside_the_blank():
+    counts = Counts.model_validate(cases.counts("S1"))
+    assert standing.blank(counts, False).kind == "ok"
+    assert standing.blank(counts, False, ["focus 0.1"]) == ("plain", "above blank")

@@ -301,7 +301,8 @@ def test_cohort_csv_holds_the_results_unrounded(tmp_path):
         for end in ("estimate", "low", "high", "level"):
             assert float(row[f"ctc_per_7_5_ml_{end}"]) == data["ctc_per_7_5_ml"][end]
         assert int(row["n_ctc"]) == data["n_ctc"]
-    assert float(rows["S1"]["p_any_2_years_mean"]) == road["p_any"]["2"]["mean"]
+    assert rows["S1"]["p_any_2_years_mean"] == ""  # which would rest on a failed check
+    assert "S1, on which the risks would rest, fails its quality checks" in rows["S1"]["p_any_2_years_why_none"]
     assert (rows["S1"]["quality"], rows["S2"]["quality"]) == ("fail", "warn")
     assert rows["S1"]["quality_failures"].startswith("share")
     assert (rows["D1"]["p_any_2_years_mean"], rows["D1"]["prognosis"]) == ("", "no_evidence")

@@ -23,6 +23,7 @@ from ctcascade.data.results import (
     SharedPixels,
 )
 from ctcascade.report import controls as control_charts
+from ctcascade.report import standing
 from ctcascade.report.axes import Axis, band, path
 from ctcascade.report.multiqc import multiqc as multiqc_table
 from ctcascade.report.numbers import Traced, amount, percent
@@ -35,13 +36,7 @@ from ctcascade.study.patient import Patient
 
 _INTERVAL = ("estimate", "low", "high", "level")
 _BAND = ("mean", "low", "high")
-PROGNOSIS_WORDS = {
-    "ok": "published curve",
-    "relative_only": "relative only",
-    "no_evidence": "none: no evidence",
-    "not_applicable": "not applicable",
-    "withheld": "withheld",
-}
+PROGNOSIS_WORDS = {"ok": "published curve", "relative_only": "relative only"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +75,7 @@ class PatientRow:
     known: list[str]
     following: tuple[int, Organ] | None
     widest: int | None
+    no_risk: str
 
 
 def report_index(
@@ -126,7 +122,7 @@ def report_index(
         refuse(out, "sample", "a sample that stands twice", "the counts of each sample once", "give each once")
     against = {c.sample: doubts(c, quality_of[c.sample], charts) for c in found}
     store.write_text(multiqc, multiqc_table(found, judged, against))
-    rows = patient_rows(job.patients, found, cascade_of, prognosis_of)
+    rows = patient_rows(job.patients, found, cascade_of, prognosis_of, against)
     exported = {
         "patients": [patient_row(row) for row in rows],
         "samples": [sample_row(c, quality_of[c.sample], against[c.sample]) for c in found],
@@ -180,6 +176,7 @@ def patient_rows(
     counts: Sequence[Counts],
     cascade_of: Mapping[str, Cascade],
     prognosis_of: Mapping[str, Prognosis],
+    against: Mapping[str, Sequence[str]],
 ) -> list[PatientRow]:
     """Return the patients that have results, in the order of the sheet."""
     rows = []
@@ -198,12 +195,20 @@ def patient_rows(
                 Traced(f"cascade/{name}", cascade_of[name]),
                 Traced(f"prognosis/{name}", prognosis_of[name]),
                 spark([s.data.ctc_per_7_5_ml for s in measured if s.data.ctc_per_7_5_ml]),
-                PROGNOSIS_WORDS[prognosis_of[name].status],
+                _prognosis_words(prognosis_of[name], measured[-1].data if measured else None, against),
                 list(known(cascade_of[name])),
                 *_others(cascade_of[name]),
+                standing.why_no_risk(cascade_of[name], own, against),
             )
         )
     return rows
+
+
+def _prognosis_words(prognosis: Prognosis, latest: Counts | None, against: Mapping[str, Sequence[str]]) -> str:
+    why = standing.why_no_group(prognosis, latest, against)
+    if not why:
+        return PROGNOSIS_WORDS[prognosis.status]
+    return why if why in ("not applicable", "withheld") else f"none: {why}"
 
 
 def _others(cascade: Cascade) -> tuple[tuple[int, Organ] | None, int | None]:
@@ -220,6 +225,7 @@ def look_at(counts: Sequence[Counts], against: Mapping[str, Sequence[str]]) -> l
     found = [
         Pressing("no count", "#count", [c.sample for c in counts if c.status != "ok"]),
         Pressing("checks fail", "#quality", [c.sample for c in ok if against[c.sample]]),
+        Pressing("too little blood", "#count", [c.sample for c in ok if c.evidence == "too_little_blood"]),
         Pressing("cells in doubt", "#gallery", [c.sample for c in doubtful if c.n_uncertain and not c.review]),
     ]
     return [step for step in found if step.samples]
@@ -255,7 +261,9 @@ def patient_row(row: PatientRow) -> Row:
     """Return a row of the patients: the latest evaluable sample, the risk of any organ and what the prognosis is."""
     latest = row.latest.data if row.latest else None
     interval = latest.ctc_per_7_5_ml if latest else None
-    risk = row.cascade.data.p_any["2"] if row.cascade.data.p_any else None
+    # of a patient who has metastases by the sheet, that number is the sheet's own
+    why = row.no_risk or ("known to be metastatic, by the patient sheet" if row.cascade.data.known_metastatic else "")
+    risk = row.cascade.data.p_any["2"] if row.cascade.data.p_any and not why else None
     return {
         "patient": row.about.patient,
         "primary": row.about.primary,
@@ -266,6 +274,7 @@ def patient_row(row: PatientRow) -> Row:
         **{f"latest_ctc_per_7_5_ml_{end}": getattr(interval, end, None) for end in _INTERVAL},
         "latest_n_clusters": latest.n_clusters if latest else None,
         **{f"p_any_2_years_{end}": getattr(risk, end, None) for end in _BAND},
+        "p_any_2_years_why_none": why,
         "prognosis": row.prognosis.data.status,
         **_responses(row.prognosis.data),
     }

@@ -206,6 +206,8 @@ def report_patient(
         years=HORIZONS_YEARS,
         organs=others,
         following=next_organ(others),
+        no_risk=standing.why_no_risk(found, list(counted.values()), against),
+        no_group=standing.why_no_group(predicted, latest.data if latest else None, against),
         seen_free={organ: place for organ, place in seen_free(found).items() if organ not in known_organs},
         risks={year: shades(found, year, known_organs) for year in HORIZONS_YEARS},
         risk_bar=risk_bar,

@@ -1,9 +1,9 @@
 """How a sample stands, in one state and one colour on every page: its images, the amount of blood, the blank."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from ctcascade.data.results import Counts, Quality
+from ctcascade.data.results import Cascade, Counts, Prognosis, Quality
 from ctcascade.report.numbers import is_wide
 
 Kind = Literal["ok", "warn", "bad", "plain"]
@@ -36,7 +36,7 @@ def amount_of_blood(counts: Counts) -> State | None:
     return None
 
 
-def blank(counts: Counts, donor: bool) -> State | None:
+def blank(counts: Counts, donor: bool, doubts: Sequence[str] = ()) -> State | None:
     """Return how a count stands to that of blood without any CTC; None where there is no count.
 
     Parameters
@@ -44,6 +44,8 @@ def blank(counts: Counts, donor: bool) -> State | None:
     counts : Counts
     donor : bool
         Whether the blood is of somebody without a tumour, in whom none is expected.
+    doubts : sequence of str
+        What speaks against the sample (`data.doubts.doubts`): such a count is neither good nor bad.
 
     Notes
     -----
@@ -51,6 +53,59 @@ def blank(counts: Counts, donor: bool) -> State | None:
     """
     if counts.status != "ok" or counts.above_blank is None:
         return None
+    if doubts:
+        return State("plain", "above blank" if counts.above_blank else "not above blank")
     if donor:
         return State("warn", "above blank") if counts.above_blank else State("ok", "not above blank, as expected")
     return State("ok", "above blank") if counts.above_blank else State("plain", "not above blank")
+
+
+def why_no_risk(cascade: Cascade, counts: Sequence[Counts], doubts: Mapping[str, Sequence[str]]) -> str:
+    """Return why no page or table gives risks of organs, in words; empty where they do.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    counts : sequence of Counts
+        The samples of the patient.
+    doubts : mapping of str to sequence of str
+        What speaks against each sample (`data.doubts.doubts`).
+
+    Notes
+    -----
+    Every sample moves the risks, so that they rest on a failed check where any of them does.
+    """
+    if cascade.status != "ok" or cascade.evidence != "enough":
+        return cascade.reason
+    failing = [c.sample for c in counts if c.status == "ok" and doubts.get(c.sample)]
+    if not failing:
+        return ""
+    one = len(failing) == 1
+    return (
+        f"{'sample' if one else 'samples'} {', '.join(failing)}, on which the risks would rest, "
+        f"{'fails its' if one else 'fail their'} quality checks"
+    )
+
+
+def why_no_group(prognosis: Prognosis, latest: Counts | None, doubts: Mapping[str, Sequence[str]]) -> str:
+    """Return why no published group is set beside the counts, in two or three words; empty where one is.
+
+    Parameters
+    ----------
+    prognosis : Prognosis
+    latest : Counts or None
+        The latest sample that could be evaluated.
+    doubts : mapping of str to sequence of str
+        What speaks against each sample (`data.doubts.doubts`).
+    """
+    if prognosis.status in ("ok", "relative_only"):
+        return ""
+    if prognosis.status != "no_evidence":
+        return prognosis.status.replace("_", " ")
+    if latest is None:
+        return "not evaluable"
+    if doubts.get(latest.sample):
+        return "checks fail"
+    if latest.evidence == "too_little_blood":
+        return "too little blood"
+    return "no evidence" if latest.reference_equivalent else "assay not compared"
