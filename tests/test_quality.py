@@ -264,3 +264,11 @@ def test_a_count_whose_checks_fail_is_neither_good_nor_bad_beside_the_blank():
     counts = Counts.model_validate(cases.counts("S1"))
     assert standing.blank(counts, False).kind == "ok"
     assert standing.blank(counts, False, ["focus 0.1"]) == ("plain", "above blank")
+
+
+def test_a_donor_above_blank_is_said_on_the_first_screen(tmp_path):
+    draws, roads = [cases.counts("S1")], cases.cascade_not_applicable(samples=["S1"])
+    page = cases.Page(cases.patient_page(tmp_path, draws, roads, cases.refused("not_applicable"), primary="none"))
+    text = " ".join(page.text.split())
+    assert "Above blank, which is not expected of a donor" in text
+    assert "Look at next: the CTCs, of which a donor should have none above blank" in text

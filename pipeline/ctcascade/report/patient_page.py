@@ -187,7 +187,7 @@ def report_patient(
         patient=patient,
         samples=samples,
         images={name: standing.images(of, against[name]) for name, of in quality_of.items() if name in against},
-        steps=next_steps(samples, latest, against, older),
+        steps=next_steps(samples, latest, against, older, patient.primary == "none"),
         doubts={sample: reasons for sample, reasons in against.items() if reasons},
         measured=len(measured),
         shared=compared.of_patient(name) if compared else (),
@@ -241,7 +241,11 @@ def _latest(measured: Sequence[Traced[Counts]]) -> tuple[Traced[Counts] | None, 
 
 
 def next_steps(
-    samples: Sequence[Traced[Counts]], latest: Traced[Counts] | None, against: Mapping[str, Sequence[str]], older: bool
+    samples: Sequence[Traced[Counts]],
+    latest: Traced[Counts] | None,
+    against: Mapping[str, Sequence[str]],
+    older: bool,
+    donor: bool = False,
 ) -> list[Step]:
     """Return what to look at after the first screen, the most pressing first.
 
@@ -255,6 +259,8 @@ def next_steps(
         What speaks against each sample.
     older : bool
         Whether the published curve is of a sample before the latest.
+    donor : bool
+        Whether the person is one without a tumour, in whom a count above blank is not expected.
     """
     found = []
     for s in samples:
@@ -265,6 +271,8 @@ def next_steps(
             found.append(Step(f"which checks {plain(s.data.sample)} fails", f"{page}#quality"))
     if latest:
         page = f"../../samples/{quote(latest.data.sample, safe='')}/report.html"
+        if donor and latest.data.above_blank:
+            found.append(Step("the CTCs, of which a donor should have none above blank", f"{page}#gallery"))
         found.append(Step(_cells_to_review(latest.data), f"{page}#gallery"))
     if older:
         found.append(Step("why the published curve is not of the latest sample", "#survival"))
