@@ -13,7 +13,7 @@ pytestmark = pytest.mark.workflow
 
 ROOT = Path(__file__).parents[1]
 FILLED = (  # what the page's second step lists, file by file
-    ("samples.tsv", "\tFILL_IN\tscans/P01_1\tscans\tFILL_IN", "\t2026-02-16\tscans/P01_1\tscans\t7.5"),
+    ("samples.tsv", "\tFILL_IN\tscans/P01_1\tscans\tFILL_IN\tFILL_IN", "\t2026-02-16\tscans/P01_1\tscans\t7.5\t1"),
     ("patients.tsv", "FILL_IN\tFILL_IN\tFILL_IN", "breast\tmetastatic\tfemale"),
     ("assays/scans.yaml", r"FILL_IN one.*|FILL_IN how.*", "ours"),
     ("assays/scans.yaml", "value: FILL_IN", "value: 12"),

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ctcascade import __main__ as cli
 from ctcascade.validation.names_guess import Pattern, new_role, pattern_of, role_of_stain
+from ctcascade.validation.patient_guess import in_ascii, patients_of
 
 GUID = "D5F8F51A-3E85-4358-AE51-A465AF87386F"
 STAINS = ("DAPI", "CK-PE", "CD45-APC")
@@ -59,6 +60,44 @@ def test_stains_are_known_by_name_and_fluorophores_are_not():
     assert (new_role("Her2/neu", ()), new_role("488", ()), new_role("x", ("x",))) == ("her2neu", "c488", "x1")
 
 
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("names", "patients"),
+    [
+        (["NSCLC-017_T2", "NSCLC-018_T1", "NSCLC-018_T2"], ["NSCLC-017", "NSCLC-018", "NSCLC-018"]),
+        (["BC_001_A", "BC_002_A"], ["BC_001", "BC_002"]),
+        (["STUDY-01_2026-01-05", "STUDY-02_2026-01-05"], ["STUDY-01", "STUDY-02"]),
+        (["Mueller_1", "Moeller_1"], ["Mueller_1", "Moeller_1"]),
+        (["STUDY_T1", "STUDY_2026-01-05"], ["STUDY_T1", "STUDY_2026-01-05"]),  # a study's name is nobody
+        (["P01_1", "P01_2", "P02_1"], ["P01", "P01", "P02"]),
+        (["Site01_5", "Site01_7"], ["FILL_IN", "FILL_IN"]),
+        (["BC_001_A", "BC_001_B"], ["FILL_IN", "FILL_IN"]),
+        (["STUDY-001", "STUDY-002"], ["STUDY-001", "STUDY-002"]),
+        (["2026-01-05", "T1", "2026-01-05_P07"], ["FILL_IN", "FILL_IN", "P07"]),
+        (["P01_baseline", "P01_C2D1", "P01_2026-03-01_V2"], ["P01", "P01", "P01"]),
+    ],
+)
+def test_a_patient_is_what_a_name_leaves_without_date_and_time_point(names, patients):
+    assert list(patients_of(names, names).patients) == patients
+
+
+@pytest.mark.unit
+def test_names_that_lost_letters_are_never_united():
+    assert patients_of(["01_T1", "01_T2"], ["\u041601_T1", "\u041401_T2"]).patients == ("01_T1", "01_T2")
+    assert [in_ascii(name) for name in ("Müller", "Mo\u0308ller", "Šimůnek")] == ["Mueller", "Moeller", "Simunek"]
+
+
+@pytest.mark.workflow
+def test_umlauts_are_spelt_and_make_no_two_people_one(folder, tmp_path, capsys):
+    for name in ("Müller_1", "Möller_1"):
+        (folder / name).mkdir(parents=True)
+        tifffile.imwrite(folder / name / "f1.tif", planes(3), photometric="minisblack", metadata={"axes": "CYX"})
+    assert run("init", "scans") == 0
+    rows = [line.split("\t")[:2] for line in (tmp_path / "samples.tsv").read_text().splitlines()[1:]]
+    assert sorted(rows) == [["Moeller_1", "Moeller_1"], ["Mueller_1", "Mueller_1"]]
+    assert "one patient" not in capsys.readouterr().out
+
+
 def planes(n=4):
     return RNG.integers(1, 4000, size=(n, 40, 50), dtype=np.uint16)
 
@@ -88,12 +127,14 @@ def test_a_folder_of_samples_becomes_sheets_and_assays_that_run_once_filled_in(f
     for channel, plane in zip(STAINS, planes(3), strict=True):
         Image.fromarray((plane // 16).astype(np.uint8)).save(folder / "P02 b" / f"f1_{channel}.png")
     assert run("init", "scans") == 0
-    assert "assays/scans_2.yaml written" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "assays/scans_2.yaml written" in told
+    assert "taken as one patient, P01: P01_2026-05-01, P01_2026-06-01; give each its own" in told
     assert (tmp_path / "samples.tsv").read_text().splitlines() == [
-        "sample\tpatient\tcollected\timages\tassay\tblood_volume_ml",
-        "P01_2026-05-01\tP01\t2026-05-01\tscans/P01_2026-05-01\tscans\tFILL_IN",
-        "P01_2026-06-01\tP01\t2026-06-01\tscans/P01_2026-06-01\tscans\tFILL_IN",
-        "P02_b\tP02\tFILL_IN\tscans/P02 b\tscans_2\tFILL_IN",
+        "sample\tpatient\tcollected\timages\tassay\tblood_volume_ml\tsampled_fraction",
+        "P01_2026-05-01\tP01\t2026-05-01\tscans/P01_2026-05-01\tscans\tFILL_IN\tFILL_IN",
+        "P01_2026-06-01\tP01\t2026-06-01\tscans/P01_2026-06-01\tscans\tFILL_IN\tFILL_IN",
+        "P02_b\tP02\tFILL_IN\tscans/P02 b\tscans_2\tFILL_IN\tFILL_IN",
     ]
     first, second = (
         yaml.safe_load((tmp_path / "assays" / f"{name}.yaml").read_text()) for name in ("scans", "scans_2")
@@ -108,7 +149,8 @@ def test_a_folder_of_samples_becomes_sheets_and_assays_that_run_once_filled_in(f
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 7  # a line for each row and each assay
     assert (
-        "samples.tsv: line 4, collected, blood_volume_ml: found FILL_IN, which `ctcascade init` left for you" in err[2]
+        "samples.tsv: line 4, collected, blood_volume_ml, sampled_fraction: found FILL_IN, which `ctcascade init` left"
+        in err[2]
     )
     assert "assays/scans_2.yaml: description, capture, pixel_size_um.value: found FILL_IN" in err[-1]
     for path in (*tmp_path.glob("*.tsv"), *(tmp_path / "assays").glob("*")):
@@ -116,10 +158,12 @@ def test_a_folder_of_samples_becomes_sheets_and_assays_that_run_once_filled_in(f
         if path.name == "patients.tsv":
             text = text.replace("FILL_IN\tFILL_IN\tFILL_IN", "breast\tmetastatic\tfemale")
         text = text.replace("P02\tFILL_IN", "P02\t2026-05-03")
+        text = text.replace("FILL_IN\tFILL_IN\n", "7.5\t1\n") if path.name == "samples.tsv" else text
         path.write_text(text.replace("value: FILL_IN", "value: 12").replace("FILL_IN", "7.5"))
     assert run("check", *sheets) == 0
     said = capsys.readouterr()
     assert "3 samples of 2 patients: nothing to fix" in said.out
+    assert "frames 1, together about 0.0005 mm2, are taken for all of 7.5 mL" in said.out
     assert "Hoechst -> dna, EpCAM -> ck, CD45 -> cd45, HER2 -> her2 (named in the file)" in said.out
     assert "assay scans: recovery, sensitivity" in said.err
 
@@ -140,4 +184,6 @@ def test_nothing_is_overwritten_and_a_folder_without_images_is_refused(folder, t
     assert run("init", "scans", "--out", "other") == 0
     text = (tmp_path / "other" / "assays" / "scans.yaml").read_text()
     assert yaml.safe_load(text)["files"] == "{channel}/{frame}"
-    assert "scans\tscans\tFILL_IN\t../scans\tscans\tFILL_IN" in (tmp_path / "other" / "samples.tsv").read_text()
+    assert (
+        "scans\tscans\tFILL_IN\t../scans\tscans\tFILL_IN\tFILL_IN" in (tmp_path / "other" / "samples.tsv").read_text()
+    )

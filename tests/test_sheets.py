@@ -287,6 +287,21 @@ def test_a_common_name_of_a_tumour_is_explained(folder, name, todo):
     assert todo in only_fault(patients=[{**PATIENT, "primary": name}])
 
 
+@pytest.mark.parametrize(
+    ("cells", "todo"),
+    [
+        ({"setting": "stage IV"}, "write metastatic where the tumour has spread to distant organs"),
+        ({"setting": "IVB"}, "the stage has a column of its own, stage"),
+        ({"setting": "stage II"}, "choose one of them"),
+        ({"sex": "m"}, "write male"),
+        ({"sex": "F"}, "write female"),
+        ({"sex": "w"}, "choose one of them"),
+    ],
+)
+def test_a_common_short_word_leads_to_that_of_the_sheet(folder, cells, todo):
+    assert todo in only_fault(patients=[{**PATIENT, **cells}])
+
+
 @pytest.mark.property
 def test_no_common_name_leads_to_another_organ():
     """Every name that is explained stands for words of the sheet; none is itself a word of the sheet."""

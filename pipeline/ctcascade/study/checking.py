@@ -164,7 +164,8 @@ def _of_value(error: ErrorDetails, by: JsonSchema, file: str, place: str) -> Fau
     found, instead = _shown(value, by)
     if error["type"] == "literal_error":
         choices = [str(choice) for choice in by.get("enum", [by.get("const")])]
-        todo = nearest(str(value), choices, "choose one of them")
+        begun = [choice for choice in choices if value and choice.startswith(str(value).lower())]
+        todo = nearest(str(value), choices, f"write {begun[0]}" if len(begun) == 1 else "choose one of them")
         return Fault(file, place, found, "one of " + ", ".join(choices), todo)
     examples = by.get("examples", [])
     todo = instead or (f"write it like {examples[0]}" if examples else "fix the value")

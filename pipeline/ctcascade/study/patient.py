@@ -309,10 +309,22 @@ def _clinical_faults(file: str, at: str, text: dict[str, str]) -> Iterator[Fault
         todo = f"name one of {', '.join(SETTINGS[primary])}"
         yield Fault(file, f"{at}, setting", "nothing", f"the clinical setting of {primary}", todo)
     elif setting is not None and setting not in SETTINGS[primary]:
-        yield not_one_of(file, f"{at}, setting", setting, SETTINGS[primary], f" for {primary}")
+        yield _not_a_setting(file, f"{at}, setting", setting, primary)
     if subtype is not None and subtype not in SUBTYPES.get(primary, ()):
         yield not_one_of(file, f"{at}, subtype", subtype, SUBTYPES.get(primary, ()), f" for {primary}")
     yield from _stage_faults(file, at, primary, setting, text.get("stage"))
+
+
+_STAGE_FOUR = re.compile(r"(stage[ _-]*)?(iv|4)[abc]?|m1[abc]?", re.IGNORECASE)
+
+
+def _not_a_setting(file: str, at: str, setting: str, primary: str) -> Fault:
+    """Return the fault of a word that is no setting of a tumour; a stage IV leads to the word for distant spread."""
+    fault = not_one_of(file, at, setting, SETTINGS[primary], f" for {primary}")
+    if not _STAGE_FOUR.fullmatch(setting) or "metastatic" not in SETTINGS[primary] or primary == "none":
+        return fault
+    todo = "write metastatic where the tumour has spread to distant organs; the stage has a column of its own, stage"
+    return Fault(file, at, fault.found, fault.expected, todo)
 
 
 _STAGES_IN = {"stage_iii": ("III",), "advanced": ("III", "IV")}

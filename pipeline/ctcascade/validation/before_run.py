@@ -14,6 +14,7 @@ from ctcascade.formats.image_files import listed_once, shared_files
 from ctcascade.formats.listing import FrameList
 from ctcascade.study import jobs, privacy, sheets, shipped
 from ctcascade.study.assay import Assay
+from ctcascade.study.sample import Sample
 from ctcascade.validation.first_look import Looked, look_at, same_pixels
 
 
@@ -73,8 +74,34 @@ def check(configfiles: Sequence[Path], overrides: Mapping[str, object]) -> Check
     notes += [*same_pixels(looked, patient_of, notes), *personal({s: its.frames[0] for s, its in listings.items()})]
     lines = [found.line for found in looked.values() if not found.faults]
     if not faults:
+        lines += _least_imaged(study.samples, listings, looked)
         lines.append(f"{len(study.samples)} samples of {len(study.patients)} patients: nothing to fix")
     return Checked(tuple(notes), tuple(lines), faults, looked)
+
+
+def _least_imaged(
+    samples: Mapping[str, Sample], listings: Mapping[str, FrameList], looked: Mapping[str, Looked]
+) -> Iterator[str]:
+    """Yield the smallest area of frames beside blood, of samples whose images are said to hold the whole tube."""
+    areas = {
+        name: sum(
+            frame.pixels.shape[1]
+            * frame.pixels.shape[2]
+            * (frame.pixel_size_um / 1000) ** 2
+            * sum(other.part == ref.part for other in listings[name].frames)
+            for ref, frame in looked[name].frames
+        )
+        for name, row in samples.items()
+        if row.sampled_fraction == 1
+    }
+    if areas:
+        least = min(areas, key=lambda name: areas[name] / samples[name].blood_volume_ml)
+        blood, n = samples[least].blood_volume_ml, len(listings[least].frames)
+        yield (
+            f"{least}: frames {n}, together about {areas[least]:.2g} mm2, are taken for all of {blood:g} mL (of all "
+            "samples the least area for its blood): if they are only a part of the frames, give that share as "
+            "sampled_fraction"
+        )
 
 
 def _of_another_camera(sample: str, assay: Assay, looked: Looked) -> Iterator[str]:

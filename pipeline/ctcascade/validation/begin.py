@@ -15,6 +15,7 @@ from ctcascade.formats.folder import PICTURES
 from ctcascade.formats.listing import list_frames
 from ctcascade.study.marks import FILL_IN
 from ctcascade.validation.names_guess import Pattern, new_role, pattern_of, role_of_stain
+from ctcascade.validation.patient_guess import in_ascii, patients_of
 
 _WHOLE_SLIDES = (".czi", ".nd2", ".lif", ".lof", ".xlef", ".oib", ".oif", ".qptiff", ".zarr")
 _SYSTEM = ("@eadir", "$recycle.bin", "system volume information", "__macosx", "lost+found")
@@ -74,7 +75,12 @@ def begin(folder: Path, out: Path) -> list[str]:
     kinds = list(dict.fromkeys((one.files, one.channels) for one in found))
     stem = _name(folder.resolve().name.lower()) or "mylab"
     names = {kind: stem if k == 0 else f"{stem}_{k + 1}" for k, kind in enumerate(kinds)}
-    texts = {out / "samples.tsv": _samples(found, names), out / "patients.tsv": _patients(found)}
+    samples = _sample_names(found)
+    guessed = patients_of(samples, [_last_name(one) for one in found])
+    texts = {
+        out / "samples.tsv": _samples(found, names, samples, guessed.patients),
+        out / "patients.tsv": _patients(guessed.patients),
+    }
     for kind, name in names.items():
         one = next(one for one in found if (one.files, one.channels) == kind)
         texts[out / "assays" / f"{name}.yaml"] = _assay(one)
@@ -84,13 +90,14 @@ def begin(folder: Path, out: Path) -> list[str]:
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         store.write_text(path, text)
-    return list(_told(found, texts, out))
+    return list(_told(found, guessed.lines, texts, out))
 
 
-def _told(found: Sequence[Found], texts: dict[Path, str], out: Path) -> Iterator[str]:
+def _told(found: Sequence[Found], patients: Sequence[str], texts: dict[Path, str], out: Path) -> Iterator[str]:
     for one in found:
         channels = ", ".join(plain(name) or "without a name" for name in one.channels) or "not found out"
         yield f"{plain(one.images)}: channels {channels}" + (f"; {one.why_not}" if one.why_not else "")
+    yield from patients
     for path, text in texts.items():
         marks = text.count(FILL_IN)
         yield f"{path} written" + (f"; {marks} marked {FILL_IN}, for you to fill in" if marks else "")
@@ -187,19 +194,24 @@ def _camera(channels: dict[str, tuple[str, ...]], files: str | None, *, trusted:
     )
 
 
-def _samples(found: Sequence[Found], names: dict[tuple[str | None, tuple[str, ...]], str]) -> str:
-    rows = ["sample\tpatient\tcollected\timages\tassay\tblood_volume_ml"]
-    for one, sample in zip(found, _sample_names(found), strict=True):
+def _samples(
+    found: Sequence[Found],
+    names: dict[tuple[str | None, tuple[str, ...]], str],
+    samples: Sequence[str],
+    patients: Sequence[str],
+) -> str:
+    rows = ["sample\tpatient\tcollected\timages\tassay\tblood_volume_ml\tsampled_fraction"]
+    for one, sample, patient in zip(found, samples, patients, strict=True):
         day = _DAY.search(one.images)
         collected = "-".join(day.groups()) if day else FILL_IN
         assay = names[one.files, one.channels]
-        rows.append("\t".join((sample, _patient(sample), collected, one.images, assay, FILL_IN)))
+        rows.append("\t".join((sample, patient, collected, one.images, assay, FILL_IN, FILL_IN)))
     return "\n".join(rows) + "\n"
 
 
-def _patients(found: Sequence[Found]) -> str:
+def _patients(patients: Sequence[str]) -> str:
     rows = ["patient\tprimary\tsetting\tsex"]
-    rows += [f"{name}\t{FILL_IN}\t{FILL_IN}\t{FILL_IN}" for name in dict.fromkeys(map(_patient, _sample_names(found)))]
+    rows += [f"{name}\t{FILL_IN}\t{FILL_IN}\t{FILL_IN}" for name in dict.fromkeys(patients)]
     return "\n".join(rows) + "\n"
 
 
@@ -216,13 +228,13 @@ def _sample_names(found: Sequence[Found]) -> list[str]:
     return names
 
 
-def _patient(sample: str) -> str:
-    """Return who a sample is probably of: what stands before the last part of its name, where there are parts."""
-    return re.split(r"[_\-]", sample)[0] or sample
+def _last_name(one: Found) -> str:
+    """Return the name of a sample's folder or file as it is on the disk."""
+    return Path(one.images).stem
 
 
 def _name(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._-")[:60]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", in_ascii(text)).strip("._-")[:60]
 
 
 def _relative(place: Path, out: Path) -> str:
