@@ -72,11 +72,12 @@ def refused(capsys, *overlays):
 
 def test_a_valid_study_passes(study, capsys):
     check()
-    image, study = capsys.readouterr().out.splitlines()
+    image, area, study = capsys.readouterr().out.splitlines()
     assert image == (
         "S1: 1 frames, ome-tiff (each TIFF is a frame); channels DAPI -> dna, CK-PE -> ck, CD45-APC -> cd45, "
         "FITC -> fitc (named in the file); 12 bits (file); 0.645 um a pixel (stated by the file); 384 x 384 pixels"
     )
+    assert area.startswith("S1: frames 1, together about 0.061 mm2, are taken for all of 7.5 mL (")
     assert study == "1 samples of 1 patients: nothing to fix"
 
 

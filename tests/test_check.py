@@ -96,8 +96,8 @@ def test_each_sample_has_a_line_that_says_what_it_is_read_as_and_from_where(fold
         "scanner: 3 frames, files (file names follow {frame}_{channel}); channels DAPI -> dna, CK -> ck, "
         "CD45 -> cd45, FITC -> fitc (by the files' names); 8 bits (file); "
         "0.591 um a pixel (ASSUMED: no file states it, taken from the assay); 40 x 50 pixels",
-        "finer: frames 1, together about 0.00021 mm2, are taken for all of 7.5 mL (of all samples the least area for its "
-        "blood): if they are only a part of the frames, give that share as sampled_fraction",
+        "finer: frames 1, together about 0.00021 mm2, are taken for all of 7.5 mL (of all samples the least area for "
+        "its blood): if they are only a part of the frames, give that share as sampled_fraction",
         "4 samples of 4 patients: nothing to fix",
     ]
 
