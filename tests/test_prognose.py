@@ -274,8 +274,11 @@ def test_the_page_of_a_refused_patient_holds_no_prognostic_number(run, tmp_path,
     assert result["reason"] in page.section("survival")
 
 
-@pytest.mark.parametrize(("primary", "setting"), [REFUSED[0], ("breast", "metastatic")])
-def test_the_cohort_page_holds_no_prognostic_number_of_a_refused_patient(run, tmp_path, primary, setting):
+@pytest.mark.parametrize(
+    ("primary", "setting", "why"),
+    [(*REFUSED[0], "none: no evidence"), ("breast", "metastatic", "none: assay not compared")],
+)
+def test_the_cohort_page_holds_no_prognostic_number_of_a_refused_patient(run, tmp_path, primary, setting, why):
     """The index is the one other page that a prognosis reaches; a sample's page is made without it."""
     seen = sample("S1", 20, "2026-01-18", reference_equivalent=None, p_at_least=UNKNOWN)
     result = run(primary, setting, seen, cascade=VISIBLE)
@@ -283,7 +286,7 @@ def test_the_cohort_page_holds_no_prognostic_number_of_a_refused_patient(run, tm
     page = report_cases.Page(report_cases.cohort_page(tmp_path / "cohort", [seen], [road], [result]))
     assert not [e for e in page.numbers() if e["data-of"].startswith("prognosis")]
     assert not re.search(r"hazard|median|of 100|months", page.section("patients"), re.IGNORECASE)
-    assert "no evidence" in page.section("patients")
+    assert why in page.section("patients")
 
 
 def test_the_results_beside_the_curve_are_on_the_page(run, tmp_path):

@@ -105,7 +105,7 @@ def test_the_cohort_table_holds_them_beside_each_sample(run):
     road = Cascade.model_validate(report_cases.cascade_not_applicable("P1", ["S0", "S1"]))
     counts = [Counts.model_validate(s) for s in samples]
     about = Patient(patient="P1", primary="prostate", setting="mcrpc", sex="male")
-    rows = patient_rows([about], counts, {"P1": road}, {"P1": result})
+    rows = patient_rows([about], counts, {"P1": road}, {"P1": result}, {c.sample: [] for c in counts})
     quality = Quality.model_validate(report_cases.quality("S0"))
     text = cohort_csv([sample_row(c, quality, []) for c in counts], [patient_row(row) for row in rows])
     table = list(csv.DictReader(io.StringIO(text)))

@@ -231,7 +231,7 @@ def test_a_refusal_contains_no_survival_number(tmp_path, status):
 
 def test_no_risk_where_the_cascade_refuses(tmp_path):
     page = cases.Page(cases.patient_page(tmp_path, cascade_data=cases.cascade_not_applicable()))
-    assert "No primary tumour is stated" in page.section("organs")
+    assert "No risk is given: no primary tumour is stated." in page.section("organs")
     assert [e for e in page.numbers() if e["data-of"].startswith("cascade") and e["data-key"] != "level"] == []
 
 

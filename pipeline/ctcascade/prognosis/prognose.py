@@ -210,6 +210,7 @@ def assess(
         why_mixed=curve.sample.reference.why_mixed if curve and curve.sample.reference else "",
         responses=responses(evaluated) if job.patient.primary != "none" else (),
         remarks=_remarks(job.patient, evaluated, known),
+        published=verdict.published,
         provenance=made_by,
     )
 
@@ -258,6 +259,7 @@ class Verdict:
     kinetics: tuple[Kinetics, ...] = ()
     cited: tuple[str, ...] = field(default=())
     used: tuple[str, ...] = field(default=())
+    published: bool = True
 
 
 def _decide(job: PrognoseJob, evaluated: list[Sample]) -> Verdict:
@@ -275,6 +277,7 @@ def _decide(job: PrognoseJob, evaluated: list[Sample]) -> Verdict:
         sample=shown[-1] if shown else None,
         kinetics=monitor(samples, patient, job.level),
         negative=tuple(Statement(evidence_id=c.id, text=c.row.finding) for c in rows if c.row.negative),
+        published=bool(positive),
     )
     usable = [s for s in samples if s.p_at_least is not None]
     why, status = _refusal(patient, evaluated, samples, usable, positive)

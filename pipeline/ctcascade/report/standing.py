@@ -100,7 +100,7 @@ def why_no_group(prognosis: Prognosis, latest: Counts | None, doubts: Mapping[st
     """
     if prognosis.status in ("ok", "relative_only"):
         return ""
-    if prognosis.status != "no_evidence":
+    if prognosis.status != "no_evidence" or not prognosis.published:
         return prognosis.status.replace("_", " ")
     if latest is None:
         return "not evaluable"

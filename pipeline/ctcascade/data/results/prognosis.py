@@ -388,3 +388,6 @@ class Prognosis(ResultFile):
     remarks: tuple[Text, ...] = Field(
         default=(), description="what contradicts what in the sheet, and samples that are not used"
     )
+    published: bool = Field(
+        default=True, description="whether any published row sets counts against outcome for this tumour and setting"
+    )
