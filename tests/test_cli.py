@@ -128,13 +128,20 @@ def test_verbs_in_one_process_run_in_turn_and_only_the_first_must_end_well(monke
 
 @pytest.mark.parametrize(
     ("frames", "most", "samples", "number"),
-    [
+    [  # where the number of cores is not known
         *((175, 256, 1, 4), (175, 256, 2, 2), (175, 256, 4, 1), (175, 64, 4, 3), (40, 256, 1, 1), (70, 256, 1, 2)),
         *((2304, 256, 1, 9), (2304, 256, 1000, 9), (5, 2, 1, 3), (1, 256, 1, 1), (0, 256, 1, 0), (175, 256, 0, 4)),
     ],
 )
 def test_few_samples_are_divided_further_so_that_cores_do_not_wait(frames, most, samples, number):
     assert jobs.number_of_chunks(frames, most, samples) == number
+
+
+@pytest.mark.parametrize(
+    ("samples", "cores", "number"), [(1, 1, 1), (1, 2, 2), (1, 16, 5), (2, 2, 1), (2, 4, 2), (5, 16, 4), (5, 2, 1)]
+)
+def test_a_sample_is_divided_no_further_than_there_are_cores(samples, cores, number):
+    assert jobs.number_of_chunks(175, 256, samples, cores) == number
 
 
 def test_check_takes_settings_as_snakemake_does(monkeypatch, tmp_path, capsys):

@@ -316,7 +316,10 @@ def chunks_of(kind):
         make_outdated_again()
         frames = listed(wildcards.sample).frames
         n = jobs.number_of_chunks(
-            len(frames), study.settings.chunk_frames, number_to_detect()
+            len(frames),
+            study.settings.chunk_frames,
+            number_to_detect(),
+            workflow.resource_settings.cores,
         )
         folder = f"{RESULTS}/samples/{wildcards.sample}/chunks"
         return [f"{folder}/{k}-of-{n}.{kind}.parquet" for k in range(1, n + 1)]

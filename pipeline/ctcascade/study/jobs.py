@@ -37,10 +37,10 @@ from ctcascade.study.settings import (
 from ctcascade.study.sheets import Study
 
 _LEAST_FRAMES = 32  # of a chunk that is made only so that more than one core works
-_AT_WORK = 4  # chunks at least, of all samples together, where there are frames enough
+_AT_WORK = 4  # cores that are thought of where their number is not known, as on a cluster
 
 
-def number_of_chunks(frames: int, most: int, samples: int) -> int:
+def number_of_chunks(frames: int, most: int, samples: int, cores: int | None = None) -> int:
     """Return into how many equal chunks a sample's frames are divided; no result depends on it.
 
     Parameters
@@ -49,9 +49,11 @@ def number_of_chunks(frames: int, most: int, samples: int) -> int:
     most : int
         Frames of a chunk: ``chunk_frames``.
     samples : int
-        To be detected in the run: where they are fewer than four, each gives more chunks, so that cores do not wait.
+        To be detected in the run: where they are fewer than the cores, each gives more chunks, and no core waits.
+    cores : int, optional
+        Of the run; without, those of a cluster are taken to be four.
     """
-    own = -(-_AT_WORK // max(samples, 1))
+    own = -(-(cores or _AT_WORK) // max(samples, 1))
     return max(-(-frames // most), min(frames // _LEAST_FRAMES, own if own > 1 else 0))
 
 
