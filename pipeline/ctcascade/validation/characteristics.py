@@ -48,8 +48,9 @@ def characteristics(
     used: Sequence[Tube],
     blanks: Sequence[Tube],
     figures: Figures,
+    doubt: str = "",
 ) -> tuple[Characteristic, ...]:
-    """Return the rows of the table, in the order of a method-validation paper."""
+    """Return the rows of the table, in the order of a method-validation paper; `doubt` is what recovery leaves open."""
     levels, linearity, detection = figures.levels, figures.linearity, figures.detection
     blank, quantitation, carry_over = figures.blank, figures.quantitation, figures.carry_over
     numbers = sorted(t.expected or 0.0 for t in used)
@@ -64,7 +65,7 @@ def characteristics(
             name="Accuracy (recovery)",
             definition="cells called of cells put in, at each number",
             samples=spiked,
-            found=f"{min(shares):.0%} to {max(shares):.0%} at {len(levels)} numbers of cells",
+            found=f"{min(shares):.0%} to {max(shares):.0%} at {len(levels)} numbers of cells{doubt}",
             basis=basis,
         ),
         row(
@@ -128,15 +129,21 @@ def _precision_rows(found: Sequence[Precision]) -> list[Characteristic]:
         ("Precision within run", "within run"),
         ("Precision between runs", "between runs"),
         ("Precision between operators", "between operators"),
+        ("Precision, sources not told apart", "all sources together"),
         ("Precision between readers", "between readers"),
     ):
         here = [(p, c) for p in found for c in p.components if c.source == source]
+        if not here and source == "all sources together":
+            continue
         rows.append(
             Characteristic(
                 name=name,
                 definition="coefficient of variation of like tubes from this source alone",
                 samples="; ".join(f"{p.label}: {p.n_tubes} tubes" for p, _ in here) or "none",
-                found="; ".join(f"{c.cv:.0%} at a mean of {p.mean:.3g}" for p, c in here)
+                found="; ".join(
+                    f"{c.cv:.0%} ({c.low / p.mean:.0%} to {c.high / p.mean:.0%}) at a mean of {p.mean:.3g}"
+                    for p, c in here
+                )
                 or "not measured: no like tubes of the laboratory tell it apart",
                 basis="controls" if here else None,
             )

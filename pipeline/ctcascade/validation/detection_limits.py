@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from ctcascade.data.chances import root
+
 Floats = NDArray[np.float64]
 
 ADVISED_BLANKS = 60
@@ -20,6 +22,10 @@ NOT_POISSON_P = 0.01
 """Below this p the false calls of blanks scatter more than a Poisson count, and the limit for counts is not given."""
 _LEAST_RANKED = 20  # blanks: of fewer the largest is no limit that one in twenty exceeds
 _JEFFREYS = 0.5
+_FARTHEST = 20.0  # of the logarithm of a mean
+_LARGE_MEAN = 5.0  # of counts: from here on the index of dispersion is distributed as chi-square
+_WORTH_DRAWING = 0.2  # p by chi-square, below which the sum's own distribution is drawn
+_DRAWS = 10_000
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,12 @@ def limit_of_blank(counts: Sequence[int], level: float = 0.95) -> Blanks:
     )
 
 
-def limit_of_detection_by_counts(blank: int, false: float, recovery: float, level: float = 0.95) -> float:
+def limit_of_detection_by_counts(
+    blank: int, false: float, recovery: float, level: float = 0.95, beyond_chance: float = 0.0
+) -> float | None:
     """Return how many tumour cells a tube must hold to give more than `blank` calls with probability `level`.
+
+    None where no number does, because tubes vary too much.
 
     Parameters
     ----------
@@ -78,13 +88,26 @@ def limit_of_detection_by_counts(blank: int, false: float, recovery: float, leve
     recovery : float
         Share of tumour cells that are called, above 0.
     level : float
+    beyond_chance : float
+        Coefficient of variation of like tubes beyond that of counts (`variation_beyond_chance`).
 
     Notes
     -----
     The mean of a Poisson count that exceeds `blank` with probability `level` is half the `level` quantile of chi-square
-    with ``2 (blank + 1)`` degrees of freedom: 3.00 cells for a limit of 0, 4.74 for 1, 6.30 for 2.
+    with ``2 (blank + 1)`` degrees of freedom: 3.00 cells for a limit of 0, 4.74 for 1, 6.30 for 2. Where tubes vary by
+    more than chance the count is a negative binomial of that variation, and its mean is solved for.
     """
     mean = float(stats.chi2.ppf(level, 2 * (blank + 1))) / 2
+    if beyond_chance > 0:
+        size = 1 / beyond_chance**2
+
+        def short(log_mean: float) -> float:
+            return float(stats.nbinom.sf(blank, size, size / (size + math.exp(log_mean)))) - level
+
+        lowest, highest = math.log(mean), math.log(mean) + _FARTHEST
+        if short(highest) < 0:
+            return None
+        mean = math.exp(root(short, lowest, highest)) if short(lowest) < 0 else mean
     return max(0.0, mean - false) / recovery
 
 
@@ -124,6 +147,24 @@ def variation_beyond_chance(groups: Sequence[Sequence[float]]) -> float | None:
         return None
     excess = sum((len(g) - 1) * (g.var(ddof=1) - g.mean()) for g in kept)
     return math.sqrt(max(0.0, float(excess / sum((len(g) - 1) * g.mean() ** 2 for g in kept))))
+
+
+def variation_about(observed: Floats, expected: Floats) -> float:
+    """Return by which coefficient of variation counts differ from what is expected, beyond chance.
+
+    Notes
+    -----
+    Pearson's statistic with variance ``m + b^2 m^2`` is set equal to its degrees of freedom, n - 1, and solved for b;
+    0 where it is no larger without.
+    """
+    square = (observed - expected) ** 2
+
+    def excess(log_b: float) -> float:
+        return float((square / (expected + math.exp(2 * log_b) * expected**2)).sum()) - (len(observed) - 1)
+
+    if excess(-_FARTHEST) <= 0:
+        return 0.0
+    return math.exp(root(excess, -_FARTHEST, _FARTHEST))
 
 
 def limit_of_quantitation(cv: float, beyond_chance: float, false: float, recovery: float) -> float | None:
@@ -172,6 +213,16 @@ def _factor(level: float, free: int) -> float:
 
 
 def _dispersion_p(x: Floats) -> float | None:
+    """Return p of the index of dispersion: of so many calls spread over the tubes by chance, how often so unevenly.
+
+    Given their sum, Poisson counts are multinomial. Of few calls chi-square is no likeness of that (two calls in one of
+    twenty tubes have p 0.05, by chi-square 0.006): a small p is that of 10,000 draws of one fixed stream.
+    """
     if len(x) < 2 or x.sum() == 0:
         return None
-    return float(stats.chi2.sf(((x - x.mean()) ** 2).sum() / x.mean(), len(x) - 1))
+    p = float(stats.chi2.sf(((x - x.mean()) ** 2).sum() / x.mean(), len(x) - 1))
+    if x.mean() >= _LARGE_MEAN or p > _WORTH_DRAWING:
+        return p
+    index = float((x**2).sum())
+    drawn = np.random.default_rng(len(x)).multinomial(int(x.sum()), np.full(len(x), 1 / len(x)), size=_DRAWS)
+    return float(((drawn**2).sum(axis=1) >= index).sum() + 1) / (_DRAWS + 1)

@@ -36,6 +36,8 @@ def precision(own: Sequence[Tube], level: float, rng: np.random.Generator) -> tu
 
 def _of_group(key: tuple[str, str], group: Sequence[Tube], level: float, rng: np.random.Generator) -> Precision:
     counts = [float(t.observed) for t in group]
+    if not sum(counts):
+        return _precision(key, group, (), level, "no cell was called: there is no variation to measure")
     factors, why = _factors(group)
     found = variance.components(counts, factors)
     while found is None and factors:
@@ -47,12 +49,19 @@ def _of_group(key: tuple[str, str], group: Sequence[Tube], level: float, rng: np
     ends = variance.limits(counts, factors, found, level, rng)
     mean = float(np.mean(counts))
     parts = []
-    for name, source in _SOURCES.items():
+    several = "run" not in factors and len({(t.lot, t.run) for t in group}) > 1
+    for name, source in {**_SOURCES, **({variance.WITHIN: "all sources together"} if several else {})}.items():
         if name in found:
             sd = variance.sd(found[name])
             low, high = ends[name]
-            cv = sd / mean if mean else 0.0
-            parts.append(Component(source=source, sd=sd, low=min(low, sd), high=max(high, sd), cv=cv))  # type: ignore[arg-type]
+            parts.append(Component(source=source, sd=sd, low=min(low, sd), high=max(high, sd), cv=sd / mean))  # type: ignore[arg-type]
+    return _precision(key, group, tuple(parts), level, "; ".join(why))
+
+
+def _precision(
+    key: tuple[str, str], group: Sequence[Tube], parts: tuple[Component, ...], level: float, why: str
+) -> Precision:
+    mean = float(np.mean([t.observed for t in group]))
     return Precision(
         label=f"{key[0].replace('_', ' ')}, lot {key[1]}" if key[0] in CONTROLS else f"{key[1]} tumour cells spiked",
         n_tubes=len(group),
@@ -60,9 +69,9 @@ def _of_group(key: tuple[str, str], group: Sequence[Tube], level: float, rng: np
         n_operators=len({t.operator for t in group if t.operator}),
         mean=mean,
         counting_cv=1 / np.sqrt(mean) if mean else 0.0,
-        components=tuple(parts),
+        components=parts,
         level=level,
-        why="; ".join(why),
+        why=why,
     )
 
 

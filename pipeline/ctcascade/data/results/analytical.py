@@ -101,7 +101,9 @@ class LinearityFit(Result):
 class Component(Result):
     """How much of the variation comes from one source."""
 
-    source: Literal["within run", "between runs", "between operators", "between readers"] = Field(description="source")
+    source: Literal["within run", "between runs", "between operators", "all sources together", "between readers"] = (
+        Field(description="source; all sources together: of tubes of different runs that the figures do not tell apart")
+    )
     sd: Amount = Field(description="standard deviation, CTCs")
     low: Amount = Field(description="lower limit")
     high: Amount = Field(description="upper limit")
