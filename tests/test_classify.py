@@ -517,3 +517,18 @@ def test_gates_of_both_assays_say_where_they_come_from():
         assert set(gates) == set(Gates.model_fields)
         for gate in gates.values():
             assert len(gate["source"]) > 20
+
+
+FAINT = {**CTC, "dna": 35.0}  # 7 spreads of the noise, and a 23rd of what others have
+
+
+@pytest.mark.parametrize(("others", "call"), [(800.0, "debris"), (60.0, "ctc")])
+def test_a_faint_nucleus_is_none_where_others_show_much_more_dna(others, call):
+    cells = cells_table(FAINT, leukocytes=60)
+    nuclei = cells["cell"].to_numpy() > 0
+    nuclei[0] = False
+    dna = [name for name in cells.columns if name.startswith("dna_") and cells[name].iloc[1] > 100]
+    cells.loc[nuclei, dna] *= others / 800.0
+    reference = reference_of(cells, NOISE, GATES, SETTINGS, {"ck": {"cd45": 0.0}})
+    assert bool(reference.nucleated[0]) is (call == "ctc")
+    assert call_cells(cells, reference, NOISE, GATES, SETTINGS)["call"].iloc[0] == call

@@ -43,7 +43,7 @@ def _compared(frames, cells):
 
 
 def _traits(cells, noise, reference, signals):
-    rows = judge.candidates(cells, signals, reference)
+    rows = judge.candidates(signals, reference)
     leukocytes = Shown.of(cells, leukocytes_sample(reference), signals)
     return traits_of(Shown.of(cells, rows, signals), leukocytes, reference, noise)
 

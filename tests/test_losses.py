@@ -105,9 +105,42 @@ def test_a_judge_that_is_against_most_cells_without_being_sure_withholds_the_cou
     assert ("differ on 9 cells" in claim.reason) == (verdict == "fails")
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_a_cell_that_the_judge_wants_counts_as_lost_however_far_below_the_gate(n):
+    dim = {**CTC, "ck": 20.0}
+    claim = claims(*[CTC] * 5, *[dim] * n, ln_ratio=[5.0] * 5 + [4.0] * n)["few_ctcs_lost"]
+    assert claim.verdict == ("fails" if n > 1 else "holds")
+    assert claim.value == pytest.approx(n / (5 + n), abs=0.03)
+
+
+OTHERS = {
+    "apart": ([-4.2] * 20 + [-3.2] * 10, "holds"),
+    "falls": ([-4.2] * 20 + [-2.5] * 3, "holds"),
+    "reaches the calls": ([-4.2] * 12 + [-2.5] * 9, "fails"),
+}
+
+
+@pytest.mark.parametrize("shape", OTHERS)
+def test_calls_with_small_ratios_are_in_doubt_only_where_the_tail_of_the_others_reaches_them(shape):
+    others, verdict = OTHERS[shape]
+    found = claims(*[CTC] * 30, *[{**CTC, "cd45": 300.0}] * len(others), ln_ratio=[1.7] * 30 + others)
+    assert found["few_calls_false"].verdict == verdict
+
+
+@pytest.mark.parametrize("usual", [0.8, 1.4])
+def test_calls_that_are_doubtful_as_a_whole_are_not_excused_by_a_gap(usual):
+    others = [{**CTC, "cd45": 300.0}] * 30
+    assert claims(*[CTC] * 12, *others, ln_ratio=[usual] * 12 + [-4.5] * 30)["few_calls_false"].verdict == "fails"
+
+
+def test_cd45_that_lies_elsewhere_than_cytokeratin_is_no_bleed():
+    own = {**CTC, "ck": 2000.0, "cd45": 200.0, "marker_correlation": 0.1}
+    assert claims(CTC, *[own] * 4, bleed=None)["few_ctcs_lost"].verdict == "holds"
+
+
 @pytest.mark.parametrize(("n", "bleed", "verdict"), [(1, None, "holds"), (2, None, "fails"), (2, NO_BLEED, "holds")])
 def test_cd45_that_may_be_bleed_of_unknown_size_withholds_the_count(n, bleed, verdict):
-    held = {**CTC, "ck": 2000.0, "cd45": 200.0}
+    held = {**CTC, "ck": 2000.0, "cd45": 200.0, "marker_correlation": 0.9}
     claim = claims(CTC, *[held] * n, bleed=bleed)["few_ctcs_lost"]
     assert claim.verdict == verdict
     assert ("may be bleed" in claim.reason) == (verdict == "fails")

@@ -17,7 +17,7 @@ from tests.support.calling import SETTINGS, assay, classify_job
 from tests.support.counts import calls_table, frames_table, settings
 from tests.support.runs import ROOT
 from verification import stress
-from verification.stress_states import STATES
+from verification.stress_states import STATES, State, _without
 
 pytestmark = pytest.mark.unit
 
@@ -49,22 +49,27 @@ REFUSED = {
 }
 
 
+FOUR = [maker for maker in stress.MAKERS if maker != "fifth"]
+
+
 def test_states_are_many_and_named_once():
     assert len(BY_NAME) == len(STATES) >= 80
 
 
-@pytest.mark.parametrize("maker", stress.MAKERS)
-@pytest.mark.parametrize("name", COUNTED)
-def test_a_state_that_can_be_counted_is_counted_right(name, maker):
+@pytest.mark.parametrize(
+    ("maker", "name"), [*((maker, name) for maker in FOUR for name in COUNTED), ("fifth", "CK into CD45 10 %")]
+)
+def test_a_state_that_can_be_counted_is_counted_right(maker, name):
     outcome = stress.run(BY_NAME[name], maker, 11)
     assert (outcome.status, outcome.reason) == ("ok", "")
     assert min(outcome.recall, outcome.precision) >= stress.LEAST
     assert outcome.covered
 
 
-@pytest.mark.parametrize("maker", stress.MAKERS)
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_state_that_cannot_be_counted_is_refused_with_its_reason(name, maker):
+@pytest.mark.parametrize(
+    ("maker", "name"), [*((maker, name) for maker in FOUR for name in REFUSED), ("fifth", "ck is noise, donor")]
+)
+def test_a_state_that_cannot_be_counted_is_refused_with_its_reason(maker, name):
     outcome = stress.run(BY_NAME[name], maker, 11)
     assert outcome.status == "not_evaluable"
     assert REFUSED[name] in outcome.reason
@@ -158,3 +163,18 @@ def test_a_claim_that_fails_fails_the_quality_of_the_sample(tmp_path):
     found = store.read_json(tmp_path / "quality.json", Quality)
     assert found.status == "fail"
     assert [claim.claim for claim in found.claims if claim.verdict == "fails"] == ["ck_stained"]
+
+
+@pytest.fixture(scope="module")
+def plasma():
+    """Frames and cells of blood with uneven plasma, which is cut into objects as nuclei are."""
+    _, frames, cells = stress.seen(State("mild: ck stain at 60 %", light=_without("ck", 0.6)), "fifth", 21)
+    return frames, cells
+
+
+def test_structure_of_the_background_is_no_nucleus(plasma):
+    frames, cells = plasma
+    made = call_sample(classify_job(assay("cellsearch")), frames, cells)
+    faint = cells["dna_nucleus_mean"] - cells["dna_ring_mean"].clip(lower=0) < 6 * frames["dna_noise"].median()
+    assert (faint & (cells["nucleus_area_um2"] > 0)).sum() > 20
+    assert set(made.calls["call"][faint]) == {"debris"}

@@ -61,7 +61,7 @@ def slide_of(
     if not reference.n_leukocytes:
         return None
     signals = signals_of(cells, reference.bleed)
-    rows = judge.candidates(cells, signals, reference)
+    rows = judge.candidates(signals, reference)
     leukocytes = Shown.of(cells, leukocytes_sample(reference), signals)
     traits = traits_of(Shown.of(cells, rows, signals), leukocytes, reference, noise).to_numpy()
     like = judge.sample_like(leukocytes, reference, noise)

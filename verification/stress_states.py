@@ -264,6 +264,10 @@ def _fragments(count: int) -> Callable[[Rng], Sequence[Blot]]:
     return make
 
 
+def _rubbish(rng: Rng) -> Sequence[Blot]:
+    return [*_dye(2)(rng), *_fragments(2)(rng)]
+
+
 def _uneven(role: str, spread: float, of: str = "ctc") -> Callable[[str, Light, Rng], tuple[Light, str]]:
     """Return a change after which cells differ by so much more in a role: the spread of its logarithm."""
 
@@ -435,4 +439,34 @@ UNSEEN = (  # nothing was trained or tuned on them
         cell=_some(0.33, _scaled("ck", 0.12, "ctc")),
     ),
     State("few CTCs of 6 um", replace(PLAIN, ctcs=9, clusters=(), ctc_um=6.0)),
+)
+MILD = (  # what a good slide may have: all of these are to be counted
+    *(State(f"mild: plain, slide {n}", must="count") for n in range(1, 5)),
+    State("mild: 20 % of cells are CTCs", _share(0.2), must="count"),
+    State("mild: 40 leukocytes a frame", Scene(leukocytes=40), must="count"),
+    State("mild: 20 leukocytes a frame, 5 CTCs in all", Scene(20, 5, ()), must="count"),
+    State("mild: 3 CTCs in all", replace(PLAIN, ctcs=3, clusters=()), must="count"),
+    State("mild: 9 CTCs in all", replace(PLAIN, ctcs=9, clusters=()), must="count"),
+    State("mild: 20 CTCs in all", replace(PLAIN, ctcs=20, clusters=()), must="count"),
+    State("mild: donor", DONOR, must="count"),
+    State("mild: donor with eosinophils 5 %", DONOR, cell=_eosinophils(0.05, 0.05), must="count"),
+    State("mild: eosinophils 5 %", cell=_eosinophils(0.05, 0.05), must="count"),
+    State("mild: leukocytes with cytokeratin background x2", cell=_background(2), must="count"),
+    State("mild: CK into CD45 1 %", light=_bleed(("ck", "cd45", 0.01)), must="count"),
+    State("mild: DNA into CD45 2 %", light=_bleed(("dna", "cd45", 0.02)), must="count"),
+    State("mild: CD45 into CK 1 %", light=_bleed(("cd45", "ck", 0.01)), must="count"),
+    State("mild: all pairs 1 %", light=_bleed(*((a, b, 0.01) for a, b in PAIRS)), must="count"),
+    *(State(f"mild: {role} stain at 60 %", light=_without(role, 0.6), must="count") for role in ROLES),
+    State("mild: CTCs of 9 um", replace(PLAIN, ctc_um=9.0), must="count"),
+    State("mild: CTCs of 15 um", replace(PLAIN, ctc_um=15.0, ctcs=36), must="count"),
+    State("mild: 15 % of CTCs with CK x0.3", cell=_some(0.15, _scaled("ck", 0.3, "ctc")), must="count"),
+    State("mild: hot pixels 1 in 100,000", pixels=_hot(1e-5), must="count"),
+    State("mild: defocus 1 um", defocus_um=0.5, must="count"),
+    State("mild: JPEG quality 90", pixels=_jpeg(90), must="count"),
+    State("mild: 8 bit", pixels=_eight_bit, must="count"),
+    State("mild: drift to 0.8", pixels=_drift(0.8), must="count"),
+    State("mild: corners at 70 %", pixels=_vignette(0.7), must="count"),
+    State("mild: CK shifted by 2 px", pixels=_shifted("ck", 2), must="count"),
+    State("mild: one dying cell a frame", replace(PLAIN, dying=1), must="count"),
+    State("mild: 2 dye aggregates and fragments a frame", blots=_rubbish, must="count"),
 )

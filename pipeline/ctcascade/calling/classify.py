@@ -100,7 +100,7 @@ def call_sample(job: ClassifyJob, frames: pd.DataFrame, cells: pd.DataFrame, mor
         failed = [claim.claim for claim in claims if claim.verdict == "fails"]
         verdict = judged(cells, signals_of(cells, reference.bleed), reference, noise, failed, more)
     calls = call_cells(cells, reference, noise, gates, job, verdict)
-    claims += _losses(job, cells, calls, noise, reference, verdict, claims)
+    claims += _losses(job, cells, calls, noise, reference, verdict, claims, more)
     further = marker_columns(cells, reference.leukocytes, noise, job.assay.markers, job.reference.min_spread_ln)
     about = drawn(reference, gates, claims).model_copy(update={"judge": summary_of(verdict, job.judge.use)})
     return CalledSample(pd.concat([calls, further], axis=1), about)
@@ -114,6 +114,7 @@ def _losses(
     reference: Reference,
     verdict: Verdict | None,
     before: Sequence[Claim],
+    more: More | None = None,
 ) -> tuple[Claim, ...]:
     """Return whether few CTCs were lost and few calls are false."""
     gates, signals = job.assay.gates, signals_of(cells, reference.bleed)
@@ -122,7 +123,7 @@ def _losses(
         some = cells.iloc[rows]
         return _standing(some, signals_of(some, reference.bleed), reference, noise, gates, job).terms
 
-    return loss_claims(cells, calls, signals, reference, noise, gates, job, verdict, terms_of, before)
+    return loss_claims(cells, calls, signals, reference, noise, gates, job, verdict, terms_of, before, more)
 
 
 def _unused(roles: Iterable[str]) -> list[str]:
@@ -213,7 +214,7 @@ def _called(
     settings: ClassifySettings,
 ) -> tuple[Floats, NDArray[Any], NDArray[Any]]:
     """Return the probability, the call and its reason of each cell by itself."""
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    nucleated = reference.nucleated
     signals = signals_of(cells, reference.bleed)
     terms, z_ck, cd45 = _standing(cells, signals, reference, noise, gates, settings)
     shown = {

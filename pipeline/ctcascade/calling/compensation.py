@@ -54,6 +54,8 @@ class Signals:
         CD45 is the lesser of its means over cell and nucleus.
     cd45_sd : (n,) array
         Standard deviation of what was taken off CD45.
+    dna_nucleus : (n,) array
+        DNA of the nucleus; 0 where there is none.
     bleed : tuple of Bleed
     """
 
@@ -61,6 +63,7 @@ class Signals:
     ck: Floats
     cd45: Floats
     cd45_sd: Floats
+    dna_nucleus: Floats
     bleed: tuple[Bleed, ...]
 
     def of(self, role: str) -> Floats:
@@ -115,7 +118,8 @@ def signals_of(cells: pd.DataFrame, bleed: Sequence[Bleed]) -> Signals:
         if one.target == "cd45":
             variance += (one.sd * np.maximum(raw[one.source], 0)) ** 2
     dna, ck = (np.asarray(raw[role] - _light(raw, bleed, role)) for role in ("dna", "ck"))
-    return Signals(dna, ck, np.asarray(lit), np.sqrt(variance), tuple(bleed))
+    inside = np.nan_to_num(nucleus["dna"] - _light(nucleus, bleed, "dna"))
+    return Signals(dna, ck, np.asarray(lit), np.sqrt(variance), inside, tuple(bleed))
 
 
 def envelope(

@@ -87,11 +87,10 @@ class Verdict:
     why_not: str = ""
 
 
-def candidates(cells: pd.DataFrame, signals: Signals, reference: Reference) -> NDArray[np.int64]:
+def candidates(signals: Signals, reference: Reference) -> NDArray[np.int64]:
     """Return the rows that the judge is asked about: nucleated, with cytokeratin, not with the CD45 of leukocytes."""
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     above = reference.z_ck(signals.ck) > _LEAST_Z
-    return np.flatnonzero(nucleated & above & (signals.cd45 < _MOST_CD45 * reference.cd45))
+    return np.flatnonzero(reference.nucleated & above & (signals.cd45 < _MOST_CD45 * reference.cd45))
 
 
 def judged(
@@ -122,7 +121,7 @@ def judged(
     model = loaded()
     leukocytes = Shown.of(cells, leukocytes_sample(reference), signals, more)
     unlike = unlike_known(sample_like(leukocytes, reference, noise), model)
-    rows = candidates(cells, signals, reference)
+    rows = candidates(signals, reference)
     traits = traits_of(Shown.of(cells, rows, signals, more), leukocytes, reference, noise).to_numpy()
     why = f"the sample is unlike all that it was trained on ({unlike:.1f}, at most 1)" if unlike > 1 else ""
     return Verdict(rows, ln_ratios(model, traits), _against(model, traits), unlike, why)

@@ -18,6 +18,7 @@ from ctcascade.calling.compensation import Signals
 from ctcascade.calling.judge import Verdict
 from ctcascade.calling.mitosis import OTHER_HALF
 from ctcascade.calling.reference import Reference
+from ctcascade.calling.traits import More, column_of
 from ctcascade.data.results import Claim
 from ctcascade.study.assay import Gates
 from ctcascade.study.calling_settings import ClassifySettings, LossSettings
@@ -51,6 +52,8 @@ class Looked:
     terms : (gates, n) array
     p_in_sample : (n,) array
         The judge's, at the sample's own share of CTCs; NaN where it was not asked or abstains.
+    ln_ratio : (n,) array
+        The judge's; NaN likewise.
     bare : int
         Objects with the stains and the size of a CTC in which no nucleus was found, although they show DNA.
     bled : int
@@ -62,6 +65,7 @@ class Looked:
     vetoed: Bools
     terms: Floats
     p_in_sample: Floats
+    ln_ratio: Floats
     bare: int
     bled: int
 
@@ -77,6 +81,7 @@ def loss_claims(
     verdict: Verdict | None,
     terms_of: TermsOf,
     before: Sequence[Claim] = (),
+    more: More | None = None,
 ) -> tuple[Claim, ...]:
     """Return whether few CTCs were lost, few calls are false, and no gate cuts through the CTCs.
 
@@ -94,6 +99,8 @@ def loss_claims(
     terms_of : callable
     before : sequence of Claim
         What was checked before: where any of it fails nothing here can be told.
+    more : callable, optional
+        What reads the columns `traits.FURTHER` that `cells` lacks.
     """
     failed = [claim.claim for claim in before if claim.verdict == "fails"]
     if failed:
@@ -102,10 +109,11 @@ def loss_claims(
             Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason=why) for name, what in _WHAT
         )
     judging = verdict is not None and not verdict.why_not
-    looked = _looked(cells, calls, signals, reference, noise, gates, settings, judging, terms_of)
+    looked = _looked(cells, calls, signals, reference, noise, gates, settings, judging, terms_of, more)
     found = tuple(_claims(looked, judging, settings.losses))
+    n = int(looked.called.sum())
     beside = next((claim.value or 0.0 for claim in before if claim.claim == "ck_apart"), 0.0)
-    return (*found, _together(found, beside, int(looked.called.sum()), settings.losses))
+    return (*found, _together(found, beside, n, settings.losses))
 
 
 def _looked(
@@ -118,14 +126,16 @@ def _looked(
     settings: ClassifySettings,
     judging: bool,
     terms_of: TermsOf,
+    more: More | None,
 ) -> Looked:
     near = settings.losses.near_widths
     call, reason = calls["call"].to_numpy(object), calls["reason"].to_numpy(object)
     ratio = (signals.cd45 - signals.cd45_sd) / reference.cd45
     z, least = reference.z_ck(signals.ck), reference.least_z(np.maximum(ratio, 0), gates)
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    nucleated = reference.nucleated
     stained = (z > least - near * settings.gate_widths.ck_min_z) & (ratio < _MOST_CD45)
-    rows = np.flatnonzero((call == "ctc") | (stained & nucleated))
+    ln_ratio = calls["judge_ln_ratio"].to_numpy(float)
+    rows = np.flatnonzero((call == "ctc") | (stained & nucleated) | (judging & np.isfinite(ln_ratio)))
     terms = terms_of(rows)
     called = call[rows] == "ctc"
     one = np.argmin(terms, axis=0)
@@ -133,7 +143,7 @@ def _looked(
     others = np.prod(np.where(np.arange(len(terms))[:, None] == one, 1.0, terms), axis=0)
     open_ = ~called & ~np.char.startswith(reason[rows].astype(str), OTHER_HALF)
     p = calls["p_ctc_in_sample"].to_numpy(float)[rows] if judging else np.full(len(rows), np.nan)
-    unsure = calls["judge_ln_ratio"].to_numpy(float)[rows] > settings.losses.sure_ln_ratio
+    unsure = ln_ratio[rows] > settings.losses.sure_ln_ratio
     by_gates = calls["gates_p_ctc"].to_numpy(float)[rows] >= settings.p_ctc_call
     bare = ~nucleated & (z > least) & (ratio < reference.cd45_max_ratio)
     bare &= signals.dna > settings.min_snr * noise["dna"]
@@ -141,12 +151,15 @@ def _looked(
     clumps = reason[bare].astype(str)
     return Looked(
         called,
-        open_ & (others >= settings.p_ctc_call) & (lowest > expit(-near)),
+        open_ & stained[rows] & (others >= settings.p_ctc_call) & (lowest > expit(-near)),
         open_ & by_gates & unsure,
         terms,
         np.where(called | open_, p, np.nan),
+        np.where(called | open_, ln_ratio[rows], np.nan),
         int((~np.char.startswith(clumps, "dye")).sum()),
-        int((nucleated & _may_be_bleed(calls, signals, z - reference.ck_min_z, noise, settings)).sum()),
+        _bled(
+            cells, nucleated & _may_be_bleed(calls, signals, z - reference.ck_min_z, noise, settings), settings, more
+        ),
     )
 
 
@@ -158,6 +171,13 @@ def _may_be_bleed(
     bright = (signals.ck > settings.bleed.bright_snr * noise["ck"]) & (above > 0) & unknown
     held = calls["call"].to_numpy(object) == "double_positive"
     return np.asarray(bright & held & (signals.cd45 < settings.bleed.max_share * signals.ck))
+
+
+def _bled(cells: pd.DataFrame, may_be: Bools, settings: ClassifySettings, more: More | None) -> int:
+    """Return how many of these cells show CD45 where they show cytokeratin, pixel by pixel, as bleed does."""
+    rows = np.flatnonzero(may_be)
+    alike = column_of(cells, rows, "marker_correlation", more) if len(rows) else np.zeros(0)
+    return int((~(alike < settings.bleed.min_alike)).sum())
 
 
 _MOST_CD45 = 0.8  # over the leukocytes' median: what has more is one
@@ -175,7 +195,7 @@ def _claims(looked: Looked, judging: bool, limits: LossSettings) -> Iterator[Cla
     n = int(looked.called.sum())
     yield _lost(looked, n, judging, limits)
     if judging:
-        doubt = float(np.nansum(1 - looked.p_in_sample[looked.called]))
+        doubt = _false(looked, limits)
         share = doubt / max(n, 1)
         fails = doubt > limits.few and share > limits.max_false
         yield _claim(_FALSE, share, f"about {doubt:.0f} of {n} calls are likelier no CTCs" if fails else "")
@@ -183,6 +203,29 @@ def _claims(looked: Looked, judging: bool, limits: LossSettings) -> Iterator[Cla
         name, what = _FALSE
         yield Claim(claim=name, checked_with=what, value=None, verdict="not_checked", reason="the judge abstains")
     yield _crowded(looked, n, judging, limits)
+
+
+def _false(looked: Looked, limits: LossSettings) -> float:
+    """Return how many calls are no CTCs, to be expected.
+
+    Notes
+    -----
+    At most as many as the judge's ratios say at the sample's own share of CTCs. On blood that it was not trained on it
+    gives CTCs smaller ratios than it should, though still far above those of other cells. So where half of the calls
+    are CTCs by odds of `sure_calls` it is also at most the tail of the other cells carried on into the calls. Density
+    falls ever faster beyond the middle of a population; of the other cells, n1 and n2 in two bands of `tail_ln` just
+    below the calls, at most ``n2 r / (1 - r)`` with ``r = n2 / n1`` lie beyond; one is added to each, as counts are
+    small. Calls that it is against stay in doubt.
+    """
+    doubt = float(np.nansum(1 - looked.p_in_sample[looked.called]))
+    calls, others = looked.ln_ratio[looked.called], looked.ln_ratio[~looked.called]
+    if not np.isfinite(calls).any() or np.nanmedian(calls) < limits.sure_calls:
+        return doubt
+    end, width = limits.tail_end, limits.tail_ln
+    near = float((others > end - width).sum()) + 1
+    ratio = near / (float(((others > end - 2 * width) & (others <= end - width)).sum()) + 1)
+    against = float(expit(-calls[calls < 0]).sum())
+    return min(doubt, max(against, near * ratio / (1 - ratio))) if ratio < 1 else doubt
 
 
 def _lost(looked: Looked, n: int, judging: bool, limits: LossSettings) -> Claim:
@@ -199,16 +242,23 @@ def _lost(looked: Looked, n: int, judging: bool, limits: LossSettings) -> Claim:
     why = ""
     if looked.bled > limits.few_bled and looked.bled > limits.max_lost * (n + looked.bled):
         why = f"CD45 of {looked.bled} cells may be bleed of their cytokeratin: state how much (ctcascade compensate)"
-    for expected, what in (
-        (lost, "cells in doubt beside {n} CTCs: about {expected:.0f} of them were not called"),
+    for expected, few, least, what in (
+        (
+            lost,
+            limits.few_lost if judging else limits.few,
+            1 if judging else limits.min_called,
+            "cells in doubt beside {n} CTCs: about {expected:.0f} of them were not called",
+        ),
         (
             float(looked.bare),
+            limits.few,
+            limits.min_called,
             "{expected:.0f} objects have the stains and size of CTCs but no nucleus was found in them",
         ),
     ):
         if why:
             break
-        if expected > limits.few and expected > limits.max_lost * (n + expected) and n >= limits.min_called:
+        if expected > few and expected > limits.max_lost * (n + expected) and n >= least:
             why = what.format(n=n, expected=expected) + _by_gate(looked, what)
     if not why and vetoed > max(n, limits.many_vetoed):
         why = f"gates and judge differ on {vetoed} cells, of which the judge is not sure, and agree on {n}"

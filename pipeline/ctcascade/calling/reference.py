@@ -59,6 +59,8 @@ class Reference:
         Leukocytes that were found, also where they are too few to compare with.
     bleed : tuple of Bleed
         What was taken off.
+    nucleated : ndarray of bool, shape (n,)
+        Cells with a nucleus: `with_nucleus`.
     """
 
     leukocytes: Bools
@@ -72,6 +74,7 @@ class Reference:
     negative_ratio: float
     found: Bools
     bleed: tuple[Bleed, ...]
+    nucleated: Bools
 
     @property
     def n_leukocytes(self) -> int:
@@ -137,9 +140,26 @@ def drawn(reference: Reference, gates: Gates, claims: Sequence[Claim] = ()) -> C
     )
 
 
-def leukocytes_of(
+def with_nucleus(
     cells: pd.DataFrame, signals: Signals, noise: Mapping[str, float], settings: ClassifySettings
 ) -> Bools:
+    """Return the cells whose nucleus shows DNA: more than structure of the background, or as others of the sample.
+
+    Notes
+    -----
+    Uneven plasma is cut into objects as nuclei are, with little light. A nucleus is faint where it has less than
+    `stains: bright_snr` standard deviations of the noise and less than `faint_nucleus` of the median of those that have
+    more; where fewer than `min_population` have more, the stain is weak, and none is faint.
+    """
+    found = np.asarray(cells["nucleus_area_um2"].to_numpy() > 0)
+    light, least = signals.dna_nucleus, settings.stains.bright_snr * noise["dna"]
+    clear = light[found & (light >= least)]
+    if len(clear) < settings.reference.min_population:
+        return found
+    return np.asarray(found & (light >= min(least, settings.reference.faint_nucleus * float(np.median(clear)))))
+
+
+def leukocytes_of(nucleated: Bools, signals: Signals, noise: Mapping[str, float], settings: ClassifySettings) -> Bools:
     """Return the leukocytes of a sample: a population of CD45, or none.
 
     Notes
@@ -149,7 +169,6 @@ def leukocytes_of(
     and less than half the CD45, that one is left out: it shows unspecific CD45. Leukocytes have at least half the
     median CD45 of the rest.
     """
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
     least = np.maximum(settings.min_snr * noise["cd45"], settings.reference.sd_above_bleed * signals.cd45_sd)
     stained = np.asarray(nucleated & (signals.cd45 > least))
     if not stained.any():
@@ -216,8 +235,8 @@ def reference_from(
         The brightest DNA of each nucleus over its mean.
     """
     given, floor = settings.reference, max(noise["ck"], 1e-6)
-    found = leukocytes_of(cells, signals, noise, settings)
-    nucleated = cells["nucleus_area_um2"].to_numpy() > 0
+    nucleated = with_nucleus(cells, signals, noise, settings)
+    found = leukocytes_of(nucleated, signals, noise, settings)
     if found.sum() >= given.min_leukocytes:
         centre, spread = ck_scale(signals.ck[found], floor, given)
         cd45 = float(np.median(signals.cd45[found]))
@@ -227,14 +246,15 @@ def reference_from(
         ratio = min(max(gates.cd45_max_ratio, negative), max(given.most_cd45_ratio, gates.cd45_max_ratio))
         least = _least_z(z, nucleated & (share < ratio), gates.ck_min_z, given)
         usual = _median(peak[found])
-        return Reference(found, centre, spread, floor, cd45, usual, least, ratio, negative, found, signals.bleed)
+        bleed = signals.bleed
+        return Reference(found, centre, spread, floor, cd45, usual, least, ratio, negative, found, bleed, nucleated)
     # exposures are set so that what is stained fills a like part of the camera's range in each channel
     cd45 = max(_median(signals.dna[nucleated]), given.noise_cd45_snr * max(noise["cd45"], 1e-6))
     none = np.zeros(len(cells), np.bool_)
     centre, usual = float(np.log(2 * floor)), _median(peak[nucleated])
     limit, bleed = gates.cd45_max_ratio, signals.bleed
     spread, least = given.noise_spread_ln, gates.ck_min_z
-    return Reference(none, centre, spread, floor, cd45, usual, least, limit, 0.0, found, bleed)
+    return Reference(none, centre, spread, floor, cd45, usual, least, limit, 0.0, found, bleed, nucleated)
 
 
 def _negative(ratio: Floats, with_ck: Bools, gate: float, given: ReferenceSettings) -> float:

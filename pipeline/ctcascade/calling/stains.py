@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import bdtrc, ndtr
 
 from ctcascade.calling.channel_order import of_others, order_claim
 from ctcascade.calling.compensation import Bleed, Signals, signals_of
@@ -23,6 +23,7 @@ from ctcascade.study.jobs import ClassifyJob
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
+_QUARTER = 0.25
 NAMES = {"dna": "DNA", "ck": "cytokeratin", "cd45": "CD45"}
 
 
@@ -41,7 +42,7 @@ class _Seen:
 
     @property
     def nucleated(self) -> Bools:
-        return np.asarray(self.cells["nucleus_area_um2"].to_numpy() > 0)
+        return self.reference.nucleated
 
 
 def claims_of(
@@ -103,14 +104,21 @@ def _dna(seen: _Seen) -> Claim:
 
 
 def _ck(seen: _Seen) -> Claim:
-    """Return whether cytokeratin worked: bright objects, or leukocytes' faint light that no bleed explains."""
+    """Return whether cytokeratin worked: bright objects, or leukocytes' faint light that no bleed explains.
+
+    Specks are bright in any channel; a few cells with a nucleus and more cytokeratin than CD45 say more.
+    """
     ck, noise = seen.signals.ck, seen.noise["ck"]
     area = seen.cells["equivalent_diameter_um"].to_numpy(float) > 4
     own = ck > seen.limits.bright_snr * noise
     own &= (ck > 0.3 * seen.signals.cd45) & (ck > 0.3 * seen.signals.dna) & area
-    n = int(own.sum())
+    n, cells = int(own.sum()), int((own & seen.nucleated & (ck > seen.signals.cd45)).sum())
     faint, error = _faint(seen)
-    holds = n >= seen.limits.min_objects or (faint > 2 * error and faint > seen.limits.faint_snr * noise)
+    holds = (
+        n >= seen.limits.min_objects
+        or cells >= seen.limits.min_ck_cells
+        or (faint > 2 * error and faint > seen.limits.faint_snr * noise)
+    )
     how = f"{n} bright objects; leukocytes' own light {faint:.2g} +- {error:.1g} counts, noise {noise:.2g}"
     why = "" if holds else f"no cytokeratin stain: {how}"
     return _claim("ck_stained", "bright objects of its own, or leukocytes' faint light beyond bleed", faint, holds, why)
@@ -186,7 +194,10 @@ def _cd45_apart(seen: _Seen) -> Claim:
 def _doubtful(seen: _Seen) -> int:
     """Return how many cells are as bright in cytokeratin as CTCs and have less CD45 than leukocytes; 0 if hardly any.
 
-    Leukocytes that took up cytokeratin have CD45 like the others.
+    Notes
+    -----
+    Leukocytes that took up cytokeratin have CD45 like the others: one in four has less than the leukocytes' lower
+    quartile. Where most do, and so many that it is no chance, those in excess are none.
     """
     reference = seen.reference
     ratio = seen.signals.cd45 / reference.cd45
@@ -195,12 +206,11 @@ def _doubtful(seen: _Seen) -> int:
     if not ctc.any():
         return 0
     other = with_ck & ~ctc & (seen.signals.ck > 0.5 * np.median(seen.signals.ck[ctc]))
-    n = int(other.sum())
-    return (
-        n
-        if n >= seen.limits.min_objects and n > 0.1 * ctc.sum() and np.median(ratio[other]) < seen.limits.max_doubtful
-        else 0
-    )
+    n, low = int(other.sum()), int((ratio[other] < np.quantile(ratio[reference.leukocytes], _QUARTER)).sum())
+    excess = low - (n - low) * _QUARTER / (1 - _QUARTER)
+    by_chance = float(bdtrc(low - 1, n, _QUARTER)) if low else 1.0
+    many = 2 * low > n and excess > max(seen.limits.few_doubtful, seen.limits.max_doubtful * float(ctc.sum()))
+    return round(excess) if many and by_chance < seen.limits.doubt_p else 0
 
 
 def _ck_apart(seen: _Seen, gate: float) -> Claim:

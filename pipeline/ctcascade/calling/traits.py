@@ -51,6 +51,12 @@ class Shown(NamedTuple):
         return cls(part, *(values[rows] for values in (signals.dna, signals.ck, signals.cd45, signals.cd45_sd)))
 
 
+def column_of(cells: pd.DataFrame, rows: NDArray[np.int64], name: str, more: More | None = None) -> Floats:
+    """Return a column of some cells of a sample; `more` reads it where `cells` lacks it."""
+    part = cells.iloc[rows] if name in cells or more is None else more(rows, [name])
+    return part[name].to_numpy(np.float64)
+
+
 def traits_of(shown: Shown, leukocytes: Shown, reference: Reference, noise: Mapping[str, float]) -> pd.DataFrame:
     """Return the traits of some cells, float32, one column each (`NAMES`).
 

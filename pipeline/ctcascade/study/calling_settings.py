@@ -82,6 +82,9 @@ class ReferenceSettings(Typed):
     least_ck_z: Number = setting(
         1.7, FROM_ZERO, "The gate of cytokeratin, in spreads, falls no lower where CTCs are common.", ge=0, le=1000
     )
+    faint_nucleus: Number = share(
+        0.3, "Less DNA than this, over the usual nucleus's, is no nucleus where it may be structure of the background."
+    )
     most_cd45_ratio: Number = share(0.4, "The gate of CD45 over the leukocytes' rises no higher.")
 
 
@@ -93,6 +96,10 @@ class BleedSettings(Typed):
     bright_snr: Number = setting(
         12.0, POSITIVE, "Standard deviations of the noise from which an object is bright.", gt=0, le=1000
     )
+    min_alike: Number = share(
+        0.5,
+        "Correlation of cytokeratin and CD45 in a cell from which on its CD45 may be bleed: its own lies elsewhere.",
+    )
     unknown_sd: Number = share(0.02, "Standard deviation of a share that could not be estimated.")
 
 
@@ -102,6 +109,9 @@ class StainSettings(Typed):
     min_objects: Whole = setting(8, CELLS, "Objects that a check needs.", ge=1, le=1_000_000)
     bright_snr: Number = setting(
         8.0, POSITIVE, "Standard deviations of the noise from which an object shows a stain.", gt=0, le=1000
+    )
+    min_ck_cells: Whole = setting(
+        3, CELLS, "Nucleated cells with bright cytokeratin that prove that stain.", ge=1, le=1_000_000
     )
     faint_snr: Number = setting(
         0.1, FROM_ZERO, "Least faint cytokeratin of leukocytes, in standard deviations of the noise.", ge=0, le=1000
@@ -120,7 +130,13 @@ class StainSettings(Typed):
     max_between: Number = share(0.08, "Share of cells without CD45 just below the gate of cytokeratin.")
     max_cut: Number = share(0.1, "Share of CTCs below the gate of cytokeratin.")
     max_negative: Number = share(0.45, "CD45 of cells that have none, over the leukocytes'.")
-    max_doubtful: Number = share(0.75, "Median CD45, over the leukocytes', of a crowd that may be CTCs or weak.")
+    max_doubtful: Number = share(
+        0.08, "Cells with cytokeratin that have less CD45 than leukocytes have, beyond chance, over the CTCs."
+    )
+    few_doubtful: Number = setting(
+        2.5, FROM_ZERO, "So few of them withhold no count, whatever share they are.", ge=0, le=1000
+    )
+    doubt_p: Number = share(0.01, "Probability that leukocytes look so by chance, below which they are none.")
     noise_sharpness: Number = setting(
         0.75, POSITIVE, "Sharpness of a channel without any structure; noise alone has about 0.5.", gt=0, le=1000
     )
@@ -173,6 +189,9 @@ class LossSettings(Typed):
     few: Number = setting(
         2.5, FROM_ZERO, "So few cells in doubt withhold no count, whatever share they are.", ge=0, le=1000
     )
+    few_lost: Number = setting(
+        1.5, FROM_ZERO, "So few CTCs that the judge expects among cells not called withhold no count.", ge=0, le=1000
+    )
     few_bled: Whole = setting(
         1, CELLS, "So few cells whose CD45 may all be bleed withhold no count.", ge=0, le=1_000_000
     )
@@ -182,6 +201,19 @@ class LossSettings(Typed):
     )
     sure_ln_ratio: Number = setting(
         -3.0, LN_RATIO, "Ln of the likelihood ratio below which the judge is sure that a cell is no CTC.", ge=-20, le=20
+    )
+    sure_calls: Number = setting(
+        1.5,
+        LN_RATIO,
+        "Ln of the likelihood ratio that half of the calls have at least where the judge is for them as a whole.",
+        ge=-20,
+        le=20,
+    )
+    tail_end: Number = setting(
+        -1.0, LN_RATIO, "Ln of the likelihood ratio at which the tail of the other cells is carried on.", ge=-20, le=20
+    )
+    tail_ln: Number = setting(
+        2.0, POSITIVE, "Width, in ln of the likelihood ratio, of each of two bands of that tail.", gt=0, le=20
     )
     near_widths: Number = setting(
         5.0, POSITIVE, "A cell is close to a gate within this many of the gate's widths.", gt=0, le=1000
