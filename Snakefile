@@ -44,6 +44,8 @@ localrules:
     report_recovery,
     exchange,
     exchange_patient,
+    list_exchanged,
+    exchange_study,
     validation,
     list_known,
     validate_assay,

@@ -31,6 +31,7 @@ VERBS = [
     "validation",
     "cohort",
     "exchange",
+    "dataset",
     "phantom",
     "warm",
 ]

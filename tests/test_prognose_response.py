@@ -90,6 +90,39 @@ def test_of_several_samples_in_the_window_the_last_counts(run):
     assert found(run, 20, (0, "2026-04-01"), (3, WITHIN))["ctc0"]["status"] == "non_responder"
 
 
+def test_of_several_samples_in_the_window_any_rise_counts(run):
+    rise = found(run, 1, (4, "2026-03-16"), (0, "2026-04-13"))["rise_from_low"]  # weeks 8 and 12
+    assert (rise["status"], rise["sample"]) == ("progression", "S1")
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [("2025-11-24", "responder"), ("2025-11-23", "not_evaluable"), ("2023-08-01", "not_evaluable")],
+)
+def test_a_count_long_before_therapy_is_none_before_therapy(run, day, status):
+    """Eight weeks before the start are 2025-11-24."""
+    samples = sample("S0", 20, day, **SURE), sample("S1", 0, WITHIN, **SURE)
+    responses = run("prostate", "mcrpc", *samples, sex="male", n_draws=100, **START)["responses"]
+    ctc0 = next(r for r in responses if r["name"] == "ctc0")
+    assert ctc0["status"] == status
+    assert status == "responder" or "weeks older than its start, more than 8" in ctc0["reason"]
+
+
+@pytest.mark.parametrize(
+    ("day", "status"),
+    [
+        ("2026-03-29", "not_evaluable"),  # day 69
+        ("2026-03-30", "responder"),  # day 70, week 10
+        ("2026-04-20", "responder"),  # day 91, week 13
+        ("2026-04-21", "non_responder"),  # day 92: missing, and the reason says how near it was
+    ],
+)
+def test_the_edges_of_the_window(run, day, status):
+    ctc0 = found(run, 20, (0, day))["ctc0"]
+    assert ctc0["status"] == status
+    assert ("the nearest: week 13.1" in ctc0["reason"]) == (status == "non_responder")
+
+
 def test_doubt_about_the_count_is_a_probability(run):
     """None in 6 mL: the rest of the tube may hold a cell, P = 1 - 0.8^0.5."""
     samples = sample("S0", 20, "2026-01-18", **SURE), sample("S1", 0, WITHIN, **{**SURE, "blood_volume_ml": 6.0})

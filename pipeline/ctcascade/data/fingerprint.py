@@ -84,10 +84,12 @@ STAGES = {
     "replicates": Stage(("validation.replicates",), files=("calling/weights/*", "images/weights/*")),
     "validation": Stage(("validation.analytical",)),
     "cohort": Stage(("validation.follow_up",), evidence=("assay_facts", "strata", "survival")),
+    "exchange": Stage(("report.fhir", "report.numbers_csv")),
+    "dataset": Stage(("report.dataset_json",)),
     "report": Stage(
         (
             *(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up", "validation")),
-            *("report.dictionary", "report.fhir", "report.numbers_csv"),
+            "report.dictionary",
         ),
         files=("report/templates/*",),
         evidence=_ALL,

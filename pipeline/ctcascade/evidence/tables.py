@@ -117,8 +117,8 @@ TABLES = {
     # End points that rest on a count before and one within a window of weeks on therapy.
     "response": _table(
         "id meaning meets missing",
-        "before_low before_high after_high fall_low week_low week_high",
-        filled="meaning before_low week_low week_high meets missing",
+        "before_low before_high after_high fall_low baseline_weeks week_low week_high",
+        filled="meaning before_low baseline_weeks week_low week_high meets missing",
     ),
     "shapes": _table(
         "id primary setting endpoint meaning unit distribution",

@@ -1,11 +1,13 @@
 """End points of a trial that rest on two counts: cells gone, fewer or more, some weeks into therapy.
 
-A patient whose last count before therapy is from ``before_low`` to ``before_high`` meets an end point if the count
-within its window is at most ``after_high``, or has fallen by ``fall_low`` or more, or, of progression, has risen.
-Without
-a usable sample in the window the patient is a non-responder where the publication says so: patients who are not sampled
-do worse, and leaving them out would flatter a treatment; else the patient is left out, as there. Definitions are rows
-of response.tsv.
+A patient whose last count before therapy, at most ``baseline_weeks`` old, is from ``before_low`` to ``before_high``
+meets an end point if the count within its window is at most ``after_high``, or has fallen by ``fall_low`` or more, or,
+of progression, has risen.
+
+Without a usable sample in the window the patient is a non-responder where the publication says so: patients who are
+not sampled do worse, and leaving them out would flatter a treatment; else the patient is left out, as there. Of several
+samples in the window the last counts; of any rise, the one with the highest count per volume. Definitions are rows of
+response.tsv.
 """
 
 import math
@@ -44,9 +46,10 @@ def responses(samples: Sequence[Sample]) -> tuple[Response, ...]:
 
 
 def _response(row: evidence.Row, usable: Sequence[Sample], *, started: bool) -> Response:
-    before = [s for s in usable if s.weeks_on_therapy is not None and s.weeks_on_therapy <= 0]
+    before = [s for s in usable if s.is_within(-math.inf, 0)]
     within = [s for s in usable if s.is_within(row.week_low, row.week_high)]
-    first, then = before[-1] if before else None, within[-1] if within else None
+    fresh = [s for s in before if s.is_within(-row.baseline_weeks, 0)]
+    first, then = fresh[-1] if fresh else None, _judged(row, within)
     about = {
         "name": row.id,
         "definition": row.meaning,
@@ -60,7 +63,7 @@ def _response(row: evidence.Row, usable: Sequence[Sample], *, started: bool) -> 
         "n_ctc": then.n_ctc if then else None,
     }
     if first is None:
-        why = "no usable sample before therapy" if started else "no start of therapy is given"
+        why = _why_no_baseline(row, before, started=started)
         return Response(**about, status="not_evaluable", missing=False, p=None, reason=why)
     enough = _p_before(row, first)
     if enough < _MORE_LIKELY:
@@ -76,16 +79,35 @@ def _response(row: evidence.Row, usable: Sequence[Sample], *, started: bool) -> 
     return Response(**about, status=status, missing=False, p=min(1.0, enough * held), p_by_class=by_class, reason="")
 
 
+def _judged(row: evidence.Row, within: Sequence[Sample]) -> Sample | None:
+    """Return the sample in the window that counts: the last one, or of any rise the one with most per volume."""
+    if not within:
+        return None
+    return max(within, key=lambda s: s.n_ctc / s.analysed_ml) if row.meets == "progression" else within[-1]
+
+
+def _why_no_baseline(row: evidence.Row, before: Sequence[Sample], *, started: bool) -> str:
+    if not started:
+        return "no start of therapy is given"
+    if not before:
+        return "no usable sample before therapy"
+    weeks = -(before[-1].weeks_on_therapy or 0.0)
+    found = f"the last usable sample before therapy is {weeks:.0f} weeks older than its start"
+    return f"{found}, more than {row.baseline_weeks:g}"
+
+
 def _missing(row: evidence.Row, about: dict[str, Any], usable: Sequence[Sample]) -> Response:
     """Return the end point of a patient without a usable sample in the window."""
     window = f"weeks {row.week_low:g} to {row.week_high:g}"
-    if max(s.weeks_on_therapy or 0.0 for s in usable) <= row.week_high:
+    weeks = [s.weeks_on_therapy or 0.0 for s in usable]
+    if max(weeks) <= row.week_high:
         why = f"{window} have not come, or no later sample shows that they have"
         return Response(**about, status="not_evaluable", missing=True, p=None, reason=why)
     if row.missing == "not_evaluable":
         why = f"no usable sample in {window}; the publication judged only patients with one"
         return Response(**about, status="not_evaluable", missing=True, p=None, reason=why)
-    why = f"no usable sample in {window}, which counts as no response"
+    nearest = min(weeks, key=lambda week: max(row.week_low - week, week - row.week_high))
+    why = f"no usable sample in {window} (the nearest: week {nearest:.1f}), which counts as no response"
     return Response(**about, status="non_responder", missing=True, p=0.0, reason=why)
 
 

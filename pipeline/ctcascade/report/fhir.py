@@ -14,9 +14,13 @@ from ctcascade import __version__
 from ctcascade.data import store
 from ctcascade.data.errors import Fault, plain, refuse, refuse_all
 from ctcascade.data.results import Counts, Prognosis
+from ctcascade.data.vocabulary import REFERENCE_VOLUME_ML
 
 Resource = dict[str, Any]
 _LOINC = "http://loinc.org"
+_NCIT = "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+_NCIT_COUNT = "C96593"  # Circulating Tumor Cell Count
+_UCUM = "http://unitsofmeasure.org"
 _NAMES = uuid.uuid5(uuid.NAMESPACE_URL, "ctcascade")
 _ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
@@ -135,12 +139,7 @@ def _specimen(one: Counts, about: Resource) -> Resource:
         **about,
         "collection": {
             "collectedDateTime": one.collected,
-            "quantity": {
-                "value": one.blood_volume_ml,
-                "unit": "mL",
-                "system": "http://unitsofmeasure.org",
-                "code": "mL",
-            },
+            "quantity": _quantity(one.blood_volume_ml, "mL", "mL"),
         },
     }
 
@@ -148,7 +147,11 @@ def _specimen(one: Counts, about: Resource) -> Resource:
 def _observations(
     one: Counts, primary: str, about: Resource, specimen: Resource, device: Resource
 ) -> Iterator[Resource]:
-    """Yield the observed count, and the estimates with intervals; nothing of a sample that could not be evaluated."""
+    """Yield the observed count, and the estimates with intervals; nothing of a sample that could not be evaluated.
+
+    The codes of LOINC are of a number in a volume, so the observed count is one in the blood that was analysed: 4 in
+    2 mL must not be read as 4 in 7.5 mL.
+    """
     if one.status != "ok" or one.n_ctc is None:
         return
     common = {
@@ -170,13 +173,14 @@ def _observations(
             "coding": [{"system": _LOINC, "code": c} for c in codes],
             "text": "Circulating tumour cells, observed",
         },
-        "valueInteger": one.n_ctc,
-        "component": [_limit("blood analysed", one.blood_analysed_ml, "mL")],
+        "valueQuantity": _quantity(one.n_ctc, f"per {one.blood_analysed_ml:.4g} mL", _in_blood(one.blood_analysed_ml)),
+        "component": [_part("blood analysed", _quantity(one.blood_analysed_ml, "mL", "mL"))],
     }
-    for name, text, interval in (
-        ("ctc_per_7_5_ml", "Circulating tumour cells in 7.5 mL of blood, estimate", one.ctc_per_7_5_ml),
+    for name, code, text, interval in (
+        ("ctc_per_7_5_ml", _NCIT_COUNT, "Circulating tumour cells in 7.5 mL of blood, estimate", one.ctc_per_7_5_ml),
         (
             "clusters_per_7_5_ml",
+            "",
             "Clusters of circulating tumour cells in 7.5 mL of blood, estimate",
             one.clusters_per_7_5_ml,
         ),
@@ -185,17 +189,29 @@ def _observations(
             yield {
                 **common,
                 "id": _id(name, one.sample),
-                "code": {"text": text},
-                "valueQuantity": {"value": interval.estimate, "unit": "/(7.5 mL)"},
+                "code": {"coding": [{"system": _NCIT, "code": code}], "text": text} if code else {"text": text},
+                "valueQuantity": _quantity(interval.estimate, "per 7.5 mL", _in_blood(REFERENCE_VOLUME_ML)),
                 "component": [
-                    _limit(f"{side} limit of the {interval.level:.0%} interval", value, "/(7.5 mL)")
+                    _part(
+                        f"{side} limit of the {interval.level:.0%} interval",
+                        _quantity(value, "per 7.5 mL", _in_blood(REFERENCE_VOLUME_ML)),
+                    )
                     for side, value in (("lower", interval.low), ("upper", interval.high))
                 ],
             }
 
 
-def _limit(text: str, value: float, unit: str) -> Resource:
-    return {"code": {"text": text}, "valueQuantity": {"value": value, "unit": unit}}
+def _part(text: str, quantity: Resource) -> Resource:
+    return {"code": {"text": text}, "valueQuantity": quantity}
+
+
+def _quantity(value: float, unit: str, code: str) -> Resource:
+    return {"value": value, "unit": unit, "system": _UCUM, "code": code}
+
+
+def _in_blood(volume_ml: float) -> str:
+    """Return the UCUM unit of a number in this much blood: UCUM has whole numbers only, so microlitres."""
+    return f"/({round(1000 * volume_ml)}.uL)"
 
 
 def _report(one: Counts, about: Resource, specimen: Resource, seen: Sequence[Resource]) -> Resource:
@@ -227,7 +243,7 @@ def _risk(prognosis: Prognosis, about: Resource, observed: Sequence[Resource]) -
             {
                 "outcome": {"text": f"end of {prognosis.endpoint} in the published group"},
                 "probabilityDecimal": 1 - point.p,
-                "whenRange": {"high": {"value": point.time_months, "unit": "months"}},
+                "whenRange": {"high": _quantity(point.time_months, "months", "mo")},
                 "rationale": f"{prognosis.level:.0%} band {1 - point.high:.3g} to {1 - point.low:.3g}",
             }
             for point in shown

@@ -20,19 +20,30 @@ def register(verbs: Verbs) -> None:
 
 
 def _register_exchange(verbs: Verbs) -> None:
+    verb = verbs.add("dataset", _dataset, "the counts of all samples as a laboratory domain: CDISC Dataset-JSON 1.1")
+    add_lists_of_files(verb, "--counts")
+    add_files(verb, "--out", "--origin")
+
     text = "a patient's results for other systems: a FHIR R4B bundle, and a table of all numbers"
     verb = verbs.add("exchange", _exchange, text)
     add_lists_of_files(verb, "--counts")
-    add_files(verb, "--cascade", "--prognosis", "--fhir", "--numbers")
+    add_files(verb, "--cascade", "--prognosis", "--fhir", "--numbers", "--origin")
 
 
 def _exchange(args: argparse.Namespace) -> None:
-    from ctcascade.report import fhir, numbers_csv
+    from ctcascade.report import exchange
     from ctcascade.study import jobs
 
-    job = jobs.read(jobs.ReportPatientJob, args.settings)
-    fhir.write_bundle(args.counts, args.prognosis, job.patient.sex, args.fhir)
-    numbers_csv.write_numbers(args.counts, args.cascade, args.prognosis, args.numbers)
+    job = jobs.read(jobs.ExchangeJob, args.settings)
+    results = (args.counts, args.cascade, args.prognosis)
+    exchange.exchange(job, *results, args.fhir, args.numbers, args.origin)
+
+
+def _dataset(args: argparse.Namespace) -> None:
+    from ctcascade.report import exchange
+    from ctcascade.study import jobs
+
+    exchange.exchange_study(jobs.read(jobs.DatasetJob, args.settings), args.counts, args.out, args.origin)
 
 
 def _register_pages(verb: argparse.ArgumentParser) -> None:

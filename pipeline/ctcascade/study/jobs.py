@@ -6,7 +6,7 @@ A job travels as JSON in ``--settings`` and is read with `read`.
 import datetime
 import json
 from collections.abc import Callable, Collection
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ from ctcascade.study.settings import (
     CohortSettings,
     ControlsSettings,
     CountSettings,
+    ExchangeSettings,
     FrameLimits,
     OperatorSettings,
     PrognoseSettings,
@@ -291,6 +292,19 @@ class CohortJob(CohortSettings):
     random_seed: Seed
 
 
+class ExchangeJob(Typed):
+    """Results of one patient for other systems."""
+
+    patient: str
+    sex: Literal["female", "male"]
+
+
+class DatasetJob(ExchangeSettings):
+    """Counts of all samples as a laboratory domain."""
+
+    samples: tuple[str, ...]
+
+
 Job = TypeVar("Job", bound=Typed)
 
 
@@ -303,7 +317,7 @@ def job_for(
     ----------
     study : Study
     verb : {"detect", "classify", "crops", "count", "quality", "operator", "controls", "simulate", "prognose", "report",
-        "spike", "recovery", "replicates", "validation", "cohort"}
+        "spike", "recovery", "replicates", "validation", "cohort", "exchange", "dataset"}
     sample, patient, assay : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort. With an assay,
         the job is one of its spike-in.
@@ -461,6 +475,16 @@ def cohort_job(study: Study) -> CohortJob:
     return _job(CohortJob, study.settings.cohort, patients=tuple(followed), random_seed=seed)
 
 
+def exchange_job(study: Study, patient: str) -> ExchangeJob:
+    """Return the job that writes a patient's results for other systems."""
+    return ExchangeJob(patient=patient, sex=study.patients[patient].sex)
+
+
+def dataset_job(study: Study) -> DatasetJob:
+    """Return the job that writes the counts of all samples as a laboratory domain."""
+    return _job(DatasetJob, study.settings.exchange, samples=tuple(study.samples))
+
+
 def _detect_spiked(study: Study, assay: str) -> DetectJob:
     return _detect(study, assay, (".",), "ome-tiff", assay)
 
@@ -508,6 +532,7 @@ _JOBS_OF_PATIENT: dict[str, Callable[[Study, str], Typed]] = {
     "simulate": simulate_job,
     "prognose": prognose_job,
     "report": report_patient_job,
+    "exchange": exchange_job,
 }
 _JOBS_OF_ASSAY: dict[str, Callable[[Study, str], Typed]] = {
     "detect": _detect_spiked,
@@ -522,6 +547,7 @@ _JOBS_OF_COHORT: dict[str, Callable[[Study], Typed]] = {
     "controls": controls_job,
     "report": report_cohort_job,
     "cohort": cohort_job,
+    "dataset": dataset_job,
 }
 
 

@@ -280,6 +280,21 @@ class CohortSettings(Typed):
     )
 
 
+class ExchangeSettings(Typed):
+    """Results for other systems (snakemake exchange)."""
+
+    study_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")] = setting(
+        "STUDY",
+        "a name of at most 32 letters, digits, '.', '_' or '-'",
+        "Identifier of the study (STUDYID of the Dataset-JSON); subjects are STUDYID-PATIENT.",
+    )
+    created: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z)?$")] = setting(
+        "1970-01-01T00:00:00Z",
+        "a time in quotes, such as '2026-12-01T12:00:00Z'",
+        "Time of making that the Dataset-JSON must state; no clock is read, so that equal inputs give equal bytes.",
+    )
+
+
 class Settings(Typed):
     """All settings of a run. A name that is not here is refused, so that a misspelt setting cannot go unnoticed."""
 
@@ -323,3 +338,4 @@ class Settings(Typed):
     recovery: RecoverySettings = section(RecoverySettings, "the settings of the in-silico spike-in")
     validation: ValidationSettings = section(ValidationSettings, "the settings of the analytical validation")
     cohort: CohortSettings = section(CohortSettings, "the settings of the comparison with follow-up")
+    exchange: ExchangeSettings = section(ExchangeSettings, "the settings of results for other systems")

@@ -123,6 +123,10 @@ def validate(
         why_no_carry_over=why_no_carry,
     )
     basis_of_blanks: Basis = "controls" if own_blanks else made.basis
+    written = {**job.assay.written, **{name: factor.model_dump() for name, factor in factors.items()}}
+    text = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110)
+    store.write_text(assay_out, _HEAD.format(name=job.assay.name) + text)
+    made_from = {f"counts/{name}": path for name, path in zip(read, counts, strict=True)}
     result = Validation(
         assay=job.assay.name,
         characteristics=characteristics(basis, basis_of_blanks, made.samples, used, blanks, figures, _doubt(found)),
@@ -133,13 +137,10 @@ def validate(
         factors=factors,
         level=job.level,
         random_seed=job.random_seed,
-        provenance=store.provenance(job, {**dict(zip(read, counts, strict=True)), "replicates": replicates}),
+        provenance=store.provenance(job, {**made_from, "replicates": replicates, "validated assay": assay_out}),
         **vars(figures),
     )
     store.write_json(out, result)
-    written = {**job.assay.written, **{name: factor.model_dump() for name, factor in factors.items()}}
-    text = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=110)
-    store.write_text(assay_out, _HEAD.format(name=job.assay.name) + text)
 
 
 def blank_limit(counts: Sequence[int], level: float, blood: Sequence[float] = ()) -> BlankLimit:

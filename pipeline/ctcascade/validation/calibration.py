@@ -163,7 +163,9 @@ def _horizon(job: CohortJob, month: int, patients: Sequence[Followed]) -> Horizo
             )
             for at in predictions.THRESHOLDS
         ),
-        why="" if curve else "No calibration curve: the predictions are alike, or the deaths do not bound it.",
+        why=""
+        if curve
+        else "No calibration curve: the predictions are alike, one is 0 or 1, or the deaths do not bound it.",
     )
 
 

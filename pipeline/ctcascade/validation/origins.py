@@ -10,6 +10,7 @@ from ctcascade.data.results import (
     Cascade,
     Controls,
     Counts,
+    Exchanged,
     FollowUp,
     Operator,
     Prognosis,
@@ -97,6 +98,9 @@ def of_patient(results: Path, patient: str, samples: list[str]) -> Iterator[Item
     yield Item(folder / Cascade.file_name, "simulate", Cascade, about, beside)
     yield Item(folder / Prognosis.file_name, "prognose", Prognosis, about, beside)
     yield Item(folder / "report.html", "report", None, about, beside)
+    place = results / "exchange"
+    beside |= {"FHIR bundle": place / f"{patient}.fhir.json", "table of numbers": place / f"{patient}.csv"}
+    yield Item(place / f"{patient}.{Exchanged.file_name}", "exchange", Exchanged, about, beside)
 
 
 def of_run(results: Path, samples: list[str], patients: list[str], assays: list[str]) -> Iterator[Item]:
@@ -110,6 +114,8 @@ def of_run(results: Path, samples: list[str], patients: list[str], assays: list[
     yield Item(results / "index.html", "report", None, {}, beside)
     yield Item(results / FollowUp.file_name, "cohort", FollowUp, {}, {})
     yield Item(results / "cohort.html", "page", None, {}, beside)
+    beside["Dataset-JSON"] = results / "exchange" / "study" / "lb.json"
+    yield Item(beside["Dataset-JSON"].with_suffix(f".{Exchanged.file_name}"), "dataset", Exchanged, {}, beside)
     for assay in assays:
         place = results / "recovery" / f"{assay}.json"
         yield Item(place, "recovery", Recovery, {"assay": assay}, {})
@@ -117,7 +123,9 @@ def of_run(results: Path, samples: list[str], patients: list[str], assays: list[
         place = results / "validation" / f"{assay}.json"
         made = results / "validation" / "in_silico" / f"{assay}.json"
         yield Item(made, "replicates", Replicates, {"assay": assay}, {})
-        yield Item(place, "validation", Validation, {"assay": assay}, {"replicates": made})
+        tubes = {role: path for role, path in beside.items() if role.startswith("counts/")}
+        tubes |= {"replicates": made, "validated assay": place.with_name(f"{assay}_validated.yaml")}
+        yield Item(place, "validation", Validation, {"assay": assay}, tubes)
         yield Item(place.with_suffix(".html"), "page", None, {"assay": assay}, {"validation": place})
 
 

@@ -46,23 +46,33 @@ def brier(times: Floats, died: Bools, alive: Floats, month: float) -> float | No
     Notes
     -----
     Graf's score: the mean squared difference of being alive and the prediction, patients weighted by the inverse of
-    their probability not to have been lost by then. 0 is perfect, 0.25 what a prediction of one half gets.
+    their probability not to have been lost by then: of who died, before that time. Of a death and a loss in one month
+    the death comes first: who died then could not be lost. 0 is perfect, 0.25 what a prediction of one half gets.
 
     References
     ----------
     Graf E et al., Stat Med 1999;18:2529. PMID 10474158
     """
     gone, here = died & (times <= month), times > month
-    kept_then = km_at(times, ~died, month)
+    lost_at, after = _not_lost(times, died)
+    kept_then = float(after[np.searchsorted(lost_at, month, side="right")])
     if kept_then <= 0:
         return None
-    kept = np.array([km_at(times, ~died, t) for t in times])
+    kept = after[np.searchsorted(lost_at, times, side="left")]
     if (kept[gone] <= 0).any():
         return None
     parts = np.where(gone, alive**2 / np.where(gone, kept, 1.0), 0.0) + np.where(
         here, (1 - alive) ** 2 / kept_then, 0.0
     )
     return float(parts.mean())
+
+
+def _not_lost(times: Floats, died: Bools) -> tuple[Floats, Floats]:
+    """Return the months of losses, and the probability not to be lost: before any of them, and after each."""
+    lost_at = np.unique(times[~died])
+    lost = np.array([((times == at) & ~died).sum() for at in lost_at], np.float64)
+    still = np.array([((times > at) | ((times == at) & ~died)).sum() for at in lost_at], np.float64)
+    return lost_at, np.concatenate([[1.0], np.cumprod(1 - lost / still)])
 
 
 def net_benefit(times: Floats, died: Bools, risk: Floats, month: float, threshold: float) -> float:
@@ -86,7 +96,7 @@ def net_benefit(times: Floats, died: Bools, risk: Floats, month: float, threshol
 
 
 def slope(times: Floats, died: Bools, alive: Floats, level: float) -> tuple[float, float, float] | None:
-    """Return the calibration slope with limits; None where predictions are all alike or do not bound it.
+    """Return the calibration slope with limits; None where predictions are all alike, 0 or 1, or do not bound it.
 
     Notes
     -----
@@ -97,6 +107,8 @@ def slope(times: Floats, died: Bools, alive: Floats, level: float) -> tuple[floa
     ----------
     Royston P, Altman DG, BMC Med Res Methodol 2013;13:33. doi:10.1186/1471-2288-13-33
     """
+    if _is_certain(alive):
+        return None
     x = _log_hazard(alive)
     if np.ptp(x) < _EDGE:
         return None
@@ -111,7 +123,7 @@ def slope(times: Floats, died: Bools, alive: Floats, level: float) -> tuple[floa
 
 
 def calibration_curve(times: Floats, died: Bools, alive: Floats, month: float) -> CalibrationCurve | None:
-    """Return observed over predicted risk at a month, smoothed; None where predictions are alike or no fit is bounded.
+    """Return observed over predicted risk at a month, smoothed; None where predictions are alike, 0 or 1, or no fit.
 
     Notes
     -----
@@ -123,6 +135,8 @@ def calibration_curve(times: Floats, died: Bools, alive: Floats, month: float) -
     ----------
     Austin PC, Harrell FE, van Klaveren D, Stat Med 2020;39:2714. doi:10.1002/sim.8570
     """
+    if _is_certain(alive):
+        return None
     x = _log_hazard(alive)
     different = np.unique(np.round(x, 9))
     if len(different) < 2:
@@ -147,8 +161,13 @@ def calibration_curve(times: Floats, died: Bools, alive: Floats, month: float) -
     )
 
 
+def _is_certain(alive: Floats) -> bool:
+    """Whether a prediction is 0 or 1: its log hazard is infinite, and one such patient would make up the whole fit."""
+    return bool(alive.min() <= 0 or alive.max() > 1 - _EDGE)
+
+
 def _log_hazard(alive: Floats) -> Floats:
-    return np.asarray(np.log(-np.log(np.clip(alive, _EDGE, 1 - _EDGE))), np.float64)
+    return np.asarray(np.log(-np.log(alive)), np.float64)
 
 
 def _cox(times: Floats, died: Bools, design: Floats) -> "PHReg | None":

@@ -37,7 +37,7 @@ def verify(results: Path, base: Path | None = None) -> tuple[list[str], int]:
     """
     run = read_results(results)
     samples, patients = list(run.samples), list(run.patients)
-    assays = sorted(path.stem for path in run.folder.glob("recovery/*.json"))
+    assays = sorted({path.stem for what in ("recovery", "validation") for path in run.folder.glob(f"{what}/*.json")})
     items = [item for sample in samples for item in origins.of_sample(run.folder, sample)]
     items += [item for name in patients for item in origins.of_patient(run.folder, name, _samples_of(run, name))]
     items += origins.of_run(run.folder, samples, patients, assays)

@@ -61,6 +61,7 @@ from ctcascade.data.results.counts import (
     SourcedValue,
     TableProvenance,
 )
+from ctcascade.data.results.exchange import Exchanged
 from ctcascade.data.results.prognosis import (
     Association,
     Change,
@@ -137,6 +138,7 @@ FILES: tuple[type[ResultFile], ...] = (
     Prognosis,
     Replicates,
     Validation,
+    Exchanged,
 )
 """The results that are files of their own."""
 
@@ -181,6 +183,7 @@ __all__ = [
     "DifferingEvent",
     "EarlierCurve",
     "EndPointRate",
+    "Exchanged",
     "ExpectedShare",
     "Factor",
     "Finding",
