@@ -16,7 +16,7 @@ from ctcascade.study.jobs import QualityJob
 from tests.support.calling import SETTINGS, assay, classify_job
 from tests.support.counts import calls_table, frames_table, settings
 from tests.support.runs import ROOT
-from verification import stress
+from verification import stress, stress_drawn
 from verification.stress_states import STATES, State, _without
 
 pytestmark = pytest.mark.unit
@@ -54,6 +54,13 @@ FOUR = [maker for maker in stress.MAKERS if maker != "fifth"]
 
 def test_states_are_many_and_named_once():
     assert len(BY_NAME) == len(STATES) >= 80
+
+
+def test_drawn_states_are_the_same_for_a_seed_and_others_for_another():
+    named = [[stress_drawn.drawn(n, seed)[0].name for n in range(20)] for seed in (1, 1, 2)]
+    assert named[0] == named[1]
+    assert len({*named[0], *named[2]}) == 40
+    assert {stress_drawn.drawn(n, 1)[1] for n in range(60)} == set(stress.MAKERS)
 
 
 @pytest.mark.parametrize(

@@ -451,6 +451,15 @@ MAKERS = {
 }
 
 
+def row_of(o: Outcome) -> list[str | int]:
+    """Return an outcome as a row of `COLUMNS`."""
+    row = [o.state, o.maker, f"{o.recall:.3f}", f"{o.precision:.3f}", f"{o.f1:.2f}", o.status]
+    fault = "SILENT " if o.silent else "NEEDLESS " if o.needless else ""
+    covered = {True: "yes", False: "no", None: "-"}[o.covered]
+    why = f"{fault}{o.reason} | missed {o.missed} | false {o.false}"
+    return [*row, o.n_true, o.n_called, o.dark, covered, why]
+
+
 def main(names: Sequence[str], seed: int = 1, folder: Path | None = None, makers: Sequence[str] = ()) -> int:
     """Print a row for each state and generator; return how many fail silently."""
     chosen = [s for s in (*STATES, *UNSEEN, *MILD) if not names or any(name in s.name for name in names)]
@@ -460,11 +469,7 @@ def main(names: Sequence[str], seed: int = 1, folder: Path | None = None, makers
         for maker in makers or MAKERS:
             o = run(state, maker, seed, folder)
             silent += o.silent or o.needless
-            row = [o.state, o.maker, f"{o.recall:.3f}", f"{o.precision:.3f}", f"{o.f1:.2f}", o.status]
-            why = f"{o.reason} | missed {o.missed} | false {o.false}"
-            fault = "SILENT " if o.silent else "NEEDLESS " if o.needless else ""
-            covered = {True: "yes", False: "no", None: "-"}[o.covered]
-            print(*row, o.n_true, o.n_called, o.dark, covered, fault + why, sep="\t", flush=True)
+            print(*row_of(o), sep="\t", flush=True)
     print(f"{silent} of {len(chosen) * len(makers or MAKERS)} are wrong with status ok, or refused without need")
     return silent
 
