@@ -14,12 +14,13 @@ level of their population, with `burden_metastatic` cells in their lesions.
 Tubes of half a year are one tube of all their blood here, and K is drawn again for each half-year: how much a lesion
 sheds differs between patients, and in a patient from time to time. x and tau are each given what the tubes say of it,
 as if the other source were that of any such patient: where tau is asked for, the rest is that of the population,
-again for every tube; where x is, a tube counts with the power that is the share of the rest among tubes of that time
+again for every half-year; where x is, a tube counts with the power that is the share of the rest among tubes of that time
 that show a cell. Together they would explain each other away: a cell more in an earlier tube would make the rest
 larger, the lesion less needed, and the risk lower. This way one cell more lowers no risk, and no cell counts twice in
 full. The distribution of tau is kept as weights of parts of time (`engine.Bled`).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -252,17 +253,24 @@ def _by_lesion(day: Late) -> Floats:
     def by_level(tube: Tube) -> Floats:
         shares, weights = tube.assay.shares(_SHARES)
         ln_by_share = tube.ln_likelihood(GRID, shares, beside=len(day.tubes) > 1)
-        table = special.logsumexp(ln_by_share, axis=0, b=weights[:, None])
+        ln: Floats = special.logsumexp(ln_by_share, axis=0, b=weights[:, None])
+        return ln
+
+    def beside_the_rest(tables: Sequence[Floats]) -> Floats:
+        table = np.sum(tables, axis=0)
         top = table.max()
         ln: Floats = np.log(np.maximum(np.exp(table - top).take(index, mode="clip") @ of_rest, _TINY))
         relative: Floats = ln - ln[0]
         return relative
 
-    total = np.zeros_like(GRID)
+    # very many cells are more easily those of a rest, and assays that disagree those of a rest that one of them misses:
+    # of the numbers up to the counts, of all assays together, those that say most count
+    each = []
     for tube in day.tubes:
         fewer = [_coarse(replace(tube, seen=Seen(n))) for n in FEWER if n < tube.seen.count]
-        # very many cells are more easily those of a rest: of the numbers up to the count that which says most counts
-        total += max(map(by_level, (*fewer, _coarse(tube))), key=lambda ln: float(special.logsumexp(ln[_MIDDLE])))
+        each.append([by_level(less) for less in (*fewer, _coarse(tube))])
+    together = map(beside_the_rest, itertools.product(*each))
+    total = max(together, key=lambda ln: float(special.logsumexp(ln[_MIDDLE])))
     found: Floats = np.maximum(total - total.max(), _LEAST)
     return found
 

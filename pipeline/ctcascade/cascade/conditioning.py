@@ -43,6 +43,7 @@ SWITCHES = {
 _NO_FRAILTY = 1e9
 _CLUSTER_REACH = 8.0  # standard deviations of the share of clusters
 _CLUSTER_NODES = 161
+_FEWER_PAIRS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 DIAMETER = {
     "breast": "ctc_diameter_breast",
     "prostate": "ctc_diameter_prostate",
@@ -336,6 +337,16 @@ class _Day:
         return sum(tube.exposure * tube.assay.found for tube in tubes)
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """The clusters of a day without some of its pairs, as in `_Day`."""
+
+    n_clusters: int
+    cluster_cells: int
+    n_pairs: int
+    searched: float
+
+
 def _days(samples: Sequence[Sample], resected_years: float | None) -> list[_Day]:
     """Return the days with a sample, the latest first; after a removal that of the removal is among them."""
     by_day: dict[tuple[float, tuple[str, ...]], list[Sample]] = {}
@@ -417,12 +428,11 @@ def _levels(
     for i, (day, cells) in enumerate(zip(days, ctc, strict=True)):
         if day.removed:
             continue
-        extra, size = _cluster_weight(draws, day, on)
-        clusters = _clusters(draws, i, day, cells)
-        levels.append(unseen + cells + extra * clusters)
+        extra, of_clusters = _beyond_cells(draws, i, day, cells, on)
+        levels.append(unseen + cells + extra)
         of_cells.append(unseen + cells)
         ages.append(day.age_years)
-        shares.append((extra * clusters + np.minimum(size * clusters, cells)) / levels[-1])
+        shares.append((extra + np.minimum(of_clusters, cells)) / levels[-1])
     doubling = draws.parameter("shed_doubling_time") / DAYS_PER_YEAR
     return {
         "shedding": Shedding(np.stack(levels), np.array(ages), np.log(2) / doubling, onward),
@@ -433,7 +443,25 @@ def _levels(
     }
 
 
-def _clusters(draws: Draws, number: int, day: _Day, ctc: Floats) -> Floats:
+def _beyond_cells(draws: Draws, number: int, day: _Day, cells: Floats, on: Collection[str]) -> tuple[Floats, Floats]:
+    """Return the CTCs that the clusters of a day are worth beyond their cells, and these cells, (n,) each.
+
+    A pair may merely touch and is small, so that it makes a cluster worth less than was taken before any was seen. Of
+    the pairs, as many are counted as make most of the clusters: one more never says less.
+    """
+    worth, size = _cluster_weight(draws, day, on)
+    clusters = _clusters(draws, number, day, cells)
+    extra, of_clusters = worth * clusters, size * clusters
+    for n in (n for n in _FEWER_PAIRS if n < day.n_pairs):
+        fewer = _Pairs(day.n_clusters - day.n_pairs + n, day.cluster_cells - 2 * (day.n_pairs - n), n, day.searched)
+        worth, size = _cluster_weight(draws, fewer, on)
+        clusters = _clusters(draws, number, fewer, cells)
+        more = worth * clusters > extra
+        extra, of_clusters = np.where(more, worth * clusters, extra), np.where(more, size * clusters, of_clusters)
+    return extra, of_clusters
+
+
+def _clusters(draws: Draws, number: int, day: "_Day | _Pairs", ctc: Floats) -> Floats:
     """Return draws of the clusters in 7.5 mL on a day, given the CTCs.
 
     Their share among the CTCs is `cluster_share` before any was looked for; seeing n of them in the blood searched is
@@ -457,7 +485,7 @@ def _clusters(draws: Draws, number: int, day: _Day, ctc: Floats) -> Floats:
     return found
 
 
-def _cluster_weight(draws: Draws, day: _Day, on: Collection[str]) -> tuple[Floats, Floats]:
+def _cluster_weight(draws: Draws, day: "_Day | _Pairs", on: Collection[str]) -> tuple[Floats, Floats]:
     """Return the CTCs that one cluster is worth beyond its own cells, and its cells, (n,) each.
 
     A cluster is held ``1 / rho`` times faster than a single cell, so its flux is larger by that, and it founds R times

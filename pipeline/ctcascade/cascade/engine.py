@@ -7,7 +7,7 @@ does, and organs are not independent.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -30,6 +30,7 @@ from ctcascade.data.vocabulary import DAYS_PER_YEAR
 _NODES = 5  # lesions that stand for all of an organ in a draw; tested against many more
 _LATTICE_STEP = 2  # of the rank-1 lattice on (growth luck, detection threshold)
 _FIRST_ORGAN_STEPS = 20
+_LEAST_GAIN = 1e-300
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ class Cascade:
 
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
         """Return P(a lesion in sight by t): by organ, (times, n, organs), and in any organ, (times, n)."""
-        return self._risk(self.lesions(times_years))
+        return self._risk(self.lesions(times_years), self._at_rest(times_years))
 
     def anywhere(self, times_years: Sequence[float]) -> Floats:
         """Return P(a lesion in any organ in sight by t), (times, n)."""
@@ -180,14 +181,30 @@ class Cascade:
         Lesions in sight at the sample count by their share; later, by the share of what comes into sight in each
         step of the grid.
         """
-        lesions = self.lesions(np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist())
-        anywhere = self._risk(lesions)[1]
+        times = np.linspace(0, horizon_years, _FIRST_ORGAN_STEPS + 1).tolist()
+        lesions = self.lesions(times)
+        anywhere = self._risk(lesions, self._at_rest(times))[1]
         gained = np.diff(anywhere, axis=0, prepend=0.0)
         new = np.diff(lesions, axis=0, prepend=0.0)
         share = new / np.maximum(new.sum(axis=2, keepdims=True), np.finfo(float).tiny)
         return (share * gained[:, :, None]).sum(axis=0), anywhere[-1]
 
-    def _risk(self, later: Floats) -> tuple[Floats, Floats]:
+    @cached_property
+    def _steady(self) -> "Cascade | None":
+        """The same patient with a level of one on all days; None where the level was asked for on one day only."""
+        one_day = len(self.shedding.ages) == 1
+        return (
+            None
+            if one_day
+            else replace(self, shedding=replace(self.shedding, levels=np.ones_like(self.shedding.levels)))
+        )
+
+    def _at_rest(self, times_years: Sequence[float]) -> tuple[Floats, Floats] | None:
+        """Return what `_steady` has by each time, (times, n, organs), and at the sample, (n, organs)."""
+        steady = self._steady
+        return None if steady is None or self.bled is not None else (steady.lesions(times_years), steady.clear)
+
+    def _risk(self, later: Floats, at_rest: tuple[Floats, Floats] | None) -> tuple[Floats, Floats]:
         """Return the risks by organ and anywhere from the lesions in sight, shape (times, n, organs).
 
         Notes
@@ -197,18 +214,30 @@ class Cascade:
         the sample and ``c = Lambda(0)``, no lesion is in sight in organ o with probability ``F(a + b) / F(c)`` given
         none, and ``(F(a) - F(a + b)) / (1 - F(c))`` given some. What this says of frailty is included; parameter
         draws are not weighted by it, so that all patients keep the same draws and risks their order.
+
+        With tubes of several days one cell more in an early one would raise ``c`` more than what is still to come, and
+        speak for a lower frailty. So ``b`` and ``c`` are those of a patient of a steady level who has or gains as many
+        lesions, which they are anyhow with tubes of one day: each risk then rises with the level of every day.
         """
         if self.bled is not None:
             return self._risk_bled(self.bled, later)
         now = self.clear
-        total = now.sum(axis=1, keepdims=True)
         k, seen = self.frailty_shape[:, None], self.seen_already[:, None]
-        some = np.maximum(-np.expm1(-k * np.log1p(total / k)), np.finfo(float).tiny)
         gain = np.maximum(later - now, 0.0)
-        given_none = -np.expm1(-k * np.log1p(gain / (k + total)))
+        all_gain = gain.sum(axis=2, keepdims=True)
+        total = before = before_any = now.sum(axis=1, keepdims=True)
+        if at_rest is not None:
+            then, at_first = at_rest
+            had, gains = at_first.sum(axis=1, keepdims=True), np.maximum(then - at_first, 0.0)
+            before = had * (gain / np.maximum(gains, _LEAST_GAIN))
+            before_any = had * (all_gain / np.maximum(gains.sum(axis=2, keepdims=True), _LEAST_GAIN))
+            level = later / np.maximum(then, _LEAST_GAIN)
+            now, total = level * at_first, level * had
+        some = np.maximum(-np.expm1(-k * np.log1p(total / k)), np.finfo(float).tiny)
+        given_none = -np.expm1(-k * np.log1p(gain / (k + before)))
         clear_but_some = -np.exp(-k * np.log1p(later / k)) * np.expm1(-k * np.log1p((total - now) / (k + later)))
         organs = seen * np.maximum(1 - clear_but_some / some, 0.0) + (1 - seen) * given_none
-        any_new = -np.expm1(-k * np.log1p(gain.sum(axis=2, keepdims=True) / (k + total)))
+        any_new = -np.expm1(-k * np.log1p(all_gain / (k + before_any)))
         return organs, (seen + (1 - seen) * any_new)[:, :, 0]
 
     @cached_property

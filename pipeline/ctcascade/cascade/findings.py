@@ -16,7 +16,12 @@ Marks of organs are independent given G ~ Gamma(k, mean 1), so with ``F(x) = (1 
                                          (-1)^|S| F(sum of high over S + sum of low over the others)
 
 The setting conditions within each draw, as without findings; the findings weigh the draws by their probability given
-the setting. A lesion found before the sample is used as one that is there at the sample: how early it was would say
+the setting. What they say of a draw (how fast lesions grow, how many cells found), and of the setting's word (a
+metastatic patient whose scans are clean), is what they say of any such patient, averaged over the levels of the
+population (`in_anyone`): the tubes alone say what this patient's level is. Otherwise cells would explain one by the
+other, and one cell more would favour the draws in which it founds less, or make the word less believable. A lesion that
+was found is the one that the word speaks of. Within a draw the frailty times the level has, given findings and setting,
+a likelihood that the count does not change, and each risk rises with it (`_clear`): so one cell more lowers none. A lesion found before the sample is used as one that is there at the sample: how early it was would say
 more about growth than a model of untreated lesions can bear. A report of a lesion is right with the probability
 `finding_true`; if it is wrong, nothing was there. The findings of a patient stand or fall together.
 
@@ -28,8 +33,9 @@ says so.
 import datetime
 import functools
 import itertools
+import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -37,7 +43,7 @@ from numpy.typing import NDArray
 
 from ctcascade.cascade.engine import Cascade
 from ctcascade.cascade.model import Floats
-from ctcascade.data.vocabulary import DAYS_PER_YEAR
+from ctcascade.data.vocabulary import DAYS_PER_YEAR, HORIZONS_YEARS
 from ctcascade.study.patient import Scan
 
 _FIRST_ORGAN_STEPS = 5
@@ -138,6 +144,10 @@ class Imaged:
         Lambda at the latest sample, or when else the setting says that none was in sight.
     bounded : tuple of int
         The organs in which a lesion was found.
+    first_years : float
+        When the first of these was found, in years after the latest sample; infinity where none was.
+    seen : ndarray, shape (n,)
+        Probability that a lesion was in sight at the latest sample, by the setting and by clean scans.
     """
 
     cascade: Cascade
@@ -146,10 +156,14 @@ class Imaged:
     true: Floats
     now: Floats
     bounded: tuple[int, ...]
+    first_years: float
+    seen: Floats
 
     @classmethod
-    def condition(cls, cascade: Cascade, findings: Sequence[Finding], true: Floats) -> "Imaged":
-        """Return the cascade given the findings."""
+    def condition(
+        cls, cascade: Cascade, findings: Sequence[Finding], true: Floats, seen: Floats | None = None
+    ) -> "Imaged":
+        """Return the cascade given the findings; `seen` is that of the setting alone if not given."""
         now = cascade.clear
         low, high = np.zeros_like(now), np.full_like(now, np.inf)
         for finding, use in zip(findings, uses(findings, cascade), strict=True):
@@ -166,14 +180,21 @@ class Imaged:
             else:
                 low[:, at] = np.maximum(low[:, at], mean)
         bounded = np.flatnonzero(np.isfinite(high).any(axis=0))
-        return cls(cascade, low, high, true, now, tuple(bounded.tolist()))
+        first = min((max(f.years, 0.0) for f in findings if f.lesions and f.organ in cascade.organs), default=math.inf)
+        seen = cascade.seen_already if seen is None else seen
+        return cls(cascade, low, high, true, now, tuple(bounded.tolist()), first, seen)
 
     def likelihood(self) -> Floats:
-        """Return the probability of the findings given the setting, by draw, shape (n,): the weights of the draws."""
+        """Return the probability of the findings given the setting, by draw, shape (n,)."""
         return self._given_setting(self.low, self.high)
 
+    def at(self, level: Floats) -> "Imaged":
+        """Return the same patient with all lesions of a level of one times another, shape (n,)."""
+        times = level[:, None]
+        return replace(self, low=self.low * times, high=self.high * times, now=self.now * times)
+
     def risk(self, times_years: Sequence[float]) -> tuple[Floats, Floats]:
-        """Return P(a lesion in sight by t), as `Cascade.risk`, given the findings; to be weighed by `likelihood`."""
+        """Return P(a lesion in sight by t), as `Cascade.risk`, given the findings; to be weighed by `in_anyone`."""
         return self._by_findings(self.cascade.lesions(times_years))
 
     def anywhere(self, times_years: Sequence[float]) -> Floats:
@@ -185,13 +206,15 @@ class Imaged:
         if not self.bounded:
             return found
         unbounded = np.full_like(self.high, np.inf)
-        # below what the alternating sum can tell from 0, a lesion that was found says nothing of the other organs
+        # by the setting alone; and below what the alternating sum can tell from 0, a lesion that was found says nothing
+        # of the other organs
         alone = self._risk(lesions, self.low, unbounded, by_organ=by_organ)
-        lost = self.likelihood() < _LOST
+        if self.cascade.seen_already.any() and self.first_years > min(HORIZONS_YEARS):
+            found = np.maximum(found[0], alone[0]), np.maximum(found[1], alone[1])
         there = lesions >= self.high
         found = (
-            np.where(there, 1.0, np.where(lost[:, None], alone[0], found[0])),
-            np.where(there.any(axis=2), 1.0, np.where(lost, alone[1], found[1])),
+            np.where(there, 1.0, np.where(self._lost[:, None], alone[0], found[0])),
+            np.where(there.any(axis=2), 1.0, np.where(self._lost, alone[1], found[1])),
         )
         # what was taken for a lesion was none: no lesion of the size that the scan shows
         below = np.where(np.isfinite(self.high), self.high, self.low)
@@ -201,6 +224,14 @@ class Imaged:
             true[:, None] * found[0] + (1 - true)[:, None] * mistaken[0],
             true * found[1] + (1 - true) * mistaken[1],
         )
+
+    @cached_property
+    def _lost(self) -> NDArray[np.bool_]:
+        """Draws in which what was found is less probable than the alternating sum can tell from 0, (n,)."""
+        known = self.cascade.seen_already.any()
+        chance: Floats = self._chance(self.low, self.high) if known else self.likelihood()
+        lost: NDArray[np.bool_] = chance < _LOST
+        return lost
 
     def first_organ(self, horizon_years: float) -> tuple[Floats, Floats]:
         """Return P(the organ is the first with a lesion in sight, by the horizon), (n, organs), and P(any), (n,).
@@ -215,36 +246,55 @@ class Imaged:
         unbounded = np.full_like(self.high, np.inf)
         first = self._first(path, self.low, self.high)
         if self.bounded:
-            lost = (self.likelihood() < _LOST)[:, None]
-            first = np.where(lost, self._first(path, self.low, unbounded), first)
+            first = np.where(self._lost[:, None], self._first(path, self.low, unbounded), first)
             mistaken = self._first(path, np.where(np.isfinite(self.high), self.high, self.low), unbounded)
             first = self.true[:, None] * first + (1 - self.true[:, None]) * mistaken
         return first, first.sum(axis=1)
 
     def _first(self, path: Floats, low: Floats, high: Floats) -> Floats:
-        given = np.maximum(self._given_setting(low, high), _TINY)
+        clear_of = functools.partial(self._clear, low=low, high=high)
         first = np.zeros_like(low)
         for before, after in itertools.pairwise(path):
-            none = self._given_setting(np.maximum(low, before), high)
-            gained = none - self._given_setting(np.maximum(low, after), high)
+            none = clear_of(np.maximum(low, before))
+            gained = none - clear_of(np.maximum(low, after))
             new = np.empty_like(low)
             for organ in range(low.shape[1]):
                 clear = np.maximum(low, before)
                 clear[:, organ] = np.maximum(low[:, organ], after[:, organ])
-                new[:, organ] = np.maximum(none - self._given_setting(clear, high), 0.0)
-            first += new * (np.maximum(gained, 0.0) / np.maximum(new.sum(axis=1), _TINY))[:, None]
-        return first / given[:, None]
+                new[:, organ] = np.maximum(none - clear_of(clear), 0.0)
+            share = new / np.maximum(new.sum(axis=1), _TINY)[:, None]
+            first += share * np.maximum(gained, 0.0)[:, None]
+        return first
 
     def _risk(self, lesions: Floats, low: Floats, high: Floats, *, by_organ: bool) -> tuple[Floats, Floats]:
-        given = np.maximum(self._given_setting(low, high), _TINY)
+        clear_of = functools.partial(self._clear, low=low, high=high)
         organs, anywhere = np.zeros_like(lesions), np.empty(lesions.shape[:2])
         for i, mean in enumerate(lesions):
             for organ in range(mean.shape[1] if by_organ else 0):
                 clear = low.copy()
                 clear[:, organ] = np.maximum(low[:, organ], mean[:, organ])
-                organs[i, :, organ] = 1 - self._given_setting(clear, high) / given
-            anywhere[i] = 1 - self._given_setting(np.maximum(low, mean), high) / given
+                organs[i, :, organ] = 1 - clear_of(clear)
+            anywhere[i] = 1 - clear_of(np.maximum(low, mean))
         return np.clip(organs, 0.0, 1.0), np.clip(anywhere, 0.0, 1.0)
+
+    def _clear(self, clear: Floats, *, low: Floats, high: Floats) -> Floats:
+        """Return P(all marks above `clear` | those within limits, the setting), (n,).
+
+        Where a lesion is known, one was in sight at the sample with the probability `seen`, whatever the level; where
+        one was found, in the organ in which it was found.
+        """
+        seen = self.seen
+        if not self.cascade.seen_already.any():
+            return self._given_setting(clear, high) / np.maximum(self._given_setting(low, high), _TINY)
+        if np.isfinite(high).any():
+            return self._chance(clear, high) / np.maximum(self._chance(low, high), _TINY)
+        within, both = (self._chance(marks, high) for marks in (low, np.maximum(low, self.now)))
+        still, still_both = (self._chance(marks, high) for marks in (clear, np.maximum(clear, self.now)))
+        some = within - both
+        possible = some > _LOST
+        given_some = np.maximum(still - still_both, 0.0) / np.where(possible, some, 1.0)
+        given_none = still_both / np.maximum(both, _TINY)
+        return np.where(possible, seen * given_some + (1 - seen) * given_none, given_none)
 
     def _given_setting(self, low: Floats, high: Floats) -> Floats:
         """Return P(all marks within limits | the setting), (n,), with the tubes after a removal where there are any."""
@@ -270,13 +320,17 @@ class Imaged:
 
     def _given_word(self, low: Floats, high: Floats) -> Floats:
         """Return P(all marks within limits | the setting), (n,); without the setting where findings overrule it."""
-        within = self._chance(low, high)
         if self.overruled:
-            return within
-        both = self._chance(np.maximum(low, self.now), high)
+            return self._chance(low, high)
+        some, none = self._by_word(low, high)
+        return some + none
+
+    def _by_word(self, low: Floats, high: Floats) -> tuple[Floats, Floats]:
+        """Return P(all marks within limits, a lesion in sight as the setting says) and the same with none, (n,)."""
+        within, both = (self._chance(marks, high) for marks in (low, np.maximum(low, self.now)))
         seen, none = self.cascade.seen_already, self._none_now
         some = np.maximum(1 - none, _TINY)
-        return seen * np.maximum(within - both, 0.0) / some + (1 - seen) * both / np.maximum(none, _TINY)
+        return seen * np.maximum(within - both, 0.0) / some, (1 - seen) * both / np.maximum(none, _TINY)
 
     @cached_property
     def _none_now(self) -> Floats:
@@ -303,6 +357,32 @@ class Imaged:
             total += (-1) ** len(chosen) * np.exp(-k * np.log1p(mean / k))
         chance: Floats = np.maximum(total, 0.0)
         return chance
+
+
+def in_anyone(
+    cascade: Cascade, found: Sequence[Finding], true: Floats, levels: Sequence[Floats]
+) -> tuple[Floats, Floats]:
+    """Return how probable the findings are in each draw, and the setting's word given clean scans, whatever the tubes say.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    found : sequence of Finding
+    true : ndarray, shape (n,)
+    levels : sequence of ndarray of shape (n,)
+        Founding-equivalent CTCs per 7.5 mL of equally many patients each.
+
+    Returns
+    -------
+    weights, seen : ndarray, shape (n,)
+    """
+    level_of_one = replace(cascade.shedding, levels=np.ones_like(cascade.shedding.levels))
+    anyone = Imaged.condition(replace(cascade, shedding=level_of_one, bled=None), found, true)
+    patients = [anyone.at(level) for level in levels]
+    weights: Floats = np.mean([patient.likelihood() for patient in patients], axis=0)
+    unbounded = np.full_like(anyone.high, np.inf)
+    some, none = np.sum([patient._by_word(patient.low, unbounded) for patient in patients], axis=0)
+    return weights, np.where(some + none > _TINY, some / np.maximum(some + none, _TINY), cascade.seen_already)
 
 
 def temper(likelihood: Floats) -> tuple[Floats, bool]:

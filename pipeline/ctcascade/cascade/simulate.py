@@ -43,6 +43,7 @@ from ctcascade.study.scenarios import Scenario
 from ctcascade.study.scenarios import read as read_scenarios
 
 _NO_END_YEARS = 100.0
+_PATIENTS = 9  # of the population, over whom the weights of findings are averaged
 _TOO_LITTLE = "too little blood was looked at: the risks are hardly more than those of any such patient"
 _NO_MODEL = {
     "none": "no primary tumour: there is nothing to spread",
@@ -236,9 +237,20 @@ def _condition(job: SimulateJob, usable: Sequence[Counts]) -> Conditioned:
     )
     cascade = _under_therapies(cascade, patient, latest)
     found = findings.dated(patient.imaging, latest)
-    imaged = Imaged.condition(cascade, found, draws.parameter("finding_true")) if found else None
-    weights, softened = findings.temper(imaged.likelihood()) if imaged else (np.ones(draws.n), False)
+    imaged, weights, softened = None, np.ones(draws.n), False
+    if found:
+        true = draws.parameter("finding_true")
+        likelihood, seen = findings.in_anyone(cascade, found, true, _levels_of_anyone(job, draws))
+        imaged = Imaged.condition(cascade, found, true, seen)
+        weights, softened = findings.temper(likelihood)
     return Conditioned(cascade, found, imaged, findings.resample(weights), softened, draws, job.level)
+
+
+def _levels_of_anyone(job: SimulateJob, draws: Draws) -> list[Floats]:
+    """Return levels of shedding that stand for equally many patients of the same kind each."""
+    unseen = 0.0 if "unseen_shedding" in job.switched_off else draws.parameter("unseen_shedding")
+    population = population_of(job.patient.primary, job.patient.setting)
+    return [population.quantile((i + 0.5) / _PATIENTS) + unseen + np.zeros(draws.n) for i in range(_PATIENTS)]
 
 
 def _sample(counts: Counts, patient: Patient, latest: datetime.date, *, cell_sizes: bool) -> conditioning.Sample:
@@ -317,7 +329,7 @@ def _due_to_clusters(known: Conditioned, anywhere: Floats) -> ShareBand:
     shed, cells = known.cascade.shedding, known.cascade.levels_of_cells
     assert cells is not None
     off = replace(known.cascade, shedding=replace(shed, levels=cells))
-    model = Imaged.condition(off, known.found, known.imaged.true) if known.imaged else off
+    model = Imaged.condition(off, known.found, known.imaged.true, known.imaged.seen) if known.imaged else off
     without = model.risk([max(HORIZONS_YEARS)])[1][0]
     risk = anywhere[-1]
     band = known.band(np.clip(1 - without / np.maximum(risk, np.finfo(float).tiny), 0.0, 1.0))
