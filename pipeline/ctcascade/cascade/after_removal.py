@@ -14,8 +14,8 @@ level of their population, with `burden_metastatic` cells in their lesions.
 Tubes of half a year are one tube of all their blood here, and K is drawn again for each half-year: how much a lesion
 sheds differs between patients, and in a patient from time to time. x and tau are each given what the tubes say of it,
 as if the other source were that of any such patient: where tau is asked for, the rest is that of the population,
-again for every half-year; where x is, a tube counts with the power that is the share of the rest among tubes of that time
-that show a cell. Together they would explain each other away: a cell more in an earlier tube would make the rest
+again for every half-year; where x is, a tube counts with the power that is the share of the rest among tubes of that
+time that show a cell. Together they would explain each other away: a cell more in an earlier tube would make the rest
 larger, the lesion less needed, and the risk lower. This way one cell more lowers no risk, and no cell counts twice in
 full. The distribution of tau is kept as weights of parts of time (`engine.Bled`).
 """

@@ -21,9 +21,11 @@ metastatic patient whose scans are clean), is what they say of any such patient,
 population (`in_anyone`): the tubes alone say what this patient's level is. Otherwise cells would explain one by the
 other, and one cell more would favour the draws in which it founds less, or make the word less believable. A lesion that
 was found is the one that the word speaks of. Within a draw the frailty times the level has, given findings and setting,
-a likelihood that the count does not change, and each risk rises with it (`_clear`): so one cell more lowers none. A lesion found before the sample is used as one that is there at the sample: how early it was would say
-more about growth than a model of untreated lesions can bear. A report of a lesion is right with the probability
-`finding_true`; if it is wrong, nothing was there. The findings of a patient stand or fall together.
+a likelihood that the count does not change, and each risk rises with it (`_clear`): so one cell more lowers none.
+
+A lesion found before the sample is used as one that is there at the sample: how early it was would say more about
+growth than a model of untreated lesions can bear. A report of a lesion is right with the probability `finding_true`;
+if it is wrong, nothing was there. The findings of a patient stand or fall together.
 
 Findings that hardly any draw explains (lesions in many organs and no cell in the blood) would leave one draw, and no
 band. The weights are then raised to a power below 1, so that they are worth a twentieth of the draws, and the result
@@ -362,7 +364,7 @@ class Imaged:
 def in_anyone(
     cascade: Cascade, found: Sequence[Finding], true: Floats, levels: Sequence[Floats]
 ) -> tuple[Floats, Floats]:
-    """Return how probable the findings are in each draw, and the setting's word given clean scans, whatever the tubes say.
+    """Return how probable the findings are in each draw, and the setting's word given clean scans; without the tubes.
 
     Parameters
     ----------
