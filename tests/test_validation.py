@@ -15,7 +15,7 @@ from ctcascade.report import validation_page
 from ctcascade.report.numbers import Traced
 from ctcascade.study import jobs
 from ctcascade.study.jobs import ValidationJob
-from ctcascade.validation import analytical, detection_limits, linearity, replicates, variance
+from ctcascade.validation import analytical, detection_limits, linearity, origins, replicates, variance
 from ctcascade.validation.tubes import Tube
 from tests.support import report_cases as cases
 from tests.support.json_results import write_result
@@ -348,6 +348,28 @@ def test_a_recovery_that_cannot_be_is_not_given_to_the_assay(tmp_path, put_in, s
     found, assay = validated(tmp_path, wrong, numbers)
     assert said in found.characteristics[0].found
     assert assay["recovery"] == ASSAY["recovery"]
+
+
+@pytest.mark.parametrize("file", ["samples/T00/counts.json", "validation/bench_validated.yaml"])
+def test_a_count_behind_a_validation_that_changed_and_an_edited_assay_are_named(tmp_path, file):
+    tubes, numbers = laboratory()
+    validated(tmp_path, tubes, numbers)
+    run = tmp_path / "run"
+    for tube_ in tubes:
+        (run / "samples" / tube_["sample"]).mkdir(parents=True)
+        (tmp_path / f"{tube_['sample']}.json").rename(run / "samples" / tube_["sample"] / "counts.json")
+    (run / "validation" / "in_silico").mkdir(parents=True)
+    for name, place in (
+        ("validation.json", "bench.json"),
+        ("assay.yaml", "bench_validated.yaml"),
+        ("made.json", "in_silico/bench.json"),
+    ):
+        (tmp_path / name).rename(run / "validation" / place)
+    items = origins.of_run(run, [t["sample"] for t in tubes], [], ["bench"])
+    item = next(item for item in items if item.kind is Validation)
+    assert origins.fault_of(item) == ""
+    (run / file).write_text((run / file).read_text(encoding="utf-8") + "\n", encoding="utf-8")
+    assert origins.fault_of(item).startswith("made from another " + ("counts/T00" if "T00" in file else "validated"))
 
 
 def test_of_one_tube_a_run_the_variation_is_not_said_to_be_within_runs(tmp_path):
