@@ -46,6 +46,7 @@ localrules:
     exchange_patient,
     list_exchanged,
     exchange_study,
+    crate,
     validation,
     list_known,
     validate_assay,
@@ -62,6 +63,9 @@ rule all:
         [] if WITHOUT else "<results>/index.html",
         collect("<results>/samples/{sample}/report.html", sample=shown_samples()),
         collect("<results>/patients/{patient}/report.html", patient=shown_patients()),
+
+
+include: "workflow/rules/crate.smk"  # snakemake crate: all of it as an RO-Crate, beside the flow
 
 
 onstart:

@@ -32,6 +32,7 @@ VERBS = [
     "cohort",
     "exchange",
     "dataset",
+    "crate",
     "phantom",
     "warm",
 ]

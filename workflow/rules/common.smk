@@ -33,13 +33,16 @@ def or_exit(work, *args):
         sys.exit(2)
 
 
-def read_study():
-    """Return the study, read and checked."""
+def shipped_folder():
+    """Return the folder that this workflow lies in."""
     # beside this file, not in workflow.basedir: this may be a module of another workflow
     here = workflow.current_basedir.get_path_or_uri(secret_free=True)
-    configfiles = shipped.settings_files(
-        pathlib.Path(os.path.normpath(here)).parents[1]
-    )
+    return pathlib.Path(os.path.normpath(here)).parents[1]
+
+
+def read_study():
+    """Return the study, read and checked."""
+    configfiles = shipped.settings_files(shipped_folder())
     # read again here: Snakemake takes the last of two settings of one name, and 12:30 for 750
     configfiles = [*configfiles, *workflow.overwrite_configfiles]
     if not workflow.is_main_process:

@@ -86,6 +86,7 @@ STAGES = {
     "cohort": Stage(("validation.follow_up",), evidence=("assay_facts", "strata", "survival")),
     "exchange": Stage(("report.fhir", "report.numbers_csv")),
     "dataset": Stage(("report.dataset_json",)),
+    "crate": Stage(("report.ro_crate",)),
     "report": Stage(
         (
             *(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up", "validation")),

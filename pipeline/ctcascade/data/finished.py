@@ -22,6 +22,9 @@ from ctcascade.data.results import (
     Validation,
 )
 
+CRATE_FILE = "ro-crate-metadata.json"
+"""What makes a folder of results an RO-Crate."""
+
 R = TypeVar("R", bound=ResultFile)
 
 

@@ -20,6 +20,10 @@ def register(verbs: Verbs) -> None:
 
 
 def _register_exchange(verbs: Verbs) -> None:
+    verb = verbs.add("crate", _crate, "the results of a run as an RO-Crate: ro-crate-metadata.json beside them")
+    add_folder(verb, "--results", "the results of a finished run, which become the crate")
+    add_folder(verb, "--workflow", "folder of the Snakefile")
+
     verb = verbs.add("dataset", _dataset, "the counts of all samples as a laboratory domain: CDISC Dataset-JSON 1.1")
     add_lists_of_files(verb, "--counts")
     add_files(verb, "--out", "--origin")
@@ -37,6 +41,13 @@ def _exchange(args: argparse.Namespace) -> None:
     job = jobs.read(jobs.ExchangeJob, args.settings)
     results = (args.counts, args.cascade, args.prognosis)
     exchange.exchange(job, *results, args.fhir, args.numbers, args.origin)
+
+
+def _crate(args: argparse.Namespace) -> None:
+    from ctcascade.report import ro_crate
+    from ctcascade.study import jobs
+
+    ro_crate.write_crate(jobs.read(jobs.CrateJob, args.settings), args.results, args.workflow)
 
 
 def _dataset(args: argparse.Namespace) -> None:

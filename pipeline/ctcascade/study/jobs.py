@@ -26,6 +26,7 @@ from ctcascade.study.settings import (
     CohortSettings,
     ControlsSettings,
     CountSettings,
+    CrateSettings,
     ExchangeSettings,
     FrameLimits,
     OperatorSettings,
@@ -305,6 +306,10 @@ class DatasetJob(ExchangeSettings):
     samples: tuple[str, ...]
 
 
+class CrateJob(CrateSettings):
+    """The results of a run as an RO-Crate."""
+
+
 Job = TypeVar("Job", bound=Typed)
 
 
@@ -317,7 +322,7 @@ def job_for(
     ----------
     study : Study
     verb : {"detect", "classify", "crops", "count", "quality", "operator", "controls", "simulate", "prognose", "report",
-        "spike", "recovery", "replicates", "validation", "cohort", "exchange", "dataset"}
+        "spike", "recovery", "replicates", "validation", "cohort", "exchange", "dataset", "crate"}
     sample, patient, assay : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort. With an assay,
         the job is one of its spike-in.
@@ -485,6 +490,11 @@ def dataset_job(study: Study) -> DatasetJob:
     return _job(DatasetJob, study.settings.exchange, samples=tuple(study.samples))
 
 
+def crate_job(study: Study) -> CrateJob:
+    """Return the job that makes the results an RO-Crate."""
+    return _job(CrateJob, study.settings.crate)
+
+
 def _detect_spiked(study: Study, assay: str) -> DetectJob:
     return _detect(study, assay, (".",), "ome-tiff", assay)
 
@@ -548,6 +558,7 @@ _JOBS_OF_COHORT: dict[str, Callable[[Study], Typed]] = {
     "report": report_cohort_job,
     "cohort": cohort_job,
     "dataset": dataset_job,
+    "crate": crate_job,
 }
 
 

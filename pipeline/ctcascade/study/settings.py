@@ -295,6 +295,34 @@ class ExchangeSettings(Typed):
     )
 
 
+class CrateSettings(Typed):
+    """A run as an RO-Crate (snakemake crate)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)] = setting(
+        "Circulating tumour cells in images of blood, analysed with ctcascade",
+        "a name of 1 to 200 letters",
+        "Name of the crate.",
+    )
+    description: Annotated[str, Field(min_length=1, max_length=2000)] = setting(
+        "Results of a run of ctcascade with what made them; the images are not in it. For research use only.",
+        "a text of 1 to 2000 letters",
+        "Description of the crate.",
+    )
+    license: Annotated[str, Field(pattern=r"^(https://[^\s]{1,200})?$")] = setting(
+        "",
+        "empty, or an address such as https://spdx.org/licenses/CC-BY-4.0",
+        "Licence of your data; empty: the crate says that none is stated.",
+    )
+    date_published: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")] = setting(
+        "1970-01-01",
+        "a day in quotes, such as '2026-12-01'",
+        "Day of publication that a crate must state; no clock is read, so that equal inputs give equal bytes.",
+    )
+    absolute_paths: Flag = setting(
+        False, FLAG, "Whether results may hold absolute paths of images, which may tell names of people and machines."
+    )
+
+
 class Settings(Typed):
     """All settings of a run. A name that is not here is refused, so that a misspelt setting cannot go unnoticed."""
 
@@ -339,3 +367,4 @@ class Settings(Typed):
     validation: ValidationSettings = section(ValidationSettings, "the settings of the analytical validation")
     cohort: CohortSettings = section(CohortSettings, "the settings of the comparison with follow-up")
     exchange: ExchangeSettings = section(ExchangeSettings, "the settings of results for other systems")
+    crate: CrateSettings = section(CrateSettings, "the settings of the RO-Crate")

@@ -3,11 +3,12 @@
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from ctcascade.data import store
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import InputError
-from ctcascade.data.finished import RunResults, SampleResults, read_results
+from ctcascade.data.finished import CRATE_FILE, RunResults, SampleResults, read_results
 from ctcascade.formats import FrameError, image_files, listing, read
 from ctcascade.images.pixels import pixels_digest
 from ctcascade.study import jobs
@@ -43,12 +44,14 @@ def verify(results: Path, base: Path | None = None) -> tuple[list[str], int]:
     items += origins.of_run(run.folder, samples, patients, assays)
     lines, wrong = [], 0
     for item in items:
-        needed = item.kind is not None and bool(item.about.keys() & {"sample", "patient"})
+        of_flow = item.kind is not None and item.stage != "exchange"
+        needed = of_flow and bool(item.about.keys() & {"sample", "patient"})
         if item.path.exists() or needed:
             said = origins.fault_of(item)
             wrong += bool(said)
             lines.append(f"{item.path}: {said or 'as it claims'}")
-    strangers = [*_strangers(run.folder, samples, patients), *(_other_images(run, base) if base is not None else ())]
+    strangers = [*_strangers(run.folder, samples, patients), *_other_than_crate(run.folder)]
+    strangers += _other_images(run, base) if base is not None else ()
     wrong += len(strangers)
     lines += strangers
     for name in ("cohort.csv", "qc_mqc.tsv"):
@@ -73,6 +76,25 @@ def _strangers(results: Path, samples: Collection[str], patients: Collection[str
             yield f"{results / what / name}: of an earlier sheet or run: index.html does not name it"
         for name in sorted(named - set(there)):
             yield f"{results / what / name}: missing, and index.html names it"
+
+
+def _other_than_crate(results: Path) -> Iterator[str]:
+    """Yield files that are not as the RO-Crate of the run says; a run without one has none."""
+    crate = results / CRATE_FILE
+    if not crate.exists():
+        return
+    try:
+        graph = json.loads(crate.read_text(encoding="utf-8"))["@graph"]
+        named = {unquote(entity["@id"]): entity["sha256"] for entity in graph if "sha256" in entity}
+    except (ValueError, KeyError, TypeError, OSError):
+        yield f"{crate}: no RO-Crate of ctcascade"
+        return
+    for name, digest in named.items():
+        path = results / name
+        if ".." in Path(name).parts or not path.is_file():
+            yield f"{path}: missing, and {CRATE_FILE} names it"
+        elif store.file_hash(path) != digest:
+            yield f"{path}: another file than {CRATE_FILE} holds the checksum of"
 
 
 def _other_images(run: RunResults, base: Path) -> Iterator[str]:
