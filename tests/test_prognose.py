@@ -81,7 +81,7 @@ def test_no_row_of_unknown_or_landmark_time_is_set_against_a_baseline_sample():
     for c in matching("breast", "metastatic", None):
         assert c.applies_to(sample_at()) == (c.is_baseline)
         assert c.applies_to(sample_at(-1.0)) == (c.is_baseline)
-        assert c.applies_to(sample_at(4.0)) == (c.id in ("BM36p", "BM36o"))
+        assert c.applies_to(sample_at(4.0)) == (c.id in ("BM21", "BM36p", "BM36o"))
 
 
 def test_a_sample_on_the_day_that_therapy_starts_is_a_baseline_sample(run):
