@@ -133,6 +133,13 @@ def test_calls_that_are_doubtful_as_a_whole_are_not_excused_by_a_gap(usual):
     assert claims(*[CTC] * 12, *others, ln_ratio=[usual] * 12 + [-4.5] * 30)["few_calls_false"].verdict == "fails"
 
 
+@pytest.mark.parametrize(("ln_ratio", "verdict"), [([1.8, 3.0, -0.4], "fails"), ([4.0, 5.0, 5.0], "holds")])
+def test_three_calls_of_which_most_are_false_by_the_judge_are_no_count(ln_ratio, verdict):
+    others = [{**CTC, "cd45": 300.0}] * 15
+    found = claims(*[CTC] * 3, *others, ln_ratio=[*ln_ratio, *[-5.0] * 12, -2.9, -2.3, -1.6])
+    assert found["few_calls_false"].verdict == verdict
+
+
 def test_cd45_that_lies_elsewhere_than_cytokeratin_is_no_bleed():
     own = {**CTC, "ck": 2000.0, "cd45": 200.0, "marker_correlation": 0.1}
     assert claims(CTC, *[own] * 4, bleed=None)["few_ctcs_lost"].verdict == "holds"

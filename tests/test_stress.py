@@ -1,10 +1,13 @@
 """States of stain and blood: counted right, or refused with a reason; and the estimates behind that."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from ctcascade.calling import stains
 from ctcascade.calling.classify import call_sample
 from ctcascade.calling.compensation import bleed_of, envelope, signals_of
 from ctcascade.calling.reference import ck_scale
@@ -185,3 +188,20 @@ def test_structure_of_the_background_is_no_nucleus(plasma):
     faint = cells["dna_nucleus_mean"] - cells["dna_ring_mean"].clip(lower=0) < 6 * frames["dna_noise"].median()
     assert (faint & (cells["nucleus_area_um2"] > 0)).sum() > 20
     assert set(made.calls["call"][faint]) == {"debris"}
+
+
+@pytest.mark.parametrize(("left", "n", "shown"), [(1.0, 3, True), (0.4, 3, True), (0.2, 3, False), (1.0, 2, False)])
+def test_a_frame_shows_cytokeratin_where_its_cells_are_as_bright_as_elsewhere(left, n, shown):
+    light = np.array([600.0] * 8 + [600.0 * left] * n + [10.0] * 20)
+    frame = np.array([0] * 4 + [1] * 4 + [2] * n + [2] * 20)
+    nothing = np.zeros(len(light))
+    seen = SimpleNamespace(
+        signals=SimpleNamespace(ck=light, cd45=nothing, dna=nothing + 300),
+        noise={"ck": 5.0},
+        nucleated=nothing == 0,
+        frame=frame,
+        frames=[0, 1, 2],
+        cells=pd.DataFrame({"equivalent_diameter_um": nothing + 12}),
+        limits=SETTINGS.stains,
+    )
+    assert stains._ck_cells_as_bright(seen).tolist() == [True, True, shown]

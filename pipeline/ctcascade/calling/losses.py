@@ -181,6 +181,7 @@ def _bled(cells: pd.DataFrame, may_be: Bools, settings: ClassifySettings, more: 
 
 
 _MOST_CD45 = 0.8  # over the leukocytes' median: what has more is one
+_MOST = 0.5
 _LOST = ("few_ctcs_lost", "share of the CTCs that were not called, to be expected from cells in doubt")
 _FALSE = ("few_calls_false", "share of the calls that are no CTCs, to be expected from the judge's likelihood ratios")
 _CROWD = ("ctcs_clear_of_gates", "largest share of CTCs close to one gate: as many may lie beyond it")
@@ -197,7 +198,7 @@ def _claims(looked: Looked, judging: bool, limits: LossSettings) -> Iterator[Cla
     if judging:
         doubt = _false(looked, limits)
         share = doubt / max(n, 1)
-        fails = doubt > limits.few and share > limits.max_false
+        fails = doubt > (limits.few_of_most if share > _MOST else limits.few) and share > limits.max_false
         yield _claim(_FALSE, share, f"about {doubt:.0f} of {n} calls are likelier no CTCs" if fails else "")
     else:
         name, what = _FALSE
@@ -212,14 +213,14 @@ def _false(looked: Looked, limits: LossSettings) -> float:
     -----
     At most as many as the judge's ratios say at the sample's own share of CTCs. On blood that it was not trained on it
     gives CTCs smaller ratios than it should, though still far above those of other cells. So where half of the calls
-    are CTCs by odds of `sure_calls` it is also at most the tail of the other cells carried on into the calls. Density
-    falls ever faster beyond the middle of a population; of the other cells, n1 and n2 in two bands of `tail_ln` just
-    below the calls, at most ``n2 r / (1 - r)`` with ``r = n2 / n1`` lie beyond; one is added to each, as counts are
-    small. Calls that it is against stay in doubt.
+    are CTCs by odds of `sure_calls`, and most are at the sample's own share, it is also at most the tail of the other
+    cells carried on into the calls. Density falls ever faster beyond the middle of a population; of the other cells,
+    n1 and n2 in two bands of `tail_ln` just below the calls, at most ``n2 r / (1 - r)`` with ``r = n2 / n1`` lie
+    beyond; one is added to each, as counts are small. Calls that it is against stay in doubt.
     """
     doubt = float(np.nansum(1 - looked.p_in_sample[looked.called]))
     calls, others = looked.ln_ratio[looked.called], looked.ln_ratio[~looked.called]
-    if not np.isfinite(calls).any() or np.nanmedian(calls) < limits.sure_calls:
+    if not np.isfinite(calls).any() or np.nanmedian(calls) < limits.sure_calls or doubt > _MOST * len(calls):
         return doubt
     end, width = limits.tail_end, limits.tail_ln
     near = float((others > end - width).sum()) + 1

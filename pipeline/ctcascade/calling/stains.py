@@ -109,9 +109,7 @@ def _ck(seen: _Seen) -> Claim:
     Specks are bright in any channel; a few cells with a nucleus and more cytokeratin than CD45 say more.
     """
     ck, noise = seen.signals.ck, seen.noise["ck"]
-    area = seen.cells["equivalent_diameter_um"].to_numpy(float) > 4
-    own = ck > seen.limits.bright_snr * noise
-    own &= (ck > 0.3 * seen.signals.cd45) & (ck > 0.3 * seen.signals.dna) & area
+    own = _own_ck(seen)
     n, cells = int(own.sum()), int((own & seen.nucleated & (ck > seen.signals.cd45)).sum())
     faint, error = _faint(seen)
     holds = (
@@ -122,6 +120,13 @@ def _ck(seen: _Seen) -> Claim:
     how = f"{n} bright objects; leukocytes' own light {faint:.2g} +- {error:.1g} counts, noise {noise:.2g}"
     why = "" if holds else f"no cytokeratin stain: {how}"
     return _claim("ck_stained", "bright objects of its own, or leukocytes' faint light beyond bleed", faint, holds, why)
+
+
+def _own_ck(seen: _Seen) -> Bools:
+    """Return the objects that are bright in cytokeratin, whatever else they show."""
+    ck = seen.signals.ck
+    own = (ck > seen.limits.bright_snr * seen.noise["ck"]) & (ck > 0.3 * seen.signals.cd45)
+    return np.asarray(own & (ck > 0.3 * seen.signals.dna) & (seen.cells["equivalent_diameter_um"].to_numpy(float) > 4))
 
 
 def _faint(seen: _Seen) -> tuple[float, float]:
@@ -283,7 +288,7 @@ def _by_frame(seen: _Seen) -> Iterator[Claim]:
     failed = {
         "dna": _without_nuclei(nuclei, frames),
         "cd45": _fewer(found, nuclei) | _weaker(seen, "cd45"),
-        "ck": _plain(seen) | _weaker(seen, "ck"),
+        "ck": (_plain(seen) | _weaker(seen, "ck")) & ~_ck_cells_as_bright(seen),
     }
     for role, bad in failed.items():
         lost = float(area[bad].sum() / max(area.sum(), 1e-9))
@@ -317,6 +322,24 @@ def _plain(seen: _Seen) -> Bools:
     dark = np.zeros(len(sharp), np.bool_)
     dark[enough] = light < (of_others(light) / 2 if len(enough) > 1 else np.inf)
     return np.asarray(plain & dark)
+
+
+def _ck_cells_as_bright(seen: _Seen) -> Bools:
+    """Return the frames whose cells with cytokeratin have at least 0.3 of the light of those of the other frames.
+
+    Where these show the stain, leukocytes' faint light, which is noise and glare of others, cannot say that it failed.
+    """
+    more = seen.signals.ck > seen.signals.cd45
+    rows = np.flatnonzero(_own_ck(seen) & seen.nucleated & more & (seen.frame >= 0))
+    order = np.argsort(seen.frame[rows], kind="stable")
+    ends = np.searchsorted(seen.frame[rows][order], np.arange(len(seen.frames) + 1))
+    enough = np.flatnonzero(np.diff(ends) >= seen.limits.min_ck_cells)
+    values = seen.signals.ck[rows][order]
+    light = np.array([np.median(values[ends[frame] : ends[frame + 1]]) for frame in enough], np.float64)
+    bright = np.zeros(len(seen.frames), np.bool_)
+    if len(enough) > 1:
+        bright[enough] = light > 0.3 * of_others(light)
+    return bright
 
 
 def _weaker(seen: _Seen, role: str) -> Bools:

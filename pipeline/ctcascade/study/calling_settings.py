@@ -192,6 +192,9 @@ class LossSettings(Typed):
     few_lost: Number = setting(
         1.5, FROM_ZERO, "So few CTCs that the judge expects among cells not called withhold no count.", ge=0, le=1000
     )
+    few_of_most: Number = setting(
+        2.0, FROM_ZERO, "So few false calls withhold no count where they are most of the calls.", ge=0, le=1000
+    )
     few_bled: Whole = setting(
         1, CELLS, "So few cells whose CD45 may all be bleed withhold no count.", ge=0, le=1_000_000
     )
