@@ -93,7 +93,8 @@ def test_therapies_of_one_class_that_overlap_are_said():
 def test_controls_are_no_samples_of_a_patient_with_a_tumour():
     rows = [
         SAMPLE,
-        *({**SAMPLE, "sample": name, "role": role} for name, role in (("C1", "control_high"), ("H1", "healthy"))),
+        {**SAMPLE, "sample": "C1", "role": "control_high"},
+        {**SAMPLE, "sample": "H1", "role": "healthy", "images": "slides/b"},
     ]
     study = read(samples=rows)
     assert study.samples_of("P1") == ["S1"]

@@ -22,7 +22,7 @@ from ctcascade.study.jobs import SpikeJob
 from ctcascade.validation import phantom, recovery, spike_in
 from tests.support import report_cases as cases
 from tests.support.other_pages import ASSAY, measured
-from tests.support.sheets import ROOT, SAMPLE, only_fault, read
+from tests.support.sheets import PATIENT, ROOT, SAMPLE, only_fault, read
 
 pytestmark = pytest.mark.unit
 
@@ -255,7 +255,9 @@ def test_an_impossible_spike_in_is_refused(folder, given, said):
 
 
 def test_healthy_samples_of_an_assay_are_what_is_pasted_into(folder):
-    study = read([SAMPLE, {**SAMPLE, "sample": "H1", "role": "healthy", "sampled_fraction": "0.5", "notice": "Pilot"}])
+    donor = {"patient": "D", "primary": "none", "setting": "none", "sex": "male"}
+    healthy = {"sample": "H1", "patient": "D", "role": "healthy", "sampled_fraction": "0.5", "notice": "Pilot"}
+    study = read([SAMPLE, {**SAMPLE, **healthy}], [PATIENT, donor])
     assert jobs.recovery_job(study, SAMPLE["assay"]).notices == ("Pilot",)
     assert jobs.count_job(study, "H1").notice == "Pilot"
     found = jobs.spike_job(study, SAMPLE["assay"])

@@ -441,6 +441,27 @@ def test_spikes_into_a_patient_s_blood_and_two_samples_at_one_place_are_refused(
     ]
 
 
+def test_tubes_of_one_image_are_refused(folder):
+    tubes = [{**SAMPLE, "patient": "D", "sample": name, "spiked_ctc": n} for name, n in (("S1", "5"), ("S2", "50"))]
+    assert "S2, images: found the images of S1; expected images of its own for each tube" in only_fault(tubes, [DONOR])
+    other = [tubes[0], {**tubes[1], "assay": "hdsca"}]  # one slide by two assays' gates is no second tube of either
+    assert jobs.validation_job(read(other, [DONOR]), "hdsca").tubes[0].sample == "S2"
+
+
+def test_blood_of_a_patient_with_a_tumour_is_no_blank_whatever_its_role(folder):
+    healthy = {**SAMPLE, "sample": "H1", "role": "healthy"}
+    assert read([healthy], [PATIENT]).known_of("cellsearch") == []
+    assert read([healthy], [PATIENT]).healthy_of("cellsearch") == []
+    assert read([{**healthy, "patient": "D"}], [DONOR]).known_of("cellsearch") == ["H1"]
+
+
+def test_one_operator_written_in_two_ways_is_one(tmp_path):
+    tubes, numbers = laboratory()
+    found, _ = validated(tmp_path, [{**t, "operator": "AB" if k % 2 else "ab"} for k, t in enumerate(tubes)], numbers)
+    assert {p.n_operators for p in found.precision} == {1}
+    assert {c.source for p in found.precision for c in p.components} == {"between runs", "within run"}
+
+
 def test_levels_of_the_settings_differ(folder):
     assert "levels: found 5 twice; expected each number once" in only_fault([SAMPLE], validation={"levels": [5, 5, 9]})
 

@@ -91,13 +91,21 @@ class Study:
         return [name for name, row in self.samples.items() if row.role in CONTROLS]
 
     def healthy_of(self, assay: str) -> list[str]:
-        """Return the samples of healthy donors that were made with an assay."""
-        return [name for name, row in self.samples.items() if row.role == "healthy" and row.assay == assay]
+        """Return the samples of healthy donors that were made with an assay; none of a patient with a tumour."""
+        return [n for n, row in self.samples.items() if row.role == "healthy" and row.assay == assay and self._gave(n)]
 
     def known_of(self, assay: str) -> list[str]:
-        """Return the samples of an assay that a validation rests on: spiked ones, blood of healthy donors, controls."""
-        rows = self.samples.items()
-        return [n for n, row in rows if row.assay == assay and (row.spiked_ctc is not None or _is_control(row))]
+        """Return the samples of an assay that a validation rests on: spiked ones, blood of healthy donors, controls.
+
+        What is called healthy but is of a patient with a tumour is none of them: it would be taken for a blank.
+        """
+        rows = [(n, row) for n, row in self.samples.items() if row.assay == assay and self._gave(n)]
+        return [n for n, row in rows if row.spiked_ctc is not None or _is_control(row)]
+
+    def _gave(self, sample: str) -> bool:
+        """Whether a sample that is called healthy is of a donor; true of any other."""
+        row = self.samples[sample]
+        return row.role != "healthy" or self.patients[row.patient].primary == "none"
 
     @property
     def followed(self) -> list[str]:
@@ -172,6 +180,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     notes = list(_looked_into(look, sheet.parent, samples, assays, faults)) if sheet and look else []
     if sheet and patient_sheet and patients:
         faults += _spikes_of_patients(sheet, samples, patients)
+        faults += _tubes_of_one_image(sheet, samples)
         faults += _samples_without_patient(sheet, patient_sheet, samples, patients)
         faults += _samples_before_diagnosis(sheet, samples, patients)
         faults += _samples_after_follow_up(sheet, samples, patients)
@@ -262,6 +271,17 @@ def _spikes_of_patients(
             wanted = "blood without CTCs of its own: a patient whose primary is none, or a control"
             todo = "give the tube a patient of its own (primary none), or empty spiked_ctc"
             yield Fault(str(sheet), f"line {line}, {row.sample}, spiked_ctc", found, wanted, todo)
+
+
+def _tubes_of_one_image(sheet: Path, samples: Sequence[Row[SampleRow]]) -> Iterator[Fault]:
+    """Yield tubes of known content whose images are those of another one: they would count as two like tubes."""
+    seen: dict[tuple[str, tuple[str, ...]], str] = {}
+    for line, row in ((row.line, row.value) for row in samples if row.value):
+        if row.spiked_ctc is not None or row.role in (*CONTROLS, "healthy"):
+            other = seen.setdefault((row.assay, tuple(row.images)), row.sample)
+            if other != row.sample:
+                found, wanted = f"the images of {other}", "images of its own for each tube whose content is known"
+                yield Fault(str(sheet), f"line {line}, {row.sample}, images", found, wanted, "fix one of them")
 
 
 def _samples_without_patient(

@@ -66,7 +66,7 @@ def _precision(
         label=f"{key[0].replace('_', ' ')}, lot {key[1]}" if key[0] in CONTROLS else f"{key[1]} tumour cells spiked",
         n_tubes=len(group),
         n_runs=len({t.run for t in group}),
-        n_operators=len({t.operator for t in group if t.operator}),
+        n_operators=len({t.operator.casefold() for t in group if t.operator}),
         mean=mean,
         counting_cv=1 / np.sqrt(mean) if mean else 0.0,
         components=parts,
@@ -80,8 +80,9 @@ def _factors(group: Sequence[Tube]) -> tuple[dict[str, list[str]], list[str]]:
     factors: dict[str, list[str]] = {}
     why = []
     operators = [t.operator for t in group]
-    if None not in operators and len(set(operators)) > 1:
-        factors["operator"] = [str(name) for name in operators]
+    one = [str(name).casefold() for name in operators]  # AB and ab are one person
+    if None not in operators and len(set(one)) > 1:
+        factors["operator"] = one
     else:
         why.append("operators: not stated, or one only")
     runs = [f"{t.lot}/{t.run}" for t in group]
