@@ -55,6 +55,21 @@ def test_any_frame_that_two_samples_share_is_named_before_a_run(tmp_path):
     assert "samples a and b of patient P: " in warning
 
 
+def test_an_image_of_very_many_samples_names_each_of_them_once_and_is_read_once(tmp_path, monkeypatch):
+    """A warning for each two of a thousand samples would take an hour and be read by nobody."""
+    names = [f"s{k:02}" for k in range(30)]
+    tile(tmp_path / names[0] / "f.tif")
+    for name in names[1:]:
+        (tmp_path / name).mkdir()
+        shutil.copy(tmp_path / names[0] / "f.tif", tmp_path / name / "f.tif")
+    looked = []
+    monkeypatch.setattr(image_files, "_shows_something", lambda ref, camera: looked.append(ref) or True)
+    said = warnings(tmp_path, *names)
+    assert len(looked) == 1
+    assert [line.split(" of two")[0] for line in said] == [f"WARNING: samples s00 and {name}" for name in names[1:]]
+    assert len(list(image_files.pairs_of(names[:20]))) == 190
+
+
 def test_the_start_of_a_run_reads_only_the_first_image_of_each_sample(tmp_path, monkeypatch):
     """Reading every file of a study takes hours where it lies on a share; detection compares all pixels anyway."""
     for name in "ab":

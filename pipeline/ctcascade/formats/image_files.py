@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import os
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ctcascade.data.camera import Camera
@@ -20,6 +20,7 @@ _PARTS = 64  # of a large file, spread evenly
 _FILES_READ = 64
 _YOUNG_S = 60.0
 _LOOKED_AT = 5
+_EACH_TWO = 20  # samples with one image of which each two are named
 Look = Callable[[Sequence[str], Path, str, Camera], FrameList]
 
 
@@ -131,13 +132,20 @@ def shared_files(
             holders.setdefault((content, ref.box_px, ref.image), {}).setdefault(sample, ref)
     pairs: dict[tuple[str, str], list[tuple[FrameRef, FrameRef]]] = {}
     for found in holders.values():
-        for one, two in itertools.combinations(found, 2):
+        for one, two in pairs_of(found):
             pairs.setdefault((one, two), []).append((found[one], found[two]))
+    shows = functools.cache(lambda ref, sample: _shows_something(ref, cameras[sample]))  # a pair for each other holder
     for (one, two), both in pairs.items():
-        shown = next((pair for pair in both[:_LOOKED_AT] if _shows_something(pair[0], cameras[one])), None)
+        shown = next((pair for pair in both[:_LOOKED_AT] if shows(pair[0], one)), None)
         if shown is not None:
             names = (plain(ref.files[0].name) for ref in shown)
             yield same_images(one, two, patient_of, f"{len(both)} of their images are one ({' and '.join(names)})")
+
+
+def pairs_of(holders: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield each two samples that hold the same; of very many, the first with each other one, so that all are named."""
+    of_each_two = itertools.combinations(holders, 2)
+    return itertools.islice(of_each_two, len(holders) - 1) if len(holders) > _EACH_TWO else of_each_two
 
 
 def same_images(sample: str, other: str, patient_of: Mapping[str, str], what: str) -> str:

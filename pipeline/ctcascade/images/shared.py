@@ -1,11 +1,11 @@
 """All samples of a run compared: in which of them the same images lie, by their decoded pixels."""
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 from ctcascade.data import store
 from ctcascade.data.results import Shared, SharedPixels
+from ctcascade.formats.image_files import pairs_of
 from ctcascade.study.jobs import CompareJob
 
 
@@ -40,7 +40,7 @@ def compare(job: CompareJob, frames: Sequence[Path], out: Path) -> None:
                 holders.setdefault(digest, {}).setdefault(sample, frame)
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for found in holders.values():
-        for one, two in itertools.combinations(found, 2):
+        for one, two in pairs_of(found):
             pairs.setdefault((one, two), []).append((found[one], found[two]))
     shared = (_pair(job, *pair, both) for pair, both in sorted(pairs.items()))
     result = SharedPixels(shared=tuple(shared), not_compared=job.without, provenance=store.provenance(job, {}))
