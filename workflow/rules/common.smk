@@ -99,6 +99,7 @@ def take_results():
     results_folder.remove_unfinished(RESULTS)
     WRITES.append(True)
     known_images().save()
+    read_what_chunks_share()
 
 
 def say_who_has_locked():
@@ -211,8 +212,12 @@ def content_of(sample):
     return found
 
 
-def digest_of_content(wildcards):
-    return content_of(wildcards.sample)
+def read_what_chunks_share():
+    """Read the images of samples that several jobs detect: each reads its own, and finds those of the others listed."""
+    for name in study.samples:
+        if not os.path.exists(f"{RESULTS}/samples/{name}/frames.parquet"):
+            if chunks_in(name) > 1:
+                content_of(name)
 
 
 @functools.cache
@@ -312,18 +317,21 @@ def number_to_detect():
     return sum(not os.path.exists(path) for path in tables)
 
 
+def chunks_in(sample):
+    return jobs.number_of_chunks(
+        len(listed(sample).frames),
+        study.settings.chunk_frames,
+        number_to_detect(),
+        workflow.resource_settings.cores,
+    )
+
+
 def chunks_of(kind):
     """Return the input function that names the sample's chunks of frames or cells, in order."""
 
     def build(wildcards):
         make_outdated_again()
-        frames = listed(wildcards.sample).frames
-        n = jobs.number_of_chunks(
-            len(frames),
-            study.settings.chunk_frames,
-            number_to_detect(),
-            workflow.resource_settings.cores,
-        )
+        n = chunks_in(wildcards.sample)
         folder = f"{RESULTS}/samples/{wildcards.sample}/chunks"
         return [f"{folder}/{k}-of-{n}.{kind}.parquet" for k in range(1, n + 1)]
 

@@ -21,7 +21,6 @@ rule detect:
         base=str(study.base),
         labels=labels_option,
         images=digest_of_images,
-        planned=digest_of_content,
         code=code("detect"),
         known=images_known,
         ahead=after_detect,
@@ -29,7 +28,7 @@ rule detect:
         "ctcascade ahead detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
         " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} --planes {output.planes:q}"
         " {params.labels:q}"
-        " --planned {params.planned:q} {params.known:q} {params.ahead:q} 2> {log:q}"
+        " --planned {params.images:q} {params.known:q} {params.ahead:q} 2> {log:q}"
 
 
 # gather has the params of its chunks: chunks are deleted, and the next run must know if they would be out of date.

@@ -57,9 +57,9 @@ def youngest(listed: FrameList, now: float) -> tuple[Path | None, float, int]:
 
 
 def digest_of_images(listed: FrameList, base: Path) -> str:
-    """Return a digest of names, sizes and dates of the image files of a sample: changed images are read again."""
+    """Return the number of frames and a digest of their files' names, sizes and dates: changed ones are read again."""
     images = dict.fromkeys(path for frame in listed.frames for path in frame.files)
-    return digest((*images, *listed.sidecars), base)
+    return f"{len(listed.frames)}:{digest((*images, *listed.sidecars), base)}"
 
 
 def digest_of_content(listed: FrameList, known: KnownImages | None = None, read: Container[Path] = ()) -> str:
@@ -83,10 +83,10 @@ def digest_of_content(listed: FrameList, known: KnownImages | None = None, read:
     for path in (*images, *listed.sidecars):
         state = path.stat()
         name = "" if path.is_dir() else path.name
-        if known is None or path in read:
+        if known is None:
             content = _content(path, state.st_size, state.st_mtime_ns)
         else:
-            content = known.digest(path, _content.__wrapped__)  # what is listed was read just now
+            content = known.digest(path, _content.__wrapped__, again=path in read)
         found.update(f"{name}\n{content}\n".encode())
     return f"{len(listed.frames)}:{found.hexdigest()[:16]}"
 

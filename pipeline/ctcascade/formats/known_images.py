@@ -55,14 +55,15 @@ class KnownImages:
         self._known = dict(_read(path))
         self._new: dict[str, tuple[State, str]] = {}
 
-    def digest(self, path: Path, read: Callable[[Path, int, int], str]) -> str:
-        """Return the digest of a file: from the list, or of its content by `read` (of path, size and date)."""
+    def digest(self, path: Path, read: Callable[[Path, int, int], str], again: bool = False) -> str:
+        """Return the digest of a file, by `read` (of path, size and date) where it is not in the list, or `again`."""
         before, name = State.of(path), os.path.abspath(path)
         listed = self._known.get(name)
-        if listed is not None and listed[0] == before:
+        if not again and listed is not None and listed[0] == before:
             return listed[1]
         found = read(path, before.size, before.changed_ns)
-        if not path.is_dir() and State.of(path) == before and before.is_settled(self._clock()):
+        steady = State.of(path) == before and before.is_settled(self._clock())
+        if steady and not path.is_dir() and listed != (before, found):
             self._known[name] = self._new[name] = (before, found)
         return found
 

@@ -8,7 +8,7 @@ import contextlib
 import ctypes
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -72,11 +72,12 @@ def detect(
     outlines_out : Path, optional
         Table of the cells' outlines to write, which pages and the export are made from.
     planned : str, optional
-        The digest of the images that the run was planned from (`image_files.digest_of_content`).
+        The digest of the images that the run was planned from (`image_files.digest_of_images`).
     planes_out : Path, optional
         Table of the frames at reduced size to write, for the overview of the slide.
     known : Path, optional
-        List of what images held when they were last read: those of other chunks are not read again.
+        List of what images held when they were last read: those of other chunks are not read again. What is read here
+        is added, so that neither a later stage nor the next run reads it once more.
 
     Raises
     ------
@@ -91,11 +92,11 @@ def detect(
     total = len(listed.frames)
     refs = listed.frames[(number - 1) * total // of : number * total // of]
     own = {path for ref in refs for path in ref.files}
-    images = image_files.digest_of_content(listed, KnownImages(known) if known else None, own)
-    if planned and images != planned:
+    if planned and image_files.digest_of_images(listed, base) != planned:
         now = f"{len(listed.frames)} frames; files came, went or changed since the run started"
         wanted = f"the {planned.partition(':')[0]} frames that it was planned from"
         refuse(", ".join(job.images), "", now, wanted, "wait until the images are complete, and start the run again")
+    images = _content(listed, known, own)
     made_by = store.provenance(job, {"weights": learned.WEIGHTS} if job.segmenter == "learned" else {})
     made_by = made_by.model_copy(update={"images": images})
     rows: list[Row] = []
@@ -121,6 +122,16 @@ def detect(
             if progress is not None:
                 progress(len(rows), len(refs), n_cells)
     store.write_table(frames_out, "frames", _frames_table(rows, roles), made_by)
+
+
+def _content(listed: listing.FrameList, known: Path | None, own: Container[Path]) -> str:
+    """Return the digest of all images of the sample, those of this chunk read now, and add these to what is known."""
+    if known is None:
+        return image_files.digest_of_content(listed)
+    read_before = KnownImages(known)
+    found = image_files.digest_of_content(listed, read_before, own)
+    read_before.save()
+    return found
 
 
 def _keep_memory() -> None:
