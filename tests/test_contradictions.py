@@ -90,6 +90,18 @@ def test_therapies_of_one_class_that_overlap_are_said():
     )
 
 
+def test_what_is_said_of_a_tumour_that_is_not_there_is_named():
+    said = notes(primary="none", setting="", resected="2025-02-01", imaging="2025-02-01:CT:liver=0")
+    assert "resected, imaging of the sheet change nothing" in said
+    assert "change nothing" not in notes(primary="none", setting="")
+    assert "change nothing" not in notes(imaging="2026-01-01:CT:liver=2")
+
+
+def test_a_scan_of_long_before_the_diagnosis_is_named():
+    assert "before the diagnosis" in notes(diagnosed="2026-01-01", imaging="1996-01-01:CT:liver=0")
+    assert "before the diagnosis" not in notes(diagnosed="2026-01-01", imaging="2025-12-01:CT:liver=0")
+
+
 def test_controls_are_no_samples_of_a_patient_with_a_tumour():
     rows = [
         SAMPLE,

@@ -21,7 +21,7 @@ metastatic patient whose scans are clean), is what they say of any such patient,
 population (`in_anyone`): the tubes alone say what this patient's level is. Otherwise cells would explain one by the
 other, and one cell more would favour the draws in which it founds less, or make the word less believable. A lesion that
 was found is the one that the word speaks of. Within a draw the frailty times the level has, given findings and setting,
-a likelihood that the count does not change, and each risk rises with it (`_clear`): so one cell more lowers none.
+a likelihood that the count does not change, and each risk rises with it (`_clear_of`): so one cell more lowers none.
 
 A lesion found before the sample is used as one that is there at the sample: how early it was would say more about
 growth than a model of untreated lesions can bear. A report of a lesion is right with the probability `finding_true`;
@@ -36,7 +36,7 @@ import datetime
 import functools
 import itertools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -254,7 +254,7 @@ class Imaged:
         return first, first.sum(axis=1)
 
     def _first(self, path: Floats, low: Floats, high: Floats) -> Floats:
-        clear_of = functools.partial(self._clear, low=low, high=high)
+        clear_of = self._clear_of(low, high)
         first = np.zeros_like(low)
         for before, after in itertools.pairwise(path):
             none = clear_of(np.maximum(low, before))
@@ -269,7 +269,7 @@ class Imaged:
         return first
 
     def _risk(self, lesions: Floats, low: Floats, high: Floats, *, by_organ: bool) -> tuple[Floats, Floats]:
-        clear_of = functools.partial(self._clear, low=low, high=high)
+        clear_of = self._clear_of(low, high)
         organs, anywhere = np.zeros_like(lesions), np.empty(lesions.shape[:2])
         for i, mean in enumerate(lesions):
             for organ in range(mean.shape[1] if by_organ else 0):
@@ -279,24 +279,32 @@ class Imaged:
             anywhere[i] = 1 - clear_of(np.maximum(low, mean))
         return np.clip(organs, 0.0, 1.0), np.clip(anywhere, 0.0, 1.0)
 
-    def _clear(self, clear: Floats, *, low: Floats, high: Floats) -> Floats:
-        """Return P(all marks above `clear` | those within limits, the setting), (n,).
+    def _clear_of(self, low: Floats, high: Floats) -> Callable[[Floats], Floats]:
+        """Return the function of marks that gives P(all marks above them | those within limits, the setting), (n,).
 
         Where a lesion is known, one was in sight at the sample with the probability `seen`, whatever the level; where
         one was found, in the organ in which it was found.
         """
         seen = self.seen
         if not self.cascade.seen_already.any():
-            return self._given_setting(clear, high) / np.maximum(self._given_setting(low, high), _TINY)
+            given = np.maximum(self._given_setting(low, high), _TINY)
+            return lambda clear: self._given_setting(clear, high) / given
+        within = self._chance(low, high)
         if np.isfinite(high).any():
-            return self._chance(clear, high) / np.maximum(self._chance(low, high), _TINY)
-        within, both = (self._chance(marks, high) for marks in (low, np.maximum(low, self.now)))
-        still, still_both = (self._chance(marks, high) for marks in (clear, np.maximum(clear, self.now)))
+            at_least = np.maximum(within, _TINY)
+            return lambda clear: self._chance(clear, high) / at_least
+        both = self._chance(np.maximum(low, self.now), high)
         some = within - both
         possible = some > _LOST
-        given_some = np.maximum(still - still_both, 0.0) / np.where(possible, some, 1.0)
-        given_none = still_both / np.maximum(both, _TINY)
-        return np.where(possible, seen * given_some + (1 - seen) * given_none, given_none)
+        by_some, by_none = np.where(possible, some, 1.0), np.maximum(both, _TINY)
+
+        def clear_of(clear: Floats) -> Floats:
+            still, still_both = (self._chance(marks, high) for marks in (clear, np.maximum(clear, self.now)))
+            given_none = still_both / by_none
+            given_some = np.maximum(still - still_both, 0.0) / by_some
+            return np.where(possible, seen * given_some + (1 - seen) * given_none, given_none)
+
+        return clear_of
 
     def _given_setting(self, low: Floats, high: Floats) -> Floats:
         """Return P(all marks within limits | the setting), (n,), with the tubes after a removal where there are any."""

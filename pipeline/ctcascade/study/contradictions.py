@@ -59,6 +59,7 @@ def remarks(patient: Patient) -> Iterator[str]:
             )
     yield from _denied_later(patient)
     yield from _overlaps(patient)
+    yield from _not_used(patient)
     if (
         patient.imaging
         and patient.setting not in (*NOT_METASTATIC, "advanced", "none")
@@ -97,6 +98,21 @@ def _overlaps(patient: Patient) -> Iterator[str]:
             yield (
                 f"Two therapies of the class {one.kind} run at the same time from {other.start}, both with "
                 f"{' and '.join(both)}: what each leaves is multiplied. If one of them corrects the other, keep that."
+            )
+
+
+def _not_used(patient: Patient) -> Iterator[str]:
+    """Yield what is said of a tumour where there is none, and scans of long before it was diagnosed."""
+    if patient.primary == "none":
+        given = dict.fromkeys(column for column, _ in days_of(patient))
+        if given:
+            yield f"A donor without a tumour: {', '.join(given)} of the sheet change nothing. If not so, fix primary."
+        return
+    for scan in patient.imaging:
+        if patient.diagnosed and (patient.diagnosed - scan.date).days > DAYS_PER_YEAR:
+            yield (
+                f"{said(scan)} on {scan.date} is more than a year before the diagnosis, {patient.diagnosed}. It is "
+                "used as it stands; fix one of the two days, or remove it."
             )
 
 
