@@ -85,8 +85,8 @@ def test_a_failed_control_casts_doubt_on_its_lot_alone():
     }
     assert doubts_of(*run_of([1000, 900]))["S1"] == []
     counts, judged = run_of([1000], background_cv=(0.9, "fail"))
-    assert doubts_of(counts, judged)["S2"] == ["background cv 0.9"]
-    assert doubts_of(counts, judged)["S1"] == ["background cv 0.9", "control C00 failed"]
+    assert doubts_of(counts, judged)["S2"] == ["background from frame to frame: 0.9"]
+    assert doubts_of(counts, judged)["S1"] == ["background from frame to frame: 0.9", "control C00 failed"]
 
 
 def test_the_index_shows_controls_and_marks_the_run(tmp_path):

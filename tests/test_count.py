@@ -250,9 +250,9 @@ def test_the_count_says_what_the_tube_says_and_what_it_says_with_the_population(
     ("changed", "flags", "why"),
     [
         ((), "", None),
-        (("channels", "bit_depth"), "", "from which its channels, bit depth differ"),
-        ((), "weak_focus,pixel_size_differs", "from which the images' pixel size differ"),
-        ((), "bit_depth_differs", "from which the images' bits differ"),
+        (("channels", "bit_depth"), "", "from which its channels and its bit depth differ"),
+        ((), "weak_focus,pixel_size_differs", "from which the images' pixel size differs"),
+        ((), "bit_depth_differs", "from which the images' bit depth differs"),
     ],
 )
 def test_an_equivalence_that_is_only_taken_over_stands_for_no_other_method(changed, flags, why):
@@ -262,7 +262,7 @@ def test_an_equivalence_that_is_only_taken_over_stands_for_no_other_method(chang
     assert (found.reference_equivalent is None) == (why is not None)
     assert (found.p_at_least["5"] is None) == (why is not None)
     assert (found.why_no_reference or "").startswith(
-        "recovery, reference_equivalent are only taken over" if why else ""
+        "recovery and equivalence with the reference assay are only taken over from the assay cellsearch" if why else ""
     )
     assert (why or "") in (found.why_no_reference or "")
     assert found.recovery.mean == 1.0  # the count itself rests on it nevertheless

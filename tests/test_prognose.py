@@ -387,7 +387,7 @@ def test_no_prognosis_rests_on_a_sample_that_fails_its_checks(run):
     for primary, setting in [*(w[:2] for w in WITH_CURVES), *RELATIVE]:
         result = run(primary, setting, sample("S1", 0), failing=["S1"])
         assert (result["status"], result["n_ctc_observed"]) == ("withheld", 0)
-        assert "S1 (focus 0.01)" in result["reason"]
+        assert "S1 (focus: 0.01)" in result["reason"]
         assert result["survival"] == result["strata"] == result["other_rows"] == result["relative"] == []
         assert (result["clusters"]["survival_factor"], result["stage"]["visible"]) == (None, [])
     assert run("breast", "metastatic", sample("S1", 0))["status"] == "ok"
@@ -400,7 +400,7 @@ def test_a_failing_sample_beside_a_good_one_is_left_out_and_named(run):
     alone = run("breast", "metastatic", before, **start)
     for key in ("status", "sample", "survival", "strata", "kinetics"):
         assert result[key] == alone[key], key
-    assert any("S2 (focus 0.01)" in remark for remark in result["remarks"])
+    assert any("S2 (focus: 0.01)" in remark for remark in result["remarks"])
 
 
 def test_cells_of_a_failing_sample_do_not_enter_the_stage(run):

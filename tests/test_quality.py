@@ -163,7 +163,7 @@ def test_a_failed_sample_keeps_its_count_on_its_page(tmp_path, monkeypatch):
     good = cases.quality
     monkeypatch.setattr(cases, "quality", lambda sample: good(sample, "L1", lost_area_share=(0.75, "fail")))
     page = cases.Page(cases.sample_page(tmp_path))
-    assert "This sample fails its quality checks: area that was lost (0.75)" in " ".join(page.text.split())
+    assert "This sample fails its quality checks: area that was lost: 75 %" in " ".join(page.text.split())
     assert any(e["data-key"] == "ctc_per_7_5_ml.estimate" for e in page.numbers())
 
 

@@ -94,7 +94,12 @@ def counts(sample="S1", patient="P1", n_ctc=6, collected="2026-02-01", **other):
 
 def quality(sample="S1", lot=None, **values):
     """Return a sample's checks, all good but those given as name=(value, state)."""
-    given = {"lost_area_share": (0.25, "warn"), "staining_index": (41.5, "ok"), "background_cv": (None, "ok"), **values}
+    given = {
+        "lost_area_share": (0.25, "warn"),
+        "staining_index": (41.5, "ok"),
+        "background_cv": (None, "not_measured"),
+        **values,
+    }
     checks = [
         {
             "check": name,
@@ -107,7 +112,7 @@ def quality(sample="S1", lot=None, **values):
         }
         for name, (value, state) in given.items()
     ]
-    worst = max((c["state"] for c in checks), key=["ok", "warn", "fail"].index)
+    worst = max((c["state"] for c in checks), key=["not_measured", "ok", "warn", "fail"].index)
     about = {"sample": sample, "lot": lot, "tube": None, "hours_to_processing": None, "status": worst}
     lights = [{"frame": f"f{i:03d}", "state": "ok", "warn": [], "fail": []} for i in range(4)]
     return {

@@ -117,7 +117,8 @@ def _ck(seen: _Seen) -> Claim:
         or cells >= seen.limits.min_ck_cells
         or (faint > 2 * error and faint > seen.limits.faint_snr * noise)
     )
-    how = f"{n} bright objects; leukocytes' own light {faint:.2g} +- {error:.1g} counts, noise {noise:.2g}"
+    light = f"{faint:.2g} ± {error:.1g} counts" if np.isfinite(error) else "not measured, too few of them"
+    how = f"{n} bright objects; leukocytes' own light {light}; noise {noise:.2g} counts"
     why = "" if holds else f"no cytokeratin stain: {how}"
     return _claim("ck_stained", "bright objects of its own, or leukocytes' faint light beyond bleed", faint, holds, why)
 

@@ -18,7 +18,7 @@ from ctcascade.calling.markers import no_markers, tally_markers
 from ctcascade.counting import reviewed_calls
 from ctcascade.counting.observation import Interval, Observation
 from ctcascade.data import lineage, results, store
-from ctcascade.data.errors import refuse
+from ctcascade.data.errors import listed, refuse
 from ctcascade.data.vocabulary import CALLS, CUTOFFS, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.assay import Factor as AssayFactor
@@ -28,7 +28,7 @@ FACTORS = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equiva
 _PROBABILITIES = (np.arange(256) + 0.5) / 256
 _CELL = ["frame", "cell"]
 _EVEN = 0.5
-_OTHER_CAMERA = {"pixel_size_differs": "the images' pixel size", "bit_depth_differs": "the images' bits"}
+_OTHER_CAMERA = {"pixel_size_differs": "the images' pixel size", "bit_depth_differs": "the images' bit depth"}
 _DIAMETERS = 32  # quantiles at most
 _NO_BACKGROUND = Factor(0.0, 0.0, 0.0)
 
@@ -299,9 +299,10 @@ def _only_taken_over(job: CountJob, frames: pd.DataFrame) -> str:
     differs = [words for flag, words in _OTHER_CAMERA.items() if flag in flags]
     if not taken.changed and not differs:
         return ""
-    of_assay = [f"its {', '.join(key.replace('_', ' ') for key in taken.changed)}"] if taken.changed else []
-    what = " and ".join((*of_assay, *differs))
-    return f"{taken.told}, from which {what} differ: state them for this method, or say in inherits why they hold"
+    what = listed([*(f"its {name}" for name in taken.different), *differs])
+    differ = "differs" if len(taken.changed) + len(differs) == 1 else "differ"
+    todo = "the assay file must state them for this method, or say under “inherits” why they hold"
+    return f"{taken.told}, from which {what} {differ}: {todo}"
 
 
 def _where_given(**optional: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ctcascade import evidence
 from ctcascade.data import lineage, store
-from ctcascade.data.results import Check, FrameQuality, Quality, State
+from ctcascade.data.results import Check, CheckState, FrameQuality, Quality, State
 from ctcascade.data.vocabulary import AT_LEAST
 from ctcascade.study.fields import Limits
 from ctcascade.study.jobs import QualityJob
@@ -58,7 +58,7 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
     checks = tuple(_judged(*check, getattr(job, check[0])) for check in measured)
     reference = store.table_provenance(calls).reference
     claims = reference.claims if reference else ()
-    states: list[State] = [check.state for check in checks]
+    states: list[State] = ["ok", *(check.state for check in checks if check.state != "not_measured")]
     states += ["fail" for claim in claims if claim.verdict == "fails"]
     result = Quality(
         sample=job.sample.sample,
@@ -163,21 +163,22 @@ def _nucleus_ratio(cells: pd.DataFrame, calls: pd.DataFrame) -> float | None:
 
 def _judged(check: str, meaning: str, value: float | None, limits: Limits) -> Check:
     warn, fail = limits
+    state: CheckState = "not_measured" if value is None else _state(check, value, warn, fail)
     return Check(
         check=check,
         meaning=meaning,
         value=value,
-        state=_state(check, value, warn, fail),
+        state=state,
         limit="at least" if check in AT_LEAST else "at most",
         warn=warn,
         fail=fail,
     )
 
 
-def _state(check: str, value: float | None, warn: float | None, fail: float | None) -> State:
-    """Return the state of a value; what could not be measured is beyond no limit."""
+def _state(check: str, value: float, warn: float | None, fail: float | None) -> State:
+    """Return the state of a value; of a frame, what is not a number is beyond no limit."""
 
     def beyond(limit: float | None) -> bool:
-        return value is not None and limit is not None and (value < limit if check in AT_LEAST else value > limit)
+        return limit is not None and (value < limit if check in AT_LEAST else value > limit)
 
     return "fail" if beyond(fail) else "warn" if beyond(warn) else "ok"

@@ -1,6 +1,7 @@
 """What speaks against a sample, read from its own checks and from the controls of its run: for every later stage."""
 
-from ctcascade.data.results import Controls, Counts, Quality
+from ctcascade.data.results import Check, Controls, Counts, Quality
+from ctcascade.data.vocabulary import CHECK_NAMES
 
 
 def doubts(counts: Counts, quality: Quality, controls: Controls | None) -> list[str]:
@@ -14,7 +15,7 @@ def doubts(counts: Counts, quality: Quality, controls: Controls | None) -> list[
         None where no control was made with the sample's assay and lot.
     """
     own = [
-        f"{check.check.replace('_', ' ')} {check.value:.3g}"
+        f"{CHECK_NAMES.get(check.check, check.check.replace('_', ' '))}: {_said(check)}"
         for check in quality.checks
         if check.state == "fail" and check.value is not None
     ]
@@ -26,3 +27,14 @@ def doubts(counts: Counts, quality: Quality, controls: Controls | None) -> list[
         if control.state == "fail"
     ]
     return own + [x.why if x.sample == quality.sample else f"control {x.sample} failed" for x in failed]
+
+
+def _said(check: Check) -> str:
+    if check.value is None:
+        return "not measured"
+    return f"{100 * check.value:.3g} %" if check.check.endswith("_share") else f"{check.value:.3g}"
+
+
+def unmeasured(quality: Quality) -> list[str]:
+    """Return the names of checks that were not measured, so that nothing is known of what they would have said."""
+    return [CHECK_NAMES.get(c.check, c.check.replace("_", " ")) for c in quality.checks if c.state == "not_measured"]

@@ -68,3 +68,8 @@ def plain(value: object, longest: int | None = _LONGEST) -> str:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
     return text if longest is None or len(whole) <= longest else f"{text}... ({len(whole)} characters)"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return words as a sentence has them: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -25,6 +25,19 @@ CONTROLS = ("control_low", "control_high")
 """Roles of the sample sheet that make a sample a control of its run."""
 AT_LEAST = ("focus", "staining_index", "nuclei_per_mm2")
 """Checks of quality whose limits are the least that will do; the others' are the most."""
+CHECK_NAMES = {
+    "lost_area_share": "area that was lost",
+    "weak_focus_share": "frames out of focus",
+    "saturated_share": "saturated frames",
+    "uneven_share": "unevenly lit frames",
+    "background_cv": "background from frame to frame",
+    "registration_um": "shift between channels, µm",
+    "staining_index": "CD45 stain of leukocytes",
+    "nuclei_per_mm2": "nuclei per mm²",
+    "leukocyte_nucleus_ratio": "size of leukocytes' nuclei",
+    "hours_to_processing": "hours from the draw to processing",
+}
+"""Checks of quality as people call them, in every sentence and table alike."""
 
 SETTINGS = {
     "breast": ("early", "metastatic"),

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator, Sequence
 from datetime import date
 
+from ctcascade.data.errors import listed
 from ctcascade.data.results import Statement
 from ctcascade.data.vocabulary import NOT_METASTATIC
 from ctcascade.evidence import Row
@@ -56,7 +57,9 @@ def why_refused(samples: Sequence[Sample], usable: Sequence[Sample]) -> str:
 def checks_fail(samples: Sequence[Sample]) -> str:
     """Return which samples are not used because their checks fail, in a sentence that ends a reason; or empty text."""
     failing = [f"{s.name} ({', '.join(s.against)})" for s in samples if s.against]
-    return f"Not used, because their checks fail: {'; '.join(failing)}." if failing else ""
+    if len(failing) == 1:
+        return f"Sample {failing[0]} is not used, because its checks fail."
+    return f"Samples {listed(failing)} are not used, because their checks fail." if failing else ""
 
 
 def contradicted(patient: Patient, day: date) -> str:

@@ -46,6 +46,8 @@ class CheckPlot:
     everybody: Markup
     nothing: float
     ticks: list[Tick]
+    up_ticks: list[Tick]
+    gain_ticks: list[Tick]
 
 
 def report_follow_up(cohort: Path, out: Path) -> None:
@@ -103,6 +105,8 @@ def checks(group: FollowUpGroup) -> list[CheckPlot]:
                 path((risk(n.threshold), gain(n.all)) for n in steps if n.all >= -0.25 * top),
                 gain(0.0),
                 [Tick.of(risk(p / 100), f"{p}\u202f%") for p in (0, 50, 100)],
+                [Tick.of(up(p / 100), f"{p}\u202f%") for p in (0, 50, 100)],
+                gain.ticks(4),
             )
         )
     return found

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ctcascade import evidence
 from ctcascade.data import lineage, store
-from ctcascade.data.doubts import doubts
+from ctcascade.data.doubts import doubts, unmeasured
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import (
     Cascade,
@@ -41,12 +41,15 @@ PROGNOSIS_WORDS = {"ok": "published curve", "relative_only": "relative only"}
 
 @dataclass(frozen=True)
 class Spark:
-    """Counts over a patient's samples in a view of 140 x 34: line, band of intervals, a dot a sample, end of scale."""
+    """Counts over a patient's samples in a view of 140 x 34: line, band of intervals, a dot a sample, end of scale.
+
+    Of a single sample the band is a line.
+    """
 
     line: Markup
     dots: list[tuple[float, float]]
     band: Markup
-    top: str
+    top: Markup
 
 
 @dataclass(frozen=True)
@@ -254,6 +257,7 @@ def sample_row(counts: Counts, quality: Quality, against: Sequence[str]) -> Row:
         **{name: getattr(counts, name) for name in seen},
         "quality": "fail" if against else quality.status,
         "quality_failures": "; ".join(against),
+        "quality_not_measured": "; ".join(unmeasured(quality)),
     }
 
 
@@ -307,10 +311,11 @@ def spark(intervals: Sequence[Interval]) -> Spark:
     """Return a small line of counts, with their intervals, on a scale from zero to the largest limit."""
     top = max([1.0, *(i.high for i in intervals)])
     across, up = Axis(0, max(1, len(intervals) - 1), 34, 134), Axis(0, top, 29, 5)
-    xs = [across(i) for i in range(len(intervals))]
+    xs = [across(i) for i in range(len(intervals))] if len(intervals) > 1 else [84.0] * len(intervals)
     dots = [(x, up(i.estimate)) for x, i in zip(xs, intervals, strict=True)]
-    spread = band(xs, [up(i.low) for i in intervals], [up(i.high) for i in intervals]) if len(xs) > 1 else Markup("")
-    return Spark(path(dots), dots, spread, amount(top))
+    lows, highs = [up(i.low) for i in intervals], [up(i.high) for i in intervals]
+    spread = band(xs, lows, highs) if len(xs) > 1 else path(zip(xs * 2, lows + highs, strict=True))
+    return Spark(path(dots), dots, spread, Markup("{}").format(amount(top)))
 
 
 def forest_scale(counts: Sequence[Counts]) -> Axis:

@@ -7,12 +7,14 @@ from typing import Any
 from ctcascade.data.errors import plain
 from ctcascade.data.results import Counts, Quality
 from ctcascade.data.results.quality import Check
+from ctcascade.report.standing import images
 from ctcascade.report.words import check_name
 
 Header = dict[str, Any]
 _LONGEST = 26
 _ENDS = ("estimate", "low", "high")
 _STATES = {"pass": [{"s_eq": "ok"}], "warn": [{"s_eq": "warn"}], "fail": [{"s_eq": "fail"}]}
+_OPEN = "not all checked"  # without a colour
 
 
 def multiqc(counts: Sequence[Counts], quality: Sequence[Quality], doubts: Mapping[str, Sequence[str]]) -> str:
@@ -51,7 +53,8 @@ def multiqc(counts: Sequence[Counts], quality: Sequence[Quality], doubts: Mappin
         q, rate = quality_of[c.sample], c.ctc_per_7_5_ml
         values: dict[str, object] = {check.check: check.value for check in q.checks}
         values |= {"patient": c.patient, "n_ctc": c.n_ctc, "notice": _begins(c.notice)}
-        values["status"] = "fail" if doubts[c.sample] or c.status != "ok" else q.status
+        is_open = images(q, doubts[c.sample]).kind == "plain"
+        values["status"] = "fail" if doubts[c.sample] or c.status != "ok" else _OPEN if is_open else q.status
         values |= {f"ctc_per_7_5_ml{'' if end == 'estimate' else f'_{end}'}": getattr(rate, end, None) for end in _ENDS}
         lines.append("\t".join(_cells([c.sample, *map(values.get, headers)])))
     return "\n".join(lines) + "\n"

@@ -32,6 +32,7 @@ from ctcascade.report.numbers import is_unsure, is_wide, kappa, of_hundred, perc
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = {"sample.html": ("page.js", "review.js", "enlarge.js", "gallery.js", "plots.js")}
 """Scripts of a page, in order; of any other page `page.js` alone."""
+_NARROW = re.compile("([\u2009\u202f])")
 LONGEST_TEXT = 1200
 LONGEST_NAME = 60
 RESEARCH_USE = (
@@ -108,7 +109,8 @@ def part(template: str, macro: str, *content: Any) -> str:
 def _finalize(value: Any) -> Any:
     """Return text without control and direction marks and not endless; what is markup already stays as it is."""
     if isinstance(value, str) and not hasattr(value, "__html__"):
-        return plain(value, longest=LONGEST_TEXT)
+        parts = _NARROW.split(value[: LONGEST_TEXT + 1])  # our own numbers, in a sentence, have narrow spaces
+        return "".join(part if _NARROW.fullmatch(part) else plain(part, longest=LONGEST_TEXT) for part in parts)
     return "" if value is None else value
 
 
@@ -204,7 +206,6 @@ def _environment() -> jinja2.Environment:
         limit=_limit,
         failed=words.failed,
         reason=words.reason_words,
-        doubt=words.doubt_words,
         assumption=words.assumption_words,
         named=words.named,
         wide=is_wide,

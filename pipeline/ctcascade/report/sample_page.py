@@ -142,8 +142,8 @@ def report_sample(
         odds=reference_odds(data),
         lights=[*lights(data, judged), *judge_lights(reference), layout(pictures)],
         quality=Traced(f"quality/{data.sample}", judged),
-        checks=by_verdict(judged.checks, lambda check: check.state != "ok" and check.value is not None),
-        claims=by_verdict(data.claims, lambda claim: claim.verdict == "fails"),
+        checks=by_verdict(judged.checks, lambda check: check.state),
+        claims=by_verdict(data.claims, lambda claim: claim.verdict),
         doubts=doubts(data, judged, read_charts(controls)),
         shared=compared.of_sample(data.sample) if compared else (),
         frame_lights={light.frame: light for light in judged.frames},
@@ -175,10 +175,10 @@ def report_sample(
 C = TypeVar("C", Check, Claim)
 
 
-def by_verdict(checks: Sequence[C], is_bad: Callable[[C], bool]) -> tuple[list[tuple[int, C]], list[tuple[int, C]]]:
-    """Return the checks that do not pass and those that do, each with its place in the result."""
-    numbered = list(enumerate(checks))
-    return [item for item in numbered if is_bad(item[1])], [item for item in numbered if not is_bad(item[1])]
+def by_verdict(checks: Sequence[C], verdict: Callable[[C], str]) -> tuple[list[tuple[int, C]], ...]:
+    """Return the checks that do not pass, those that do, and those that were not made, each with its place."""
+    kinds = (("warn", "fail", "fails"), ("ok", "holds"), ("not_measured", "not_checked"))
+    return tuple([item for item in enumerate(checks) if verdict(item[1]) in kind] for kind in kinds)
 
 
 def lights(counts: Counts, quality: Quality) -> list[Light]:

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from ctcascade.data.results import Cascade, Counts, Prognosis, Quality
 from ctcascade.report.numbers import is_wide
 
+_BEFORE_IMAGING = "hours_to_processing"  # a fact of the sheet, which need not state it
 Kind = Literal["ok", "warn", "bad", "plain"]
 
 
@@ -17,12 +18,20 @@ class State(NamedTuple):
 
 
 def images(quality: Quality, doubts: Sequence[str]) -> State:
-    """Return what the checks of a sample say. They grade its images, and say nothing of how much blood there was."""
+    """Return what the checks of a sample say. They grade its images, and say nothing of how much blood there was.
+
+    Images of which a check could not be made are not called good.
+    """
     if doubts:
         return State("bad", "checks fail")
     if quality.status == "warn":
         return State("warn", "images: a warning")
-    return State("ok", "images good") if quality.status == "ok" else State("bad", "checks fail")
+    if quality.status != "ok":
+        return State("bad", "checks fail")
+    of_images = [check for check in quality.checks if check.check != _BEFORE_IMAGING]
+    if any(check.state == "not_measured" for check in of_images):
+        return State("plain", "images: not all checked")
+    return State("ok", "images good")
 
 
 def amount_of_blood(counts: Counts) -> State | None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from markupsafe import Markup
 
 from ctcascade.data import store
+from ctcascade.data.errors import listed
 from ctcascade.data.results import Validation
 from ctcascade.report.axes import Axis, Tick, path
 from ctcascade.report.numbers import Traced
@@ -13,6 +15,13 @@ from ctcascade.report.page import write_page
 from ctcascade.study.jobs import PageJob
 
 _BENT_FROM = 5.0  # the axes are linear below and logarithmic beyond
+
+
+class Step(NamedTuple):
+    """A place of the page, and why to look there."""
+
+    href: str
+    what: str
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,23 @@ def report_validation(validation: Path, out: Path) -> None:
     data = store.read_json(validation, Validation)
     found = Traced(f"validation/{data.assay}", data)
     drawings = {"plot": tube_plot(data), "off": deviation_plot(data)}
-    write_page(out, "validation.html", PageJob(), {"validation": validation}, found=found, **drawings)
+    write_page(
+        out, "validation.html", PageJob(), {"validation": validation}, found=found, steps=next_steps(data), **drawings
+    )
+
+
+def next_steps(data: Validation) -> list[Step]:
+    """Return what to look at next: what is not given and why, levels off the line, else the limits."""
+    absent = [row.name for row in data.characteristics if row.basis is None]
+    steps = [Step("#table", f"what is not given, and why: {', '.join(absent)}")] if absent else []
+    off = [f"{level.expected:g}" for level in data.levels if level.deviation and not level.linear]
+    if off:
+        steps.append(Step("#line", f"the line, of which {listed(off)} cells are not shown to be near enough"))
+    elif data.linearity is None:
+        steps.append(Step("#levels", "the levels, through which no line is drawn"))
+    if data.blank.n_blanks < data.blank.advised_blanks:
+        steps.append(Step("#limits", f"the limit of blank, of {data.blank.n_blanks} blanks only"))
+    return steps or [Step("#limits", "the limits of blank, detection and quantitation")]
 
 
 def tube_plot(data: Validation) -> TubePlot:
@@ -94,5 +119,8 @@ def deviation_plot(data: Validation) -> DeviationPlot | None:
         for k, (level, off) in enumerate(zip(levels, offs, strict=True))
     ]
     allowed = data.linearity.allowed
-    ticks = [Tick.of(up(share), f"{100 * share:+.0f}\u202f%".replace("-", "−")) for share in (-allowed, 0.0, allowed)]
+    ticks = [
+        Tick.of(up(share), (f"{100 * share:+.0f}" if share else "0").replace("-", "−") + "\u202f%")
+        for share in (-allowed, 0.0, allowed)
+    ]
     return DeviationPlot(ticks, bars, (up(allowed), up(-allowed)), up(0.0))

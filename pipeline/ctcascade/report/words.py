@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ctcascade.data.results import Counts
+from ctcascade.data.vocabulary import CHECK_NAMES
 
 GLOSSARY = {
     "assumed value": "a number that no study supports: it has a stated reason, and a range that is wide on purpose",
@@ -22,18 +23,6 @@ GLOSSARY = {
 }
 """Words that need explaining, and what they mean here."""
 
-_CHECKS = {
-    "lost_area_share": "area that was lost",
-    "weak_focus_share": "frames out of focus",
-    "saturated_share": "saturated frames",
-    "uneven_share": "unevenly lit frames",
-    "background_cv": "background from frame to frame",
-    "registration_um": "shift between channels, µm",
-    "staining_index": "CD45 stain of leukocytes",
-    "nuclei_per_mm2": "nuclei per mm²",
-    "leukocyte_nucleus_ratio": "size of leukocytes' nuclei",
-    "hours_to_processing": "hours from the draw to processing",
-}
 _ROLES = {"dna": "DNA", "ck": "CK", "cd45": "CD45", "leukocytes": "leukocytes", "channels": "channels"}
 _CLAIMS = {
     "_stained": "is stained",
@@ -90,7 +79,7 @@ def words(value: object) -> str:
 
 def check_name(value: object) -> str:
     """Return the name of a check for people."""
-    return _CHECKS.get(str(value), words(value))
+    return CHECK_NAMES.get(str(value), words(value))
 
 
 def claim_name(value: object, names: Mapping[str, str] | None = None) -> str:
@@ -153,16 +142,6 @@ def judge_words(said: str) -> str:
 def assumption_words(name: object) -> str:
     """Return what is assumed, in words, from a key (``recovery``) or what it belongs to and the key."""
     return words(str(name).rpartition("/")[2].rpartition(": ")[2])
-
-
-def doubt_words(doubt: object) -> str:
-    """Return what speaks against a sample (`data.doubts`) with the check's name for people."""
-    text = str(doubt)
-    for key, name in _CHECKS.items():
-        start = key.replace("_", " ") + " "
-        if text.startswith(start):
-            return f"{name} ({text.removeprefix(start)})"
-    return text
 
 
 def notices_of(counts: Sequence[Counts]) -> list[tuple[str, str]]:

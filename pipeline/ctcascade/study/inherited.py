@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ctcascade.data.errors import Fault, plain
+from ctcascade.data.errors import Fault, listed, plain
 from ctcascade.data.typed import Typed
 from ctcascade.study import checking, text_files
 from ctcascade.study.marks import marks_in
@@ -16,6 +16,14 @@ from ctcascade.study.shipped import assay_files
 FactorName = Literal["recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent"]
 _FACTORS: tuple[FactorName, ...] = ("recovery", "sensitivity", "background_per_7_5_ml", "reference_equivalent")
 _METHOD = ("capture", "channels", "pixel_size_um", "bit_depth", "gates")
+_WORDS = {
+    "background_per_7_5_ml": "false calls per 7.5 mL",
+    "reference_equivalent": "equivalence with the reference assay",
+    "capture": "way of capture",
+    "pixel_size_um": "pixel size",
+    "bit_depth": "bit depth",
+    "gates": "limits of calls",
+}
 _OWN = "taken_over"  # what this module finds out; nobody writes it
 
 
@@ -29,7 +37,13 @@ class TakenOver(Typed):
     @property
     def told(self) -> str:
         """Which factors they are, in words."""
-        return f"{', '.join(self.factors)} {'is' if len(self.factors) == 1 else 'are'} only taken over from {self.base}"
+        names = listed([_WORDS.get(name, name) for name in self.factors])
+        return f"{names} {'is' if len(self.factors) == 1 else 'are'} only taken over from the assay {self.base}"
+
+    @property
+    def different(self) -> tuple[str, ...]:
+        """In what the method differs from that assay's, in words."""
+        return tuple(_WORDS.get(name, name) for name in self.changed)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.choice import place_and_choice
-from ctcascade.data.errors import Fault, InputError, plain, refuse_all
+from ctcascade.data.errors import Fault, InputError, listed, plain, refuse_all
 from ctcascade.data.vocabulary import CONTROLS
 from ctcascade.study import checking, privacy, results_place, reviews, scenarios, text_files
 from ctcascade.study.assay import Assay, read_assay
@@ -224,9 +224,9 @@ def _of_another_method(assays: Mapping[str, Assay]) -> Iterator[str]:
     for name, assay in assays.items():
         taken = assay.taken_over
         if taken and taken.changed and assay.reference_equivalent:
-            keys = ", ".join(key.replace("_", " ") for key in taken.changed)
+            keys, differ = listed(taken.different), "differs" if len(taken.changed) == 1 else "differ"
             todo = "no prognosis until the file states them for this method, or says in inherits why they hold"
-            yield f"assay {name}: {taken.told}, from which its {keys} differ: {todo}"
+            yield f"assay {name}: {taken.told}, from which its {keys} {differ}: {todo}"
 
 
 def _assays(folder: Path, sheet: Path, samples: Sequence[Row[SampleRow]], faults: list[Fault]) -> dict[str, Assay]:

@@ -90,6 +90,7 @@ from ctcascade.data.results.prognosis import (
 )
 from ctcascade.data.results.quality import (
     Check,
+    CheckState,
     Compared,
     Control,
     ControlChart,
@@ -164,6 +165,7 @@ __all__ = [
     "ChannelReference",
     "Characteristic",
     "Check",
+    "CheckState",
     "Citation",
     "Claim",
     "ClusterAssociation",

@@ -9,6 +9,7 @@ from ctcascade.data.results.counts import Agreement, Claim
 from ctcascade.data.vocabulary import CONTROLS
 
 State = Literal["ok", "warn", "fail"]
+CheckState = Literal["ok", "warn", "fail", "not_measured"]
 
 
 class Check(Result):
@@ -17,7 +18,7 @@ class Check(Result):
     check: Text = Field(description="name of the check")
     meaning: Text = Field(description="what it measures")
     value: Number | None = Field(description="null where there was nothing to measure it on")
-    state: State = Field(description="verdict")
+    state: CheckState = Field(description="verdict; not_measured where there is no value: it is never good")
     limit: Literal["at least", "at most"] = Field(description="on which side of the limits a value is good")
     warn: Number | None = Field(description="limit beyond which it warns; null: none")
     fail: Number | None = Field(description="limit beyond which it fails; null: none")
@@ -41,7 +42,7 @@ class Quality(ResultFile):
     lot: Text | None = Field(description="lot of the reagents")
     tube: Text | None = Field(description="kind of blood tube")
     hours_to_processing: Amount | None = Field(description="hours from collection to processing")
-    status: State = Field(description="the worst of the checks; fail where a claim fails")
+    status: State = Field(description="the worst of the checks that were measured; fail where a claim fails")
     checks: tuple[Check, ...] = Field(description="each check of the sample")
     claims: tuple[Claim, ...] = Field(default=(), description="what its calls rest on, and whether it holds")
     frames: tuple[FrameQuality, ...] = Field(description="each frame")

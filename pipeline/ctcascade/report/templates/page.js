@@ -90,6 +90,18 @@
   });
   window.addEventListener("afterprint", function () { filtered.forEach(function (_, table) { paged(table); }); });
 
+  // What is wider than its place says that it goes on.
+  function tellMore() {
+    document.querySelectorAll(".scroll").forEach(function (box) {
+      var more = box.scrollWidth - box.clientWidth - box.scrollLeft > 4;
+      if (more) { box.setAttribute("data-more", "more to the right \u2192"); } else { box.removeAttribute("data-more"); }
+    });
+  }
+  document.querySelectorAll(".scroll").forEach(function (box) { box.addEventListener("scroll", tellMore); });
+  window.addEventListener("resize", tellMore);
+  document.addEventListener("toggle", tellMore, true);
+  tellMore();
+
   // A link to something folded away opens it.
   function unfold() {
     var aimed = location.hash ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
