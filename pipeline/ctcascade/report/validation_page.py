@@ -75,7 +75,7 @@ def next_steps(data: Validation) -> list[Step]:
     steps = [Step("#table", f"what is not given, and why: {', '.join(absent)}")] if absent else []
     off = [f"{level.expected:g}" for level in data.levels if level.deviation and not level.linear]
     if off:
-        steps.append(Step("#line", f"the line, of which {listed(off)} cells are not shown to be near enough"))
+        steps.append(Step("#line", f"the line, not shown to hold at {listed(off)} cells"))
     elif data.linearity is None:
         steps.append(Step("#levels", "the levels, through which no line is drawn"))
     if data.blank.n_blanks < data.blank.advised_blanks:
