@@ -17,7 +17,7 @@ from ctcascade.study.inherited import TakenOver
 from tests.support import report_cases as cases
 from tests.support.browser import opened
 from tests.support.other_pages import compared, measured, run_of, written
-from tests.test_validation import laboratory, validated
+from tests.support.validations import laboratory, validated
 
 pytestmark = pytest.mark.browser
 NOTICE = "Made-up images: no person"

@@ -14,12 +14,11 @@ from ctcascade.data.results import Replicates, Validation
 from ctcascade.report import validation_page
 from ctcascade.report.numbers import Traced
 from ctcascade.study import jobs
-from ctcascade.study.jobs import ValidationJob
 from ctcascade.validation import analytical, detection_limits, linearity, origins, replicates, variance
 from ctcascade.validation.tubes import Tube
 from tests.support import report_cases as cases
-from tests.support.json_results import write_result
 from tests.support.sheets import PATIENT, ROOT, SAMPLE, only_fault, read
+from tests.support.validations import laboratory, validated
 
 pytestmark = pytest.mark.unit
 
@@ -238,47 +237,6 @@ def test_a_count_that_saturates_is_seen_to_deviate_and_a_straight_one_is_not():
     bent = linearity.straightness(x, 0.8 * x / (1 + x / 800))
     assert max(abs(off.estimate) for off in bent.deviations.values()) > 0.15
     assert linearity.straightness([1, 1, 2, 2], [1, 1, 2, 2]) is None
-
-
-def tube(name, expected=None, role=None, day="2026-01-01", **other):
-    return {"sample": name, "collected": day, "role": role, "spiked_ctc": expected, **other}
-
-
-def validated(
-    place, tubes, numbers, in_silico=((0, 0),) * 3 + ((5, 5), (20, 19), (50, 48)) * 2, reviews=(), **settings
-):
-    """Return the validation of tubes with these counts, and the assay that is written."""
-    paths = []
-    for about, n in zip(tubes, numbers, strict=True):
-        given = {"role": about["role"], "imaged_fraction": 1.0, **({"review": reviews[len(paths)]} if reviews else {})}
-        status = {"status": "not_evaluable", "reason": "blank frames", "n_ctc": None} if n is None else {}
-        counted = {**cases.counts(about["sample"], "D", n or 0, about["collected"], **given), **status}
-        paths.append(place / f"{about['sample']}.json")
-        write_result(paths[-1], "counts", counted)
-    made = [
-        {"tube": str(k), "expected": e, "observed": o, "lot": None, "run": None, "operator": None}
-        for k, (e, o) in enumerate(in_silico)
-    ]
-    about = {"assay": "bench", "basis": "phantom", "samples": (), "tubes": made, "provenance": cases.PROVENANCE}
-    store.write_json(place / "made.json", Replicates.model_validate(about))
-    job = ValidationJob.model_validate(
-        {"assay": {**ASSAY, "name": "bench"}, "tubes": tubes, "random_seed": 1, **settings}
-    )
-    analytical.validate(job, paths, place / "made.json", place / "validation.json", place / "assay.yaml")
-    written = yaml.safe_load((place / "assay.yaml").read_text(encoding="utf-8"))
-    return store.read_json(place / "validation.json", Validation), written
-
-
-def laboratory():
-    """Return tubes of three numbers of cells in three runs by two operators, blanks after them, and their counts."""
-    tubes, numbers = [], []
-    for run in range(3):
-        for k, (n, seen) in enumerate([(10, 8), (10, 9), (40, 33), (40, 31), (150, 121), (150, 119), (0, 0), (0, 1)]):
-            about = {"run": f"R{run}", "operator": "ab"[k % 2], "position": k + 1, "lot": "L1"}
-            role = "healthy" if n == 0 else None
-            tubes.append(tube(f"T{run}{k}", n or None, role, **about))
-            numbers.append(seen + (run - 1) * (n >= 40) * 4)
-    return tubes, numbers
 
 
 def test_the_laboratory_s_own_tubes_come_first(tmp_path):
