@@ -173,7 +173,7 @@ def test_a_failed_sample_is_shown_as_failed_with_its_count_on_the_patients_page(
     monkeypatch.setattr(cases, "quality", lambda sample: good(sample, **bad.get(sample, {})))
     page = cases.Page(cases.patient_page(tmp_path))
     assert (
-        "Sample S2 fails its quality checks: background from frame to frame (0.9). Its count is not reliable"
+        "Sample S2 fails its quality checks: background from frame to frame: 0.9. Its count is not reliable"
         in " ".join(page.text.split())
     )
     assert "Sample S1 fails" not in page.text
