@@ -13,7 +13,7 @@ rule crate:
     params:
         settings=settings("crate"),
         code=code("crate"),
-        results=RESULTS,
+        results=lambda wildcards, output: os.path.dirname(output[0]),
         workflow=shipped_folder(),
     shell:
         "ctcascade crate --settings {params.settings:q} --results {params.results:q} --workflow {params.workflow:q}"

@@ -9,6 +9,7 @@ Floats = NDArray[np.float64]
 WITHIN = "within"
 _DRAWS = 2000
 _SINGULAR = 1e-9
+_DOUBLINGS, _HALVINGS = 12, 40
 
 
 def components(values: Sequence[float], factors: Mapping[str, Sequence[str]]) -> dict[str, float] | None:
@@ -62,28 +63,46 @@ def limits(
 
     Notes
     -----
-    Of each component the draws are of its ratio to what was found, and the limits are those of the pivot
-    ``found^2 / draw``, as chi-square limits of one standard deviation are. Where a component was found to be zero the
-    lower limit is zero and the upper is the `level` quantile of what a component of the rest's size could hide.
+    The limits of a component are those of a test turned round: the sizes at which an estimate as large, or as small, as
+    the one found has probability ``(1 - level) / 2``, the other components being as found. With effects ``sqrt(v) u``
+    and all others w, an estimate is ``v q(u) + 2 sqrt(v) q(u, w) + q(w)`` for the quadratic form q of `components`, so
+    that one set of draws serves all sizes. The lower limit is zero where no effect at all gives such an estimate.
     """
     groups = {name: _indicator(labels) for name, labels in factors.items()}
     solved = _solver(groups, len(values))
     assert solved is not None
-    true = {name: max(0.0, value) for name, value in found.items()}
-    y = rng.normal(0, np.sqrt(true[WITHIN]), (_DRAWS, len(values)))
-    for name, of in groups.items():
-        y += rng.normal(0, np.sqrt(true[name]), (_DRAWS, of.shape[1])) @ of.T
-    drawn = np.maximum(0.0, (_sums(y, groups) @ solved.T)[:, 1:])
+    shapes = {**groups, WITHIN: np.eye(len(values))}
+    effects = {name: rng.normal(size=(_DRAWS, of.shape[1])) @ of.T for name, of in shapes.items()}
     ends = {}
-    for k, name in enumerate([*groups, WITHIN]):
-        low, high = np.quantile(drawn[:, k], [(1 - level) / 2, (1 + level) / 2])
-        if true[name] > 0:
-            least = true[name] ** 2 / high if high > 0 else 0.0
-            most = true[name] ** 2 / low if low > 0 else float(np.quantile(drawn[:, k], level) + 3 * true[name])
-        else:
-            least, most = 0.0, float(high)
-        ends[name] = (float(np.sqrt(least)), float(np.sqrt(most)))
-    return ends
+    for k, name in enumerate(shapes, 1):
+        own = effects[name]
+        others = sum(
+            (np.sqrt(max(0.0, found[other])) * effects[other] for other in shapes if other != name), np.zeros_like(own)
+        )
+        by_own, by_others, by_both = (_sums(y, groups) @ solved[k] for y in (own, others, own + others))
+        drawn = (by_own, by_both - by_own - by_others, by_others)
+        ends[name] = tuple(_size(drawn, found[name], share) for share in ((1 + level) / 2, (1 - level) / 2))
+    return {name: (low, high) for name, (low, high) in ends.items()}
+
+
+def _size(drawn: tuple[Floats, Floats, Floats], found: float, share: float) -> float:
+    """Return the standard deviation at which a share of the estimates lies at or below what was found; 0 if none."""
+    square, linear, rest = drawn
+
+    def below(size: float) -> float:
+        return float((size**2 * square + size * linear + rest <= found).mean())
+
+    low, high = 0.0, 1e-6 + np.sqrt(max(abs(found), float(np.abs(rest).mean())))
+    if below(low) <= share:
+        return 0.0
+    for _ in range(_DOUBLINGS):
+        if below(high) <= share:
+            break
+        high *= 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) > share else (low, middle)
+    return float(high)
 
 
 def sd(variance: float) -> float:
