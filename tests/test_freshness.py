@@ -118,6 +118,13 @@ def test_verify_reads_images_when_asked_and_names_what_no_sheet_of_the_run_named
     said = {line.partition(": ")[0]: line.partition(": ")[2] for line in verify(results)[0]}
     assert said[str(results / "samples" / "old")] == "of an earlier sheet or run: index.html does not name it"
     assert said[str(results / "samples" / "P02_1")] == "missing, and index.html names it"
+    gone = [results / "samples" / "P01_2" / "report.html", results / "patients" / "P01" / "report.html"]
+    for page in gone:
+        page.unlink()
+    (results / "shared_pixels.json").unlink()
+    said = dict_of(verify(results)[0])
+    assert {said[str(page)] for page in gone} == {"missing, and index.html links to it"}
+    assert said[str(results / "shared_pixels.json")] == "missing, and the pages were made with it"
     counts = results / "samples" / "P01_1" / "counts.json"
     counts.write_text(counts.read_text()[:900])
     assert re.fullmatch(r"JSON that is broken in line \d+", dict_of(verify(results)[0])[str(counts)])

@@ -9,6 +9,7 @@ from ctcascade.data import store
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import InputError
 from ctcascade.data.finished import CRATE_FILE, RunResults, SampleResults, read_results
+from ctcascade.data.results import SharedPixels
 from ctcascade.formats import FrameError, image_files, listing, read
 from ctcascade.images.pixels import pixels_digest
 from ctcascade.study import jobs
@@ -62,7 +63,7 @@ def verify(results: Path, base: Path | None = None) -> tuple[list[str], int]:
 
 
 def _strangers(results: Path, samples: Collection[str], patients: Collection[str]) -> Iterator[str]:
-    """Yield samples and patients that the page of the run does not name, and those that it names and are not there."""
+    """Yield samples and patients that the page of the run does not name, and what it names or links to that is gone."""
     index = results / "index.html"
     if not index.exists():
         return
@@ -70,12 +71,17 @@ def _strangers(results: Path, samples: Collection[str], patients: Collection[str
         inputs = store.text_provenance(index, None).inputs
     except InputError:  # named already
         return
+    if not (results / SharedPixels.file_name).exists():
+        yield f"{results / SharedPixels.file_name}: missing, and the pages were made with it"
     for what, kind, there in (("samples", "counts", samples), ("patients", "prognosis", patients)):
         named = {role.partition("/")[2] for role in inputs if role.partition("/")[0] == kind}
         for name in sorted(set(there) - named):
             yield f"{results / what / name}: of an earlier sheet or run: index.html does not name it"
         for name in sorted(named - set(there)):
             yield f"{results / what / name}: missing, and index.html names it"
+        for page in (results / what / name / "report.html" for name in sorted(named & set(there))):
+            if not page.exists():
+                yield f"{page}: missing, and index.html links to it"
 
 
 def _other_than_crate(results: Path) -> Iterator[str]:
