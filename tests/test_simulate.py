@@ -12,10 +12,16 @@ from calibration import tropism
 from ctcascade import evidence
 from ctcascade.cascade import conditioning
 from ctcascade.cascade.parameters import Centre, Draws
+from ctcascade.cascade.simulate import simulate
+from ctcascade.data.errors import InputError
+from ctcascade.data.results import Cascade
+from ctcascade.data.store import read_json
 from ctcascade.data.vocabulary import NOT_METASTATIC, SETTINGS
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.fields import Step
+from tests.support import report_cases
 from tests.support.cascades import FOUND, cascade, counts_file, job, means, run, sample
+from tests.support.json_results import write_result
 
 pytestmark = pytest.mark.unit
 
@@ -343,6 +349,35 @@ def test_no_tumour_and_no_readable_sample_have_no_risk(tmp_path):
     unread = run(tmp_path, [black])
     assert (unread["status"], unread["organs"], unread["p_any"]) == ("not_evaluable", [], None)
     assert "no sample" in unread["reason"]
+
+
+def checks_file(folder, name, **values):
+    """Write the checks of a sample; return the file."""
+    path = folder / f"{name}.quality.json"
+    write_result(path, "quality", report_cases.quality(name, **values))
+    return path
+
+
+def test_no_risk_rests_on_a_sample_that_fails_its_checks(tmp_path):
+    """One that fails withholds all risks, as every sample moves them; what scans found and what is known stay."""
+    counts = [counts_file(tmp_path, "S0", collected="2025-12-01"), counts_file(tmp_path, "S1")]
+    about, out = job("breast", "metastatic", draws=100, imaging="2026-01-20:CT:liver=2,lung=0"), tmp_path / "c.json"
+    good = [checks_file(tmp_path, name) for name in ("S0", "S1")]
+    simulate(about, counts, out, quality=good)
+    given = read_json(out, Cascade)
+    assert given.status == "ok"
+    assert {"quality of S0", "quality of S1", "counts/S0"} <= set(given.provenance.inputs)
+    simulate(about, counts, out, quality=[checks_file(tmp_path, "S0", lost_area_share=(0.9, "fail")), good[1]])
+    found = read_json(out, Cascade)
+    assert (found.status, found.organs, found.p_any, found.flow) == ("withheld", (), None, ())
+    assert found.reason == "sample S0, on which the risks would rest, fails its quality checks"
+    assert (found.findings, found.known_metastatic) == (given.findings, True)
+
+
+def test_checks_of_another_sample_are_refused(tmp_path):
+    counts, strange = [counts_file(tmp_path, "S1")], checks_file(tmp_path, "S9")
+    with pytest.raises(InputError, match=r"S9.*one quality\.json of each of S1"):
+        simulate(job(draws=100), counts, tmp_path / "c.json", quality=[strange])
 
 
 def test_result_names_its_evidence_and_what_rests_on_assumptions(tmp_path):

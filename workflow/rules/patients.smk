@@ -4,6 +4,8 @@
 rule simulate:
     input:
         counts=of_patient("counts"),
+        quality=of_patient("quality"),
+        controls=charts_of,
         what_if=study.what_if or [],
     output:
         "<results>/patients/{patient}/cascade.json",
@@ -13,12 +15,13 @@ rule simulate:
         "<benchmarks>/patients/{patient}/simulate.tsv"
     params:
         settings=settings("simulate", of="patient"),
+        controls=option("--controls", "controls"),
         what_if=["--what-if", str(study.what_if)] if study.what_if else [],
         code=code("simulate"),
         ahead=after_simulate,
     shell:
-        "ctcascade ahead simulate --settings {params.settings:q} --counts {input.counts:q} {params.what_if:q}"
-        " --out {output:q} {params.ahead:q} 2> {log:q}"
+        "ctcascade ahead simulate --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
+        " {params.controls:q} {params.what_if:q} --out {output:q} {params.ahead:q} 2> {log:q}"
 
 
 rule prognose:

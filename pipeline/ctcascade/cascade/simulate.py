@@ -32,9 +32,9 @@ from ctcascade.cascade.findings import Finding, Imaged
 from ctcascade.cascade.model import Floats, Pace
 from ctcascade.cascade.parameters import Draws
 from ctcascade.cascade.statements import OUTSIDE, statements
-from ctcascade.data import results, store
+from ctcascade.data import doubts, lineage, results, store
 from ctcascade.data.errors import refuse
-from ctcascade.data.results import ChangeBand, Counts, Provenance, ShareBand
+from ctcascade.data.results import ChangeBand, Controls, Counts, Provenance, Quality, ShareBand
 from ctcascade.data.vocabulary import DAYS_PER_YEAR, HORIZONS_YEARS, NOT_METASTATIC, REFERENCE_VOLUME_ML
 from ctcascade.evidence.tables import READ_BY
 from ctcascade.study.jobs import SimulateJob
@@ -51,7 +51,14 @@ _NO_MODEL = {
 }
 
 
-def simulate(job: SimulateJob, counts: Sequence[Path], out: Path, what_if: Path | None = None) -> None:
+def simulate(
+    job: SimulateJob,
+    counts: Sequence[Path],
+    out: Path,
+    what_if: Path | None = None,
+    quality: Sequence[Path] = (),
+    controls: Path | None = None,
+) -> None:
     """Write the cascade of one patient as JSON (`ctcascade.data.results.Cascade`).
 
     Parameters
@@ -63,11 +70,15 @@ def simulate(job: SimulateJob, counts: Sequence[Path], out: Path, what_if: Path 
     out : Path
     what_if : Path, optional
         YAML file of scenarios to set beside the risks.
+    quality : sequence of Path
+        quality.json of the samples: no risk rests on a sample whose checks fail.
+    controls : Path, optional
+        controls.json, where a sample belongs to a run with controls.
 
     Raises
     ------
     InputError
-        If a file holds no counts, or a scenario cannot be.
+        If a file holds no counts or is another patient's, or a scenario cannot be.
     """
     scenarios = read_scenarios(what_if) if what_if else {}
     samples = {path: store.read_json(path, Counts) for path in counts}
@@ -80,14 +91,29 @@ def simulate(job: SimulateJob, counts: Sequence[Path], out: Path, what_if: Path 
     inputs = {f"counts/{sample.sample}": path for path, sample in samples.items()}
     if what_if:
         inputs["what_if"] = what_if
+    drawn = list(samples.values())
+    checks = {path: store.read_json(path, Quality) for path in quality}
+    lineage.refuse_checks_of_others(checks, drawn)
+    inputs |= {f"quality of {checked.sample}": path for path, checked in checks.items()}
+    if controls:
+        inputs["controls"] = controls
     made_by = store.provenance(job, inputs, evidence.evidence_hash(READ_BY["simulate"]))
-    store.write_json(out, assess(job, list(samples.values()), scenarios, made_by))
+    charts = store.read_json(controls, Controls) if controls else None
+    against = doubts.of_samples(drawn, {checked.sample: checked for checked in checks.values()}, charts)
+    store.write_json(out, assess(job, drawn, scenarios, made_by, against))
 
 
 def assess(
-    job: SimulateJob, samples: Sequence[Counts], scenarios: Mapping[str, Scenario], made_by: Provenance
+    job: SimulateJob,
+    samples: Sequence[Counts],
+    scenarios: Mapping[str, Scenario],
+    made_by: Provenance,
+    against: Mapping[str, Sequence[str] | None] | None = None,
 ) -> results.Cascade:
-    """Return the cascade of one patient, or why there is none: from the counts of all samples, in any order."""
+    """Return the cascade of one patient, or why there is none: from the counts of all samples, in any order.
+
+    What speaks `against` a sample that was counted withholds the risks; what scans found stays.
+    """
     latest_first = sorted(samples, key=lambda c: (c.collected, c.drawn == "after", c.sample), reverse=True)
     usable = [c for c in latest_first if c.status == "ok"]
     names = [c.sample for c in latest_first]
@@ -97,6 +123,10 @@ def assess(
         reason = "no sample of this patient could be evaluated"
         return _without_risk(job, names, made_by, "not_evaluable", reason)
     known = _condition(job, usable)
+    why = doubts.why_withheld(reversed(usable), against or {})
+    if why:
+        known_spread = {"known_metastatic": _known_metastatic(job.patient), "findings": _findings(known)}
+        return _without_risk(job, names, made_by, "withheld", why).model_copy(update=known_spread)
     enough = any(c.evidence == "enough" for c in usable)
     by_organ, anywhere = known.model.risk(HORIZONS_YEARS)
     going_on = _going_on(job, usable)
@@ -140,7 +170,7 @@ def _without_risk(
     job: SimulateJob,
     samples: Sequence[str],
     made_by: Provenance,
-    status: Literal["not_applicable", "not_evaluable"],
+    status: Literal["not_applicable", "not_evaluable", "withheld"],
     reason: str,
 ) -> results.Cascade:
     """Return the result of a patient for whom no risk is computed."""

@@ -2,12 +2,12 @@
 
 import functools
 import os
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from ctcascade.data import store
 from ctcascade.data.errors import refuse
-from ctcascade.data.results import Provenance, ResultFile
+from ctcascade.data.results import Counts, Provenance, Quality, ResultFile
 
 _FROM_IMAGES = ("frames", "cells", "outlines", "overview")  # written together
 _AGAIN = "run the stages before this one again"
@@ -52,6 +52,21 @@ def refuse_unlike(path: Path, result: ResultFile, sources: Mapping[str, Path]) -
     for role, source in sources.items():
         if result.provenance.inputs.get(role, "") not in ("", digest(source)):
             refuse(path, "", f"made from another file than {source}", "the files it was made from", _AGAIN)
+
+
+def refuse_checks_of_others(checks: Mapping[Path, Quality], samples: Sequence[Counts]) -> None:
+    """Refuse checks of a sample that is not among the counts, or of other tables than its counts were made from."""
+    of = {counts.sample: counts for counts in samples}
+    for path, checked in checks.items():
+        counts = of.pop(checked.sample, None)
+        if counts is None:
+            wanted = f"one quality.json of each of {', '.join(c.sample for c in samples)}"
+            refuse(path, "sample", checked.sample, wanted, "give the checks of the patient's own samples")
+        for role in ("frames", "calls"):
+            made_from = {made.inputs[role] for made in (checked.provenance, counts.provenance) if made.inputs.get(role)}
+            if len(made_from) > 1:
+                found = f"made from another {role} table than the counts of {checked.sample}"
+                refuse(path, "", found, "results of one run", "run the stages before this one again")
 
 
 def refuse_missing(checks: Container[str], samples: Mapping[str, Path]) -> None:

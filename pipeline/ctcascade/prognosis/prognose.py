@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from ctcascade import evidence
-from ctcascade.data import lineage, store
-from ctcascade.data.doubts import doubts
+from ctcascade.data import doubts, lineage, store
 from ctcascade.data.errors import refuse
 from ctcascade.data.results import (
     Cascade,
@@ -81,43 +80,15 @@ def prognose(
             refuse(path, "patient", patient, name, "give the files of one patient")
     lineage.refuse_unlike(cascade, risks, {f"counts/{c.sample}": path for path, c in zip(counts, samples, strict=True)})
     checks = {path: store.read_json(path, Quality) for path in quality}
-    _refuse_checks_of_others(checks, samples)
+    lineage.refuse_checks_of_others(checks, samples)
     inputs = {"cascade": cascade, **{f"counts of {c.sample}": path for c, path in zip(samples, counts, strict=True)}}
     inputs |= {f"quality of {checked.sample}": path for path, checked in checks.items()}
     if controls:
         inputs["controls"] = controls
     made_by = store.provenance(job, inputs, evidence.evidence_hash(READ_BY["prognose"]))
     charts = store.read_json(controls, Controls) if controls else None
-    against = _against(samples, {checked.sample: checked for checked in checks.values()}, charts)
+    against = doubts.of_samples(samples, {checked.sample: checked for checked in checks.values()}, charts)
     store.write_json(out, assess(job, samples, risks, made_by, against))
-
-
-def _refuse_checks_of_others(checks: Mapping[Path, Quality], samples: Sequence[Counts]) -> None:
-    """Refuse checks of a sample that is not among the counts, or of other tables than its counts were made from."""
-    of = {counts.sample: counts for counts in samples}
-    for path, checked in checks.items():
-        counts = of.pop(checked.sample, None)
-        if counts is None:
-            wanted = f"one quality.json of each of {', '.join(c.sample for c in samples)}"
-            refuse(path, "sample", checked.sample, wanted, "give the checks of the patient's own samples")
-        for role in ("frames", "calls"):
-            made_from = {made.inputs[role] for made in (checked.provenance, counts.provenance) if made.inputs.get(role)}
-            if len(made_from) > 1:
-                found = f"made from another {role} table than the counts of {checked.sample}"
-                refuse(path, "", found, "results of one run", "run the stages before this one again")
-
-
-def _against(
-    samples: Iterable[Counts], checks: Mapping[str, Quality], controls: Controls | None
-) -> dict[str, list[str] | None]:
-    """Return what speaks against each sample; None where its checks are not given."""
-    found: dict[str, list[str] | None] = {}
-    for counts in samples:
-        quality = checks.get(counts.sample)
-        reasons_against = doubts(counts, quality, controls) if quality else None
-        fails = quality is not None and quality.status == "fail"
-        found[counts.sample] = reasons_against or (["its quality fails"] if fails else reasons_against)
-    return found
 
 
 def assess(

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from ctcascade.data.doubts import why_withheld
 from ctcascade.data.results import Cascade, Counts, Prognosis, Quality
 from ctcascade.report.numbers import is_wide
 
@@ -82,18 +83,11 @@ def why_no_risk(cascade: Cascade, counts: Sequence[Counts], doubts: Mapping[str,
 
     Notes
     -----
-    Every sample moves the risks, so that they rest on a failed check where any of them does.
+    The cascade withholds them itself where it was given the checks; this holds for one that was not, too.
     """
     if cascade.status != "ok" or cascade.evidence != "enough":
         return cascade.reason
-    failing = [c.sample for c in counts if c.status == "ok" and doubts.get(c.sample)]
-    if not failing:
-        return ""
-    one = len(failing) == 1
-    return (
-        f"{'sample' if one else 'samples'} {', '.join(failing)}, on which the risks would rest, "
-        f"{'fails its' if one else 'fail their'} quality checks"
-    )
+    return why_withheld(counts, doubts)
 
 
 def why_no_group(prognosis: Prognosis, latest: Counts | None, doubts: Mapping[str, Sequence[str]]) -> str:

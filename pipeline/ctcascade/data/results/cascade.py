@@ -125,7 +125,9 @@ class Cascade(ResultFile):
 
     patient: Text = Field(description="name of the patient")
     primary: Text = Field(description="primary tumour")
-    status: Literal["ok", "not_applicable", "not_evaluable"] = Field(description="whether the risks could be computed")
+    status: Literal["ok", "not_applicable", "not_evaluable", "withheld"] = Field(
+        description="whether the risks could be computed; withheld: a sample that they would rest on fails its checks"
+    )
     reason: Text = Field(description="why not, else empty")
     latest_sample: Text | None = Field(description="the sample that the horizons start at")
     samples: tuple[Text, ...] = Field(description="all samples used")
