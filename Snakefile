@@ -17,6 +17,7 @@ include: "workflow/rules/images.smk"  # each sample: frames to counts
 include: "workflow/rules/patients.smk"  # each patient: counts to prognosis, and all pages
 include: "workflow/rules/recovery.smk"  # snakemake recovery: a spike-in of phantom cells, beside the flow
 include: "workflow/rules/validation.smk"  # snakemake validation: limits, linearity and precision of each assay, beside the flow
+include: "workflow/rules/calibration.smk"  # snakemake calibration: p_ctc as the laboratory's reviewers find it, beside the flow
 include: "workflow/rules/exchange.smk"  # snakemake exchange: results for other systems, beside the flow
 include: "workflow/rules/cohort.smk"  # snakemake cohort: follow-up of the lab's own patients, beside the flow
 
@@ -51,6 +52,10 @@ localrules:
     list_known,
     validate_assay,
     report_validation,
+    calibration,
+    list_reviewed,
+    calibrate,
+    report_calibration,
     cohort,
     list_followed,
     compare_cohort,

@@ -29,6 +29,7 @@ VERBS = [
     "recovery",
     "replicates",
     "validation",
+    "calibrate",
     "cohort",
     "exchange",
     "dataset",

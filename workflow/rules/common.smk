@@ -81,6 +81,7 @@ def pages_of_this_run():
             results / "cohort.html",
             *sorted(results.glob("recovery/*.html")),
             *sorted(results.glob("validation/*.html")),
+            *sorted(results.glob("calibration/*.html")),
         )
         if page.exists()
     ]

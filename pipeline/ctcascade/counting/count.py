@@ -16,6 +16,7 @@ from ctcascade.blood.population import Population, changes_by, population_of
 from ctcascade.blood.seen import Candidates
 from ctcascade.calling.markers import no_markers, tally_markers
 from ctcascade.counting import reviewed_calls
+from ctcascade.counting.calibrated_calls import calibrated, calls_made_by
 from ctcascade.counting.observation import Interval, Observation
 from ctcascade.data import lineage, results, store
 from ctcascade.data.errors import listed, refuse
@@ -109,6 +110,12 @@ def count(
     made_by = store.table_provenance(calls)
     claims = made_by.reference.claims if made_by.reference else ()
     inputs, review = {"frames": frames, "calls": calls}, None
+    used = job.assay.calibration
+    if used:
+        if used.calls_made_by != calls_made_by(made_by):
+            todo = "fit it again on these calls (snakemake calibration), or leave calibration.use out"
+            refuse(calls, "calibration", "calls of other code or settings", "those that it was fitted on", todo)
+        called = calibrated(called, used.slope)
     if reviews:
         assert cells is not None
         found = reviewed_calls.read_all(reviews, job.sample)
@@ -122,6 +129,9 @@ def count(
     counts = count_ctcs(job, fields, called, measured, claims)
     if review:
         counts = counts.model_copy(update={"review": review})
+    if used:
+        given_by = {name: value for name, value in used.as_json().items() if name != "calls_made_by"}
+        counts = counts.model_copy(update={"calibration": results.UsedCalibration(**given_by)})
     store.write_json(
         out,
         counts.model_copy(

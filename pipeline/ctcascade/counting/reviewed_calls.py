@@ -54,7 +54,7 @@ def apply_reviews(
         If a review is about other calls, or names a cell that is none of the sample.
     """
     reviews = sorted(reviews, key=lambda review: review.reviewer)
-    refuse_all(fault for review in reviews for fault in _misfits(review, calls))
+    refuse_all(fault for review in reviews for fault in misfits(review, calls))
     row_of = pd.Series(np.arange(len(calls)), index=pd.MultiIndex.from_frame(calls[_KEY]))
     given: dict[int, dict[str, ReviewedCell]] = {}
     for review in reviews:
@@ -68,7 +68,7 @@ def apply_reviews(
         p_ctc[rows] = p_ctc_given_readers(p_ctc[rows].astype(np.float64), by_reader)
     for row in rows:
         said = list(given[row].values())
-        new = _consensus([judged.call for judged in said], consensus)
+        new = consensus_of([judged.call for judged in said], consensus)
         apart[row] = 2 * sum(judged.clustered == "no" for judged in said) > len(said)
         if new != call[row]:
             frame, cell = str(calls["frame"].iloc[row]), int(calls["cell"].iloc[row])
@@ -120,7 +120,7 @@ def check_against_results(study: sheets.Study) -> None:
         ):
             calls = store.read_table(folder / "calls.parquet", "calls")
             for path in files:
-                faults += _misfits(read(path, []), calls)
+                faults += misfits(read(path, []), calls)
     refuse_all(faults)
 
 
@@ -135,7 +135,8 @@ def _is_current(table: Path, study: sheets.Study, verb: str, sample: str) -> boo
     return made.version == __version__ and made.settings == wanted
 
 
-def _misfits(review: Review, calls: pd.DataFrame) -> list[Fault]:
+def misfits(review: Review, calls: pd.DataFrame) -> list[Fault]:
+    """Return how a review is not about these calls."""
     own = calls_hash(calls)
     if review.calls_sha256 != own:
         found = f"a review of other calls ({review.calls_sha256[:16]}...)"
@@ -159,7 +160,8 @@ def _alone(first: NDArray[np.integer[Any]], rows: Sequence[int], said: Sequence[
     return int((calls == CALLS.index("ctc")).sum())
 
 
-def _consensus(said: Sequence[str], rule: str) -> str:
+def consensus_of(said: Sequence[str], rule: str) -> str:
+    """Return what a cell's readers agree on by the rule; uncertain where they do not."""
     call, times = Counter(said).most_common(1)[0]
     enough = times == len(said) if rule == "unanimous" else 2 * times > len(said)
     return call if enough else "uncertain"

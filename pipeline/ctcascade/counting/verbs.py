@@ -1,4 +1,4 @@
-"""The verbs of this room: count, quality, operator, controls, review."""
+"""The verbs of this room: count, quality, operator, controls, review, calibrate."""
 
 import argparse
 from pathlib import Path
@@ -31,6 +31,20 @@ def register(verbs: Verbs) -> None:
     add_lists_of_files(verb, "--carry", meaning="SAMPLE.REVIEWER.csv of an earlier run")
     add_files(verb, "--frames", "--calls", meaning="table of the present run")
     add_folder(verb, "--out", "folder for the new files")
+
+    text = "an assay's own calibration of p_ctc from reviewed cells, and the cells to label next"
+    verb = verbs.add("calibrate", _calibrate, text)
+    add_lists_of_files(verb, "--calls", meaning="of all samples of the assay")
+    add_lists_of_files(verb, "--reviews", meaning="SAMPLE.REVIEWER.csv about them", at_least_one=False)
+    add_files(verb, "--out", "--next")
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from ctcascade.counting import local_calibration
+    from ctcascade.study import jobs
+
+    job = jobs.read(jobs.CalibrateJob, args.settings)
+    local_calibration.calibrate(job, args.calls, args.reviews, args.out, args.next)
 
 
 def _count(args: argparse.Namespace) -> None:

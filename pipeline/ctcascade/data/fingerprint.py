@@ -56,6 +56,7 @@ STAGES = {
         ("counting.count",),
         evidence=("assay_facts", "parameters", "populations"),
     ),
+    "calibrate": Stage(("counting.local_calibration",)),
     "quality": Stage(("counting.quality",), evidence=("assay_facts",)),
     "operator": Stage(("counting.operator",)),
     "controls": Stage(("counting.controls",)),
@@ -89,7 +90,10 @@ STAGES = {
     "crate": Stage(("report.ro_crate",)),
     "report": Stage(
         (
-            *(f"report.{page}_page" for page in ("sample", "patient", "index", "recovery", "follow_up", "validation")),
+            *(
+                f"report.{page}_page"
+                for page in ("sample", "patient", "index", "recovery", "follow_up", "validation", "calibration")
+            ),
             "report.dictionary",
         ),
         files=("report/templates/*",),

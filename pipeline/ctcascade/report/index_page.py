@@ -258,6 +258,7 @@ def sample_row(counts: Counts, quality: Quality, against: Sequence[str]) -> Row:
         "quality": "fail" if against else quality.status,
         "quality_failures": "; ".join(against),
         "quality_not_measured": "; ".join(unmeasured(quality)),
+        "calibration": counts.calibration.file_sha256 if counts.calibration else "shipped",
     }
 
 

@@ -183,6 +183,7 @@ def report_patient(
         {f"counts/{c.sample}": place for place, c in counted.items()}
         | {"cascade": cascade, "prognosis": prognosis}
         | ({"controls": controls} if controls else {}),
+        samples_with_calibration=[s.data.sample for s in samples if s.data.calibration],
         notices=[*notices_of([s.data for s in samples]), *(compared.notices if compared else ())],
         patient=patient,
         samples=samples,

@@ -88,6 +88,10 @@ def _files_of_validation(page: argparse.ArgumentParser) -> None:
     add_files(page, "--validation", "--out")
 
 
+def _files_of_calibration(page: argparse.ArgumentParser) -> None:
+    add_files(page, "--calibration", "--out")
+
+
 def _files_of_follow_up(page: argparse.ArgumentParser) -> None:
     add_files(page, "--cohort", "--out")
 
@@ -154,6 +158,14 @@ def _validation(args: argparse.Namespace) -> None:
     validation_page.report_validation(args.validation, args.out)
 
 
+def _calibration(args: argparse.Namespace) -> None:
+    from ctcascade.report import calibration_page
+    from ctcascade.study import jobs
+
+    jobs.read(jobs.PageJob, args.settings)
+    calibration_page.report_calibration(args.calibration, args.out)
+
+
 def _follow_up(args: argparse.Namespace) -> None:
     from ctcascade.report import follow_up_page
     from ctcascade.study import jobs
@@ -196,6 +208,7 @@ _PAGES = {
     "patient": (_patient, "timeline, organs at risk, prognosis, evidence"),
     "recovery": (_recovery, "what an in-silico spike-in found"),
     "validation": (_validation, "limits, linearity and precision of an assay"),
+    "calibration": (_calibration, "an assay's own calibration of p_ctc, on held-out samples"),
     "follow-up": (_follow_up, "what became of the patients"),
     "cohort": (_index, "all patients and samples"),
 }
@@ -204,6 +217,7 @@ _FILES = {
     "patient": _files_of_patient,
     "recovery": _files_of_recovery,
     "validation": _files_of_validation,
+    "calibration": _files_of_calibration,
     "follow-up": _files_of_follow_up,
     "cohort": _files_of_index,
 }

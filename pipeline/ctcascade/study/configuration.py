@@ -53,6 +53,11 @@ class Configuration:
             wrong += _contradictions(self.settings, first)
         faults += wrong
 
+    def paths(self, section: str, name: str) -> dict[str, Path]:
+        """Return where the paths of a setting that names several lead."""
+        named = (self._given.get(section) or {}).get(name) or {}
+        return {str(key): self._found(path) for key, path in named.items() if isinstance(path, str)}
+
     def path(self, name: str, section: str | None = None) -> Path | None:
         """Return where a setting that is a path leads, whatever else is wrong; None where it is no text."""
         settings = self._given.get(section) if section else self._given
@@ -61,6 +66,9 @@ class Configuration:
             named = Settings.model_fields[name].default
         if not isinstance(named, str):
             return None
+        return self._found(named)
+
+    def _found(self, named: str) -> Path:
         beside = self._home / named
         return Path(named) if os.path.exists(named) or not os.path.exists(beside) else beside
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import Fault, refuse, refuse_all
+from ctcascade.data.results.local import LocalCalibration
 from ctcascade.data.typed import Number, Typed
 from ctcascade.study import checking
 from ctcascade.study.assay import Assay, BleedShares, Factors, Gates, Leukocytes, Marker, MarkerGate
@@ -22,6 +23,7 @@ from ctcascade.study.inherited import TakenOver
 from ctcascade.study.patient import Patient
 from ctcascade.study.sample import Images, Role
 from ctcascade.study.settings import (
+    CalibrationLimits,
     CascadeSettings,
     CohortSettings,
     ControlsSettings,
@@ -102,12 +104,25 @@ class ClassifyJob(ClassifySettings):
     assay: ClassifyAssay
 
 
+class AppliedCalibration(Typed):
+    """The laboratory's own calibration that counts of an assay use."""
+
+    file_sha256: str
+    calls_made_by: str
+    slope: Number
+    low: Number
+    high: Number
+    n_cells: int
+    n_samples: int
+
+
 class CountAssay(Factors):
     """What counts rest on: factors, and the rules of further markers by channel role."""
 
     name: str
     markers: dict[str, Marker] = Field(default_factory=dict)
     taken_over: TakenOver | None = None
+    calibration: AppliedCalibration | None = None
 
 
 class CountJob(CountSettings):
@@ -286,6 +301,13 @@ class FollowedPatient(Typed):
     sample: str
 
 
+class CalibrateJob(CalibrationLimits):
+    """Reviewed cells of one assay to its own calibration."""
+
+    assay: str
+    consensus: Literal["majority", "unanimous"]
+
+
 class CohortJob(CohortSettings):
     """Follow-up of all patients beside what was predicted."""
 
@@ -322,7 +344,7 @@ def job_for(
     ----------
     study : Study
     verb : {"detect", "classify", "crops", "count", "quality", "operator", "controls", "simulate", "prognose", "report",
-        "spike", "recovery", "replicates", "validation", "cohort", "exchange", "dataset", "crate"}
+        "spike", "recovery", "replicates", "validation", "calibrate", "cohort", "exchange", "dataset", "crate"}
     sample, patient, assay : str, optional
         What the job is about; a report is about a sample, a patient, or with neither the cohort. With an assay,
         the job is one of its spike-in.
@@ -367,8 +389,33 @@ def count_job(study: Study, sample: str) -> CountJob:
     patient = study.patients[row.patient]
     about |= {"primary": patient.primary, "setting": patient.setting}
     about["after"] = patient.interventions_before(row.collected, row.drawn)
-    counted = CountAssay(name=row.assay, markers=assay.markers, taken_over=assay.taken_over, **factors)
+    used = study.calibrations.get(row.assay)
+    counted = CountAssay(
+        name=row.assay,
+        markers=assay.markers,
+        taken_over=assay.taken_over,
+        calibration=_applied(used) if used else None,
+        **factors,
+    )
     return _job(CountJob, study.settings.count, sample=sample, assay=counted, **about)
+
+
+def _applied(used: LocalCalibration) -> AppliedCalibration:
+    assert used.slope is not None  # sheets refuses others
+    return AppliedCalibration(
+        file_sha256=used.provenance.content_sha256,
+        calls_made_by=used.calls_made_by,
+        slope=used.slope.estimate,
+        low=used.slope.low,
+        high=used.slope.high,
+        n_cells=used.n_cells,
+        n_samples=len(used.samples),
+    )
+
+
+def calibrate_job(study: Study, assay: str) -> CalibrateJob:
+    """Return the job that fits an assay's own calibration to reviewed cells."""
+    return _job(CalibrateJob, study.settings.calibration, assay=assay, consensus=study.settings.count.consensus)
 
 
 def quality_job(study: Study, sample: str) -> QualityJob:
@@ -551,6 +598,7 @@ _JOBS_OF_ASSAY: dict[str, Callable[[Study, str], Typed]] = {
     "recovery": recovery_job,
     "replicates": replicates_job,
     "validation": validation_job,
+    "calibrate": calibrate_job,
 }
 _JOBS_OF_COHORT: dict[str, Callable[[Study], Typed]] = {
     "compare": compare_job,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from ctcascade.data.typed import Flag, Number, Typed, Whole
+from ctcascade.data.typed import Flag, Name, Number, Typed, Whole
 from ctcascade.study.calling_settings import ClassifySettings
 from ctcascade.study.detection_settings import DetectSettings
 from ctcascade.study.fields import (
@@ -280,6 +280,58 @@ class CohortSettings(Typed):
     )
 
 
+class CalibrationLimits(Typed):
+    """What a local calibration of `p_ctc` needs (snakemake calibration)."""
+
+    level: Level = setting(0.95, LEVEL, "The probability of every interval of this stage.")
+    least_samples: Whole = setting(
+        6,
+        "a whole number from 3 to 10000",
+        "Samples with reviewed cells below which nothing is fitted: each is left out once.",
+        ge=3,
+        le=10_000,
+    )
+    least_cells: Whole = setting(
+        100,
+        "a whole number from 20 to 1000000",
+        "Cells that readers decided on below which nothing is fitted.",
+        ge=20,
+        le=1_000_000,
+    )
+    least_of_class: Whole = setting(
+        15,
+        "a whole number from 5 to 1000000",
+        "CTCs, and other cells, among them below which nothing is fitted.",
+        ge=5,
+        le=1_000_000,
+    )
+    prior_sd_slope: Number = setting(
+        0.25,
+        "a number above 0 and up to 2",
+        "How far the slope is thought to lie from 1 before any review: smaller, and few reviews move less.",
+        gt=0,
+        le=2,
+    )
+    prior_sd_intercept: Number = setting(
+        1.0,
+        "a number above 0 and up to 10",
+        "The same of the intercept, which holds how common CTCs are among reviewed cells.",
+        gt=0,
+        le=10,
+    )
+    next_cells: Whole = setting(
+        50, "a whole number from 0 to 10000", "Cells in the list of those to label next.", ge=0, le=10_000
+    )
+
+
+class CalibrationSettings(CalibrationLimits):
+    """A laboratory's own calibration of `p_ctc`: what it needs, and which file a run uses."""
+
+    use: dict[Name, PlainPath] = setting(
+        {}, "a path without {, }, * and ? for each assay", "Assay: its file; assays that are not here use the shipped."
+    )
+
+
 class ExchangeSettings(Typed):
     """Results for other systems (snakemake exchange)."""
 
@@ -366,5 +418,6 @@ class Settings(Typed):
     recovery: RecoverySettings = section(RecoverySettings, "the settings of the in-silico spike-in")
     validation: ValidationSettings = section(ValidationSettings, "the settings of the analytical validation")
     cohort: CohortSettings = section(CohortSettings, "the settings of the comparison with follow-up")
+    calibration: CalibrationSettings = section(CalibrationSettings, "the settings of the local calibration")
     exchange: ExchangeSettings = section(ExchangeSettings, "the settings of results for other systems")
     crate: CrateSettings = section(CrateSettings, "the settings of the RO-Crate")

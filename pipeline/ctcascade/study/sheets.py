@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.choice import place_and_choice
@@ -21,6 +21,9 @@ from ctcascade.study.sample import Sample, SampleRow, sample_faults
 from ctcascade.study.settings import Settings
 from ctcascade.study.shipped import assay_files
 from ctcascade.study.text_files import Row
+
+if TYPE_CHECKING:  # seldom needed
+    from ctcascade.data.results.local import LocalCalibration
 
 
 class Listing(Protocol):
@@ -59,6 +62,8 @@ class Study:
         Reviewers' files by sample, for samples that have any.
     what_if : Path, optional
         A file of scenarios.
+    calibrations : dict of str to LocalCalibration
+        By assay, of those that do not use the shipped one.
     """
 
     settings: Settings
@@ -69,6 +74,7 @@ class Study:
     notes: tuple[str, ...] = ()
     reviews: dict[str, list[Path]] = field(default_factory=dict)
     what_if: Path | None = None
+    calibrations: dict[str, "LocalCalibration"] = field(default_factory=dict)
 
     def samples_of(self, patient: str) -> list[str]:
         """Return the patient's samples, the earliest first (of one day: in the sheet's order).
@@ -194,6 +200,7 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
     what_if = config.path("what_if", "simulate")
     if what_if:
         scenarios.check(what_if, faults)
+    calibrations = _calibrations(config.paths("calibration", "use"), assays, faults) if config.settings else {}
     files = list(dict.fromkeys(fault.file for fault in faults))
     refuse_all(sorted(faults, key=lambda fault: files.index(fault.file)))
     assert sheet is not None
@@ -216,7 +223,41 @@ def read_study(configfiles: Sequence[Path], overrides: Mapping[str, Any], look: 
         notes=(*alone, *said, *notes, *unused, *persons, *_of_another_method(assays)),
         reviews=by_sample,
         what_if=what_if,
+        calibrations=calibrations,
     )
+
+
+def _calibrations(
+    named: Mapping[str, Path], assays: Mapping[str, Assay], faults: list[Fault]
+) -> dict[str, "LocalCalibration"]:
+    """Return the calibrations that the settings name, each checked to be one that may be used."""
+    if not named:
+        return {}
+    from ctcascade.data import store  # noqa: PLC0415  seldom needed
+    from ctcascade.data.results.local import LocalCalibration  # noqa: PLC0415
+
+    found = {}
+    for assay, path in named.items():
+        at, again = f"calibration.use.{assay}", "fit it with snakemake calibration, or leave the setting out"
+        if assay not in assays:
+            todo = checking.nearest(assay, list(assays), "remove it, or name the assay in the sample sheet")
+            wanted = f"an assay of the sample sheet: {', '.join(assays)}"
+            faults.append(Fault("calibration.use", "", plain(assay), wanted, todo))
+            continue
+        try:
+            given = store.read_json(path, LocalCalibration)
+        except InputError as error:
+            faults.extend(Fault(f.file, f.at or at, f.found, f.expected, again) for f in error.faults)
+            continue
+        if given.assay != assay:
+            faults.append(Fault(str(path), at, f"a calibration of {plain(given.assay)}", assay, again))
+        elif given.status != "ok" or given.slope is None:
+            faults.append(Fault(str(path), at, f"{given.status}: {given.reason}", "a calibration that is ok", again))
+        elif not given.provenance.content_sha256:
+            faults.append(Fault(str(path), at, "a file without its checksum", "a file as it was written", again))
+        else:
+            found[assay] = given
+    return found
 
 
 def _of_another_method(assays: Mapping[str, Assay]) -> Iterator[str]:

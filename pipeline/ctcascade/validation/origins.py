@@ -12,6 +12,7 @@ from ctcascade.data.results import (
     Counts,
     Exchanged,
     FollowUp,
+    LocalCalibration,
     Operator,
     Prognosis,
     Provenance,
@@ -120,6 +121,10 @@ def of_run(results: Path, samples: list[str], patients: list[str], assays: list[
         place = results / "recovery" / f"{assay}.json"
         yield Item(place, "recovery", Recovery, {"assay": assay}, {})
         yield Item(place.with_suffix(".html"), "page", None, {"assay": assay}, {"recovery": place})
+        place = results / "calibration" / f"{assay}.json"
+        calls = {f"calls/{name}": results / "samples" / name / "calls.parquet" for name in samples}
+        yield Item(place, "calibrate", LocalCalibration, {"assay": assay}, calls)
+        yield Item(place.with_suffix(".html"), "page", None, {"assay": assay}, {"calibration": place})
         place = results / "validation" / f"{assay}.json"
         made = results / "validation" / "in_silico" / f"{assay}.json"
         yield Item(made, "replicates", Replicates, {"assay": assay}, {})

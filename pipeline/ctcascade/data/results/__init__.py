@@ -60,8 +60,10 @@ from ctcascade.data.results.counts import (
     Reviewer,
     SourcedValue,
     TableProvenance,
+    UsedCalibration,
 )
 from ctcascade.data.results.exchange import Exchanged
+from ctcascade.data.results.local import HeldOut, LocalCalibration, ReliabilityBin
 from ctcascade.data.results.prognosis import (
     Association,
     Change,
@@ -140,6 +142,7 @@ FILES: tuple[type[ResultFile], ...] = (
     Replicates,
     Validation,
     Exchanged,
+    LocalCalibration,
 )
 """The results that are files of their own."""
 
@@ -197,6 +200,7 @@ __all__ = [
     "FrameQuality",
     "Gate",
     "HazardRatio",
+    "HeldOut",
     "HorizonCheck",
     "InPopulation",
     "Interval",
@@ -205,6 +209,7 @@ __all__ = [
     "LeadTime",
     "LimitOfBlank",
     "LinearityFit",
+    "LocalCalibration",
     "LogRank",
     "Marker",
     "MarkerAssociation",
@@ -232,6 +237,7 @@ __all__ = [
     "RecoveryAtLevel",
     "RecoveryLevel",
     "Regression",
+    "ReliabilityBin",
     "Replicates",
     "Response",
     "Result",
@@ -255,6 +261,7 @@ __all__ = [
     "TherapyGoesOn",
     "TripodItem",
     "TubeCount",
+    "UsedCalibration",
     "Validation",
     "VarianceShares",
     "Visible",

@@ -241,6 +241,17 @@ class InPopulation(Result):
     population_per_7_5_ml: Interval = Field(description="CTCs in 7.5 mL of such patients before any blood is looked at")
 
 
+class UsedCalibration(Result):
+    """A laboratory's own calibration of `p_ctc` that the estimates rest on."""
+
+    file_sha256: Text = Field(description="checksum of its file: which one it is")
+    slope: Number = Field(description="power of the odds of p_ctc; 1 is the shipped calibration")
+    low: Number = Field(description="lower limit")
+    high: Number = Field(description="upper limit")
+    n_cells: Count = Field(description="reviewed cells that it was fitted on")
+    n_samples: Count = Field(description="samples that they lie on")
+
+
 class Counts(ResultFile):
     """What was counted in one sample, and the estimate for 7.5 mL of blood."""
 
@@ -317,6 +328,9 @@ class Counts(ResultFile):
     markers: tuple[Marker, ...] = Field(default=(), description="further markers of the CTCs")
     claims: tuple[Claim, ...] = Field(default=(), description="what the calls rest on, and whether it holds")
     review: Review | None = Field(default=None, description="null without one: the calls are the classifier's")
+    calibration: UsedCalibration | None = Field(
+        default=None, description="the laboratory's own calibration of p_ctc; null: the shipped one"
+    )
 
     candidates: tuple[Candidate, ...] = Field(
         default=(), description="cells called CTC or uncertain, by p_ctc; empty: the calls are taken as certain"
