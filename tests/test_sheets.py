@@ -740,6 +740,7 @@ def test_each_stage_gets_its_own_settings_only(folder):
             **{f: ASSAY.get(f) for f in FACTORS},
             "markers": {},
             "taken_over": None,
+            "calibration": None,
         },
         **own["count"],
     }
