@@ -127,7 +127,8 @@ def test_a_failed_control_is_named_on_the_pages_of_its_run(tmp_path):
 
 def test_controls_are_found_by_assay_and_lot(folder):
     def row(name, role, lot):
-        return {**SAMPLE, "sample": name, "role": role, "lot": lot}
+        (folder / "slides" / name).mkdir()
+        return {**SAMPLE, "sample": name, "role": role, "lot": lot, "images": f"slides/{name}"}
 
     study = read([row("S1", "", "A"), row("C1", "control_low", "A"), row("C2", "control_high", "A"),
                   row("C3", "control_high", "B"), row("S2", "", "")])  # fmt: skip

@@ -234,7 +234,8 @@ def test_the_page_says_what_it_measures_and_shows_its_numbers(tmp_path):
     assert {"regression.slope.estimate", "levels.3.recovery.low", "sensitivity.mean"} <= {
         e["data-key"] for e in page.numbers()
     }
-    assert page.text.count("at least") >= 2
+    assert "at least" in page.text
+    assert "cannot be told" in page.text  # few slides: the interval holds the limit
 
 
 @pytest.mark.parametrize(
