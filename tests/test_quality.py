@@ -10,8 +10,9 @@ import yaml
 
 from ctcascade.counting.quality import quality
 from ctcascade.data import store
-from ctcascade.data.results import Counts, Provenance
+from ctcascade.data.results import Counts, Provenance, Quality
 from ctcascade.report import standing
+from ctcascade.report.index_page import sample_row
 from ctcascade.study import jobs
 from ctcascade.study.jobs import QualityJob
 from tests.support import report_cases as cases
@@ -148,12 +149,58 @@ def test_the_sheet_says_role_lot_tube_and_hours(folder):
     given = {"role": "control_high", "lot": "A 12", "tube": "CellSave", "hours_to_processing": "36.5"}
     study = read([{**SAMPLE, **given}])
     found = jobs.quality_job(study, "S1").as_json()
-    assert found["sample"] == {"sample": "S1", "lot": "A 12", "tube": "CellSave", "hours_to_processing": 36.5}
+    stated = {name: value for name, value in found["sample"].items() if value is not None}
+    assert stated == {"sample": "S1", "lot": "A 12", "tube": "CellSave", "hours_to_processing": 36.5}
     assert found["lost_area_share"] == LIMITS["lost_area_share"]
 
 
+STATED = {
+    "tube_fill_ml": "9.5",
+    "storage_temperature_c": "-4",
+    "draw_order": "2",
+    "haemolysis": "slight",
+    "days_since_anthracycline": "21",
+}
+
+
+def test_what_the_sheet_states_of_the_blood_stands_in_quality_and_changes_no_verdict(folder, slide, run):
+    study = read([{**SAMPLE, **STATED}])
+    about = jobs.quality_job(study, "S1").as_json()["sample"]
+    found, _ = run(*slide, about)
+    assert {stated["name"]: stated["value"] for stated in found["preanalytics"]} == STATED
+    assert [stated["unit"] for stated in found["preanalytics"]] == ["mL", "°C", "", "", "days"]
+    without, _ = run(*slide, {"sample": "S1"})
+    assert without["preanalytics"] == []
+    assert without["status"] == found["status"]
+
+
+def test_it_stands_on_the_page_and_in_the_table_of_the_cohort(tmp_path, monkeypatch):
+    stated = ({"name": "haemolysis", "value": "gross", "unit": "", "meaning": "as graded"},)
+    good = cases.quality
+    monkeypatch.setattr(cases, "quality", lambda sample: {**good(sample), "preanalytics": stated})
+    text = cases.sample_page(tmp_path).read_text(encoding="utf-8")
+    assert ">haemolysis</th><td>gross" in text
+    row = sample_row(
+        Counts.model_validate(cases.counts()), Quality.model_validate({**good("S1"), "preanalytics": stated}), []
+    )
+    assert (row["haemolysis"], row["draw_order"]) == ("gross", None)
+
+
 @pytest.mark.parametrize(
-    ("column", "value"), [("role", "control"), ("hours_to_processing", "97"), ("hours_to_processing", "-1")]
+    ("column", "value"),
+    [
+        ("role", "control"),
+        ("hours_to_processing", "97"),
+        ("hours_to_processing", "-1"),
+        ("tube_fill_ml", "0"),
+        ("tube_fill_ml", "7"),  # less than the 7.5 mL that the sample stands for
+        ("storage_temperature_c", "68"),
+        ("draw_order", "0"),
+        ("draw_order", "1.5"),
+        ("haemolysis", "some"),
+        ("days_since_anthracycline", "-3"),
+        ("days_since_anthracycline", "never"),
+    ],
 )
 def test_impossible_sample_values_are_refused(folder, column, value):
     assert f"{column}: found {value}" in only_fault([{**SAMPLE, column: value}])

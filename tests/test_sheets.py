@@ -14,7 +14,7 @@ from ctcascade.formats import FORMATS
 from ctcascade.study import configuration, jobs, primaries, sheets, text_files
 from ctcascade.study.assay import FACTORS
 from ctcascade.study.patient import read_imaging
-from ctcascade.study.sample import Sample
+from ctcascade.study.sample import PreAnalytics, Sample
 from ctcascade.study.settings import Settings
 from tests.support.sheets import PATIENT, ROOT, SAMPLE, faults, only_fault, read, read_files, tsv
 
@@ -28,6 +28,7 @@ def test_a_study_is_read_as_written(folder):
     assert list(study.samples) == ["S1", "S2"]
     assert study.samples["S1"].as_json() == {
         **dict.fromkeys(("run", "operator", "position", "spiked_ctc")),
+        **dict.fromkeys(PreAnalytics.model_fields),
         **SAMPLE,
         "images": ["slides/a"],
         "blood_volume_ml": 7.5,

@@ -14,10 +14,11 @@ import pandas as pd
 
 from ctcascade import evidence
 from ctcascade.data import lineage, store
-from ctcascade.data.results import Check, CheckState, FrameQuality, Quality, State
+from ctcascade.data.results import Check, CheckState, FrameQuality, Quality, State, Stated
 from ctcascade.data.vocabulary import AT_LEAST
 from ctcascade.study.fields import Limits
 from ctcascade.study.jobs import QualityJob
+from ctcascade.study.sample import PreAnalytics
 from ctcascade.study.settings import FrameLimits
 
 _RULER = "median diameter of leukocytes' nuclei against the published range: outside it where above 1"
@@ -29,6 +30,14 @@ _SHARES = {
     "unevenness": ("uneven_share", "share of usable frames that are lit unevenly"),
 }
 
+_PREANALYTICS = {
+    "tube_fill_ml": ("mL", "blood in the tube: a tube filled too little holds too much preservative for its blood"),
+    "storage_temperature_c": ("°C", "temperature at which the tube was kept until it was processed"),
+    "draw_order": ("", "place of the tube in the draw: the first may hold cells of the skin that the needle cut"),
+    "haemolysis": ("", "haemolysis of the plasma, as graded by the laboratory"),
+    "days_since_anthracycline": ("days", "since the last anthracycline, which itself fluoresces in cells"),
+}
+"""Unit and meaning of each; no limit of any is published for counts of CTCs that a table of evidence could cite."""
 _MEASURED = ("frame", "cell", "cd45_mean", "cd45_ring_mean", "nucleus_area_um2", "touches_border")
 
 
@@ -65,6 +74,7 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
         lot=job.sample.lot,
         tube=job.sample.tube,
         hours_to_processing=job.sample.hours_to_processing,
+        preanalytics=_stated(job.sample),
         status=max(states, key=STATES.index),
         checks=checks,
         claims=claims,
@@ -75,6 +85,17 @@ def quality(job: QualityJob, frames: Path, cells: Path, calls: Path, out: Path) 
         provenance=store.provenance(job, tables),
     )
     store.write_json(out, result)
+
+
+def _stated(sample: PreAnalytics) -> tuple[Stated, ...]:
+    """Return what the sheet states of the blood before processing, in the order of the columns."""
+    given = ((name, getattr(sample, name)) for name in PreAnalytics.model_fields)
+    return tuple(
+        Stated(name=name, value=f"{value:g}" if isinstance(value, float) else str(value), unit=unit, meaning=meaning)
+        for name, value in given
+        if value is not None
+        for unit, meaning in (_PREANALYTICS[name],)
+    )
 
 
 def _tally(words: Iterable[str]) -> dict[str, int]:

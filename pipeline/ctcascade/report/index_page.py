@@ -33,6 +33,7 @@ from ctcascade.report.tables import Row, lines
 from ctcascade.report.words import notices_of
 from ctcascade.study.jobs import ReportCohortJob
 from ctcascade.study.patient import Patient
+from ctcascade.study.sample import PreAnalytics
 
 _INTERVAL = ("estimate", "low", "high", "level")
 _BAND = ("mean", "low", "high")
@@ -255,6 +256,8 @@ def sample_row(counts: Counts, quality: Quality, against: Sequence[str]) -> Row:
         **{name: getattr(counts, name) for name in names},
         **{f"ctc_per_7_5_ml_{end}": getattr(interval, end, None) for end in _INTERVAL},
         **{name: getattr(counts, name) for name in seen},
+        **dict.fromkeys(PreAnalytics.model_fields),
+        **{stated.name: stated.value for stated in quality.preanalytics},
         "quality": "fail" if against else quality.status,
         "quality_failures": "; ".join(against),
         "quality_not_measured": "; ".join(unmeasured(quality)),

@@ -21,7 +21,7 @@ from ctcascade.study.detection_settings import BackgroundSettings, DetectSetting
 from ctcascade.study.fields import Level, Seed
 from ctcascade.study.inherited import TakenOver
 from ctcascade.study.patient import Patient
-from ctcascade.study.sample import Images, Role
+from ctcascade.study.sample import Images, PreAnalytics, Role
 from ctcascade.study.settings import (
     CalibrationLimits,
     CascadeSettings,
@@ -144,7 +144,7 @@ class CountJob(CountSettings):
     assay: CountAssay
 
 
-class QualitySample(Typed):
+class QualitySample(PreAnalytics):
     """What the sheet says of a sample's handling."""
 
     sample: str

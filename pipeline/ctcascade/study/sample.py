@@ -38,7 +38,44 @@ _Volume = Annotated[
 ]
 
 
-class SampleColumns(Typed):
+class PreAnalytics(Typed):
+    """What happened to the blood before it was processed, as the sheet says; nothing is corrected by it."""
+
+    tube_fill_ml: Number | None = Field(
+        default=None,
+        gt=0,
+        le=100,
+        description="millilitres of blood in the tube or tubes that the sample is from, above 0 and up to 100",
+        examples=["9.5"],
+    )
+    storage_temperature_c: Number | None = Field(
+        default=None,
+        ge=-20,
+        le=50,
+        description="degrees Celsius at which the tube was kept until it was processed, from -20 to 50",
+        examples=["21"],
+    )
+    draw_order: int | None = Field(
+        default=None,
+        ge=1,
+        le=30,
+        description="the place of the tube in the draw, a whole number from 1 (the first tube) to 30",
+        examples=["2"],
+    )
+    haemolysis: Literal["none", "slight", "moderate", "gross"] | None = Field(
+        default=None, description="haemolysis of the plasma as the laboratory graded it", examples=["none"]
+    )
+    days_since_anthracycline: Number | None = Field(
+        default=None,
+        ge=0,
+        le=36_500,
+        description="days from the last dose of an anthracycline, which itself fluoresces, to the draw, from 0 to "
+        "36500; nothing where none was given or it is not known",
+        examples=["21"],
+    )
+
+
+class SampleColumns(PreAnalytics):
     """What the sheet says of a sample, the volume of blood aside."""
 
     sample: Name = Field(examples=["P1_2026-05-01"])
@@ -153,6 +190,7 @@ def sample_faults(sheet: Path, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault
         if row.value:
             yield from _volume_faults(str(sheet), at, row.value)
             yield from _tube_faults(str(sheet), at, row.value)
+            yield from _fill_faults(str(sheet), at, row.value)
     yield from _place_faults(str(sheet), rows)
 
 
@@ -167,6 +205,15 @@ def _tube_faults(file: str, at: str, row: SampleRow) -> Iterator[Fault]:
         yield Fault(file, f"{at}, lot", found, "the lot of its cells, which sets what it should give", "fill in lot")
     if row.position is not None and row.run is None:
         yield Fault(file, f"{at}, run", "nothing, beside a position", "the run that it is a place in", "fill in run")
+
+
+def _fill_faults(file: str, at: str, row: SampleRow) -> Iterator[Fault]:
+    """Yield samples that stand for more blood than their tubes held."""
+    volume = math.fsum(row.blood_volume_ml)
+    if row.tube_fill_ml is not None and volume > row.tube_fill_ml * (1 + 1e-9):
+        found = f"{row.tube_fill_ml:g}, less than the {volume:g} mL of blood that the sample stands for"
+        wanted, todo = "all blood of the tube or tubes, in mL", "fix it, or blood_volume_ml"
+        yield Fault(file, f"{at}, tube_fill_ml", found, wanted, todo)
 
 
 def _place_faults(file: str, rows: Sequence[Row[SampleRow]]) -> Iterator[Fault]:

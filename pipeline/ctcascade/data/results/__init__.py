@@ -103,6 +103,7 @@ from ctcascade.data.results.quality import (
     Operator,
     Quality,
     State,
+    Stated,
 )
 from ctcascade.data.results.shared import Shared, SharedPixels
 from ctcascade.data.results.validation import (
@@ -254,6 +255,7 @@ __all__ = [
     "SourcedValue",
     "Stage",
     "State",
+    "Stated",
     "Statement",
     "Stratum",
     "SurvivalPoint",

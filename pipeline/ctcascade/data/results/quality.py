@@ -33,6 +33,15 @@ class FrameQuality(Result):
     fail: tuple[Text, ...] = Field(description="checks that fail; `usable` alone where the frame is not usable")
 
 
+class Stated(Result):
+    """What the sheet states of a sample's handling: shown, held to no limit, and used in no number."""
+
+    name: Text = Field(description="column of the sample sheet")
+    value: Text = Field(description="as stated")
+    unit: Text = Field(description="unit, or empty")
+    meaning: Text = Field(description="what it is, and why it may matter")
+
+
 class Quality(ResultFile):
     """The quality of one sample."""
 
@@ -42,6 +51,9 @@ class Quality(ResultFile):
     lot: Text | None = Field(description="lot of the reagents")
     tube: Text | None = Field(description="kind of blood tube")
     hours_to_processing: Amount | None = Field(description="hours from collection to processing")
+    preanalytics: tuple[Stated, ...] = Field(
+        default=(), description="what the sheet states of the blood before processing; no published limit is applied"
+    )
     status: State = Field(description="the worst of the checks that were measured; fail where a claim fails")
     checks: tuple[Check, ...] = Field(description="each check of the sample")
     claims: tuple[Claim, ...] = Field(default=(), description="what its calls rest on, and whether it holds")
