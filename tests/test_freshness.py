@@ -1,5 +1,7 @@
 """Results that are present when a run starts: what differs from what is wanted now is made again."""
 
+import dataclasses
+import os
 import re
 import shutil
 
@@ -10,6 +12,7 @@ from ctcascade.data.errors import InputError
 from ctcascade.formats import image_files
 from ctcascade.images import detect
 from ctcascade.study import jobs, sheets
+from ctcascade.validation import freshness
 from ctcascade.validation.verify import verify
 from tests.support.runs import ROOT, digests, write_study
 
@@ -62,6 +65,37 @@ def test_exchanged_images_make_results_again_without_the_notes_of_snakemake(move
     after = digests(moved / "results")
     for name in ("samples/P01_1/calls.parquet", "samples/P01_2/calls.parquet"):
         assert after[name] != before[name]
+
+
+def test_reviews_that_came_under_an_old_date_and_tubes_that_left_the_sheet_are_noticed(moved, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    at = {"samples": "config/samples.tsv", "results": str(moved / "results")}
+    study = sheets.read_study([ROOT / "config" / "config.yaml"], at)
+    folder = moved / "results" / "samples"
+    images = {
+        name: store.table_provenance(folder / name / "frames.parquet").images for name in ("P01_1", "P01_2", "P02_1")
+    }
+    one_tube = {name: row for name, row in study.samples.items() if name in ("P01_1", "P02_1")}
+
+    def found(**changed):
+        names = [name for name in study.samples if name in images]
+        samples = changed.pop("samples", {name: study.samples[name] for name in names})
+        patients = {name: study.patients[name] for name in ("P01", "P02")}
+        now = dataclasses.replace(study, samples=samples, patients=patients, **changed)
+        said = freshness.outdated(now, images.__getitem__, lambda sample: [])
+        return {path.relative_to(folder.parent.absolute()).as_posix(): why for path, why in said if "other" in why}
+
+    review = moved / "P02_1.AB.csv"
+    review.write_text("any", encoding="utf-8")
+    os.utime(review, (1, 1))
+    before = found()
+    with_review = found(reviews={"P02_1": [review]})
+    assert {name: why for name, why in with_review.items() if name not in before} == {
+        "samples/P02_1/counts.json": "made with other reviews"
+    }
+    fewer = found(samples=one_tube)
+    assert fewer["patients/P01/cascade.json"] == "made with other samples of the patient"
+    assert "patients/P01/cascade.json" not in before
 
 
 def test_edited_results_and_exchanged_pages_are_made_again_and_a_dry_run_says_so(moved, snakemake):

@@ -221,12 +221,16 @@ def read_what_chunks_share():
                 content_of(name)
 
 
+def events_of(sample):
+    return [path for _, path in listed(sample).events]
+
+
 @functools.cache
 def outdated():
     """Return the results present that are not what is wanted now, each with the reason."""
     from ctcascade.validation import freshness  # only here
 
-    return freshness.outdated(study, content_of)
+    return freshness.outdated(study, content_of, events_of)
 
 
 @functools.cache
