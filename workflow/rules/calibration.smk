@@ -13,6 +13,7 @@ rule calibration:
 # A command line cannot hold the names of all results once there are some hundred samples.
 rule list_reviewed:
     input:
+        template=ARGUMENTS,
         calls=lambda wildcards: [
             f"{RESULTS}/samples/{name}/calls.parquet"
             for name in of_assay(wildcards.assay)
@@ -29,8 +30,8 @@ rule list_reviewed:
     params:
         settings=settings("calibrate", of="assay"),
         code=code("calibrate"),
-    script:
-        "../scripts/list_cohort.py"
+    template_engine:
+        "jinja2"
 
 
 rule calibrate:

@@ -10,6 +10,7 @@ rule cohort:
 # A command line cannot hold the names of all results once there are some hundred patients.
 rule list_followed:
     input:
+        template=ARGUMENTS,
         # the first sample of each patient with follow-up, which the follow-up counts from
         counts=of_samples("counts", [study.samples_of(p)[0] for p in study.followed]),
         prognosis=collect(
@@ -26,8 +27,8 @@ rule list_followed:
     params:
         settings=settings("cohort"),
         code=code("cohort"),
-    script:
-        "../scripts/list_cohort.py"
+    template_engine:
+        "jinja2"
 
 
 rule compare_cohort:

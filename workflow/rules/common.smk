@@ -143,6 +143,9 @@ shell.prefix(
 study = or_exit(read_study)
 RESULTS = study.settings.results
 KNOWN = f"{RESULTS}/logs/{known_list}"
+# The arguments of a verb over many results, one a line: its settings and the results of all jobs before it. A template,
+# since Snakemake starts no script where the path of its Python holds a space; no reason to make anything again.
+ARGUMENTS = ancient(workflow.source_path("../templates/arguments.txt"))
 # samples whose jobs failed, where the pages of the others are made after all
 WITHOUT = set(filter(None, os.environ.get("CTCASCADE_WITHOUT", "").split(",")))
 WRITES = []  # holds something once the results folder is this run's

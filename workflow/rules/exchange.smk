@@ -33,6 +33,7 @@ rule exchange_patient:
 # A command line cannot hold the names of all results once there are some hundred samples.
 rule list_exchanged:
     input:
+        template=ARGUMENTS,
         counts=of_samples("counts", study.samples),
     output:
         temp("<results>/exchange/study/lb.args"),
@@ -41,8 +42,8 @@ rule list_exchanged:
     params:
         settings=settings("dataset"),
         code=code("dataset"),
-    script:
-        "../scripts/list_cohort.py"
+    template_engine:
+        "jinja2"
 
 
 rule exchange_study:

@@ -176,6 +176,7 @@ rule operator:
 # Only pages wait for all samples: they name samples that hold the same images.
 rule list_compared:
     input:
+        template=ARGUMENTS,
         frames=collect(rules.gather.output.frames, sample=without_failed(study.samples)),
     output:
         temp("<results>/compared.args"),
@@ -184,8 +185,8 @@ rule list_compared:
     params:
         settings=jobs.compare_job(study, WITHOUT).model_dump_json(),
         code=code("compare"),
-    script:
-        "../scripts/list_cohort.py"
+    template_engine:
+        "jinja2"
 
 
 rule compare:
@@ -207,6 +208,7 @@ rule compare:
 # A command line cannot hold the names of all results once there are some hundred controls.
 rule list_controls:
     input:
+        template=ARGUMENTS,
         counts=of_samples("counts", study.controls),
         quality=of_samples("quality", study.controls),
     output:
@@ -216,8 +218,8 @@ rule list_controls:
     params:
         settings=settings("controls"),
         code=code("controls"),
-    script:
-        "../scripts/list_cohort.py"
+    template_engine:
+        "jinja2"
 
 
 rule controls:

@@ -78,6 +78,7 @@ rule report_patient:
 # A command line cannot hold the names of all results once there are some hundred patients.
 rule list_cohort:
     input:
+        template=ARGUMENTS,
         counts=collect(rules.count.output, sample=study.samples),
         quality=collect(rules.quality.output, sample=study.samples),
         cascade=collect(rules.simulate.output, patient=study.patients),
@@ -89,8 +90,8 @@ rule list_cohort:
     params:
         settings=settings("report"),
         code=code("report"),
-    script:
-        "../scripts/list_cohort.py"
+    template_engine:
+        "jinja2"
 
 
 rule report_cohort:

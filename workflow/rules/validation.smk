@@ -32,6 +32,7 @@ rule replicates:
 # A command line cannot hold the names of all results once there are some hundred tubes.
 rule list_known:
     input:
+        template=ARGUMENTS,
         counts=lambda wildcards: of_samples("counts", study.known_of(wildcards.assay)),
     output:
         temp("<results>/validation/{assay}.args"),
@@ -40,8 +41,8 @@ rule list_known:
     params:
         settings=settings("validation", of="assay"),
         code=code("validation"),
-    script:
-        "../scripts/list_cohort.py"
+    template_engine:
+        "jinja2"
 
 
 rule validate_assay:
