@@ -1,4 +1,7 @@
-"""Make the pictures of the documentation from the demonstration's results: python docs/pictures.py [RESULTS]."""
+"""Make the pictures of the documentation from the demonstration's results: python docs/pictures.py [RESULTS].
+
+The results are those of `snakemake all recovery validation cohort`.
+"""
 
 import shutil
 import sys
@@ -19,6 +22,9 @@ PICTURES = {
     "sample-gallery": ("samples/P02_1/report.html", "#gallery", 1200, 860, "light"),
     "sample-dark": ("samples/P02_1/report.html", "header", 1200, 860, "dark"),
     "cohort": ("index.html", "header", 1280, 1180, "light"),
+    "recovery": ("recovery/cellsearch.html", "header", 1200, 1100, "light"),
+    "validation": ("validation/cellsearch.html", "header", 1200, 1180, "light"),
+    "follow-up": ("cohort.html", "header", 1200, 900, "light"),
 }
 
 
