@@ -110,7 +110,9 @@ def test_a_list_cut_off_anywhere_gives_right_digests(tmp_path, reads):
         before = len(done)
         assert [KnownImages(cut, later).digest(path, read) for path in paths] == right
         assert len(done) == before  # what was added stands in lines of its own
-    for nonsense in (b"", b"\0" * 50, b'"a"\t1\t2\t3\t4\tno digest\n', b"{\t1\t2\t3\t4\t" + DIGEST.encode() + b"\n"):
+    end = b"\t2\t3\t4\t" + DIGEST.encode() + b"\n"
+    long, deep = b'"a"\t' + b"9" * 5000 + end, b"[" * 100_000 + b"\t1" + end
+    for nonsense in (b"", b"\0" * 50, b'"a"\t1\t2\t3\t4\tno digest\n', b"{\t1" + end, long, deep):
         (tmp_path / "bad").write_bytes(nonsense)
         assert [KnownImages(tmp_path / "bad", later).digest(path, read) for path in paths] == right
 
