@@ -188,4 +188,6 @@ def test_a_slide_with_no_frame_to_measure_is_not_evaluable_and_stops_nothing(bro
     for page in ("samples/nothing", "samples/mixed", "patients/P1", "patients/P2"):
         assert (broken.results / page / "report.html").exists()
     assert read_result(broken.results / "patients" / "P2" / "cascade.json", "cascade")["status"] == "not_evaluable"
-    assert read_result(broken.results / "patients" / "P1" / "cascade.json", "cascade")["status"] == "ok"
+    mixed = read_result(broken.results / "patients" / "P1" / "cascade.json", "cascade")
+    assert mixed["status"] == "withheld"  # half of its frames are broken, and its checks say so
+    assert "mixed" in mixed["reason"]

@@ -69,7 +69,7 @@ def test_the_example_of_a_finished_run_does_what_the_page_says(demo, tmp_path):
     assert said[:2] == ["D01_1 ok 0 ok", "P01_1 ok 12 ok"]
     risks = [line for line in said if line.endswith("within 5 years")]
     assert len(risks) == 7
-    assert risks[0] == "lung: 0.57 (0.03 to 0.90) within 5 years"
+    assert risks[0] == "lung: 0.48 (0.00 to 0.89) within 5 years"
     assert said[-1] == "ok"
 
 
