@@ -1,10 +1,6 @@
 # Beside the flow: an assay's own calibration of p_ctc from the laboratory's reviewed cells, and the cells to label next.
 
 
-def of_assay(assay):
-    return [name for name, row in study.samples.items() if row.assay == assay]
-
-
 rule calibration:
     input:
         collect("<results>/calibration/{assay}.html", assay=study.assays),

@@ -313,6 +313,10 @@ def reviews_of(wildcards):
     return [str(path) for path in study.reviews.get(wildcards.sample, [])]
 
 
+def of_assay(assay):
+    return [name for name, row in study.samples.items() if row.assay == assay]
+
+
 def option(name, of):
     """Return the params function with an option and the files of an input, or nothing if there are none."""
     return lambda wildcards, input: [name, *input[of]] if input[of] else []
