@@ -143,7 +143,8 @@ def _exposures(text: str) -> dict[str, float]:
 
 def _most(values: NDArray[np.float64], tolerance: float, first: NDArray[np.bool_] | None = None) -> float:
     """Return the value that most are near to; of as many, one that is `first`, then the earliest."""
-    near = (np.abs(values[None] / values[:, None] - 1) <= tolerance).sum(axis=1)
+    order = np.sort(values)
+    near = np.searchsorted(order, values * (1 + tolerance), "right") - np.searchsorted(order, values * (1 - tolerance))
     rank = near * 2 + (0 if first is None else first)
     return float(values[int(np.argmax(rank))])
 

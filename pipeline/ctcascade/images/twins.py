@@ -115,8 +115,9 @@ def _nuclei_of(cells: Callable[[], Iterable[pd.DataFrame]], wanted: set[str]) ->
     found: dict[str, list[Floats]] = {}
     for part in cells():
         held = part[(part["nucleus_area_um2"] > 0) & part["frame"].isin(list(wanted))]
-        for frame, group in held.groupby("frame", sort=False):
-            found.setdefault(str(frame), []).append(group[COLUMNS[1:]].to_numpy(np.float64))
+        values = held[COLUMNS[1:]].to_numpy(np.float64)
+        for frame, rows in held.groupby("frame", sort=False).indices.items():
+            found.setdefault(str(frame), []).append(values[rows])
     whole = {frame: np.concatenate(parts) for frame, parts in found.items()}
     return {
         frame: _Nuclei(data[:, :2], np.log(np.maximum(data[:, 2:], 1e-3)))
