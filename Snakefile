@@ -81,6 +81,7 @@ onstart:
 onsuccess:
     results_folder.remove_ahead(RESULTS)
     say_what_is_shared()
+    say_what_came()
     for page in pages_of_this_run():
         print("Report:", page)
 

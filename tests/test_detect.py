@@ -445,3 +445,54 @@ def test_a_chunk_that_stands_twice_or_has_other_cells_is_not_joined(slide, tmp_p
         gather([one[0], two[0], one[0]], [one[1], two[1], one[1]], tmp_path / "f", tmp_path / "c")
     with pytest.raises(InputError, match="expected 0, as "):
         gather([one[0], two[0]], [one[1], one[1]], tmp_path / "f", tmp_path / "c")
+
+
+def exchanged(path, other):
+    path.write_bytes(other.read_bytes())
+
+
+def under_its_old_date(path, other):
+    state = path.stat()
+    path.write_bytes(other.read_bytes()[: state.st_size].ljust(state.st_size, b"\0"))
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        exchanged,
+        under_its_old_date,
+        lambda path, other: path.with_name("f003.ome.tif").write_bytes(other.read_bytes()),
+        lambda path, other: path.write_bytes(path.read_bytes() + b"more"),
+        lambda path, other: path.write_bytes(path.read_bytes()[:-4000]),
+        lambda path, other: path.with_name("f001.ome.tif").write_bytes(other.read_bytes()),
+    ],
+    ids=["exchanged", "old date", "came", "grew", "shrank", "read before"],
+)
+def test_images_that_change_while_they_are_read_leave_no_table(tmp_path, change):
+    slides = [tmp_path / name for name in ("one", "two")]
+    for seed, folder in enumerate(slides):
+        recipe = phantom.Recipe(leukocytes=4, ctcs=1)
+        phantom.write_slide(folder, phantom.Slide(2, (120, 130), recipe=recipe), seed=seed)
+    paths = [folder / "f002.ome.tif" for folder in slides]
+    known = tmp_path / "known.tsv"
+
+    def change_one(done, of, cells):
+        if done == 1:
+            change(*paths)
+
+    tables = [tmp_path / name for name in ("frames.parquet", "cells.parquet")]
+    with pytest.raises(InputError, match="files came, went or changed"):
+        detect(JOB.model_copy(update={"images": ("one",)}), tmp_path, (1, 1), *tables, progress=change_one, known=known)
+    assert not any(table.exists() for table in tables)
+
+
+def test_images_that_only_get_another_link_are_detected(tmp_path):
+    phantom.write_slide(tmp_path / "one", phantom.Slide(2, (120, 130), recipe=phantom.Recipe(leukocytes=4)), seed=1)
+    file = tmp_path / "one" / "f002.ome.tif"
+    tables = [tmp_path / name for name in ("frames.parquet", "cells.parquet")]
+    job = JOB.model_copy(update={"images": ("one",)})
+    before = file.stat().st_ctime_ns
+    detect(job, tmp_path, (1, 1), *tables, progress=lambda *_: file.chmod(0o600))
+    assert file.stat().st_ctime_ns != before
+    assert store.read_table(tables[0], "frames")["usable"].all()

@@ -58,6 +58,24 @@ def read_study():
     return found
 
 
+def say_what_came():
+    """Name samples whose images came, went or changed after they were read: this run's results are without them."""
+    look = image_files.listed_once()
+    for name in study.samples:
+        job = jobs.detect_job(study, name)
+        try:
+            found = look(job.images, study.base, job.format, job.assay)
+            same = image_files.digest_of_images(found, study.base) == digest_of(name)
+        except InputError:
+            same = False
+        if not same:
+            print(
+                f"WARNING: {name}: image files came, went or changed since this run started; its results are of those "
+                "that were there then. Start the run again once the images are complete.",
+                file=sys.stderr,
+            )
+
+
 def say_what_is_shared():
     """Print a warning for samples that hold the same images, at the end of a run."""
     from ctcascade.data import store  # slow to load
@@ -194,7 +212,7 @@ def listed(sample):
 
 @functools.cache
 def digest_of(sample):
-    return image_files.digest_of_images(listed(sample), study.base)
+    return or_exit(image_files.digest_of_images, listed(sample), study.base)
 
 
 @functools.cache
@@ -210,7 +228,7 @@ def images_known(wildcards, input):
 
 @functools.cache
 def content_of(sample):
-    found = image_files.digest_of_content(listed(sample), known_images())
+    found = or_exit(image_files.digest_of_content, listed(sample), known_images())
     if WRITES:
         known_images().save()
     return found

@@ -11,7 +11,7 @@ from pathlib import Path
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain, refuse
 from ctcascade.formats import FrameError, FrameRef, listing, read
-from ctcascade.formats.known_images import KnownImages
+from ctcascade.formats.known_images import KnownImages, State
 from ctcascade.formats.listing import FrameList
 
 _WHOLE = 2**22  # bytes
@@ -45,15 +45,20 @@ def youngest(listed: FrameList, now: float) -> tuple[Path | None, float, int]:
     found: Path | None = None
     least, young = float("inf"), 0
     for path in dict.fromkeys(path for frame in listed.frames for path in frame.files):
-        try:
-            age = max(0.0, now - os.stat(path).st_mtime)
-        except OSError as error:
-            why = f"a file that cannot be asked for its age: {error.strerror}"
-            refuse(path, "", why, "the file that was listed a moment ago", "start the run again once images stay")
+        age = max(0.0, now - _state(path).st_mtime)
         young += age < _YOUNG_S
         if age < least:
             found, least = path, age
     return found, least, young
+
+
+def _state(path: Path) -> os.stat_result:
+    """Return what the system says of a file that was listed; refuse one that is gone since."""
+    try:
+        return os.stat(path)
+    except OSError as error:
+        why = f"a file that was listed a moment ago, and now: {error.strerror}"
+        refuse(path, "", why, "images that stay where they are", "start the run again once they do")
 
 
 def digest_of_images(listed: FrameList, base: Path) -> str:
@@ -81,7 +86,7 @@ def digest_of_content(listed: FrameList, known: KnownImages | None = None, read:
     found = hashlib.sha256()
     images = dict.fromkeys(path for frame in listed.frames for path in frame.files)
     for path in (*images, *listed.sidecars):
-        state = path.stat()
+        state = _state(path)
         name = "" if path.is_dir() else path.name
         if known is None:
             content = _content(path, state.st_size, state.st_mtime_ns)
@@ -106,6 +111,12 @@ def _content(path: Path, size: int, mtime_ns: int) -> str:
     return found.hexdigest()[:32]
 
 
+def states(listed: FrameList) -> dict[Path, State]:
+    """Return what the system says of each file of a sample; a date that was set back does not hide that one changed."""
+    files = dict.fromkeys(path for frame in listed.frames for path in frame.files)
+    return {path: State.of(path) for path in (*files, *listed.sidecars) if not path.is_dir()}
+
+
 def shared_files(
     listed: Mapping[str, FrameList],
     cameras: Mapping[str, Camera],
@@ -127,7 +138,7 @@ def shared_files(
     holders: dict[tuple[object, ...], dict[str, FrameRef]] = {}
     for sample, its in listed.items():
         for ref in its.frames[:first]:
-            states = [(path, path.stat()) for path in ref.files]
+            states = [(path, _state(path)) for path in ref.files]
             content = tuple(_content(path, state.st_size, state.st_mtime_ns) for path, state in states)
             holders.setdefault((content, ref.box_px, ref.image), {}).setdefault(sample, ref)
     pairs: dict[tuple[str, str], list[tuple[FrameRef, FrameRef]]] = {}
@@ -186,7 +197,7 @@ def digest(paths: Iterable[Path], base: Path) -> str:
     """Return a digest of names relative to `base`, sizes and dates of files; for a folder, of all files in it."""
     found = hashlib.sha256()
     for path in paths:
-        state, (folder, name) = os.stat(path), os.path.split(path)
+        state, (folder, name) = _state(path), os.path.split(path)
         if stat.S_ISDIR(state.st_mode):  # an image that is a folder
             inside = (Path(at, file) for at, _, files in os.walk(path) for file in files)
             found.update(digest(sorted(filter(os.path.exists, inside)), base).encode())

@@ -82,8 +82,8 @@ def detect(
     Raises
     ------
     InputError
-        If the images cannot be listed, or are others than those planned. A frame that cannot be read is no error: it is
-        a row with its reason.
+        If the images cannot be listed, or are others than those planned, or come, go or change while they are read. A
+        frame that cannot be read is no error: it is a row with its reason.
     """
     cv2.setNumThreads(1)  # a job uses the one core that it asked for
     _keep_memory()
@@ -92,10 +92,9 @@ def detect(
     total = len(listed.frames)
     refs = listed.frames[(number - 1) * total // of : number * total // of]
     own = {path for ref in refs for path in ref.files}
-    if planned and image_files.digest_of_images(listed, base) != planned:
-        now = f"{len(listed.frames)} frames; files came, went or changed since the run started"
-        wanted = f"the {planned.partition(':')[0]} frames that it was planned from"
-        refuse(", ".join(job.images), "", now, wanted, "wait until the images are complete, and start the run again")
+    planned = planned or image_files.digest_of_images(listed, base)
+    _refuse_unplanned(job, base, listed, planned)
+    before = image_files.states(listed)
     images = _content(listed, known, own)
     made_by = store.provenance(job, {"weights": learned.WEIGHTS} if job.segmenter == "learned" else {})
     made_by = made_by.model_copy(update={"images": images})
@@ -121,7 +120,21 @@ def detect(
                     _write_labels(Path(labels_out) / f"{ref.frame}.tif", found)
             if progress is not None:
                 progress(len(rows), len(refs), n_cells)
+        now = listing.list_frames(job.images, base, job.format, job.assay)
+        _refuse_unplanned(job, base, now, planned)
+        # dates that were set back, or only looked at anew (a link to the file, other rights): the content tells
+        touched = {path for path, state in image_files.states(now).items() if before.get(path) != state}
+        if touched and _content(now, known, touched) != images:
+            _refuse_unplanned(job, base, now, "")
     store.write_table(frames_out, "frames", _frames_table(rows, roles), made_by)
+
+
+def _refuse_unplanned(job: DetectJob, base: Path, listed: listing.FrameList, planned: str) -> None:
+    """Refuse images that are not those that the run was planned from; no frame may be another than its table says."""
+    if image_files.digest_of_images(listed, base) != planned:
+        now = f"{len(listed.frames)} frames; files came, went or changed since the run started"
+        wanted = f"the {planned.partition(':')[0] or 'same'} frames that it was planned from"
+        refuse(", ".join(job.images), "", now, wanted, "wait until the images are complete, and start the run again")
 
 
 def _content(listed: listing.FrameList, known: Path | None, own: Container[Path]) -> str:
