@@ -150,15 +150,15 @@ def test_cytokeratin_that_a_ctc_needs_rises_with_the_square_of_its_cd45(share, t
     assert alone.least_z(cd45, GATES)[0] == GATES.ck_min_z
 
 
-@pytest.mark.parametrize("gap", [0.0, 0.9, 1.0, 1.1])
+@pytest.mark.parametrize("gap", [0.0, 1.4, 1.5, 1.6])
 def test_the_gap_that_a_cluster_may_have(gap):
     calls = calls_of(*touch([CTC, CTC], (0, 1, gap)))
-    assert calls["cluster"].iloc[:2].tolist() == ([1, 1] if gap <= 1.0 else [pd.NA, pd.NA])
+    assert calls["cluster"].iloc[:2].tolist() == ([1, 1] if gap <= 1.5 else [pd.NA, pd.NA])
     assert calls["cluster"].iloc[2:].isna().all()
 
 
 def test_a_chain_is_one_cluster_and_a_gap_ends_it():
-    calls = calls_of(*touch([CTC] * 6, (0, 1, 0.0), (1, 2, 0.5), (2, 3, 1.5), (3, 4, 0.0), (4, 5, 2.0)))
+    calls = calls_of(*touch([CTC] * 6, (0, 1, 0.0), (1, 2, 0.5), (2, 3, 1.6), (3, 4, 0.0), (4, 5, 2.0)))
     assert calls["cluster"].iloc[:6].tolist() == [1, 1, 1, 2, 2, pd.NA]
 
 

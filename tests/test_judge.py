@@ -114,10 +114,13 @@ def test_the_judge_invents_no_ctc_where_a_stain_is_missing(name, maker):
     assert by_both.calls["call"].tolist() == by_gates.calls["call"].tolist()
 
 
-def _joined(p, call, ln_ratio, why_not="", settings=BESIDE):
-    verdict = Verdict(np.array([0]), np.array([ln_ratio]), np.array(["DNA"], object), 0.5, why_not)
-    words = np.array([call], object), np.array(["gates"], object)
-    return agreed(np.array([p]), *words, verdict, settings)
+def _joined(p, call, ln_ratio, why_not="", settings=BESIDE, ctcs=0):
+    """Return what both say of the first cell, beside a thousand that the judge is sure are none, and sure CTCs."""
+    others = np.r_[np.full(1000, -9.0), np.full(ctcs, 9.0)]
+    n = len(others) + 1
+    verdict = Verdict(np.arange(n), np.r_[ln_ratio, others], np.full(n, "DNA", object), 0.5, why_not)
+    words = np.r_[np.array([call], object), np.full(n - 1, "leukocyte", object)], np.full(n, "gates", object)
+    return agreed(np.r_[p, np.full(n - 1, 0.001)], *words, verdict, settings)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +144,22 @@ def test_a_cell_is_called_where_gates_and_judge_agree(p, call, ln_ratio, expecte
     assert found.call[0] == expected
     assert low <= found.p_ctc[0] <= high + 1e-9
     assert found.judge_reason[0] == ("for" if ln_ratio >= LEAST else "against: DNA")
+
+
+@pytest.mark.parametrize(
+    ("ln_ratio", "ctcs", "expected"),
+    [
+        (2.0, 0, "dna_only"),  # one in a thousand
+        (2.5, 300, "uncertain"),  # nearly four in five
+        (0.5, 300, "dna_only"),  # at odds of 0.3 to 1.65 it is a third
+        (-0.1, 30_000, "dna_only"),  # nearly all are CTCs, and still it looks rather like none
+        (0.1, 30_000, "uncertain"),
+    ],
+)
+def test_a_cell_that_is_likely_at_the_samples_own_share_is_left_to_the_reviewer(ln_ratio, ctcs, expected):
+    found = _joined(0.001, "dna_only", ln_ratio, ctcs=ctcs)
+    assert found.call[0] == expected
+    assert (found.p_ctc[0] >= 0.1) == (expected == "uncertain")
 
 
 def test_p_of_both_has_the_mean_of_the_logarithms_of_their_odds():

@@ -59,8 +59,9 @@ def agreed(p_gates: Floats, call: Words, reason: Words, verdict: Verdict | None,
     -----
     Both look at one cell, so their odds are not multiplied: the joined ``p_ctc`` has the mean of the logarithms of
     their odds, held within what the call allows. Where the judge is against a cell that the gates want it is the
-    judge's own: gates do not know dying cells. The judge alone makes a cell uncertain only from `alone_ln_ratio` on: a
-    slide has millions of leukocytes.
+    judge's own: gates do not know dying cells. The judge alone makes a cell uncertain only from `alone_ln_ratio` on, as
+    a slide has millions of leukocytes, or where it is for a CTC and sure of it (`alone_p_in_sample`) at the share of
+    CTCs that the sample's own ratios show: CTCs that stain weakly, or lie beside a leukocyte, among many that do not.
     """
     n = len(call)
     ln_ratio, p_in_sample, said = np.full(n, np.nan), np.full(n, np.nan), np.full(n, "", object)
@@ -77,7 +78,8 @@ def agreed(p_gates: Floats, call: Words, reason: Words, verdict: Verdict | None,
     joined = expit((logit(np.clip(p_gates[rows], 1e-9, 1 - 1e-9)) + verdict.ln_ratio) / 2)
     by_gates, doubt = call[rows] == "ctc", call[rows] == "uncertain"
     both = in_favour & (by_gates | (doubt & (joined >= settings.p_ctc_call)))
-    alone = ~by_gates & ~doubt & (verdict.ln_ratio >= given.alone_ln_ratio)
+    likely = (verdict.ln_ratio >= 0) & (p_in_sample[rows] >= given.alone_p_in_sample)
+    alone = ~by_gates & ~doubt & (likely | (verdict.ln_ratio >= given.alone_ln_ratio))
     against = by_gates & ~in_favour
     differ = against | alone | (doubt & ~both)
     own = np.where(against, np.minimum(joined, expit(verdict.ln_ratio)), joined)

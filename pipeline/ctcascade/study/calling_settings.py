@@ -242,12 +242,23 @@ class JudgeSettings(Typed):
     alone_ln_ratio: Number = setting(
         4.0, LN_RATIO, "From this on a cell that the gates do not want is uncertain.", ge=-20, le=20
     )
+    alone_p_in_sample: Probability = setting(
+        0.7,
+        PROBABILITY,
+        "From this probability on, at the sample's own share of CTCs, a cell that the gates do not want is uncertain "
+        "as well, where its ratio is for a CTC.",
+    )
 
 
 class ClassifySettings(Typed):
     """Cells -> calls: from which probability a cell is called, what counts as one cluster, how gates are applied."""
 
-    cluster_gap_um: Length = setting(1.0, LENGTH, "CTCs with a gap, um, of at most this form one cluster.")
+    cluster_gap_um: Length = setting(
+        1.5,
+        LENGTH,
+        "CTCs with a gap, um, of at most this form one cluster: touching cells may be found apart, as either edge is "
+        "known to about a pixel.",
+    )
     p_ctc_call: Probability = setting(0.5, PROBABILITY, "From this probability on a cell is called a CTC.")
     p_ctc_uncertain: Probability = setting(
         0.1, PROBABILITY, "From this probability on, up to p_ctc_call, a cell is called uncertain."
