@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.data.errors import plain
-from ctcascade.formats import guard
+from ctcascade.formats import guard, watched
 from ctcascade.formats.frame import MAX_PIXELS, Box, FrameError
 
 _MOST_JSON = 4_000_000  # bytes
@@ -168,7 +168,7 @@ class Array:
         # the checksum after the index is not checked: what the index points to must decode to a chunk anyway
         entry = 0 if self.index_first else size - 16 * n_chunks - 4
         entry += 16 * int(np.ravel_multi_index(inner, self.shard))
-        with path.open("rb") as file:
+        with watched.opened(path) as file:
             if not 0 <= entry <= size - 16:
                 raise FrameError(f"truncated: {self._name(outer)} is shorter than its index")
             file.seek(entry)

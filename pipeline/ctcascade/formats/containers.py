@@ -4,7 +4,7 @@ What such a file says of an image is a `Scene`; `nikon`, `leica` and `olympus` o
 frame may be is cut as whole slides are.
 """
 
-import io
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
 from ctcascade.data.errors import plain
-from ctcascade.formats import guard, parts
+from ctcascade.formats import guard, parts, watched
 from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder
@@ -99,17 +99,30 @@ class Opened(Protocol):
         """Return a plane as stored, shape (Y, X)."""
 
 
-class Bounded(io.FileIO):
+class Bounded(watched.Watched):
     """A file of which no more is asked for than there is, whatever its header claims."""
 
     def __init__(self, path: Path):
-        super().__init__(path, "rb")
+        super().__init__(path)
         self.length = os.fstat(self.fileno()).st_size
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Return at most so many bytes."""
+        """Return at most so many bytes, and all that there are of them.
+
+        Raises
+        ------
+        OSError
+            If the file is shorter than it was.
+        """
         rest = max(0, self.length - self.tell())
-        return super().read(rest if size is None or not 0 <= size <= rest else size) or b""
+        wanted = rest if size is None or not 0 <= size <= rest else size
+        data = super().read(wanted)
+        while len(data) < wanted:  # a read may give less than there is
+            more = super().read(wanted - len(data))
+            if not more:
+                raise OSError(errno.EAGAIN, "changed while it was read", self.name)
+            data += more
+        return data
 
 
 Open = Callable[[Path], AbstractContextManager[Opened]]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import guard, parts, zisraw
+from ctcascade.formats import guard, parts, watched, zisraw
 from ctcascade.formats.decoding import reading, sized
 from ctcascade.formats.depth import one_plane, refuse_stack
 from ctcascade.formats.folder import Folder
@@ -141,7 +141,7 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
                     there[~covered] = False
             return planes
 
-        with path.open("rb") as file:
+        with watched.opened(path) as file:
             pixels = one_plane(at, list(found), len(slide.depths), camera)
         written = float(there.mean())
     with sized(shapes):

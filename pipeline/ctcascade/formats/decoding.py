@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ctcascade.data.errors import plain
+from ctcascade.formats import watched
 from ctcascade.formats.frame_error import FrameError
 from ctcascade.formats.guard import MAX_PIXELS
 
@@ -29,18 +30,24 @@ def reading(what: str) -> Iterator[list[tuple[int, int]]]:
     broken assertion in this package's own code passes through too: that is a bug, and no frame's fault.
     """
     shapes: list[tuple[int, int]] = []
-    with sized(shapes):
+    with sized(shapes), watched.reports() as reported:
         try:
             yield shapes
-        except (FrameError, MemoryError):
+        except MemoryError:
             raise
         except Exception as error:  # decoders raise all kinds of errors on broken files
+            if reported:
+                raise reported[0] from None
+            if isinstance(error, FrameError):
+                raise
             passing = _of_the_file_layer(error)
             if passing is not None:
                 raise passing from None
             if _is_ours(error):
                 raise
             raise FrameError(f"{what} cannot be read: {plain(error)}") from error
+        if reported:  # and was swallowed: what was read may lack something
+            raise reported[0]
 
 
 def _of_the_file_layer(error: BaseException) -> OSError | None:

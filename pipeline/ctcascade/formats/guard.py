@@ -15,6 +15,7 @@ import numpy as np
 import tifffile
 
 from ctcascade.data.errors import plain
+from ctcascade.formats import watched
 from ctcascade.formats.frame_error import FrameError
 
 MAX_PIXELS = 64_000_000
@@ -111,10 +112,11 @@ def open_tiff(source: Path | bytes, name: str = "") -> Iterator[tifffile.TiffFil
     FrameError
         If it is no TIFF, has no page or too many, if its pages form a circle, or its tags claim more than it holds.
     """
-    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as raw:
+    with io.BytesIO(source) if isinstance(source, bytes) else watched.opened(source) as raw:
         _walk(raw)
-    with tifffile.TiffFile(io.BytesIO(source) if isinstance(source, bytes) else source, name=name or None) as file:
-        yield file
+        raw.seek(0)
+        with tifffile.TiffFile(raw, name=name or None) as file:
+            yield file
 
 
 def _walk(raw: BinaryIO) -> None:

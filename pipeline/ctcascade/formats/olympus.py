@@ -1,5 +1,7 @@
 """Olympus FluoView files (OIB, and OIF with its folder), through the library oiffile: each file is a frame."""
 
+import errno
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import containers, guard
+from ctcascade.formats import containers, guard, watched
 from ctcascade.formats.containers import Scene
 from ctcascade.formats.folder import Folder
 from ctcascade.formats.frame import UM, Frame, FrameError, FrameRef, Layout, square
@@ -75,12 +77,23 @@ def opened(path: Path) -> Iterator[_Oif]:
         _refuse_circle(path)
     with oiffile.OifFile(path) as file:
         planes, n = _planes(file)
+        _refuse_unseen(path, file)
         yield _Oif((_scene(file.mainfile, n),), file, planes, f"an Olympus {path.suffix[1:].upper()} file")
+
+
+def _refuse_unseen(path: Path, file: Any) -> None:
+    """Fail where the folder holds planes that the library does not list: it takes an error of the folder for none."""
+    storage = path.with_name(path.name + _STORAGE)
+    if path.suffix.lower() == ".oif":
+        listed = {Path(name.replace("\\", "/")).name for name in file.glob("*")}
+        unseen = {name for name in os.listdir(storage) if _PLANE.fullmatch(name)} - listed
+        if unseen:
+            raise OSError(errno.EAGAIN, f"changed while it was read: {min(unseen)} was not listed", str(storage))
 
 
 def _refuse_circle(path: Path) -> None:
     """Refuse a compound file whose table of sectors leads in a circle: the library would read without end."""
-    with path.open("rb") as file:
+    with watched.opened(path) as file:
         head = file.read(_HEAD)
         if len(head) < _HEAD or head[:8] != _COMPOUND:
             raise FrameError("no compound file, as OIB files are")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ctcascade.data.camera import Camera
-from ctcascade.formats import guard
+from ctcascade.formats import guard, watched
 from ctcascade.formats.decoding import bytes_of, reading, sized
 from ctcascade.formats.described import describe
 from ctcascade.formats.folder import Folder
@@ -51,7 +51,7 @@ def _is_colour(path: Path) -> bool:
             if path.suffix.lower() in SUFFIXES:
                 with guard.open_tiff(path) as file:
                     return bool(file.pages.first.samplesperpixel >= len("RGB"))
-            with Image.open(path, formats=guard.PICTURES) as image:
+            with watched.opened(path) as raw, Image.open(raw, formats=guard.PICTURES) as image:
                 return len(image.getbands()) >= len("RGB") or image.mode == "P"
     except FrameError:
         return False

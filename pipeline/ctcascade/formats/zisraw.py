@@ -16,6 +16,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from ctcascade.formats import watched
 from ctcascade.formats.frame import Box, FrameError, check_size
 
 _HEAD = struct.Struct("<16sqq")  # name, bytes set aside, bytes used
@@ -101,7 +102,7 @@ def pieces(path: Path) -> tuple[Piece, ...]:
         If the file is not a CZI, was not closed, continues in another file, or claims more than it can hold.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
+    with watched.opened(path) as file:
         directory, _ = _start(file)
         used = _used(file, directory, b"ZISRAWDIRECTORY")
         n = struct.unpack("<i124x", _exactly(file, 128))[0]
@@ -113,7 +114,7 @@ def pieces(path: Path) -> tuple[Piece, ...]:
 
 def metadata(path: Path) -> str:
     """Return the XML that describes channels and scale; empty if the file has none."""
-    with path.open("rb") as file:
+    with watched.opened(path) as file:
         _, position = _start(file)
         if position == 0:
             return ""
