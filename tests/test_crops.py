@@ -74,7 +74,7 @@ def sample(tmp_path_factory):
     where = (at["frames"], at["cells"], folder / "labels")
     passing = {"outlines_out": at["outlines"], "planes_out": folder / "planes.parquet"}
     detect.detect(cases.DETECT_JOB, folder, (1, 1), *where, **passing)
-    small = overview_table(store.read_table(at["frames"], "frames"), store.read_parts(passing["planes_out"]))
+    small = overview_table(store.read_table(at["frames"], "frames"), store.read_parts(passing["planes_out"], "planes"))
     store.write_table(folder / "overview.parquet", "overview", small, store.table_provenance(at["frames"]))
     cells = store.read_table(at["cells"], "cells")
     calls = cells[["frame", "cell", "y_px", "x_px"]].assign(call="ctc", p_ctc=0.9, reason="x", **unjudged(len(cells)))

@@ -241,7 +241,7 @@ def test_any_bit_that_turns_in_a_table_is_seen(seed, tmp_path):
         with pytest.raises(InputError):
             store.table_provenance(path)
         with pytest.raises(InputError):
-            list(store.read_parts(path))
+            list(store.read_parts(path, "calls"))
     path.write_bytes(written)
     assert len(store.read_table(path, "calls")) == 200
     for length in rng.integers(0, len(written), 20):
@@ -286,3 +286,52 @@ def test_a_measurement_that_is_no_number_is_named_with_its_row(tmp_path, name, v
     sealed.seal(path)
     with pytest.raises(InputError, match=rf"calls\.parquet: row 8, {name}: found (nan|-?inf|None); expected a number"):
         store.read_table(path, "calls")
+
+
+OTHER_VERSION = [
+    (lambda t: t.drop_columns(["reason"]), "reason: found no such column; expected a calls table of this version"),
+    (lambda t: t.append_column("mood", pa.array(["good"] * len(t))), "mood: found a column that is none of its own"),
+    (
+        lambda t: with_column(t, "cell", pa.array(["1"] * len(t))),
+        "cell: found a column of string; expected one of",
+    ),
+    (lambda t: with_column(t, "p_ctc", pa.array(["0.5"] * len(t))), "p_ctc: found a column of string"),
+    (lambda t: with_column(t, "p_ctc", t["p_ctc"].cast(pa.float64())), "p_ctc: found a column of double"),
+    (lambda t: with_column(t, "at_border", t["at_border"].cast(pa.int64())), "at_border: found a column of int64"),
+    (lambda t: with_column(t, "at_border", pa.nulls(len(t), pa.bool_())), "row 1, at_border: found None"),
+    (lambda t: with_column(t, "call", pa.nulls(len(t), pa.string())), "row 1, call: found None; expected a value"),
+    (lambda t: with_column(t, "p_ctc", pa.array([0.5, 1.5], pa.float32())), "row 2, p_ctc: found 1.5; expected 0 to 1"),
+    (lambda t: with_column(t, "unlike", pa.array([1, np.inf], pa.float32())), "row 2, unlike: found inf"),
+    (lambda t: with_column(t, "unlike", pa.array([1, np.nan], pa.float32())), "row 2, unlike: found nan"),
+    (lambda t: pa.Table.from_arrays([*t.columns, t["cell"]], [*t.column_names, "cell"]), "a column that stands twice"),
+]
+
+
+def with_column(table, name, values):
+    return table.set_column(table.column_names.index(name), name, values)
+
+
+@pytest.mark.parametrize(("change", "said"), OTHER_VERSION, ids=[said.split(";")[0] for _, said in OTHER_VERSION])
+def test_a_whole_table_of_another_version_is_refused_in_words(tmp_path, change, said):
+    path = tmp_path / "calls.parquet"
+    store.write_table(path, "calls", calls(2), MADE_BY)
+    table = pq.read_table(path)
+    pq.write_table(change(table).replace_schema_metadata(table.schema.metadata), path, write_page_checksum=True)
+    sealed.seal(path)
+    for read in (store.read_table, lambda *given: list(store.read_parts(*given))):
+        with pytest.raises(InputError, match=re.escape(said)):
+            read(path, "calls")
+
+
+@pytest.mark.parametrize("missing", ["dna_max", "dna_mean", "dna_"])
+def test_a_table_without_a_required_channel_is_refused(tmp_path, missing):
+    path = tmp_path / "cells.parquet"
+    with store.table_writer(path, "cells", ["dna", "ck", "cd45"], MADE_BY):
+        pass
+    table = pq.read_table(path)
+    assert store.read_table(path, "cells").empty
+    left = table.drop_columns([name for name in table.column_names if name.startswith(missing)])
+    pq.write_table(left.replace_schema_metadata(table.schema.metadata), path, write_page_checksum=True)
+    sealed.seal(path)
+    with pytest.raises(InputError, match=r"dna_.*: found (no such column|a column that is none)"):
+        store.read_table(path, "cells")

@@ -21,6 +21,7 @@ from ctcascade.data.errors import refuse
 from ctcascade.data.results import Provenance, TableProvenance
 from ctcascade.data.store import RUN_AGAIN, whole
 from ctcascade.data.tables import TABLES, Table
+from ctcascade.data.vocabulary import ROLES
 
 _KEY = b"ctcascade"
 _ROW_GROUP = 65536
@@ -93,12 +94,15 @@ def _as_table(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def read_parts(path: Path) -> Iterator[pa.Table]:
-    """Yield a table a row group at a time, as it lies in the file; refuse one whose bytes have changed."""
+def read_parts(path: Path, kind: str) -> Iterator[pa.Table]:
+    """Yield a table a row group at a time, as it lies in the file; refuse one as `read_table` does."""
     sealed.check(path)
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        _refuse_other_columns(path, kind, file.schema_arrow)
         for number in range(file.num_row_groups):
-            yield file.read_row_group(number)
+            part = file.read_row_group(number)
+            _refuse_no_values(path, kind, part)
+            yield part
 
 
 def read_rows(path: Path, rows: NDArray[np.int64], columns: Sequence[str]) -> pd.DataFrame:
@@ -135,6 +139,7 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
     sealed.check(path)
     try:
         schema = pq.read_schema(path)
+        _refuse_other_columns(path, kind, schema)
         names = schema.names
         wanted = [name for name in names if name not in leave_out and (not only or name in only)]
         data = pq.read_table(
@@ -142,12 +147,9 @@ def read_table(path: Path, kind: str, leave_out: Collection[str] = (), only: Col
         )  # less memory than at once
     except (OSError, pa.ArrowInvalid) as error:
         refuse(path, "", error, f"a {kind} table written by ctcascade", "run the stage before this one again")
-    missing = [c.name for c in TABLES[kind].columns if c.name not in names]
-    if missing:
-        refuse(path, ", ".join(missing), "no such column", f"a {kind} table", "run the stage before this one again")
     _refuse_no_word(path, schema)
+    _refuse_no_values(path, kind, data)
     _refuse_doubled(path, kind, data)
-    _refuse_no_numbers(path, kind, data)
     # lists stay as they lie in the file: as objects they would take more memory than all else
     table: pd.DataFrame = data.to_pandas(
         types_mapper=lambda kept: pd.ArrowDtype(kept) if pa.types.is_list(kept) else None,
@@ -182,14 +184,47 @@ def _refuse_doubled(path: Path, kind: str, data: pa.Table) -> None:
         refuse(path, f"row {row + 1}", f"{where}, which another row has too", f"one row for each {keys[-1]}", RUN_AGAIN)
 
 
-def _refuse_no_numbers(path: Path, kind: str, data: pa.Table) -> None:
-    """Refuse a table with a measurement that must be there and is no number."""
-    declared = {c.name for c in TABLES[kind].for_names(data.column_names) if c.dtype == "float" and not c.nullable}
-    for name in (name for name in data.column_names if name in declared):
-        sound = pc.is_finite(data.column(name)).fill_null(False)
-        if not pc.all(sound, min_count=0).as_py():  # of no row all are
-            row = sound.index(False).as_py()
-            refuse(path, f"row {row + 1}, {name}", data.column(name)[row].as_py(), "a number", RUN_AGAIN)
+def _refuse_other_columns(path: Path, kind: str, schema: pa.Schema) -> None:
+    """Refuse a table whose columns are not those of its kind, each with its type, as another version may write."""
+    columns = {c.name: _ARROW[c.dtype] for c in TABLES[kind].for_names(schema.names)}
+    if kind in ("frames", "cells"):
+        columns |= {c.name: _ARROW[c.dtype] for c in TABLES[kind].for_roles(ROLES)}
+    wanted = f"a {kind} table of this version of ctcascade"
+    missing = [name for name in columns if name not in schema.names]
+    if missing:
+        refuse(path, ", ".join(missing), "no such column", wanted, RUN_AGAIN)
+    for name, said in zip(schema.names, schema.types, strict=True):
+        if name not in columns:
+            refuse(path, name, "a column that is none of its own", wanted, RUN_AGAIN)
+        if said != columns[name]:
+            refuse(path, name, f"a column of {said}", f"one of {columns[name]}", RUN_AGAIN)
+    if len(schema.names) != len(columns):
+        refuse(path, "", "a column that stands twice", wanted, RUN_AGAIN)
+
+
+def _refuse_no_values(path: Path, kind: str, data: pa.Table) -> None:
+    """Refuse a table that lacks a value that must be there, or has one that is none: no number, or out of its range."""
+    for column in TABLES[kind].for_names(data.column_names):
+        if column.name not in data.column_names:
+            continue
+        values = data.column(column.name)
+        if values.null_count and not column.nullable:
+            row = pc.index(pc.is_null(values), True).as_py()
+            wanted = "a number" if column.dtype in ("int", "float") else "a value"
+            refuse(path, f"row {row + 1}, {column.name}", None, wanted, RUN_AGAIN)
+        if column.dtype == "float":
+            _refuse_where(path, column.name, values, pc.is_finite(values), "a number")
+        if column.name.endswith("_um2") or column.name == "n_cells":
+            _refuse_where(path, column.name, values, pc.greater_equal(values, 0), "0 or more")
+        if column.name == "p_ctc":
+            _refuse_where(path, column.name, values, pc.less_equal(pc.abs(pc.subtract(values, 0.5)), 0.5), "0 to 1")
+
+
+def _refuse_where(path: Path, name: str, values: pa.ChunkedArray, sound: pa.ChunkedArray, wanted: str) -> None:
+    """Refuse a column at its first value that is not sound."""
+    if not pc.all(sound, min_count=0).as_py():  # of no value all are
+        row = pc.index(sound, False).as_py()
+        refuse(path, f"row {row + 1}, {name}", values[row].as_py(), wanted, RUN_AGAIN)
 
 
 def _refuse_no_word(path: Path, schema: pa.Schema) -> None:

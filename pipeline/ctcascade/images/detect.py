@@ -205,35 +205,38 @@ def gather(
     exact = alike.compare(pd.concat(tables, ignore_index=True))
 
     def nuclei() -> Iterator[pd.DataFrame]:
-        parts = map(exact.without, itertools.chain.from_iterable(map(store.read_parts, cells)))
+        parts = map(exact.without, _parts(cells, "cells"))
         return (part.select(twins.COLUMNS).to_pandas() for part in parts)
 
     compared = twins.compare(exact, nuclei)
 
-    def parts_of(paths: Sequence[Path]) -> Iterator[pa.Table]:
-        return map(compared.without, itertools.chain.from_iterable(map(store.read_parts, paths)))
+    def parts_of(paths: Sequence[Path], kind: str) -> Iterator[pa.Table]:
+        return map(compared.without, _parts(paths, kind))
 
     def places() -> Iterator[pd.DataFrame]:
-        return (part.select(overlap.COLUMNS).to_pandas() for part in parts_of(cells))
+        return (part.select(overlap.COLUMNS).to_pandas() for part in parts_of(cells, "cells"))
 
     overlaps = overlap.resolve(compared.frames, places)
     store.write_table(out_frames, "frames", overlaps.frames, made_by)
     # not from the settings inside: JSON has sorted them
     roles = [name.removesuffix("_noise") for name in tables[0].columns if name.endswith("_noise")]
     with store.table_writer(out_cells, "cells", roles, made_by) as write:
-        for part in parts_of(cells):
+        for part in parts_of(cells, "cells"):
             write(overlaps.kept(part.to_pandas()) if overlaps.dropped else part)
     if out_outlines is not None:
         with store.table_writer(out_outlines, "outlines", [], made_by) as write:
-            for part in parts_of(outlines):
+            for part in parts_of(outlines, "outlines"):
                 write(part.filter(overlaps.keeps(part)) if overlaps.dropped else part)
     _write_overview(overlaps.frames, planes, out_overview, made_by)
 
 
 def _write_overview(frames: pd.DataFrame, planes: Sequence[Path], out: Path | None, made_by: Provenance) -> None:
     if out is not None:
-        kept = itertools.chain.from_iterable(map(store.read_parts, planes))
-        store.write_table(out, "overview", overview_table(frames, kept), made_by)
+        store.write_table(out, "overview", overview_table(frames, _parts(planes, "planes")), made_by)
+
+
+def _parts(paths: Sequence[Path], kind: str) -> Iterator[pa.Table]:
+    return itertools.chain.from_iterable(store.read_parts(path, kind) for path in paths)
 
 
 def _refuse_doubled(frames: Sequence[Path], tables: Sequence[pd.DataFrame], cells: Sequence[Path]) -> None:
@@ -247,7 +250,7 @@ def _refuse_doubled(frames: Sequence[Path], tables: Sequence[pd.DataFrame], cell
             seen[name] = path
     for path, table, of in zip(cells, tables, frames, strict=True):
         said = dict(zip(table["frame"], table["n_cells"].astype(int), strict=True))
-        found = Counter(name for part in store.read_parts(path) for name in part.column("frame").to_pylist())
+        found = Counter(name for part in store.read_parts(path, "cells") for name in part.column("frame").to_pylist())
         for name in sorted({*said, *found}):
             if said.get(name, 0) != found[name]:
                 refuse(path, f"frame {name}", f"{found[name]} cells", f"{said.get(name, 0)}, as {of.name} says", todo)

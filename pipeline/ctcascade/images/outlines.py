@@ -82,7 +82,7 @@ def read_outlines(
 ) -> Iterator[Outline]:
     """Yield the outlines of the cells of some frames, in the order of the table; of these only some cells, if given."""
     wanted = pa.array(sorted(frames), pa.string())
-    for part in store.read_parts(path):
+    for part in store.read_parts(path, "outlines"):
         found = part.filter(pc.is_in(part["frame"], wanted))
         if only is not None:
             pairs = zip(found["frame"].to_pylist(), found["cell"].to_pylist(), strict=True)
