@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from ctcascade import formats
@@ -204,3 +205,18 @@ def test_a_tag_that_holds_no_whole_number_is_the_files_fault_and_refused_in_word
     struct.pack_into("<HIi", data, places[tag] + 2, kind, 1 if kind != 2 else 4, -7)
     (tmp_path / "f.tif").write_bytes(data)
     assert refused(tmp_path / "f.tif", fmt=fmt)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_the_quick_look_at_the_first_page_is_what_the_whole_look_finds(tmp_path, order, big):
+    path = tmp_path / "a.tif"
+    with tifffile.TiffWriter(path, bigtiff=big, byteorder=order) as file:
+        file.write(PIXELS, description="first", extratags=[(65100, 4, 1, 70_000, True), (65101, 3, 2, (7, 8), True)])
+        file.write(PIXELS[:16], description="second", extratags=[(65102, 4, 1, 1, True)])
+    with guard.open_tiff(path) as file:
+        tags = {tag.code: tag for tag in file.pages.first.tags}
+    numbers = {code: tag.value for code, tag in tags.items() if tag.dtype in (3, 4) and tag.count == 1}
+    wanted = {code: int(np.ravel(numbers[code])[0]) if code in numbers else None for code in tags}
+    assert guard.first_tags(path) == wanted
+    assert [wanted[code] for code in (65100, 65101, *guard.SIDES)] == [70_000, None, *PIXELS.shape]

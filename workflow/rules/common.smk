@@ -1,4 +1,6 @@
 import functools
+import gc
+import inspect
 import json
 import os
 import pathlib
@@ -9,6 +11,7 @@ import sys
 import time
 
 import snakemake
+from snakemake.common import overwrite_function_params
 
 from ctcascade.data import fingerprint, results_folder
 from ctcascade.data.errors import InputError
@@ -17,6 +20,9 @@ from ctcascade.formats.known_images import FILE as known_list
 from ctcascade.formats.known_images import KnownImages
 from ctcascade.study import jobs, sheets, shipped
 
+# A plan only adds objects, which stay: to look through them for garbage again and again is a tenth of its time. The run
+# that follows looks for it, but no longer through the plan (`take_results`).
+gc.disable()
 list_frames = image_files.listed_once()
 STARTED = time.time()
 
@@ -31,6 +37,12 @@ def or_exit(work, *args):
     except InputError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+
+
+def told_once(function):
+    """Return a function of which Snakemake knows the arguments; it looks them up again for each job otherwise."""
+    overwrite_function_params(function, inspect.signature(function).parameters)
+    return function
 
 
 def shipped_folder():
@@ -110,6 +122,8 @@ def pages_of_this_run():
 
 def take_results():
     """Lock the results folder and clear it of half-written files; exit with code 2 if another run uses it."""
+    gc.freeze()
+    gc.enable()
     if WITHOUT:
         return  # the run that goes on here has done so
     warning = or_exit(results_folder.lock, RESULTS)
@@ -188,15 +202,17 @@ wildcard_constraints:
 def code(*stages):
     """Return the params function with the hashes of stages: Snakemake does not see that a program has changed."""
     learned = study.settings.detect.segmenter == "learned"
-    return lambda wildcards: [
-        fingerprint.stage_hash(stage, learned) for stage in stages
-    ]
+    return told_once(
+        lambda wildcards: [fingerprint.stage_hash(stage, learned) for stage in stages]
+    )
 
 
 def settings(verb, of=None):
     """Return the params function with the settings of one stage, as the JSON of its job."""
 
-    return lambda wildcards: settings_of(verb, of, getattr(wildcards, of or "", None))
+    return told_once(
+        lambda wildcards: settings_of(verb, of, getattr(wildcards, of or "", None))
+    )
 
 
 @functools.cache
@@ -221,6 +237,7 @@ def known_images():
     return KnownImages(pathlib.Path(KNOWN))
 
 
+@told_once
 def images_known(wildcards, input):
     """Return the option of jobs that compare the images of a sample; the list is no reason to run them again."""
     return ["--known", KNOWN]
@@ -264,6 +281,7 @@ def make_outdated_again():
         )
 
 
+@told_once
 def nothing(wildcards):
     """Return the input files of a rule that has none, while Snakemake plans."""
     make_outdated_again()
@@ -309,24 +327,29 @@ def name_outdated():
         print(f"{RESULTS}: and {len(others) - 20} more", file=sys.stderr)
 
 
+@told_once
 def digest_of_images(wildcards):
     return digest_of(wildcards.sample)
 
 
+@told_once
 def digest_of_events(wildcards):
     return image_files.digest_of_events(listed(wildcards.sample), study.base)
 
 
+@told_once
 def digests_of_healthy(wildcards):
     """Return the digests of the images that an assay's CTCs are pasted into."""
     return [digest_of(name) for name in study.healthy_of(wildcards.assay)]
 
 
+@told_once
 def labels_option(wildcards):
     folder = f"{RESULTS}/samples/{wildcards.sample}/labels"
     return ["--labels", folder] if study.settings.detect.labels else []
 
 
+@told_once
 def reviews_of(wildcards):
     return [str(path) for path in study.reviews.get(wildcards.sample, [])]
 
@@ -337,7 +360,7 @@ def of_assay(assay):
 
 def option(name, of):
     """Return the params function with an option and the files of an input, or nothing if there are none."""
-    return lambda wildcards, input: [name, *input[of]] if input[of] else []
+    return told_once(lambda wildcards, input: [name, *input[of]] if input[of] else [])
 
 
 @functools.cache
@@ -359,6 +382,7 @@ def chunks_in(sample):
 def chunks_of(kind):
     """Return the input function that names the sample's chunks of frames or cells, in order."""
 
+    @told_once
     def build(wildcards):
         make_outdated_again()
         n = chunks_in(wildcards.sample)
@@ -377,6 +401,7 @@ def ready(folder, *names):
     """Return the params function with the shell words that take results which lie ready; they fail where none does."""
 
     # with `input` among the arguments, Snakemake takes no change of it for a change of the job
+    @told_once
     def build(wildcards, input):
         place = f"{RESULTS}/{folder.format(**wildcards)}"
         pairs = [(f"{place}/{AHEAD}/{name}", f"{place}/{name}") for name in names]
@@ -387,15 +412,18 @@ def ready(folder, *names):
     return build
 
 
+@told_once
 def after_gather(wildcards, input):
-    """Return the words of what one process does of a sample once its tables are there."""
-    return rest_of_sample(wildcards, f"{RESULTS}/samples/{wildcards.sample}")
+    """Return the quoted words of what one process does of a sample once its tables are there."""
+    place = f"{RESULTS}/samples/{wildcards.sample}"
+    return shlex.join(rest_of_sample(wildcards, place))
 
 
+@told_once
 def after_detect(wildcards, input):
-    """Return the words of what one process does of a sample that is one chunk."""
+    """Return the quoted words of what one process does of a sample that is one chunk."""
     if wildcards.n != "1":
-        return []
+        return ""
     place = f"{RESULTS}/samples/{wildcards.sample}"
     words = ["+", "gather"]
     for kind, result in (
@@ -405,7 +433,7 @@ def after_detect(wildcards, input):
         words += [f"--{kind}", f"{place}/chunks/1-of-1.{kind}.parquet"]
         words += [f"--out-{result}", f"{place}/{AHEAD}/{result}.parquet"]
     rest = rest_of_sample(wildcards, f"{place}/{AHEAD}")
-    return [*words, *rest] if rest else []
+    return shlex.join([*words, *rest]) if rest else ""
 
 
 def rest_of_sample(wildcards, tables):
@@ -433,18 +461,17 @@ def rest_of_sample(wildcards, tables):
     return words
 
 
+@told_once
 def after_simulate(wildcards, input):
-    """Return the words of what one process does of a patient once the cascade is there."""
+    """Return the quoted words of what one process does of a patient once the cascade is there."""
     if charts_of(wildcards):
-        return []  # a prognosis waits for the charts of all controls
+        return ""  # a prognosis waits for the charts of all controls
     place = f"{RESULTS}/patients/{wildcards.patient}"
     words = ["+", "prognose", "--counts", *of_patient("counts")(wildcards)]
     words += ["--settings", settings("prognose", of="patient")(wildcards)]
     words += ["--quality", *of_patient("quality")(wildcards)]
-    return [
-        *(*words, "--cascade", f"{place}/cascade.json"),
-        *("--out", f"{place}/{AHEAD}/prognosis.json"),
-    ]
+    words += ["--cascade", f"{place}/cascade.json"]
+    return shlex.join([*words, "--out", f"{place}/{AHEAD}/prognosis.json"])
 
 
 def of_samples(kind, samples):
@@ -453,9 +480,12 @@ def of_samples(kind, samples):
 
 def of_patient(kind):
     """Return the input function that names a result of all of the patient's samples, the earliest first."""
-    return lambda wildcards: of_samples(kind, study.samples_of(wildcards.patient))
+    return told_once(
+        lambda wildcards: of_samples(kind, study.samples_of(wildcards.patient))
+    )
 
 
+@told_once
 def charts_of(wildcards):
     """Return the results of the controls if a sample of the page belongs to a run with controls."""
     one = getattr(wildcards, "sample", None)

@@ -28,7 +28,7 @@ rule detect:
         "ctcascade ahead detect --settings {params.settings:q} --base {params.base:q} --chunk {wildcards.k}/{wildcards.n}"
         " --frames {output.frames:q} --cells {output.cells:q} --outlines {output.outlines:q} --planes {output.planes:q}"
         " {params.labels:q}"
-        " --planned {params.images:q} {params.known:q} {params.ahead:q} 2> {log:q}"
+        " --planned {params.images:q} {params.known:q} {params.ahead} 2> {log:q}"
 
 
 # gather has the params of its chunks: chunks are deleted, and the next run must know if they would be out of date.
@@ -63,7 +63,7 @@ rule gather:
         "{params.ready} || ctcascade ahead gather --frames {input.frames:q} --cells {input.cells:q}"
         " --outlines {input.outlines:q} --out-frames {output.frames:q} --out-cells {output.cells:q}"
         " --out-outlines {output.outlines:q} --planes {input.planes:q} --out-overview {output.overview:q}"
-        " {params.ahead:q} 2> {log:q}"
+        " {params.ahead} 2> {log:q}"
 
 
 rule classify:

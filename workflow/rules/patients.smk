@@ -21,7 +21,7 @@ rule simulate:
         ahead=after_simulate,
     shell:
         "ctcascade ahead simulate --settings {params.settings:q} --counts {input.counts:q} --quality {input.quality:q}"
-        " {params.controls:q} {params.what_if:q} --out {output:q} {params.ahead:q} 2> {log:q}"
+        " {params.controls:q} {params.what_if:q} --out {output:q} {params.ahead} 2> {log:q}"
 
 
 rule prognose:

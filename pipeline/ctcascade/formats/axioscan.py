@@ -8,7 +8,7 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from math import floor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import yaml
 
@@ -64,12 +64,12 @@ def group(folder: Folder, camera: Camera) -> Layout:
     others = [*folder.others, *(f"{name}/{other}" for name, at in inside.items() for other in at.others)]
     found, foreign, places = [], [], {}
     for name in images:
-        path = PurePosixPath(name)
-        match = _NAME.fullmatch(path.name)
+        above, _, own = name.rpartition("/")
+        match = _NAME.fullmatch(own)
         if not match or role_of(match[1], camera.channels) is None:
             foreign.append(name)
             continue
-        region = _REGION.fullmatch(path.parent.name)
+        region = _REGION.fullmatch(above.rpartition("/")[2])
         frame = f"X{match[2]}-Y{match[3]}" if region is None else f"R{region[1]}-X{match[2]}-Y{match[3]}"
         places[frame] = (int(region[1]) if region else 0, int(match[3]), int(match[2]))
         found.append((frame, match[1], name))

@@ -46,7 +46,7 @@ def group(folder: Folder, camera: Camera) -> Layout:
     on = _channels_on(folder.path / info) if info else _CHANNELS
     found, foreign = [], []
     for name in folder.images:
-        match = _NAME.fullmatch(PurePosixPath(name).name)
+        match = _NAME.fullmatch(name.rpartition("/")[2])
         channel, tile = divmod(int(match[1]) - 1, _TILES) if match else (-1, 0)
         if not 0 <= channel < len(_CHANNELS):
             foreign.append(name)

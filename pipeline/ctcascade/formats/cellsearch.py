@@ -94,9 +94,12 @@ def read(ref: FrameRef, camera: Camera) -> Frame:
 def is_stretched(path: Path) -> bool:
     """Return whether the first page of a TIFF has stretch limits; False for a file that is not a TIFF."""
     try:
-        with reading("the file"), guard.open_tiff(path) as file:
-            tags = file.pages.first.tags
-            return _LOW in tags and _HIGH in tags
+        with reading("the file"):
+            if not {_LOW, _HIGH} <= guard.first_tags(path).keys():
+                return False
+            with guard.open_tiff(path) as file:
+                tags = file.pages.first.tags
+                return _LOW in tags and _HIGH in tags
     except FrameError:
         return False
 

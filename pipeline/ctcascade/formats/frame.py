@@ -1,5 +1,6 @@
 """What every reader returns: a frame whose channels are named by role, in the camera's own counts."""
 
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -209,8 +210,9 @@ def grouped(
     frames: dict[str, tuple[tuple[str, str], ...]] = {}
     seen: dict[tuple[str, str | None], str] = {}
     repeated = []
+    role = functools.cache(lambda channel: role_of(channel, camera.channels))  # thousands of files, a few channels
     for frame, channel, name in found:
-        key = (frame, role_of(channel, camera.channels))
+        key = (frame, role(channel))
         if key in seen:
             repeated.append((frame, seen[key], name))
         seen[key] = name

@@ -44,7 +44,7 @@ def youngest(listed: FrameList, now: float) -> tuple[Path | None, float, int]:
     """
     found: Path | None = None
     least, young = float("inf"), 0
-    for path in dict.fromkeys(path for frame in listed.frames for path in frame.files):
+    for path in listed.images:
         age = max(0.0, now - _state(path).st_mtime)
         young += age < _YOUNG_S
         if age < least:
@@ -63,8 +63,7 @@ def _state(path: Path) -> os.stat_result:
 
 def digest_of_images(listed: FrameList, base: Path) -> str:
     """Return the number of frames and a digest of their files' names, sizes and dates: changed ones are read again."""
-    images = dict.fromkeys(path for frame in listed.frames for path in frame.files)
-    return f"{len(listed.frames)}:{digest((*images, *listed.sidecars), base)}"
+    return f"{len(listed.frames)}:{digest((*listed.images, *listed.sidecars), base)}"
 
 
 def digest_of_content(listed: FrameList, known: KnownImages | None = None, read: Container[Path] = ()) -> str:
@@ -84,8 +83,7 @@ def digest_of_content(listed: FrameList, known: KnownImages | None = None, read:
     differs in all of them. `digest_of_images` notices when a file is written again in place.
     """
     found = hashlib.sha256()
-    images = dict.fromkeys(path for frame in listed.frames for path in frame.files)
-    for path in (*images, *listed.sidecars):
+    for path in (*listed.images, *listed.sidecars):
         state = _state(path)
         name = "" if path.is_dir() else path.name
         if known is None:

@@ -1,5 +1,6 @@
 """From a row of the sample sheet to its frames: each folder is listed once; headers are read only where needed."""
 
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -41,6 +42,11 @@ class FrameList:
     sidecars: tuple[Path, ...] = ()
     events: tuple[tuple[int, Path], ...] = ()
     in_part: bool = False
+
+    @functools.cached_property
+    def images(self) -> tuple[Path, ...]:
+        """The files of all frames, each once."""
+        return tuple(dict.fromkeys(path for frame in self.frames for path in frame.files))
 
 
 def list_frames(images: Sequence[str], base: Path, fmt: str, camera: Camera) -> FrameList:

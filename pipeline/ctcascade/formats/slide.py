@@ -26,10 +26,15 @@ _SUFFIX = re.compile(r"(\.ome)?\.(tiff?|qptiff|stk|svs)$", re.IGNORECASE)
 def is_large(path: Path) -> bool:
     """Return whether a TIFF is larger than a frame; False for a file that is not a TIFF."""
     try:
-        with reading("the file"), guard.open_tiff(path) as file:
-            page = file.pages.first
-            guard.check_whole(page.imagelength, page.imagewidth)  # a broken frame is no slide
-            return max(page.imagelength, page.imagewidth) > parts.WHOLE_PX
+        with reading("the file"):
+            tags = guard.first_tags(path)
+            sides = [tags.get(code) for code in guard.SIDES]
+            if all(side is not None and side <= parts.WHOLE_PX for side in sides):
+                return False
+            with guard.open_tiff(path) as file:
+                page = file.pages.first
+                guard.check_whole(page.imagelength, page.imagewidth)  # a broken frame is no slide
+                return max(page.imagelength, page.imagewidth) > parts.WHOLE_PX
     except FrameError:
         return False
 

@@ -81,7 +81,7 @@ class Study:
 
         Controls and samples of healthy donors that stand under the name of a patient with a tumour are none of them.
         """
-        own = [name for name, row in self.samples.items() if row.patient == patient]
+        own = self._of_patients.get(patient, [])
         if patient in self.patients and self.patients[patient].primary != "none":
             own = [name for name in own if not _is_control(self.samples[name])] or own
         return sorted(own, key=lambda name: self.samples[name].collected)
@@ -91,7 +91,7 @@ class Study:
         runs = dict.fromkeys(_run(self.samples[name]) for name in samples)
         return [name for run in runs for name in self._controls.get(run, []) if name not in samples]
 
-    @property
+    @functools.cached_property
     def controls(self) -> list[str]:
         """Return all control samples, in the sheet's order."""
         return [name for name, row in self.samples.items() if row.role in CONTROLS]
@@ -122,6 +122,13 @@ class Study:
     def ill(self) -> list[str]:
         """Return the patients with a tumour, in the sheet's order."""
         return [n for n, row in self.patients.items() if row.primary != "none"]
+
+    @functools.cached_property
+    def _of_patients(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, row in self.samples.items():
+            found.setdefault(row.patient, []).append(name)
+        return found
 
     @functools.cached_property
     def _controls(self) -> dict[tuple[str, str], list[str]]:
