@@ -6,8 +6,10 @@ import html
 import itertools
 import json
 import re
+import sys
 
 import cv2
+import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -178,6 +180,35 @@ def test_equal_results_give_equal_bytes(tmp_path):
     assert cases.patient_page(tmp_path / "two", draws, road).read_bytes() == one
     first = cases.sample_page(tmp_path / "a").read_bytes()
     assert cases.sample_page(tmp_path / "elsewhere" / "b").read_bytes() == first
+
+
+def test_templates_are_compiled_once_and_again_when_the_code_of_pages_changes(tmp_path, monkeypatch):
+    compiled, generate = [], jinja2.Environment._generate
+
+    def counted(self, source, name, *args, **how):
+        compiled.append(name)
+        return generate(self, source, name, *args, **how)
+
+    def made(folder=tmp_path):
+        monkeypatch.setattr(paging, "COMPILED", folder)
+        paging._environment.cache_clear()
+        compiled.clear()
+        return paging.part("body.html", "body", None, [], {}), compiled.copy()
+
+    monkeypatch.setattr(jinja2.Environment, "_generate", counted)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    first = made()
+    assert first[1] == ["body.html"]
+    assert made() == (first[0], [])
+    assert made(tmp_path / "missing") == first
+    monkeypatch.setattr(paging.fingerprint, "stage_hash", lambda stage: "of other code")
+    assert made() == first
+    assert made() == (first[0], [])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "empty").mkdir()
+    assert made(tmp_path / "empty") == first
+    assert not list((tmp_path / "empty").iterdir())
+    paging._environment.cache_clear()
 
 
 def test_a_different_count_gives_a_different_page(tmp_path):

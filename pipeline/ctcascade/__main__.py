@@ -1,6 +1,7 @@
 """The command line, ``ctcascade VERB``: the verbs of all rooms, and exit codes (0 good, 1 a bug, 2 bad input)."""
 
 import argparse
+import functools
 import itertools
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
+@functools.cache  # a chain of verbs asks for it once a verb
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
