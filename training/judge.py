@@ -90,7 +90,7 @@ def slides(folder: Path) -> list[Slide]:
     out = []
     for path in sorted(folder.glob("*.pickle")):
         frames, cells, truth, px = pd.read_pickle(path)
-        found = slide_of(path.stem, MAKERS[int(path.stem) % 3], frames, cells, truth, px)
+        found = slide_of(path.stem, MAKERS[int(path.stem) % len(MAKERS)], frames, cells, truth, px)
         if found:
             out.append(found)
     return out
@@ -120,7 +120,7 @@ def fields() -> list[Slide]:
     return out
 
 
-def fit(known: Sequence[Slide], rounds: int = 250) -> Any:
+def fit(known: Sequence[Slide], rounds: int = 500) -> Any:
     """Return the trees that tell CTCs from other candidates."""
     x, y = np.concatenate([s.traits for s in known]), np.concatenate([s.truth for s in known])
     weight = np.concatenate([np.full(len(s.truth), 3.0 if s.maker == "real" else 1.0) for s in known])
@@ -129,7 +129,7 @@ def fit(known: Sequence[Slide], rounds: int = 250) -> Any:
     model = HistGradientBoostingClassifier(
         max_iter=rounds,
         learning_rate=0.06,
-        max_leaf_nodes=15,
+        max_leaf_nodes=31,
         min_samples_leaf=30,
         l2_regularization=3.0,
         max_features=0.3,

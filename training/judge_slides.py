@@ -1,7 +1,7 @@
-"""Slides that the learned judge is trained on: three generators, every factor at random, and how they are detected.
+"""Slides that the learned judge is trained on: four generators, every factor at random, and how they are detected.
 
 A slide is one small frame with many CTCs and many things that are easily mistaken for one. Its number decides
-everything: the generator (its remainder by three), what lies on it, stain, optics and camera.
+everything: the generator (its remainder by four), what lies on it, stain, optics and camera.
 
     python -m training.judge_slides FIRST-LAST FOLDER
 
@@ -28,11 +28,12 @@ from ctcascade.validation.phantom_objects import place_objects
 from tests.support import other_phantom
 from tests.support.calling import DETECT, assay
 from tests.support.detecting import camera_of
-from verification import stress, third_phantom
+from training import dying
+from verification import fourth_phantom, stress, third_phantom
 from verification import stress_states as states
 from verification.stress_states import Scene, State
 
-MAKERS = ("phantom", "other", "third")
+MAKERS = ("phantom", "other", "third", "fourth")
 Planes = dict[str, Any]
 Rng = np.random.Generator
 
@@ -49,7 +50,7 @@ def draw(number: int) -> Drawn:
     """Return the slide of this number."""
     rng = np.random.default_rng([number, 1515])
     state, groups = _state(rng)
-    maker = (_phantom, _other, _third)[number % 3]
+    maker = (_phantom, _other, _third, _fourth)[number % len(MAKERS)]
     light, rows, px, expose = maker(state, groups, rng)
     planes = expose(light, rng)
     planes = state.pixels(planes, 0, rng) if state.pixels else planes
@@ -83,6 +84,12 @@ def _state(rng: Rng) -> tuple[State, list[tuple[int, int]]]:
         defocus_um=float(rng.uniform(0.2, 1.2)) if rng.random() < 0.2 else 0.0,
     )
     return state, groups
+
+
+def _littered(state: State, light: Planes, px: float, rows: pd.DataFrame, rng: Rng) -> pd.DataFrame:
+    """Paint what is no cell, and dying cells, into the light of a frame, and return the truth with them."""
+    rows = stress._blotted(state, light, px, rows, rng)
+    return dying.painted(light, rows, int(rng.integers(1, 9)) if rng.random() < 0.75 else 0, px, rng)
 
 
 def _some(make: Any, most: int, share: float, rng: Rng) -> Any:
@@ -204,7 +211,7 @@ def _phantom(state: State, groups: Sequence[tuple[int, int]], rng: Rng) -> tuple
         draw_object(planes, replace(thing, kind=drawn, light=lit, nucleus_um=nucleus), px, rng)
     rows = pd.DataFrame([{name: getattr(t, name) for name in stress.TOLD} for t in things], columns=list(stress.TOLD))
     light = dict(zip(phantom.ROLES, planes, strict=True))
-    rows = stress._blotted(state, light, px, rows, rng)
+    rows = _littered(state, light, px, rows, rng)
 
     def expose(lit: Planes, r: Rng) -> Planes:
         lit = stress._through(state, lit, px)
@@ -238,7 +245,7 @@ def _other(state: State, groups: Sequence[tuple[int, int]], rng: Rng) -> tuple[P
         cell["nuclei"] = [(a, b, size * long, flat) for a, b, long, flat in stress._nuclei(form, cell, rng)]
     light = {role: plane / full for role, plane in other_phantom._painted(blood, cells, rng).items()}
     rows = pd.DataFrame([c["row"] for c in cells], columns=list(stress.TOLD))
-    rows = stress._blotted(state, light, fine, rows, rng)
+    rows = _littered(state, light, fine, rows, rng)
 
     def expose(lit: Planes, r: Rng) -> Planes:
         lit = stress._through(state, lit, fine)
@@ -281,12 +288,44 @@ def _third(state: State, groups: Sequence[tuple[int, int]], rng: Rng) -> tuple[P
             bodies[k] = body._replace(light=lit, form=form or body.form)
     light = third_phantom.paint(bodies, film, rng)
     rows = third_phantom.truth_of(bodies, film)[list(stress.TOLD)]
-    rows = stress._in_pixels(stress._blotted(state, light, film.pixel_size_um, rows, rng), film)
+    rows = stress._in_pixels(_littered(state, light, film.pixel_size_um, rows, rng), film)
 
     def expose(lit: Planes, r: Rng) -> Planes:
         return third_phantom.photograph(stress._through(state, lit, film.pixel_size_um), film, r)
 
     return light, rows, film.pixel_size_um, expose
+
+
+def _fourth(state: State, groups: Sequence[tuple[int, int]], rng: Rng) -> tuple[Planes, pd.DataFrame, float, Any]:
+    drop = fourth_phantom.Drop(
+        pixel_size_um=float(rng.choice([0.5, 0.6, 0.65, 0.75])),
+        leukocytes=state.scene.leukocytes,
+        ctc_um=state.scene.ctc_um,
+        ck=float(rng.uniform(0.08, 0.3)),
+        weak_ck=float(rng.uniform(0, 0.3)),
+        uptake=float(rng.uniform(0, 0.08)),
+        weak_cd45=float(rng.uniform(0, 0.15)),
+        dying=float(rng.choice([0.0, 3.0, 7.0])),
+        debris=float(rng.uniform(1, 8)),
+        narrow_um=float(rng.uniform(0.28, 0.65)),
+        wide_um=float(rng.uniform(1.5, 3)),
+        wide_share=float(rng.uniform(0.1, 0.4)),
+        haze=float(np.exp(rng.uniform(np.log(0.004), np.log(0.06)))),
+        electrons=float(np.exp(rng.uniform(np.log(2000), np.log(20000)))),
+    )
+    things = fourth_phantom.crowd(drop, groups, rng)
+    for k, thing in enumerate(things):
+        if thing.kind in phantom.CTC_KINDS or thing.kind.startswith("leukocyte"):
+            lit, form = state.cell(stress._sort(thing.kind), dict(thing.light), rng)
+            things[k] = thing._replace(light=lit, form=form or thing.form)
+    light = fourth_phantom.paint(things, drop, rng)
+    px = drop.pixel_size_um
+    rows = _littered(state, light, px, fourth_phantom.truth_of(things, drop)[list(stress.TOLD)], rng)
+
+    def expose(lit: Planes, r: Rng) -> Planes:
+        return fourth_phantom.photograph(stress._through(state, lit, px), drop, r)
+
+    return light, rows.assign(y_px=rows["y_um"] / px, x_px=rows["x_um"] / px), px, expose
 
 
 def main(numbers: Sequence[int], folder: Path) -> None:

@@ -233,9 +233,9 @@ class JudgeSettings(Typed):
         "is written and the gates alone decide; off: it is not asked.",
     )
     least_ln_ratio: Number = setting(
-        -1.0,
+        0.0,
         LN_RATIO,
-        "Ln of the likelihood ratio from which the judge is for a CTC, or at least not against.",
+        "Ln of the likelihood ratio from which the judge is for a CTC.",
         ge=-20,
         le=20,
     )
