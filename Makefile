@@ -78,12 +78,12 @@ weights: .venv/ready  ## train the learned segmenter's network again, from image
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt
 	PYTHONPATH=$(CURDIR) training/.venv/bin/python training/train.py
 
-judge: .venv/ready  ## train the learned judge again: 1,200 slides of three generators, about half an hour
+judge: .venv/ready  ## train the learned judge again: 1,600 slides of four generators, about half an hour
 	"$(PYTHON)" -m venv training/.venv
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-build.lock
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check $(LOCKED) -r requirements.lock
 	training/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt
-	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge_slides 0-1200 build/judge
+	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge_slides 0-1600 build/judge
 	PYTHONPATH=$(CURDIR)/pipeline:$(CURDIR) training/.venv/bin/python -m training.judge build/judge
 
 slurm-test: .venv/ready  ## run the workflow on a Slurm of two nodes, through cancelled jobs and lost nodes (root, Debian)
