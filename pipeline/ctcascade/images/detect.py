@@ -122,7 +122,7 @@ def detect(
                 progress(len(rows), len(refs), n_cells)
         now = listing.list_frames(job.images, base, job.format, job.assay)
         _refuse_unplanned(job, base, now, planned)
-        # dates that were set back, or only looked at anew (a link to the file, other rights): the content tells
+        # dates that were set back, or only looked at again (a link to the file, other rights): the content tells
         touched = {path for path, state in image_files.states(now).items() if before.get(path) != state}
         if touched and _content(now, known, touched) != images:
             _refuse_unplanned(job, base, now, "")
