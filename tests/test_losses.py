@@ -84,6 +84,19 @@ def test_cells_lost_to_one_gate_withhold_the_count_where_no_judge_is_asked(lost,
     assert words in claim.reason
 
 
+@pytest.mark.parametrize(("in_nucleus", "verdict"), [(3.0, "holds"), (30.0, "fails")])
+def test_ctcs_whose_nuclei_are_too_faint_to_be_nuclei_withhold_the_count(in_nucleus, verdict):
+    table = cells_table(*[CTC] * 12, *[CTC] * 4)
+    faint = slice(12, 16)
+    table.loc[table.index[faint], ["dna_mean", "dna_nucleus_mean", "dna_cytoplasm_mean"]] = 3.0, in_nucleus, 1.0
+    reference = reference_of(table, NOISE, GATES, SETTINGS, NO_BLEED)
+    assert not reference.nucleated[faint].any()
+    assert reference.nucleated[:12].all()
+    calls = call_cells(table, reference, NOISE, GATES, BESIDE, None)
+    found = {c.claim: c for c in _losses(JOB, table, calls, NOISE, reference, None, ())}
+    assert found["few_ctcs_lost"].verdict == verdict
+
+
 @pytest.mark.parametrize(("ln_ratio", "verdict"), [(2.0, "fails"), (-6.0, "holds")])
 def test_where_the_judge_is_asked_its_probabilities_say_how_many_were_lost(ln_ratio, verdict):
     claim = claims(*[CTC] * 12, *[LOST] * 6, ln_ratio=[5.0] * 12 + [ln_ratio] * 6)["few_ctcs_lost"]

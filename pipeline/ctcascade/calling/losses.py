@@ -146,7 +146,9 @@ def _looked(
     unsure = ln_ratio[rows] > settings.losses.sure_ln_ratio
     by_gates = calls["gates_p_ctc"].to_numpy(float)[rows] >= settings.p_ctc_call
     bare = ~nucleated & (z > least) & (ratio < reference.cd45_max_ratio)
-    bare &= signals.dna > settings.min_snr * noise["dna"]
+    # faint nuclei that were found are none, and their DNA is lost in the mean over a large cell
+    dna = np.maximum(signals.dna, np.nan_to_num(signals.dna_nucleus))
+    bare &= dna > settings.min_snr * noise["dna"]
     bare &= cells["equivalent_diameter_um"].to_numpy(float) > gates.min_diameter_um
     clumps = reason[bare].astype(str)
     return Looked(

@@ -233,9 +233,9 @@ class JudgeSettings(Typed):
         "is written and the gates alone decide; off: it is not asked.",
     )
     least_ln_ratio: Number = setting(
-        0.0,
+        -0.5,
         LN_RATIO,
-        "Ln of the likelihood ratio from which the judge is for a CTC.",
+        "Ln of the likelihood ratio from which the judge is for a CTC, or hardly against.",
         ge=-20,
         le=20,
     )
