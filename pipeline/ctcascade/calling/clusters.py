@@ -63,9 +63,10 @@ def _touching(cells: pd.DataFrame, call: NDArray[np.object_], gap_um: float) -> 
     step = number.max(initial=0) + 1  # a cell is one number: an index of both columns takes more memory than all else
     start: list[int] = []
     sought: list[int] = []
-    contacts, gaps = cells["contacts"].to_numpy(), cells["contact_gaps_um"].to_numpy()
-    for row in ctcs:
-        for other, gap in zip(contacts[row], gaps[row], strict=True):
+    # of CTCs alone: as Python objects, the contacts of all cells would be the largest thing in memory
+    contacts, gaps = (cells[name].iloc[ctcs].to_numpy() for name in ("contacts", "contact_gaps_um"))
+    for row, others, far in zip(ctcs, contacts, gaps, strict=True):
+        for other, gap in zip(others, far, strict=True):
             if gap <= gap_um:
                 start.append(int(row))
                 sought.append(int(frame[row] * step + other))
