@@ -97,6 +97,17 @@ def test_ctcs_whose_nuclei_are_too_faint_to_be_nuclei_withhold_the_count(in_nucl
     assert found["few_ctcs_lost"].verdict == verdict
 
 
+@pytest.mark.parametrize(("stain", "verdict"), [(1.0, "holds"), (0.045, "fails")])
+def test_where_dna_is_faint_a_nucleus_that_was_not_seen_may_be_there(stain, verdict):
+    table = cells_table(CTC, *[{**BARE, "dna": 20.0}] * 4)
+    table[[name for name in table if name.startswith("dna_") and name.endswith(("mean", "max", "high"))]] *= stain
+    reference = reference_of(table, NOISE, GATES, SETTINGS, NO_BLEED)
+    calls = call_cells(table, reference, NOISE, GATES, BESIDE, None)
+    found = {c.claim: c for c in _losses(JOB, table, calls, NOISE, reference, None, ())}
+    assert (calls["call"] == "ctc").sum() == 1
+    assert found["few_ctcs_lost"].verdict == verdict
+
+
 @pytest.mark.parametrize(("ln_ratio", "verdict"), [(2.0, "fails"), (-6.0, "holds")])
 def test_where_the_judge_is_asked_its_probabilities_say_how_many_were_lost(ln_ratio, verdict):
     claim = claims(*[CTC] * 12, *[LOST] * 6, ln_ratio=[5.0] * 12 + [ln_ratio] * 6)["few_ctcs_lost"]

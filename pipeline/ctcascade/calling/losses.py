@@ -146,9 +146,11 @@ def _looked(
     unsure = ln_ratio[rows] > settings.losses.sure_ln_ratio
     by_gates = calls["gates_p_ctc"].to_numpy(float)[rows] >= settings.p_ctc_call
     bare = ~nucleated & (z > least) & (ratio < reference.cd45_max_ratio)
-    # faint nuclei that were found are none, and their DNA is lost in the mean over a large cell
-    dna = np.maximum(signals.dna, np.nan_to_num(signals.dna_nucleus))
-    bare &= dna > settings.min_snr * noise["dna"]
+    # faint nuclei that were found are none, and their DNA is lost in the mean over a large cell; where the sample's
+    # nuclei hardly rise above the noise, a cell may have one of which nothing is seen
+    inside = np.nan_to_num(signals.dna_nucleus)
+    faint = np.median(inside[nucleated]) < settings.stains.bright_snr * noise["dna"] if nucleated.any() else True
+    bare &= faint | (np.maximum(signals.dna, inside) > settings.min_snr * noise["dna"])
     bare &= cells["equivalent_diameter_um"].to_numpy(float) > gates.min_diameter_um
     clumps = reason[bare].astype(str)
     return Looked(
@@ -255,7 +257,7 @@ def _lost(looked: Looked, n: int, judging: bool, limits: LossSettings) -> Claim:
         (
             float(looked.bare),
             limits.few,
-            limits.min_called,
+            0,
             "{expected:.0f} objects have the stains and size of CTCs but no nucleus was found in them",
         ),
     ):
