@@ -129,19 +129,19 @@ def _looked(
     more: More | None,
 ) -> Looked:
     near = settings.losses.near_widths
-    call, reason = calls["call"].to_numpy(object), calls["reason"].to_numpy(object)
+    is_ctc, reason = (calls["call"] == "ctc").to_numpy(bool), calls["reason"]  # no object a cell
     ratio = (signals.cd45 - signals.cd45_sd) / reference.cd45
     z, least = reference.z_ck(signals.ck), reference.least_z(np.maximum(ratio, 0), gates)
     nucleated = reference.nucleated
     stained = (z > least - near * settings.gate_widths.ck_min_z) & (ratio < _MOST_CD45)
     ln_ratio = calls["judge_ln_ratio"].to_numpy(float)
-    rows = np.flatnonzero((call == "ctc") | (stained & nucleated) | (judging & np.isfinite(ln_ratio)))
+    rows = np.flatnonzero(is_ctc | (stained & nucleated) | (judging & np.isfinite(ln_ratio)))
     terms = terms_of(rows)
-    called = call[rows] == "ctc"
+    called = is_ctc[rows]
     one = np.argmin(terms, axis=0)
     lowest = np.take_along_axis(terms, one[None], axis=0)[0]
     others = np.prod(np.where(np.arange(len(terms))[:, None] == one, 1.0, terms), axis=0)
-    open_ = ~called & ~np.char.startswith(reason[rows].astype(str), OTHER_HALF)
+    open_ = ~called & ~reason.iloc[rows].str.startswith(OTHER_HALF).to_numpy(bool)
     p = calls["p_ctc_in_sample"].to_numpy(float)[rows] if judging else np.full(len(rows), np.nan)
     unsure = ln_ratio[rows] > settings.losses.sure_ln_ratio
     by_gates = calls["gates_p_ctc"].to_numpy(float)[rows] >= settings.p_ctc_call
@@ -152,7 +152,7 @@ def _looked(
     faint = np.median(inside[nucleated]) < settings.stains.bright_snr * noise["dna"] if nucleated.any() else True
     bare &= faint | (np.maximum(signals.dna, inside) > settings.min_snr * noise["dna"])
     bare &= cells["equivalent_diameter_um"].to_numpy(float) > gates.min_diameter_um
-    clumps = reason[bare].astype(str)
+    clumps = reason[bare].str.startswith("dye").to_numpy(bool)
     return Looked(
         called,
         open_ & stained[rows] & (others >= settings.p_ctc_call) & (lowest > expit(-near)),
@@ -160,7 +160,7 @@ def _looked(
         terms,
         np.where(called | open_, p, np.nan),
         np.where(called | open_, ln_ratio[rows], np.nan),
-        int((~np.char.startswith(clumps, "dye")).sum()),
+        int((~clumps).sum()),
         _bled(
             cells, nucleated & _may_be_bleed(calls, signals, z - reference.ck_min_z, noise, settings), settings, more
         ),
@@ -173,7 +173,7 @@ def _may_be_bleed(
     """Return the cells that only CD45 keeps from being CTCs, where it may all come from their bright cytokeratin."""
     unknown = any((b.source, b.target, b.how) == ("ck", "cd45", "not_estimable") for b in signals.bleed)
     bright = (signals.ck > settings.bleed.bright_snr * noise["ck"]) & (above > 0) & unknown
-    held = calls["call"].to_numpy(object) == "double_positive"
+    held = (calls["call"] == "double_positive").to_numpy(bool)
     return np.asarray(bright & held & (signals.cd45 < settings.bleed.max_share * signals.ck))
 
 
