@@ -14,6 +14,7 @@ from ctcascade.counting.count import count, count_ctcs, imaged_fraction, tally
 from ctcascade.counting.observation import Factor, Observation
 from ctcascade.data import store, tables
 from ctcascade.data.errors import InputError
+from ctcascade.data.vocabulary import ROLES
 from tests.support.counts import EXACT, calls_table, frames_table, settings
 from tests.support.json_results import read_result
 
@@ -37,10 +38,9 @@ def test_diameters_are_of_single_whole_ctcs(tmp_path):
     calls = calls_table(
         ("ctc", None), ("ctc", 1), ("ctc", 1), ("leukocyte", None), ("ctc", None, "at_border"), ("ctc", None)
     )  # fmt: skip
-    names = [c.name for c in tables.CELLS.columns]
-    kinds = {c.name: c.dtype for c in tables.CELLS.columns}
+    kinds = {c.name: c.dtype for c in (*tables.CELLS.columns, *tables.CELLS.for_roles(ROLES))}
     empty = {"str": "f0", "bool": False, "int": 1, "float": 1.0, "ints": [], "floats": []}
-    cells = pd.DataFrame({name: [empty[kinds[name]]] * len(calls) for name in names})
+    cells = pd.DataFrame({name: [empty[kind]] * len(calls) for name, kind in kinds.items()})
     cells = cells.assign(cell=calls["cell"], equivalent_diameter_um=[10.0, 11.0, 12.0, 13.0, 14.0, 20.0])
     for name, table in (("frames", frames_table([1000.0])), ("calls", calls), ("cells", cells.iloc[::-1])):
         store.write_table(tmp_path / f"{name}.parquet", name, table, store.provenance({}, {}))

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_the_commands_of_the_page_lead_to_the_report(tmp_path):
     env = {**os.environ, "PATH": place, "PYTHONPATH": str(ROOT / "pipeline"), "BROWSER": "true"}
 
     def shell(command):
-        here = command.replace("~/ctcascade", str(ROOT))
+        here = re.sub(r"~/ctcascade(\S*)", lambda place: shlex.quote(f"{ROOT}{place[1]}"), command)
         ended = subprocess.run(here, shell=True, check=False, cwd=tmp_path, env=env, capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr

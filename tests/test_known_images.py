@@ -119,7 +119,7 @@ def test_a_list_cut_off_anywhere_gives_right_digests(tmp_path, reads):
 
 def test_the_digest_of_a_sample_is_one_with_a_list_and_without_and_its_own_files_are_read(tmp_path):
     paths = [image(tmp_path, f"f{k}.tif", bytes([k])) for k in range(3)]
-    listed = SimpleNamespace(frames=[SimpleNamespace(files=paths)], sidecars=[])
+    listed = SimpleNamespace(frames=[SimpleNamespace(files=paths)], images=paths, sidecars=[])
     right = image_files.digest_of_content(listed)
     for _ in range(2):
         known = KnownImages(tmp_path / "list.tsv", later)

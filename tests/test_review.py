@@ -17,6 +17,7 @@ from ctcascade.counting.count import count
 from ctcascade.counting.reviewed_calls import apply_reviews
 from ctcascade.data import store, tables
 from ctcascade.data.errors import InputError
+from ctcascade.data.vocabulary import ROLES
 from ctcascade.study import reviews
 from ctcascade.study.reviews import calls_hash
 from tests.support import report_cases as cases
@@ -282,7 +283,8 @@ def test_counts_follow_the_review(tmp_path):
     positive = pd.array([False, True, False, True, None, None], dtype="boolean")
     store.write_table(calls, "calls", CALLS.assign(her2_z=1.0, her2_positive=positive), made_by)
     contacts = cells_of(CALLS)
-    full = {column.name: 0 for column in tables.TABLES["cells"].columns} | {"touches_border": False}
+    columns = (*tables.CELLS.columns, *tables.CELLS.for_roles(ROLES))
+    full = {column.name: 0 for column in columns} | {"touches_border": False}
     store.write_table(cells, "cells", pd.DataFrame(index=contacts.index).assign(**full).assign(**contacts), made_by)
     rule = {"min_ctcs": 1, "min_positive": 1, "min_share": 0, "source": "a test"}
     her2 = {"marker": "HER2", "place": "cell", "min_z": {"value": 3.0, "source": "a test"}, "rule": rule}

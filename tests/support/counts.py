@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
+from ctcascade.data.tables import FRAMES
+from ctcascade.data.vocabulary import ROLES
 from ctcascade.study.jobs import CountJob
 
 EXACT = {"mean": 1.0, "low": 1.0, "high": 1.0, "kind": "measured", "source": "a test"}
@@ -38,8 +40,10 @@ def settings(**changes):
 
 def frames_table(areas, whole=1000.0):
     n = len(areas)
+    of_roles = dict.fromkeys((column.name for column in FRAMES.for_roles(ROLES)), 0.0)
     return pd.DataFrame(
         {
+            **of_roles,
             "frame": [f"f{i}" for i in range(n)],
             "path": [f"s/f{i}.tif" for i in range(n)],
             "part": 0,
