@@ -95,9 +95,7 @@ def test_a_run_waits_until_images_are_as_old_as_the_settings_say_and_again_for_t
 
 def test_an_image_that_goes_while_its_age_is_asked_for_is_named(tmp_path):
     gone = SimpleNamespace(images=(tmp_path / "gone.tif",))
-    with pytest.raises(
-        InputError, match=r"gone\.tif: found a file that was listed a moment ago, and now: No such"
-    ):
+    with pytest.raises(InputError, match=r"gone\.tif: found a file that was listed a moment ago, and now: No such"):
         image_files.youngest(gone, 0.0)
 
 
