@@ -24,7 +24,7 @@ def sample_of(folder, n_candidates, **other):
 
 def patient_of(folder, n_draws, **other):
     """Write the page of a patient of so many draws, one in ten of them not evaluable; `other` is of the cascade."""
-    days = [str(np.datetime64("2024-01-10") + 25 * i) for i in range(n_draws)]
+    days = [str(np.datetime64("2024-01-10") + np.timedelta64(25 * i, "D")) for i in range(n_draws)]
     draws = [
         cases.not_evaluable(f"S{i}", collected=day)
         if i % 10 == 4
