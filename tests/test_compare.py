@@ -9,6 +9,7 @@ import tifffile
 
 from ctcascade.counting.count import _blood_of_copies
 from ctcascade.data import store
+from ctcascade.data.errors import InputError
 from ctcascade.data.results import Shared, SharedPixels
 from ctcascade.data.tables import TABLES
 from ctcascade.formats import image_files, listing
@@ -121,6 +122,13 @@ def test_samples_are_compared_by_pixels_frame_by_frame(tmp_path):
     assert "two patients, P1 and P2, hold the same pixels in 2 frames (S1_1 and S2_2)" in found.shared[0].warning
     assert "of patient P3 hold the same pixels in 1 frame (S3_0 and S4_0)" in found.shared[1].warning
     assert found.of_sample("S5") == ()
+
+
+@pytest.mark.parametrize("sample", ["S9", ""])
+def test_frames_of_a_sample_that_is_none_of_the_run_are_refused(sample, tmp_path):
+    table = _frames(tmp_path / "1.parquet", sample, ["aa"])
+    with pytest.raises(InputError, match=f"sample: found {sample or 'none'}; expected one of S1"):
+        shared.compare(jobs.CompareJob(patients={"S1": "P1"}), [table], tmp_path / "out.json")
 
 
 @pytest.mark.parametrize(

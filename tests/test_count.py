@@ -150,6 +150,11 @@ def test_quantiles_are_those_of_the_posterior_that_the_interval_reports(run):
 
 
 @pytest.mark.property
+def test_frames_of_which_more_was_analysed_than_there_is_are_refused(run):
+    with pytest.raises(InputError, match=r"area_um2: found 1\.500 of the area of all frames"):
+        run(frames_table([1500.0]), calls_table())
+
+
 def test_an_empty_slide_is_a_count_of_zero_with_an_interval(run):
     found = run(frames_table([1000.0]), calls_table())
     assert (found["status"], found["n_ctc"], found["n_clusters"], found["n_leukocytes"]) == ("ok", 0, 0, 0)

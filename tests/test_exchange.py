@@ -139,6 +139,15 @@ def test_samples_of_another_patient_are_refused(tmp_path):
         written(tmp_path, cases.counts("S1", "P1", 6), cases.counts("S9", "P2", 6))
 
 
+def test_a_cascade_of_another_patient_is_refused(tmp_path):
+    written(tmp_path, cases.counts("S1", "P1", 6))
+    write_result(tmp_path / "cascade.json", "cascade", cases.cascade("P2", ["S1"]))
+    places = (tmp_path / name for name in ("cascade.json", "prognosis.json", "again.csv"))
+    with pytest.raises(InputError, match=r"cascade\.json: patient: found P2; expected P1"):
+        numbers_csv.write_numbers([tmp_path / "d0" / "counts.json"], *places)
+    assert not (tmp_path / "again.csv").exists()
+
+
 def test_a_broken_bundle_is_found(tmp_path):
     bundle, _ = written(tmp_path, cases.counts("S1", "P1", 6))
     assert fhir.invalid(bundle) == ""

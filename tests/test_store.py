@@ -267,6 +267,16 @@ def test_json_that_is_not_ours_is_refused_in_words(change, tmp_path):
         store.read_json(path, Counts)
 
 
+@pytest.mark.parametrize(
+    ("number", "said"), [("1" * 400, "a number of 400 digits"), ("1e400", "1e400, which no number holds")]
+)
+def test_numbers_that_no_number_holds_are_refused_in_words(number, said, tmp_path):
+    path = tmp_path / "counts.json"
+    path.write_text('{"n_ctc": ' + number + "}")
+    with pytest.raises(InputError, match=said):
+        store.read_json(path, Counts)
+
+
 def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(store.os, "fsync", lambda handle: synced.append((tmp_path / "a").exists()))

@@ -107,6 +107,7 @@ def count(
     fields, called = store.read_table(frames, "frames"), store.read_table(calls, "calls")
     measured = store.read_table(cells, "cells", only=[*_CELL, "equivalent_diameter_um"]) if cells else None
     _refuse_odd(calls, called, measured)
+    _refuse_more_than_all(frames, fields)
     made_by = store.table_provenance(calls)
     claims = made_by.reference.claims if made_by.reference else ()
     inputs, review = {"frames": frames, "calls": calls}, None
@@ -153,6 +154,13 @@ def _refuse_odd(path: Path, calls: pd.DataFrame, cells: pd.DataFrame | None) -> 
     if cells is not None and not _same_cells(calls, cells):
         found = f"{len(calls)} calls that are not those of the {len(cells)} cells"
         refuse(path, "", found, "a call for each cell", again)
+
+
+def _refuse_more_than_all(path: Path, frames: pd.DataFrame) -> None:
+    """Refuse frames of which more was analysed than there is."""
+    share = imaged_fraction(frames)
+    if share > 1 + 1e-9:
+        refuse(path, "area_um2", f"{share:.3f} of the area of all frames", "at most all of it", store.RUN_AGAIN)
 
 
 def _same_cells(calls: pd.DataFrame, cells: pd.DataFrame) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,7 @@ __all__ = [
     "write_text",
 ]
 RUN_AGAIN = "run the stage before this one again"
+_MOST_DIGITS = 20
 
 R = TypeVar("R", bound=ResultFile)
 
@@ -153,7 +155,7 @@ def read_json(path: Path, kind: type[R]) -> R:
     again = "run the stage before this one again"
     try:
         text = Path(path).read_text(encoding="utf-8")
-        json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+        json.loads(text, parse_constant=_no_number, parse_int=_whole, parse_float=_finite, object_pairs_hook=_once)
         if stamp.has_one(text) and stamp.fault(text):
             raise _NotOursError(f"a result that {stamp.fault(text)}")
         return kind.model_validate_json(text)
@@ -187,6 +189,19 @@ class _NotOursError(Exception):
 
 def _no_number(word: str) -> float:
     raise _NotOursError(f"{word}, which is no number")
+
+
+def _whole(word: str) -> int:
+    if len(word) > _MOST_DIGITS:
+        raise _NotOursError(f"a number of {len(word)} digits")
+    return int(word)
+
+
+def _finite(word: str) -> float:
+    value = float(word)
+    if not math.isfinite(value):
+        raise _NotOursError(f"{word[:_MOST_DIGITS]}, which no number holds")
+    return value
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ctcascade.data import store
+from ctcascade.data.errors import refuse
 from ctcascade.data.results import Shared, SharedPixels
 from ctcascade.formats.image_files import pairs_of
 from ctcascade.study.jobs import CompareJob
@@ -33,7 +34,9 @@ def compare(job: CompareJob, frames: Sequence[Path], out: Path) -> None:
     """
     holders: dict[str, dict[str, str]] = {}
     for path in frames:
-        sample = str(store.table_provenance(path).settings["sample"])
+        sample = str(store.table_provenance(path).settings.get("sample", ""))
+        if sample not in job.patients:
+            refuse(path, "sample", sample or "none", f"one of {', '.join(sorted(job.patients))}", store.RUN_AGAIN)
         table = store.read_table(path, "frames", only=["frame", "pixels_digest"])
         for frame, digest in zip(table["frame"], table["pixels_digest"], strict=True):
             if digest:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ctcascade.data import store
+from ctcascade.data.errors import refuse
 from ctcascade.data.results import Cascade, Counts, Prognosis, ResultFile
 from ctcascade.report.tables import lines
 
@@ -36,13 +37,16 @@ def write_numbers(counts: Sequence[Path], cascade: Path, prognosis: Path, out: P
     Raises
     ------
     InputError
-        If a result cannot be read.
+        If a result cannot be read or is of another patient.
     """
     found: list[tuple[str, str, str, ResultFile]] = []
     for path in counts:
         one = store.read_json(path, Counts)
         found.append((one.patient, one.sample, "counts", one))
     road, predicted = store.read_json(cascade, Cascade), store.read_json(prognosis, Prognosis)
+    for path, patient in (*zip(counts, (row[0] for row in found), strict=True), (cascade, road.patient)):
+        if patient != predicted.patient:
+            refuse(path, "patient", patient, predicted.patient, "give the results of one patient")
     found += [
         (road.patient, road.patient, "cascade", road),
         (predicted.patient, predicted.patient, "prognosis", predicted),
