@@ -61,7 +61,7 @@ def correct(plane: Floats, pixel_size_um: float, settings: BackgroundSettings, l
         ((np.arange(count * per_side) + 0.5) * length / (count * per_side)).astype(int)
         for length, count in zip(plane.shape, counts, strict=True)
     )
-    sample = plane[np.ix_(y, x)]
+    sample = plane.take(y, axis=0).take(x, axis=1)
     tiles = sample.reshape(counts[0], per_side, counts[1], per_side).swapaxes(1, 2).reshape(*counts, -1)
     rank = int(settings.quantile * tiles.shape[2])
     grid = np.ascontiguousarray(np.partition(tiles, rank, axis=2)[:, :, rank])

@@ -50,13 +50,14 @@ def _cells(
     squared, zone = nearest(nuclei, reach[1:].max())
     rim = (of.rim_um / px) ** 2
     (ck, ck_least), (cd45, cd45_least) = markers
-    ck_top, cd45_top = _tops_in_rim(zone, squared, rim, ck, cd45, len(area))
+    zones = runs_of(zone)
+    ck_top, cd45_top = _tops_in_rim(zones, squared, rim, ck, cd45, len(area))
     ck_floor, cd45_floor = (
         np.maximum(of.edge_share * ck_top, ck_least),
         np.maximum(of.edge_share * cd45_top, cd45_least),
     )
     reach = np.maximum(reach**2, rim)
-    body, levels = _body(zone, squared, rim, reach, ck, ck_floor, cd45, cd45_floor, 8 * px)
+    body, levels = _body(zones, squared, rim, reach, ck, ck_floor, cd45, cd45_floor, 8 * px)
     return np.asarray(flood(levels, nuclei, body))
 
 
@@ -76,21 +77,24 @@ def _add_bare(cells: Labels, smooth: Floats, detectable: float, px: float, of: C
 
 @kernel
 def _tops_in_rim(
-    zone: Any, squared: Any, rim: float, ck: Any, cd45: Any, count: int
+    zones: Any, squared: Any, rim: float, ck: Any, cd45: Any, count: int
 ) -> Any:  # pragma: no cover - compiled
-    """Return the greatest value (at least 0) of each marker by the label of the zone, in it and its rim."""
-    ck_top, cd45_top = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    for y in range(zone.shape[0]):
-        before, one, other = np.int32(0), np.float32(0), np.float32(0)
-        for x in range(zone.shape[1]):
-            k = zone[y, x]
-            if k > 0 and squared[y, x] <= rim:
-                if k != before:  # neighbours are mostly of one zone
-                    ck_top[before], cd45_top[before] = max(ck_top[before], one), max(cd45_top[before], other)
-                    before, one, other = k, np.float32(0), np.float32(0)
-                one, other = max(one, ck[y, x]), max(other, cd45[y, x])
-        ck_top[before], cd45_top[before] = max(ck_top[before], one), max(cd45_top[before], other)
-    return ck_top, cd45_top
+    """Return the greatest value (at least 0) of each marker by the label of the zone, in it and its rim.
+
+    Floats are compared by their bits, as integers: among those of 0 and more the greater has the greater, and negative
+    ones have a negative; of integers many are compared at once.
+    """
+    tops = np.zeros((2, count), np.int32)
+    ck, cd45, within = ck.view(np.int32), cd45.view(np.int32), np.int32(rim)
+    for y, start, stop, k in zones:
+        one, other = tops[0, k], tops[1, k]
+        away, in_ck, in_cd45 = squared[y, start:stop], ck[y, start:stop], cd45[y, start:stop]
+        for x in range(len(away)):
+            inside = away[x] <= within
+            one = max(one, in_ck[x] if inside else np.int32(0))
+            other = max(other, in_cd45[x] if inside else np.int32(0))
+        tops[0, k], tops[1, k] = one, other
+    return tops[0].view(np.float32), tops[1].view(np.float32)
 
 
 @kernel
@@ -118,22 +122,25 @@ def _beside(runs: Any, cells: Any, count: int) -> Any:  # pragma: no cover - com
 
 @kernel
 def _body(
-    zone: Any, squared: Any, rim: float, reach: Any, ck: Any, ck_floor: Any, cd45: Any, cd45_floor: Any, steps: float
+    zones: Any, squared: Any, rim: float, reach: Any, ck: Any, ck_floor: Any, cd45: Any, cd45_floor: Any, steps: float
 ) -> Any:  # pragma: no cover - compiled
-    """Return where cells are, and how far from a nucleus that is, in `steps` a pixel up to 255.
+    """Return where cells are, and there how far from a nucleus that is, in `steps` a pixel up to 255.
 
     That is in the rim, and as far as the zone's object reaches where a marker is above that object's floor; all
     distances are squared.
     """
-    body, levels = np.zeros(zone.shape, np.bool_), np.empty(zone.shape, np.uint8)
+    body, levels = np.zeros(squared.shape, np.bool_), np.empty(squared.shape, np.uint8)
     level_at = np.minimum(np.sqrt(np.arange(int(reach.max()) + 1)) * steps, 255).astype(np.uint8)
-    for y in range(zone.shape[0]):
-        for x in range(zone.shape[1]):
-            k = zone[y, x]
-            if k > 0 and squared[y, x] <= reach[k]:
-                shown = ck[y, x] > ck_floor[k] or cd45[y, x] > cd45_floor[k]
-                body[y, x] = shown or squared[y, x] <= rim
-                levels[y, x] = level_at[squared[y, x]]
+    within, last = np.int32(rim), np.int32(len(level_at) - 1)
+    for y, start, stop, k in zones:
+        away, in_ck, in_cd45 = squared[y, start:stop], ck[y, start:stop], cd45[y, start:stop]
+        shown, level = body[y, start:stop], levels[y, start:stop]
+        furthest, ck_least, cd45_least = np.int32(reach[k]), ck_floor[k], cd45_floor[k]
+        for x in range(len(away)):
+            lit = (in_ck[x] > ck_least) | (in_cd45[x] > cd45_least)
+            shown[x] = (away[x] <= furthest) & (lit | (away[x] <= within))
+        for x in range(len(away)):
+            level[x] = level_at[min(away[x], last)]
     return body, levels
 
 

@@ -46,7 +46,9 @@ def nuclei(dna: Channel, pixel_size_um: float, settings: DetectSettings) -> Labe
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, kernel).astype(np.uint8, copy=False)
     depth = cv2.distanceTransform(solid, cv2.DIST_L2, 5).astype(np.float32, copy=False)
-    depth_um = blur(depth, 0.5 / px) * (share * np.float32(px))
+    share *= np.float32(px)
+    depth_um = blur(depth, 0.5 / px)
+    depth_um *= share
     parts = _split(depth_um, solid > 0, of.apart_um * 0.75 / px)
     lobed_px = settings.lobed_nucleus_um2 / px**2
     runs, area = _merged(parts, depth_um, of.waist, of.waist_of_large, lobed_px, of.convex_share)
@@ -196,24 +198,58 @@ def _levels(height: Any, scale: float) -> Any:  # pragma: no cover - compiled
 
 @kernel
 def _maxima(height: Any, mask: Any, around: Any) -> Any:  # pragma: no cover - compiled
-    """Return 1..N in the pixels of a mask that nothing around them is higher than, 0 elsewhere."""
+    """Return 1..N in the pixels of a mask that nothing around them is higher than, 0 elsewhere.
+
+    Around them are at least the four neighbours: few pixels are as high as these, which is seen of many at once.
+    """
     rows, columns = height.shape
     found = np.zeros(height.shape, np.int32)
     count = np.int32(0)
+    likely = np.zeros(columns + 8, np.uint8)
+    eights = likely[: len(likely) // 8 * 8].view(np.uint64)
     for y in range(rows):
-        for x in range(columns):
-            here = height[y, x]
-            if not mask[y, x] or here <= 0:
+        if not _any(mask[y]):
+            continue
+        _mark_likely(height[y], height[max(y - 1, 0)], height[min(y + 1, rows - 1)], mask[y], likely)
+        for k in range(len(eights)):
+            if not eights[k]:
                 continue
-            highest = True
-            for dy, dx in around:
-                if 0 <= y + dy < rows and 0 <= x + dx < columns and height[y + dy, x + dx] > here:
-                    highest = False
-                    break
-            if highest:
-                count += np.int32(1)
-                found[y, x] = count
+            for x in range(8 * k, min(8 * k + 8, columns)):
+                if likely[x] and _is_highest(height, y, x, around):
+                    count += np.int32(1)
+                    found[y, x] = count
     return found
+
+
+@kernel
+def _any(mask: Any) -> bool:  # pragma: no cover - compiled
+    found = False
+    for marked in mask:
+        found |= marked
+    return found
+
+
+@kernel
+def _mark_likely(row: Any, above: Any, below: Any, mask: Any, likely: Any) -> None:  # pragma: no cover - compiled
+    """Mark the pixels of a row that are above 0, in the mask, and no lower than the pixels above, below and beside."""
+    last = len(row) - 1
+    for x in range(len(row)):
+        likely[x] = np.uint8((row[x] > 0) & (row[x] >= above[x]) & (row[x] >= below[x]) & mask[x])
+    left, right, to_left, to_right = row[:-1], row[1:], likely[:last], likely[1 : last + 1]
+    for x in range(last):
+        to_left[x] &= np.uint8(left[x] >= right[x])
+    for x in range(last):
+        to_right[x] &= np.uint8(right[x] >= left[x])
+
+
+@kernel
+def _is_highest(height: Any, y: int, x: int, around: Any) -> bool:  # pragma: no cover - compiled
+    rows, columns = height.shape
+    here = height[y, x]
+    for dy, dx in around:
+        if 0 <= y + dy < rows and 0 <= x + dx < columns and height[y + dy, x + dx] > here:
+            return False
+    return True
 
 
 @kernel
